@@ -1,0 +1,215 @@
+"""Frozen, validated configuration of an environment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from marl_stl_env.errors import ConfigError, UnknownNameError
+
+Split = Literal["train", "validation", "test"]
+SplitMethod = Literal["auto", "stratified", "official", "temporal"]
+Views = Literal["groups", "full"]
+Order = Literal["sequential", "shuffled"]
+
+_Config = TypeVar("_Config")
+
+
+def check_types(config: object) -> None:
+    """Refuse field values that their annotations do not allow.
+
+    Raises:
+        UnknownNameError: If a ``Literal`` field holds none of its names.
+        ConfigError: If any other field has the wrong type.
+    """
+    from typeguard import TypeCheckError, check_type
+
+    hints = get_type_hints(type(config))
+    for item in fields(config):  # type: ignore[arg-type]
+        value, hint = getattr(config, item.name), hints[item.name]
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise UnknownNameError(item.name, value, map(str, get_args(hint)))
+        try:
+            check_type(value, hint)
+        except TypeCheckError as error:
+            raise ConfigError(f"{item.name}={value!r} has the wrong type: {error}") from None
+
+
+def check_range(
+    name: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False
+) -> None:
+    """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``open_low``).
+
+    Raises:
+        ConfigError: If the number is not finite or lies outside.
+    """
+    inside = (low < value if open_low else low <= value) and value <= high
+    if not (inside and math.isfinite(value)):
+        bracket = "(" if open_low else "["
+        raise ConfigError(f"{name}={value!r} is outside {bracket}{low}, {high}]")
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """What one event is worth, by its true label and the vote on it.
+
+    Attributes:
+        true_positive: A threat that was stopped.
+        true_negative: A benign event that passed.
+        false_positive: A benign event that was stopped.
+        false_negative: A threat that passed.
+        allow_cost: Subtracted for every Allow; likewise the next three.
+        block_cost: Subtracted for every Block.
+        quarantine_cost: Subtracted for every Quarantine.
+        alert_cost: Subtracted for every Alert.
+        team_share: A sensor's reward is ``(1 - team_share)`` of what its own action earns
+            plus ``team_share`` of what the team's decision earns; in [0, 1].
+    """
+
+    true_positive: float = 10.0
+    true_negative: float = 1.0
+    false_positive: float = -8.0
+    false_negative: float = -10.0
+    allow_cost: float = 0.0
+    block_cost: float = 0.0
+    quarantine_cost: float = 0.0
+    alert_cost: float = 0.0
+    team_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for item in fields(self):
+            check_range(item.name, getattr(self, item.name), -1e6, 1e6)
+        check_range("team_share", self.team_share, 0.0, 1.0)
+        if self.true_positive <= self.false_negative or self.true_negative <= self.false_positive:
+            raise ConfigError(
+                "a right vote must earn more than a wrong one, but true_positive="
+                f"{self.true_positive}, false_negative={self.false_negative}, true_negative="
+                f"{self.true_negative}, false_positive={self.false_positive}"
+            )
+
+    @property
+    def threshold(self) -> float:
+        """The cost-optimal rule stops an event iff P(threat) is at least this (action costs aside).
+
+        Elkan (2001), "The foundations of cost-sensitive learning", equation 2.
+        """
+        benign_gap = self.true_negative - self.false_positive
+        threat_gap = self.true_positive - self.false_negative
+        return benign_gap / (benign_gap + threat_gap)
+
+
+@dataclass(frozen=True)
+class ConsensusConfig:
+    """How many sensors may lie, and how many threat votes make a threat.
+
+    Attributes:
+        max_faulty: Byzantine sensors to tolerate (f). None takes all that the team can bear,
+            ``(agents - 1) // 3``: none at all below four sensors.
+        threshold: Threat votes that decide "threat" (tau), ``f + 1 <= tau <= agents - f``.
+            None takes ``ceil(agents / 2)``.
+    """
+
+    max_faulty: int | None = None
+    threshold: int | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+    def faulty_for(self, agents: int) -> int:
+        """The number of Byzantine sensors f that ``agents`` sensors tolerate here.
+
+        Raises:
+            ConfigError: If ``agents < 3 f + 1``.
+        """
+        bound = (agents - 1) // 3
+        faulty = bound if self.max_faulty is None else self.max_faulty
+        if not 0 <= faulty <= bound:
+            raise ConfigError(
+                f"max_faulty={faulty} is outside [0, {bound}]: {agents} sensors tolerate at most "
+                f"{bound} Byzantine ones (agents >= 3 * max_faulty + 1); use at least "
+                f"{3 * max(faulty, 0) + 1} sensors or a smaller max_faulty"
+            )
+        return faulty
+
+    def threshold_for(self, agents: int) -> int:
+        """The number of threat votes tau that decides "threat" among ``agents`` sensors.
+
+        Raises:
+            ConfigError: If the threshold lies outside ``[f + 1, agents - f]``.
+        """
+        faulty = self.faulty_for(agents)
+        threshold = math.ceil(agents / 2) if self.threshold is None else self.threshold
+        if not faulty + 1 <= threshold <= agents - faulty:
+            raise ConfigError(
+                f"threshold={threshold} is outside [{faulty + 1}, {agents - faulty}] for {agents} "
+                f"sensors with max_faulty={faulty}: fewer votes would let the Byzantine sensors "
+                "decide alone, more would let them veto"
+            )
+        return threshold
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """One environment: its data, its sensors, its episodes, its rewards and its vote.
+
+    Attributes:
+        dataset: A name from ``marl_stl_env.datasets()``.
+        data_dir: Folder with the data files; None takes ``$MARL_STL_DATA_DIR``.
+        split: The part of the data that is replayed.
+        split_method: "official" is the publisher's test set; "stratified" draws 70/15/15 by
+            attack family; "temporal" cuts in time order with a gap; "auto" is official where
+            the publisher gives a test set and stratified elsewhere.
+        split_seed: Seed of the split.
+        threat_rate: Share of threats to resample every split to, in (0, 1); None leaves it.
+        agents: Number of sensors, 1 to 64.
+        views: "groups" gives each sensor its part of the columns, "full" all of them.
+        episode_length: Events of an episode (fewer where the split is shorter).
+        order: "sequential" replays the table in its order, "shuffled" in one fixed random order.
+        reward: What a decision is worth.
+        consensus: How votes become a decision.
+    """
+
+    dataset: str = "synthetic"
+    data_dir: Path | None = None
+    split: Split = "train"
+    split_method: SplitMethod = "auto"
+    split_seed: int = 0
+    threat_rate: float | None = None
+    agents: int = 4
+    views: Views = "groups"
+    episode_length: int = 1000
+    order: Order = "sequential"
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    consensus: ConsensusConfig = field(default_factory=ConsensusConfig)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data_dir, str):
+            object.__setattr__(self, "data_dir", Path(self.data_dir))
+        check_types(self)
+        check_range("agents", self.agents, 1, 64)
+        check_range("episode_length", self.episode_length, 1, 10**9)
+        check_range("split_seed", self.split_seed, 0, 2**32 - 1)
+        if self.threat_rate is not None and not 0.0 < self.threat_rate < 1.0:
+            raise ConfigError(f"threat_rate={self.threat_rate!r} is outside (0, 1)")
+        self.consensus.threshold_for(self.agents)
+
+
+def make_config(config: EnvConfig | None, overrides: dict[str, Any]) -> EnvConfig:
+    """The configuration given, or the default one, with single fields replaced.
+
+    Raises:
+        UnknownNameError: If an override is not a field of :class:`EnvConfig`.
+        ConfigError: If the result is not valid.
+    """
+    from dataclasses import replace
+
+    known = [item.name for item in fields(EnvConfig)]
+    for name in overrides:
+        if name not in known:
+            raise UnknownNameError("setting", name, known)
+    if config is not None and not isinstance(config, EnvConfig):
+        raise ConfigError(f"config must be an EnvConfig or None, not {config!r}")
+    return replace(config or EnvConfig(), **overrides)

@@ -1,0 +1,158 @@
+"""The traffic table: labelled events in time order, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from marl_stl_env.errors import TableError
+from marl_stl_env.types import BoolArray, Float32Array, Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class TrafficTable:
+    """Labelled events in time order (or in the publisher's order where there is no time).
+
+    A loader returns a *raw* table, in which a categorical column holds codes into
+    ``categories``; :class:`~marl_stl_env.data.preprocess.Preprocessor` turns it into the
+    scaled, purely numeric table that the engine replays.
+
+    Attributes:
+        name: Name of the data set.
+        features: What the sensors may see.  # (rows, features) float32
+        labels: True for a threat.  # (rows,) bool
+        families: Code of the attack family.  # (rows,) int16
+        family_names: Names of the codes; benign families are among them.
+        feature_names: Names of the columns of ``features``.
+        views: Group name to the indices of its columns, in the data set's order.
+        categories: Categorical column to the names of its codes (raw tables only).
+        entities: Code of the host behind the event, or None.  # (rows,) int32
+        times: Seconds, ascending, or None.  # (rows,) float64
+        posterior: Exact P(threat | features), where the generating model is known.  # (rows,)
+        official_test: True for rows of the publisher's test set, or None.  # (rows,) bool
+        source: File name to sha256 of what the table was read from.
+    """
+
+    name: str
+    features: Float32Array
+    labels: BoolArray
+    families: np.ndarray[Any, np.dtype[np.int16]]
+    family_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    views: Mapping[str, tuple[int, ...]]
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    entities: np.ndarray[Any, np.dtype[np.int32]] | None = None
+    times: Float64Array | None = None
+    posterior: Float64Array | None = None
+    official_test: BoolArray | None = None
+    source: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check_features()
+        self._check_rows()
+        self._check_views()
+        for name in ("views", "categories", "source"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        for array in self._row_arrays().values():
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return (
+            f"TrafficTable({self.name!r}, {len(self):,} events, {self.features.shape[1]} features, "
+            f"{self.threat_rate:.1%} threats)"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy does not pickle: hand plain dictionaries over.
+        state = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        state |= {name: dict(state[name]) for name in ("views", "categories", "source")}
+        return _rebuild, (state,)
+
+    @property
+    def threat_rate(self) -> float:
+        """Share of threats among the events."""
+        return float(self.labels.mean())
+
+    def take(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> TrafficTable:
+        """The table of these rows, in this order.
+
+        Args:
+            rows: Row indices.  # (k,) int64
+        """
+        state = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        state |= {name: array[rows] for name, array in self._row_arrays().items()}
+        if state["times"] is not None and (np.diff(state["times"]) < 0).any():
+            state["times"] = None
+        return TrafficTable(**state)
+
+    def _row_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        names = (
+            "features",
+            "labels",
+            "families",
+            "entities",
+            "times",
+            "posterior",
+            "official_test",
+        )
+        arrays = {name: getattr(self, name) for name in names}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    def _check_features(self) -> None:
+        if self.features.ndim != 2 or self.features.dtype != np.float32:
+            raise TableError(
+                f"features must be (rows, features) float32, not {self.features.shape} "
+                f"{self.features.dtype}"
+            )
+        if len(self.feature_names) != self.features.shape[1]:
+            raise TableError(
+                f"{len(self.feature_names)} feature names for {self.features.shape[1]} columns"
+            )
+        if len(set(self.feature_names)) != len(self.feature_names):
+            twice = sorted({n for n in self.feature_names if self.feature_names.count(n) > 1})
+            raise TableError(f"feature names occur twice: {', '.join(twice)}; rename the columns")
+
+    def _check_rows(self) -> None:
+        rows = self.features.shape[0]
+        if rows == 0:
+            raise TableError("the table has no rows")
+        for name, array in self._row_arrays().items():
+            if array.shape[0] != rows:
+                raise TableError(f"{name} has {array.shape[0]} rows, features has {rows}")
+        if self.labels.dtype != np.bool_:
+            raise TableError(f"labels must be bool, not {self.labels.dtype}")
+        if self.families.min() < 0 or self.families.max() >= len(self.family_names):
+            raise TableError(
+                f"family codes {self.families.min()}..{self.families.max()} do not fit the "
+                f"{len(self.family_names)} family names"
+            )
+        if self.times is not None and not (np.diff(self.times) >= 0).all():
+            raise TableError("times must be finite and ascend; sort the rows by time")
+
+    def _check_views(self) -> None:
+        columns = self.features.shape[1]
+        if not self.views:
+            raise TableError("a table needs at least one view")
+        for name, view in self.views.items():
+            if not view:
+                raise TableError(f"view {name!r} has no column")
+            if min(view) < 0 or max(view) >= columns:
+                raise TableError(f"view {name!r} names columns outside 0..{columns - 1}")
+        unseen = set(range(columns)) - {c for view in self.views.values() for c in view}
+        if unseen:
+            names = ", ".join(self.feature_names[c] for c in sorted(unseen))
+            raise TableError(f"no view shows the columns {names}; add them to one")
+        for name in self.categories:
+            if name not in self.feature_names:
+                raise TableError(f"categories name the unknown column {name!r}")
+
+
+def _rebuild(state: dict[str, Any]) -> TrafficTable:
+    return TrafficTable(**state)

@@ -1,0 +1,87 @@
+"""One exception class per cause, all under :class:`MarlStlError`.
+
+A message says what was given, what is allowed and how to mend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class MarlStlError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigError(MarlStlError, ValueError):
+    """A setting has the wrong type or lies outside its range."""
+
+
+class UnknownNameError(ConfigError):
+    """A name (data set, split, view, ...) is not one of the known ones."""
+
+    def __init__(self, kind: str, given: object, known: Iterable[str]) -> None:
+        self.given = given
+        self.known = tuple(known)
+        super().__init__(f"unknown {kind} {given!r}; known: {', '.join(self.known)}")
+
+
+class DeviceError(MarlStlError, RuntimeError):
+    """The device asked for is not on this machine."""
+
+
+class DataError(MarlStlError):
+    """Base of everything that is wrong with data."""
+
+
+class DataFileNotFoundError(DataError, FileNotFoundError):
+    """A data file is not where it was looked for."""
+
+
+class DataFormatError(DataError, ValueError):
+    """A data file is not what its format promises.
+
+    Args:
+        file: The file at fault.
+        problem: What is wrong and how to mend it.
+        row: Line number in the file, counted from 1, where known.
+        column: Name of the column, where known.
+    """
+
+    def __init__(
+        self,
+        file: Path | str,
+        problem: str,
+        *,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        self.file, self.row, self.column = str(file), row, column
+        place = str(file)
+        place += f", row {row}" if row is not None else ""
+        place += f", column {column!r}" if column is not None else ""
+        super().__init__(f"{place}: {problem}")
+
+
+class TableError(DataError, ValueError):
+    """The arrays of a traffic table contradict each other."""
+
+
+class SplitError(DataError, ValueError):
+    """A table cannot be split as asked."""
+
+
+class InvalidActionError(MarlStlError, ValueError):
+    """An action has the wrong shape, type or value."""
+
+
+class ResetNeededError(MarlStlError, RuntimeError):
+    """The environment was stepped before its first reset or after its end."""
+
+
+class StateError(MarlStlError, ValueError):
+    """A saved engine state does not belong to this engine."""
+
+
+class RunError(MarlStlError):
+    """A run directory is missing, incomplete or damaged."""
