@@ -1,0 +1,1 @@
+"""Decisions that survive Byzantine sensors: the rule, agreement protocols, faults."""

@@ -1,0 +1,97 @@
+"""From the actions of n sensors to one decision, whatever f of them say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from marl_stl_env.config import ConsensusConfig, check_range, check_types
+from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, Int8Array, IntArray
+
+#: What a sensor that says nothing counts as: a supporter of no action.
+SILENT = -1
+#: Teams up to this size look their decision up; 5**7 entries still fit into a core's cache.
+TABLE_AGENTS = 7
+
+
+def decide(actions: Int8Array, max_faulty: int, threshold: int) -> Int8Array:
+    """One decision per lane, computed from the counts of each action.
+
+    The decision is a threat iff at least ``threshold`` sensors chose Block or Quarantine. Within
+    that class (Block and Quarantine, or Allow and Alert) the action with the most supporters is
+    taken, the lower value on a tie, if more than ``max_faulty`` sensors chose it: then one of
+    them is honest. Otherwise the class default is taken, Quarantine or Allow.
+
+    Args:
+        actions: 0 to 3, or -1 for silence.  # (lanes, agents) int8
+        max_faulty: Byzantine sensors to tolerate (f).
+        threshold: Threat votes that decide "threat" (tau).
+
+    Returns:
+        The decisions.  # (lanes,) int8
+    """
+    votes = np.ascontiguousarray(actions.T)  # sums over the first axis are the fast ones
+    support = np.stack([(votes == action).sum(axis=0, dtype=np.int8) for action in Action])
+    threat = support[THREAT_VOTE].sum(axis=0) >= threshold
+    support[THREAT_VOTE[:, None] != threat] = 0  # (actions, lanes)
+    default = np.where(threat, np.int8(Action.QUARANTINE), np.int8(Action.ALLOW))
+    supported = support.max(axis=0) > max_faulty
+    return np.where(supported, support.argmax(axis=0).astype(np.int8), default)
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """:func:`decide` for one team, fast enough for every step of an environment.
+
+    With h honest votes for "threat" and at most ``max_faulty`` Byzantine sensors, ``h >=
+    threshold`` forces a threat and ``h < threshold - max_faulty`` forces the opposite; an honest
+    sensor always voted for the class that is decided; and an action that all honest sensors
+    chose is the decision.
+
+    Attributes:
+        agents: Number of sensors n, 1 to 64.
+        max_faulty: Byzantine sensors to tolerate (f), at most ``(agents - 1) // 3``.
+        threshold: Threat votes that decide "threat", ``f + 1 <= threshold <= agents - f``.
+
+    Raises:
+        ConfigError: If the three do not fit together; the message says why.
+    """
+
+    agents: int
+    max_faulty: int
+    threshold: int
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("agents", self.agents, 1, 64)
+        ConsensusConfig(self.max_faulty, self.threshold).threshold_for(self.agents)
+
+    def __call__(self, actions: Int8Array) -> Int8Array:
+        """One decision per lane.
+
+        Args:
+            actions: 0 to 3, or -1 for silence; not checked here.  # (lanes, agents) int8
+
+        Returns:
+            The decisions.  # (lanes,) int8
+        """
+        if self.agents > TABLE_AGENTS:
+            return decide(actions, self.max_faulty, self.threshold)
+        codes: IntArray = actions @ self._weights
+        return self._table[codes]
+
+    @cached_property
+    def _weights(self) -> IntArray:
+        return (ACTIONS + 1) ** np.arange(self.agents)
+
+    @cached_property
+    def _table(self) -> Int8Array:
+        """The decision on every vector of actions, at index ``vector @ weights`` (mod size)."""
+        size = (ACTIONS + 1) ** self.agents
+        digits = np.arange(size)[:, None] // self._weights % (ACTIONS + 1)
+        vectors = (digits + SILENT).astype(np.int8)
+        table = np.empty(size, np.int8)
+        table[vectors @ self._weights] = decide(vectors, self.max_faulty, self.threshold)
+        return table
