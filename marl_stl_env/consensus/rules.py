@@ -45,10 +45,11 @@ def decide(actions: Int8Array, max_faulty: int, threshold: int) -> Int8Array:
 class DecisionRule:
     """:func:`decide` for one team, fast enough for every step of an environment.
 
-    With h honest votes for "threat" and at most ``max_faulty`` Byzantine sensors, ``h >=
-    threshold`` forces a threat and ``h < threshold - max_faulty`` forces the opposite; an honest
-    sensor always voted for the class that is decided; and an action that all honest sensors
-    chose is the decision.
+    With h honest votes for "threat" and at most ``max_faulty`` Byzantine sensors (f), ``h >=
+    threshold`` forces a threat and ``h < threshold - f`` forces the opposite; an honest sensor
+    always voted for the class that is decided; an action that all honest sensors chose is the
+    decision. The action itself has an honest supporter or is the class default; it always has
+    one if ``2 f < threshold <= agents - 2 f``.
 
     Attributes:
         agents: Number of sensors n, 1 to 64.
