@@ -35,7 +35,9 @@ def find_duplicates(features: Float32Array) -> Duplicates:
     Args:
         features: (rows, features) float32.
     """
-    bits = np.where(np.isnan(features), np.float32(np.nan), features + np.float32(0)).view(np.uint32)
+    bits = np.where(np.isnan(features), np.float32(np.nan), features + np.float32(0)).view(
+        np.uint32
+    )
     _, first, groups = np.unique(_hash(bits), return_index=True, return_inverse=True)
     if not (bits == bits[first[groups]]).all():  # two different rows share a hash
         _, first, groups = np.unique(bits, axis=0, return_index=True, return_inverse=True)

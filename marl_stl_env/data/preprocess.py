@@ -181,7 +181,11 @@ class Preprocessor:
     @property
     def _categorical(self) -> BoolArray:
         return np.array(
-            [isinstance(column, CategoricalColumn) for column in self.columns for _ in column.outputs]
+            [
+                isinstance(column, CategoricalColumn)
+                for column in self.columns
+                for _ in column.outputs
+            ]
         )
 
     def describe(self) -> list[str]:
@@ -233,7 +237,9 @@ def _fit_column(table: TrafficTable, index: int) -> Column | str:
         names = table.categories[name]
         codes = _codes(name, values, len(names))
         counts = np.bincount(codes, minlength=len(names) + 1)
-        return CategoricalColumn(name, tuple(n for n, c in zip(names, counts, strict=False) if c >= RARE))
+        return CategoricalColumn(
+            name, tuple(n for n, c in zip(names, counts, strict=False) if c >= RARE)
+        )
     finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size:
         return "no finite value on the training rows"

@@ -125,7 +125,9 @@ def split_rows(
     resampled = {}
     if threat_rate is not None:
         before = {name: len(rows[name]) for name in SPLITS}
-        rows = {name: _resample(rows[name], table.labels, threat_rate, name, rng) for name in SPLITS}
+        rows = {
+            name: _resample(rows[name], table.labels, threat_rate, name, rng) for name in SPLITS
+        }
         resampled = {name: before[name] - len(rows[name]) for name in SPLITS}
     parts = {name: SplitPart(len(r), int(table.labels[r].sum())) for name, r in rows.items()}
     _check_rates(method, parts)

@@ -131,9 +131,7 @@ def _timeline(
     return times, hosts
 
 
-def _campaigns(
-    rng: np.random.Generator, count: int, span: float
-) -> tuple[Float64Array, IntArray]:
+def _campaigns(rng: np.random.Generator, count: int, span: float) -> tuple[Float64Array, IntArray]:
     """Start and host of each campaign: evenly spread over the span, with jitter."""
     slack = 1 - _CHAIN_LENGTH
     starts = (np.arange(count) + rng.uniform(0, slack, count)) * span / count
