@@ -85,3 +85,29 @@ class StateError(MarlStlError, ValueError):
 
 class RunError(MarlStlError):
     """A run directory is missing, incomplete or damaged."""
+
+
+class FormulaError(MarlStlError, ValueError):
+    """A temporal-logic formula is not well formed, or cannot be used as asked.
+
+    Args:
+        problem: What is wrong and how to mend it.
+        text: The formula as it was written, where there is one.
+        position: Index into ``text`` of the first character at fault, counted from 0.
+    """
+
+    def __init__(
+        self, problem: str, *, text: str | None = None, position: int | None = None
+    ) -> None:
+        self.problem, self.text, self.position = problem, text, position
+        if text is None or position is None:
+            super().__init__(problem)
+            return
+        start = text.rfind("\n", 0, position) + 1
+        line = text[start:].split("\n", 1)[0]
+        caret = " " * (position - start) + "^"
+        super().__init__(f"position {position}: {problem}\n  {line}\n  {caret}")
+
+
+class SignalError(MarlStlError, ValueError):
+    """The signals of a trace have the wrong shape or values."""

@@ -1,0 +1,1 @@
+"""Signal Temporal Logic: formulas, robustness, online monitors, specifications, certificates."""
