@@ -1,0 +1,1 @@
+"""Training and judging teams of sensors on the environment."""

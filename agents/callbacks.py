@@ -1,0 +1,67 @@
+"""What happens between the iterations of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from agents.checkpoints import save_checkpoint
+from agents.judging import greedy, judge
+from agents.metrics import action_shares, score
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.table import TrafficTable
+
+
+class ValidationCallback(BaseCallback):
+    """Judges the greedy team on the validation split and saves a checkpoint.
+
+    Args:
+        run: The run directory.
+        config: The environment.
+        table: The scaled validation table.
+        every: Iterations between two judgements; the last one is always judged.
+        report: Called with the agent-steps and the figures of each judgement.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        config: EnvConfig,
+        table: TrafficTable,
+        every: int,
+        report: Callable[[int, dict[str, Any]], None],
+    ) -> None:
+        super().__init__()
+        self._run, self._config, self._table = run, config, table
+        self._every, self._report = every, report
+        self._iteration = 0
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        # A rollout starts once the iteration before it has been learned from.
+        if self._iteration and self._iteration % self._every == 0:
+            self._judge()
+        self._iteration += 1
+
+    def _on_training_end(self) -> None:
+        self._judge()
+
+    def _judge(self) -> None:
+        policy = self.model.policy
+        if not isinstance(policy, ActorCriticPolicy):
+            raise TypeError(f"PPO's policy is an ActorCriticPolicy, not {type(policy).__name__}")
+        policy.set_training_mode(False)
+        judgement = judge(self._config, self._table, greedy(policy))
+        figures = score(
+            self._table.labels, judgement.decisions, self._config.reward, judgement.scores
+        )
+        for name, value in {**figures, **action_shares(judgement.decisions)}.items():
+            self.logger.record(f"validation/{name.lower()}", value)
+        save_checkpoint(self._run, policy, self.num_timesteps, figures)
+        self._report(self.num_timesteps, figures)

@@ -1,0 +1,93 @@
+"""Checkpoints: the policy's weights as safetensors, everything else as JSON, never a pickle."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from agents.runs import read_json, write_json
+from marl_stl_env.errors import RunError
+from marl_stl_env.files import atomic_path
+
+_FOLDER, _WEIGHTS, _FACTS = "checkpoints", "policy.safetensors", "checkpoint.json"
+_KEEP_NEWEST = 3
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved policy and how it did.
+
+    Attributes:
+        path: Its folder.
+        timesteps: Agent-steps it was trained for.
+        validation: Its figures on the validation split.
+    """
+
+    path: Path
+    timesteps: int
+    validation: dict[str, Any]
+
+    @property
+    def reward(self) -> float:
+        """Mean decision reward per validation event, by which checkpoints are chosen."""
+        return float(self.validation["reward_per_event"])
+
+
+def save_checkpoint(
+    run: Path, policy: ActorCriticPolicy, timesteps: int, validation: dict[str, Any]
+) -> None:
+    """Write a checkpoint whole, then drop all but the best and the newest three."""
+    folder = run / _FOLDER / f"{timesteps:012d}"
+    if folder.exists():
+        return
+    with atomic_path(folder) as draft:
+        draft.mkdir()
+        weights = {name: value.contiguous() for name, value in policy.state_dict().items()}
+        save_file(weights, draft / _WEIGHTS)
+        write_json(draft / _FACTS, {"timesteps": timesteps, "validation": validation})
+    kept = list_checkpoints(run)
+    best = max(kept, key=lambda checkpoint: checkpoint.reward)
+    for checkpoint in kept[:-_KEEP_NEWEST]:
+        if checkpoint.path != best.path:
+            shutil.rmtree(checkpoint.path)
+
+
+def list_checkpoints(run: Path) -> list[Checkpoint]:
+    """All checkpoints of a run, oldest first."""
+    checkpoints = []
+    for facts in sorted(run.glob(f"{_FOLDER}/*/{_FACTS}")):
+        content = read_json(facts)
+        checkpoints.append(Checkpoint(facts.parent, content["timesteps"], content["validation"]))
+    return checkpoints
+
+
+def best_checkpoint(run: Path) -> Checkpoint:
+    """The checkpoint with the highest validation reward.
+
+    Raises:
+        RunError: If there is none.
+    """
+    checkpoints = list_checkpoints(run)
+    if not checkpoints:
+        raise RunError(f"{run} has no checkpoint; the training stopped before its first evaluation")
+    return max(checkpoints, key=lambda checkpoint: checkpoint.reward)
+
+
+def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy, device: torch.device) -> None:
+    """Load a checkpoint's weights into a policy of the same shape.
+
+    Raises:
+        RunError: If the file is damaged or the shapes differ.
+    """
+    path = checkpoint.path / _WEIGHTS
+    try:
+        policy.load_state_dict(load_file(path, device=str(device)))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise RunError(f"{path} does not hold this policy's weights: {error}") from None

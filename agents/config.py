@@ -1,0 +1,124 @@
+"""Frozen, validated configuration of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from marl_stl_env.config import EnvConfig, check_range, check_types
+
+Vec = Literal["supersuit", "native"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Settings of proximal policy optimisation (Schulman et al. 2017).
+
+    Attributes:
+        learning_rate: Step size of Adam.
+        n_steps: Steps of one rollout in every lane.
+        batch_size: Transitions of one minibatch.
+        n_epochs: Passes over each rollout.
+        discount: Discount of future rewards. Events are independent of the actions, so 0 loses
+            nothing and anything more adds noise to the value target.
+        gae_lambda: Lambda of generalised advantage estimation.
+        clip_range: Clipping of the probability ratio.
+        entropy_coefficient: Weight of the entropy bonus.
+        value_coefficient: Weight of the value loss.
+        max_grad_norm: Gradients are scaled down to this norm.
+        width: Units of each hidden layer.
+        depth: Hidden layers of the policy and of the value function.
+    """
+
+    learning_rate: float = 3e-4
+    n_steps: int = 64
+    batch_size: int = 2048
+    n_epochs: int = 4
+    discount: float = 0.0
+    gae_lambda: float = 0.95
+    clip_range: float = 0.2
+    entropy_coefficient: float = 0.05
+    value_coefficient: float = 1.5
+    max_grad_norm: float = 0.5
+    width: int = 128
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("learning_rate", self.learning_rate, 0.0, 10.0, open_low=True)
+        for name in ("n_steps", "batch_size"):
+            check_range(name, getattr(self, name), 2)
+        for name in ("n_epochs", "width"):
+            check_range(name, getattr(self, name), 1)
+        for name in ("discount", "gae_lambda"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
+        for name in ("clip_range", "max_grad_norm"):
+            check_range(name, getattr(self, name), 0.0, open_low=True)
+        for name in ("entropy_coefficient", "value_coefficient", "depth"):
+            check_range(name, getattr(self, name), 0.0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        env: The environment.
+        ppo: The trainer.
+        vec: "supersuit" goes through PettingZoo and SuperSuit, "native" through the batched
+            engine; the same trajectories, the second many times faster.
+        lanes: Independent copies of the stream.
+        iterations: Rollouts, each followed by its update.
+        evaluate_every: Iterations between two judgements on the validation split.
+        seed: Lane i replays with seed + i; also seeds the network and the sampling of actions.
+        device: "auto" takes CUDA where it is.
+        threads: Threads of torch. One is rarely slower for networks of this size, and far faster
+            where the cores are shared.
+        run_dir: Folder of the run; None makes ``runs/<time>-<dataset>``.
+        progress: Show a progress bar.
+    """
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    vec: Vec = "supersuit"
+    lanes: int = 64
+    iterations: int = 60
+    evaluate_every: int = 10
+    seed: int = 0
+    device: Device = "auto"
+    threads: int = 1
+    run_dir: Path | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.run_dir, str):
+            object.__setattr__(self, "run_dir", Path(self.run_dir))
+        check_types(self)
+        for name in ("lanes", "iterations", "evaluate_every", "threads"):
+            check_range(name, getattr(self, name), 1)
+        check_range("seed", self.seed, 0, 2**32 - 1)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """One judgement of a finished run.
+
+    Attributes:
+        run: The run directory; None takes the newest under ``runs``.
+        data_dir: Folder with the data files, where it has moved since the training.
+        split: The split to judge on.
+        device: "auto" takes CUDA where it is.
+        threads: Threads of torch.
+    """
+
+    run: Path | None = None
+    data_dir: Path | None = None
+    split: Literal["train", "validation", "test"] = "test"
+    device: Device = "auto"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("threads", self.threads, 1)

@@ -1,0 +1,156 @@
+"""From a judgement to the evaluation that is printed and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agents.baselines import Baseline, SupervisedBaselines, bayes_baselines, simple_baselines
+from agents.checkpoints import best_checkpoint, load_weights
+from agents.config import EvaluateConfig, TrainConfig
+from agents.judging import Judgement, greedy, judge
+from agents.metrics import action_shares, family_recall, normalized_score, score
+from agents.ppo import make_policy, resolve_device
+from agents.runs import DATA, EVALUATION, find_run, read_config, read_json, write_json
+from marl_stl_env.config import EnvConfig, Split
+from marl_stl_env.consensus.correlation import mean_error_correlation
+from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.spaces import observation_space
+from marl_stl_env.errors import RunError
+
+SCHEMA = 1
+
+
+def describe_data(prepared: PreparedData) -> dict[str, Any]:
+    """What a run was trained on, to be compared when it is judged."""
+    return {
+        "source": dict(prepared.raw.source),
+        "splits": {
+            name: {"events": len(table), "threats": int(table.labels.sum())}
+            for name, table in prepared.tables.items()
+        },
+        "preprocessor": prepared.preprocessor.to_dict(),
+    }
+
+
+def baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[str, Baseline]:
+    """Every baseline that this data allows, judged on the split."""
+    return {
+        **simple_baselines(config, prepared.tables[split].labels),
+        **SupervisedBaselines(config, prepared).judge(split),
+        **bayes_baselines(config, prepared, split),
+    }
+
+
+def evaluation(
+    config: EnvConfig,
+    prepared: PreparedData,
+    split: Split,
+    judgement: Judgement,
+    references: dict[str, Baseline],
+) -> dict[str, Any]:
+    """All figures of a judgement, as plain data.
+
+    Args:
+        config: The environment.
+        prepared: Its data.
+        split: The split that was judged.
+        judgement: What the team said.
+        references: What it is compared with.
+
+    Returns:
+        The content of ``evaluation.json``, schema 1.
+    """
+    table = prepared.tables[split]
+    decision = score(table.labels, judgement.decisions, config.reward, judgement.scores)
+    figures = {
+        name: score(table.labels, one.decisions, config.reward, one.scores)
+        for name, one in references.items()
+    }
+    return {
+        "schema": SCHEMA,
+        "dataset": prepared.raw.name,
+        "split": split,
+        "events": len(table),
+        "threat_rate": table.threat_rate,
+        "decision": decision,
+        "agents": _per_agent(config, table, judgement),
+        "action_shares": action_shares(judgement.decisions),
+        "baselines": figures,
+        **_relative(decision["reward_per_event"], figures),
+        "families": family_recall(
+            table, judgement.decision_votes, prepared.tables["train"].families
+        ),
+        "error_correlation": mean_error_correlation(judgement.votes, table.labels),
+    }
+
+
+def _per_agent(
+    config: EnvConfig, table: TrafficTable, judgement: Judgement
+) -> dict[str, dict[str, float]]:
+    return {
+        f"sensor_{i}": score(table.labels, judgement.actions[:, i], config.reward)
+        for i in range(config.agents)
+    }
+
+
+def _relative(reward: float, figures: dict[str, dict[str, float]]) -> dict[str, float | None]:
+    earned = {name: figure["reward_per_event"] for name, figure in figures.items()}
+    constant = max(earned["always_allow"], earned["always_block"])
+    references = {
+        "normalized_score": "oracle",
+        "ceiling_ratio": "supervised",
+        "vote_ratio": "supervised_vote",
+        "bayes_ratio": "bayes",
+        "bayes_vote_ratio": "bayes_vote",
+    }
+    return {
+        key: normalized_score(reward, constant, earned[name])
+        for key, name in references.items()
+        if name in earned
+    }
+
+
+def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[str, Any]:
+    """Judge a run's best checkpoint on a split.
+
+    Raises:
+        RunError: If the run is damaged or its data has changed since the training.
+        DataError: If the data cannot be read.
+    """
+    prepared = prepare(config.env)
+    if read_json(run / DATA) != describe_data(prepared):
+        raise RunError(
+            f"the data differs from what {run} was trained on; point --data-dir to the same files"
+        )
+    device = resolve_device(settings.device, settings.threads)
+    table = prepared.tables[settings.split]
+    space = observation_space(Engine(config.env, table, lanes=1))
+    policy = make_policy(config.ppo, space, device)
+    load_weights(best_checkpoint(run), policy, device)
+    judgement = judge(config.env, table, greedy(policy))
+    references = baselines(config.env, prepared, settings.split)
+    return evaluation(config.env, prepared, settings.split, judgement, references)
+
+
+def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
+    """Judge a run and write the result into it.
+
+    Returns:
+        The file written (``evaluation.json`` for the test split) and its content.
+
+    Raises:
+        RunError: If there is no such run, it is damaged, or its data has changed.
+    """
+    from dataclasses import replace
+
+    run = find_run(settings.run)
+    config = read_config(run)
+    if settings.data_dir is not None:
+        config = replace(config, env=replace(config.env, data_dir=settings.data_dir))
+    result = judge_run(run, config, settings)
+    name = EVALUATION if settings.split == "test" else f"{settings.split}.json"
+    write_json(run / name, result)
+    return run / name, result

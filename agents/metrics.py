@@ -1,0 +1,111 @@
+"""The figures of a judgement: confusion counts, rewards, families, error correlation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marl_stl_env.config import RewardConfig
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.reward import Payoffs
+from marl_stl_env.types import (
+    THREAT_VOTE,
+    Action,
+    BoolArray,
+    Float64Array,
+    Int8Array,
+)
+
+
+def score(
+    labels: BoolArray,
+    decisions: Int8Array,
+    reward: RewardConfig,
+    scores: Float64Array | None = None,
+) -> dict[str, float]:
+    """The figures of one decision (or one sensor's action) per event.
+
+    Args:
+        labels: True labels.  # (rows,) bool
+        decisions: Actions.  # (rows,) int8
+        reward: What they are worth.
+        scores: Ranks events for ``pr_auc``, larger for "threat".  # (rows,) float64
+
+    Returns:
+        Counts, accuracy, precision, recall, F1 (0 where undefined), mean reward per event, and
+        ``pr_auc`` (average precision) where scores are given.
+    """
+    from sklearn.metrics import (
+        accuracy_score,
+        average_precision_score,
+        confusion_matrix,
+        precision_recall_fscore_support,
+    )
+
+    votes = THREAT_VOTE[decisions]
+    tn, fp, fn, tp = confusion_matrix(labels, votes, labels=[False, True]).ravel().tolist()
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels, votes, average="binary", pos_label=True, zero_division=0.0
+    )
+    figures: dict[str, float] = {
+        "tp": tp,
+        "tn": tn,
+        "fp": fp,
+        "fn": fn,
+        "accuracy": float(accuracy_score(labels, votes)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "reward_per_event": reward_per_event(labels, decisions, reward),
+    }
+    if scores is not None:
+        figures["pr_auc"] = float(average_precision_score(labels, scores))
+    return figures
+
+
+def reward_per_event(labels: BoolArray, decisions: Int8Array, reward: RewardConfig) -> float:
+    """Mean payoff of the decisions."""
+    return float(Payoffs(reward).of_actions(labels, decisions).mean(dtype=np.float64))
+
+
+def family_recall(
+    table: TrafficTable, votes: BoolArray, seen: NDArray[np.int16]
+) -> dict[str, dict[str, Any]]:
+    """Recall of each attack family, and whether training had seen it.
+
+    Args:
+        table: The table judged.
+        votes: Whether the team decided "threat".  # (rows,) bool
+        seen: Family codes of the training split.
+
+    Returns:
+        Family name to ``events``, ``recall`` and ``seen_in_train``, the largest first.
+    """
+    threats = table.families[table.labels]
+    codes, counts = np.unique(threats, return_counts=True)
+    known = set(np.unique(seen).tolist())
+    return {
+        table.family_names[code]: {
+            "events": int(count),
+            "recall": float(votes[table.labels & (table.families == code)].mean()),
+            "seen_in_train": int(code) in known,
+        }
+        for code, count in sorted(zip(codes, counts, strict=True), key=lambda item: -item[1])
+    }
+
+
+def action_shares(actions: Int8Array) -> dict[str, float]:
+    """Share of each action."""
+    counts = np.bincount(actions.ravel(), minlength=len(Action))
+    return {action.name: float(counts[action] / actions.size) for action in Action}
+
+
+def normalized_score(reward: float, best_constant: float, best: float) -> float | None:
+    """Where a reward lies between the best constant policy (0) and a reference (1).
+
+    Returns:
+        None where the reference earns no more than the constant.
+    """
+    return (reward - best_constant) / (best - best_constant) if best > best_constant else None

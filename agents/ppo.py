@@ -1,0 +1,91 @@
+"""Stable-Baselines3 PPO on the environment: one policy for all sensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+
+from agents.config import Device, PPOConfig, TrainConfig
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.errors import DeviceError
+
+
+def resolve_device(device: Device, threads: int) -> torch.device:
+    """The device asked for, with torch's threads set.
+
+    Raises:
+        DeviceError: If CUDA was asked for and is not there.
+    """
+    torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            "device='cuda' was asked for, but torch finds no CUDA device; use --device cpu or auto, "
+            "or install a CUDA build of torch"
+        )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecNormalize:
+    """The training environment, with episode statistics and running reward scaling.
+
+    Args:
+        config: The run.
+        table: A raw table of the caller's own, in place of ``config.env.dataset``.
+    """
+    from marl_stl_env.envs.sb3 import TrafficVecEnv
+    from marl_stl_env.envs.supersuit import supersuit_vec_env
+
+    make = TrafficVecEnv if config.vec == "native" else supersuit_vec_env
+    venv: VecEnv = make(config.env, config.lanes, config.seed, table)
+    return VecNormalize(
+        VecMonitor(venv), norm_obs=False, norm_reward=True, gamma=config.ppo.discount
+    )
+
+
+def policy_settings(config: PPOConfig) -> dict[str, Any]:
+    """The network, as SB3's policies take it."""
+    return {"net_arch": [config.width] * config.depth, "activation_fn": torch.nn.ReLU}
+
+
+def make_model(config: TrainConfig, venv: VecEnv, device: torch.device) -> PPO:
+    """PPO with ``normalize_advantage``: the rollout mixes all sensors, and so do its statistics."""
+    ppo = config.ppo
+    return PPO(
+        ActorCriticPolicy,
+        venv,
+        learning_rate=ppo.learning_rate,
+        n_steps=ppo.n_steps,
+        batch_size=min(ppo.batch_size, ppo.n_steps * venv.num_envs),
+        n_epochs=ppo.n_epochs,
+        gamma=ppo.discount,
+        gae_lambda=ppo.gae_lambda,
+        clip_range=ppo.clip_range,
+        normalize_advantage=True,
+        ent_coef=ppo.entropy_coefficient,
+        vf_coef=ppo.value_coefficient,
+        max_grad_norm=ppo.max_grad_norm,
+        policy_kwargs=policy_settings(ppo),
+        seed=config.seed,
+        device=device,
+    )
+
+
+def make_policy(
+    config: PPOConfig, observation_space: spaces.Box, device: torch.device
+) -> ActorCriticPolicy:
+    """An untrained policy of the same shape, to load weights into."""
+    policy = ActorCriticPolicy(
+        observation_space,
+        spaces.Discrete(4),
+        lambda _: config.learning_rate,
+        **policy_settings(config),
+    )
+    policy.set_training_mode(False)
+    return policy.to(device)

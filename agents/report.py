@@ -1,0 +1,119 @@
+"""What a person sees: tables in the terminal, and the training curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from marl_stl_env.data.splits import SplitReport
+from marl_stl_env.files import atomic_path
+
+_COLUMNS = ("precision", "recall", "f1", "pr_auc", "reward_per_event")
+_CURVES = (
+    ("rollout/ep_rew_mean", "episode reward of a sensor"),
+    ("validation/reward_per_event", "validation reward per event"),
+    ("validation/f1", "validation F1"),
+    ("train/value_loss", "value loss (scaled rewards)"),
+    ("train/explained_variance", "explained variance"),
+    ("train/entropy_loss", "entropy loss"),
+)
+
+_console = Console()
+
+
+def say(text: str) -> None:
+    """Print a line, without breaking paths."""
+    _console.print(text, soft_wrap=True)
+
+
+def show_splits(report: SplitReport) -> None:
+    """Print the size and threat rate of every split."""
+    for line in report.lines():
+        say(line)
+
+
+def show_progress(timesteps: int, figures: dict[str, Any]) -> None:
+    """Print one line per judgement on the validation split."""
+    say(
+        f"{timesteps:>10,} agent-steps  validation: reward per event "
+        f"{figures['reward_per_event']:+.3f}, F1 {figures['f1']:.3f}"
+    )
+
+
+def show_evaluation(result: dict[str, Any]) -> None:
+    """Print the team beside its baselines, then what each sensor did."""
+    title = (
+        f"{result['dataset']}, {result['split']} split: {result['events']:,} events, "
+        f"{result['threat_rate']:.1%} threats"
+    )
+    table = Table(title=title)
+    table.add_column("policy")
+    for column in _COLUMNS:
+        table.add_column(column.replace("_", " "), justify="right")
+    rows = {"team (trained)": result["decision"], **result["baselines"]}
+    rows |= {f"alone: {name}": figures for name, figures in result["agents"].items()}
+    for name, figures in rows.items():
+        cells = [f"{figures[column]:.3f}" if column in figures else "" for column in _COLUMNS]
+        table.add_row(name, *cells, style="bold" if figures is result["decision"] else None)
+    _console.print(table)
+    say(_relative_line(result))
+
+
+def verdict(result: dict[str, Any]) -> str:
+    """One line that says whether the team learned anything, and how much of what was there."""
+    constants = [
+        result["baselines"][name]["reward_per_event"] for name in ("always_allow", "always_block")
+    ]
+    reward = result["decision"]["reward_per_event"]
+    if reward <= max(constants):
+        return (
+            "verdict: NOT LEARNED. The team earns no more than the best constant policy "
+            f"({reward:+.3f} against {max(constants):+.3f} per event)."
+        )
+    ratio = result.get("vote_ratio")
+    if ratio is None:
+        return "verdict: learned, but the supervised vote itself earns no more than a constant."
+    word = "as much as" if ratio >= 1.0 else f"{ratio:.0%} of what"
+    return (
+        f"verdict: learned. Over the best constant policy the team earns {word} supervised "
+        "classifiers with the same views and vote earn."
+    )
+
+
+def save_curves(run: Path) -> None:
+    """Draw the training curves of ``progress.csv`` into ``curves.png``."""
+    import matplotlib as mpl
+    import pandas as pd
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    progress = pd.read_csv(run / "progress.csv")
+    steps = progress["time/total_timesteps"]
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    for axis, (column, title) in zip(figure.subplots(2, 3).flat, _CURVES, strict=True):
+        if column in progress:
+            known = progress[column].notna()
+            axis.plot(steps[known], progress[column][known], marker=".")
+        axis.set_title(title)
+        axis.set_xlabel("agent-steps")
+        axis.grid(alpha=0.3)
+    with atomic_path(run / "curves.png") as draft:
+        figure.savefig(draft, dpi=120)
+
+
+def _relative_line(result: dict[str, Any]) -> str:
+    names = {
+        "normalized_score": "normalized score (oracle = 1)",
+        "ceiling_ratio": "of the supervised ceiling",
+        "vote_ratio": "of the supervised vote",
+        "bayes_ratio": "of Bayes' rule",
+        "bayes_vote_ratio": "of the vote of Bayes' rules",
+    }
+    parts = [
+        f"{text} {result[key]:.3f}" for key, text in names.items() if result.get(key) is not None
+    ]
+    return "; ".join([*parts, f"error correlation {result['error_correlation']:.2f}"])

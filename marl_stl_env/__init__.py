@@ -1,0 +1,26 @@
+"""A multi-agent intrusion-response environment over real labelled traffic."""
+
+from marl_stl_env import data, envs
+from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_env.data import TrafficTable, datasets, load_dataset
+from marl_stl_env.envs.parallel import aec_env, parallel_env
+from marl_stl_env.registration import register_environments
+from marl_stl_env.types import Action
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Action",
+    "ConsensusConfig",
+    "EnvConfig",
+    "RewardConfig",
+    "TrafficTable",
+    "aec_env",
+    "data",
+    "datasets",
+    "envs",
+    "load_dataset",
+    "parallel_env",
+]
+
+register_environments()

@@ -1,0 +1,217 @@
+"""The batched engine: the one implementation of the environment's dynamics."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from marl_stl_env.config import EnvConfig, check_range
+from marl_stl_env.consensus.rules import DecisionRule
+from marl_stl_env.data.prepare import prepare
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
+from marl_stl_env.engine.observation import ObservationModel
+from marl_stl_env.engine.reward import Payoffs
+from marl_stl_env.engine.state import LaneState, StepRecord
+from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
+from marl_stl_env.types import (
+    ACTIONS,
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Int8Array,
+    IntArray,
+)
+
+
+_ACTION_BITS = 2
+
+
+class Engine:
+    """Replays a traffic table in many independent lanes at once.
+
+    Lane i seeded with s behaves exactly like the only lane of an engine seeded with s, whatever
+    the other lanes do.
+
+    Args:
+        config: The environment.
+        table: The scaled table of one split.
+        lanes: Independent copies of the stream, at least 1.
+        seeds: One seed s (lane i gets s + i), or one per lane; None draws from the system.
+
+    Attributes:
+        last: The record of the last step, or None before the first.
+
+    Raises:
+        ConfigError: If ``lanes`` or ``seeds`` are out of range.
+    """
+
+    def __init__(
+        self,
+        config: EnvConfig,
+        table: TrafficTable,
+        lanes: int,
+        seeds: int | ArrayLike | None = None,
+    ) -> None:
+        check_range("lanes", lanes, 1, 2**24)
+        self.config, self.table, self.lanes = config, table, lanes
+        self.agents = config.agents
+        self.observations = ObservationModel(table, config.agents, config.views)
+        self.rule = DecisionRule(
+            config.agents,
+            config.consensus.faulty_for(config.agents),
+            config.consensus.threshold_for(config.agents),
+        )
+        self._payoffs = Payoffs(config.reward)
+        self._order = replay_order(len(table), config.order)
+        self._state = LaneState.empty(lanes)
+        self._rows = self._current_rows()
+        self.last: StepRecord | None = None
+        self.seed(seeds)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: EnvConfig,
+        lanes: int,
+        seeds: int | ArrayLike | None = None,
+        table: TrafficTable | None = None,
+    ) -> Engine:
+        """An engine over the prepared split that the configuration names.
+
+        Args:
+            config: The environment.
+            lanes: Independent copies of the stream.
+            seeds: As for the constructor.
+            table: A raw table of the caller's own, in place of ``config.dataset``.
+
+        Raises:
+            DataError: If the data cannot be read, split or scaled.
+        """
+        prepared = prepare(config, table)
+        return cls(config, prepared.tables[config.split], lanes, seeds)
+
+    def seed(self, seeds: int | ArrayLike | None = None) -> None:
+        """Give every lane a new random stream, used from its next reset on.
+
+        Args:
+            seeds: One seed s (lane i gets s + i), or one per lane; None draws from the system.
+
+        Raises:
+            ConfigError: If a seed is negative or there are not as many as lanes.
+        """
+        if seeds is None:
+            seeds = int(np.random.SeedSequence().generate_state(1)[0])
+        given = np.asarray(seeds)
+        if given.ndim == 0 and given.dtype.kind in "iu":
+            given = given + np.arange(self.lanes)
+        if given.shape != (self.lanes,) or given.dtype.kind not in "iu" or (given < 0).any():
+            raise ConfigError(
+                f"seeds must be one non-negative integer or {self.lanes} of them, not {seeds!r}"
+            )
+        self._state.seeds = given.astype(np.uint64)
+        self._state.episodes[:] = 0
+
+    def reset(self, mask: BoolArray | None = None) -> None:
+        """Begin the next episode in the masked lanes (in all without a mask).
+
+        Args:
+            mask: Lanes to reset.  # (lanes,) bool
+        """
+        if mask is None:
+            mask = np.ones(self.lanes, dtype=np.bool_)
+        begin_episodes(self._state, mask, len(self.table), self.config.episode_length)
+        self._rows = self._current_rows()
+
+    def place(self, starts: IntArray, ends: IntArray) -> None:
+        """Put every lane on a stretch of the replay of the caller's choice.
+
+        Judging uses this to see every event exactly once.
+
+        Args:
+            starts: Place of the first event.  # (lanes,) int64
+            ends: Place after the last event; an empty stretch makes an idle lane.  # (lanes,) int64
+
+        Raises:
+            StateError: If a stretch lies outside the table.
+        """
+        self.set_state(self.get_state() | {"positions": starts, "ends": ends})
+
+    def step(self, actions: AnyArray) -> StepRecord:
+        """Let every lane judge its current event and move on to the next.
+
+        Args:
+            actions: Action of each sensor.  # (lanes, agents) integer
+
+        Raises:
+            InvalidActionError: If the actions have the wrong shape, type or values.
+            ResetNeededError: If no lane has a running episode.
+        """
+        actions = self._checked(actions)
+        state = self._state
+        live = state.positions < state.ends
+        if not live.any():
+            raise ResetNeededError("every episode is over; call reset() before the next step()")
+        rows = self._rows
+        labels = self.table.labels.take(rows)
+        decisions = self.rule(actions)
+        own = self._payoffs.of_actions(labels[:, None], actions)
+        team = self._payoffs.of_actions(labels, decisions)
+        advance(state)
+        self._rows = self._current_rows()
+        self.last = StepRecord(
+            rows=rows,
+            labels=labels,
+            actions=actions,
+            decisions=decisions,
+            rewards=self._payoffs.shared(own, team),
+            decision_rewards=team,
+            truncated=state.positions >= state.ends,
+            live=live,
+        )
+        return self.last
+
+    def observe(self) -> Float32Array:
+        """What every sensor sees of its lane's current event.
+
+        Returns:
+            Observations, in a fresh array.  # (lanes, agents, width) float32
+        """
+        return self.observations.observe(self._rows)
+
+    def global_state(self) -> Float32Array:
+        """The unmasked features of every lane's current event.
+
+        Returns:
+            Global states, in a fresh array.  # (lanes, features) float32
+        """
+        return self.observations.state(self._rows)
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """All that is needed to continue bit-identically, as plain arrays."""
+        return self._state.to_arrays()
+
+    def set_state(self, arrays: dict[str, AnyArray]) -> None:
+        """Go back to a state that :meth:`get_state` gave.
+
+        Raises:
+            StateError: If the arrays do not fit this engine.
+        """
+        self._state = LaneState.from_arrays(arrays, self.lanes, len(self.table))
+        self._rows = self._current_rows()
+
+    def _current_rows(self) -> IntArray:
+        # After the split's last event there is no next one: its observation is shown again.
+        return self._order.take(self._state.positions, mode="clip")
+
+    def _checked(self, actions: AnyArray) -> Int8Array:
+        given = np.asarray(actions)
+        if given.shape != (self.lanes, self.agents) or given.dtype.kind not in "iu":
+            raise InvalidActionError(
+                f"actions must be integers of shape {(self.lanes, self.agents)}, not "
+                f"{given.dtype} of shape {given.shape}"
+            )
+        if (given >> _ACTION_BITS).any():
+            wrong = np.unique(given[(given < 0) | (given >= ACTIONS)])
+            raise InvalidActionError(f"actions must lie in 0..{ACTIONS - 1}; got {wrong.tolist()}")
+        return given.astype(np.int8)

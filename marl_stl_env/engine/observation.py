@@ -1,0 +1,141 @@
+"""Which columns each sensor sees, and how a batch of observations is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from marl_stl_env.config import Views
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.types import BoolArray, Float32Array, IntArray
+
+#: Features are clipped to this many train standard deviations by the preprocessor.
+FEATURE_LIMIT = 5.0
+
+
+@dataclass(frozen=True)
+class VisibleBlock:
+    """A set of sensors and the columns that they all see.
+
+    Attributes:
+        sensors: The sensors.
+        columns: The columns, as a range where they are neighbours and as indices elsewhere.
+    """
+
+    sensors: slice
+    columns: slice | IntArray
+
+
+def sensor_groups(names: Sequence[str], agents: int, views: Views) -> tuple[tuple[str, ...], ...]:
+    """Deal the table's groups of columns out to the sensors.
+
+    With no more sensors than groups, sensor i sees every group j with ``j mod agents == i``
+    (nothing stays unseen); with more, sensor i sees group ``i mod groups``.
+
+    Args:
+        names: Names of the groups, in the table's order.
+        agents: Number of sensors.
+        views: "groups" deals, "full" gives every sensor all of them.
+
+    Returns:
+        The names of the groups that each sensor sees, sensor by sensor.
+    """
+    groups = len(names)
+    if views == "full":
+        return (tuple(names),) * agents
+    if agents > groups:
+        return tuple((names[i % groups],) for i in range(agents))
+    return tuple(tuple(names[i::agents]) for i in range(agents))
+
+
+def visible_blocks(table: TrafficTable, agents: int, views: Views) -> tuple[VisibleBlock, ...]:
+    """The deal of :func:`sensor_groups` as one block of sensors and columns per group."""
+    deal = sensor_groups(tuple(table.views), agents, views)
+    blocks = []
+    for name, columns in table.views.items():
+        sensors = [sensor for sensor, groups in enumerate(deal) if name in groups]
+        step = sensors[1] - sensors[0] if len(sensors) > 1 else 1
+        blocks.append(VisibleBlock(slice(sensors[0], sensors[-1] + 1, step), _as_slice(columns)))
+    return tuple(blocks)
+
+
+class ObservationModel:
+    """Writes the observations of all sensors of all lanes.
+
+    An observation is the event's features, 0 where the sensor does not see them, followed by a
+    one-hot indicator of the sensor.
+
+    Args:
+        table: The scaled table.
+        agents: Number of sensors.
+        views: "groups" or "full".
+
+    Attributes:
+        layout: Name of each column of an observation.
+        low: Smallest value of each column.  # (width,) float32
+        high: Largest value of each column.  # (width,) float32
+    """
+
+    def __init__(self, table: TrafficTable, agents: int, views: Views) -> None:
+        self._features = table.features
+        self._agents = agents
+        self._blocks = visible_blocks(table, agents, views)
+        self.layout = (*table.feature_names, *(f"sensor_{i}" for i in range(agents)))
+        features = table.features.shape[1]
+        limits = np.repeat(np.float32([FEATURE_LIMIT, 1.0]), [features, agents])
+        self.low: Float32Array = np.where(limits == 1.0, np.float32(0.0), -limits)
+        self.high: Float32Array = limits
+
+    @property
+    def width(self) -> int:
+        """Columns of one observation."""
+        return len(self.layout)
+
+    def visible(self) -> BoolArray:
+        """Which features each sensor sees.
+
+        Returns:
+            Mask.  # (agents, features) bool
+        """
+        mask = np.zeros((self._agents, self._features.shape[1]), dtype=np.bool_)
+        for block in self._blocks:
+            mask[block.sensors, block.columns] = True
+        return mask
+
+    def observe(self, rows: IntArray) -> Float32Array:
+        """The observations of these events, in a fresh array.
+
+        Args:
+            rows: The current event of each lane.  # (lanes,) int64
+
+        Returns:
+            Observations.  # (lanes, agents, width) float32
+        """
+        lanes, features = len(rows), self._features.shape[1]
+        seen = self._features.take(rows, axis=0)
+        out = np.zeros((lanes, self._agents, self.width), dtype=np.float32)
+        for block in self._blocks:
+            out[:, block.sensors, block.columns] = seen[:, None, block.columns]
+        # Sensor i's indicator stands at i * width + features + i of the flat row.
+        out.reshape(lanes, -1)[:, features :: self.width + 1] = 1.0
+        return out
+
+    def state(self, rows: IntArray) -> Float32Array:
+        """The unmasked features of these events.
+
+        Args:
+            rows: The current event of each lane.  # (lanes,) int64
+
+        Returns:
+            Global states.  # (lanes, features) float32
+        """
+        return self._features.take(rows, axis=0)
+
+
+def _as_slice(columns: tuple[int, ...]) -> slice | IntArray:
+    first, count = columns[0], len(columns)
+    if columns == tuple(range(first, first + count)):
+        return slice(first, first + count)
+    return np.array(columns, dtype=np.int64)

@@ -1,0 +1,113 @@
+"""Where every lane stands, and what its last step brought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from marl_stl_env.engine.streams import WordArray
+from marl_stl_env.errors import StateError
+from marl_stl_env.types import (
+    THREAT_VOTE,
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Int8Array,
+    IntArray,
+)
+
+
+@dataclass
+class LaneState:
+    """All that an engine remembers: enough to continue bit-identically.
+
+    Attributes:
+        seeds: Seed of each lane's random stream.  # (lanes,) uint64
+        episodes: Episodes begun since that seed was set.  # (lanes,) uint64
+        positions: Place of the current event in the replay order.  # (lanes,) int64
+        ends: Place after the last event of the episode.  # (lanes,) int64
+    """
+
+    seeds: WordArray
+    episodes: WordArray
+    positions: IntArray
+    ends: IntArray
+
+    @classmethod
+    def empty(cls, lanes: int) -> LaneState:
+        """The state before the first reset: every episode is over."""
+        return cls(
+            seeds=np.zeros(lanes, dtype=np.uint64),
+            episodes=np.zeros(lanes, dtype=np.uint64),
+            positions=np.zeros(lanes, dtype=np.int64),
+            ends=np.zeros(lanes, dtype=np.int64),
+        )
+
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """Copies of all fields, by name."""
+        return {item.name: getattr(self, item.name).copy() for item in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, AnyArray], lanes: int, rows: int) -> LaneState:
+        """The state that :meth:`to_arrays` gave.
+
+        Raises:
+            StateError: If a field is missing, unknown or of the wrong shape or type, or if it
+                points outside the table.
+        """
+        template = cls.empty(lanes)
+        names = [item.name for item in fields(cls)]
+        if sorted(arrays) != sorted(names):
+            raise StateError(f"a state has the arrays {sorted(names)}, not {sorted(arrays)}")
+        for name in names:
+            given, wanted = np.asarray(arrays[name]), getattr(template, name)
+            if given.shape != wanted.shape or given.dtype != wanted.dtype:
+                raise StateError(
+                    f"{name} must be {wanted.shape} {wanted.dtype}, not {given.shape} "
+                    f"{given.dtype}; the state belongs to an engine with other lanes"
+                )
+        state = cls(**{name: np.array(arrays[name]) for name in names})
+        if (
+            state.positions.min() < 0
+            or (state.positions > state.ends).any()
+            or state.ends.max() > rows
+        ):
+            raise StateError(f"positions and ends must lie in 0..{rows}, positions <= ends")
+        return state
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one step did in every lane.
+
+    Attributes:
+        rows: Table row of the event that was judged.  # (lanes,) int64
+        labels: Whether it was a threat.  # (lanes,) bool
+        actions: What the sensors said.  # (lanes, agents) int8
+        decisions: What the team decided.  # (lanes,) int8
+        rewards: Reward of each sensor.  # (lanes, agents) float32
+        decision_rewards: Payoff of the decision.  # (lanes,) float32
+        truncated: Whether the lane's episode is over.  # (lanes,) bool
+        live: Whether the lane's episode was running before the step; where it was not, nothing
+            else in the record means anything.  # (lanes,) bool
+    """
+
+    rows: IntArray
+    labels: BoolArray
+    actions: Int8Array
+    decisions: Int8Array
+    rewards: Float32Array
+    decision_rewards: Float32Array
+    truncated: BoolArray
+    live: BoolArray
+
+    @property
+    def votes(self) -> BoolArray:
+        """Whether each sensor voted "threat".  # (lanes, agents) bool."""
+        return THREAT_VOTE[self.actions]
+
+    @property
+    def decision_votes(self) -> BoolArray:
+        """Whether the team decided "threat".  # (lanes,) bool."""
+        return THREAT_VOTE[self.decisions]

@@ -1,0 +1,38 @@
+"""The facts of a step as plain Python scalars, under the same keys in every adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from marl_stl_env.engine.engine import Engine
+
+Info: TypeAlias = dict[str, int]
+
+#: The keys of every sensor's info. Before the first step of an episode all are -1.
+INFO_KEYS = ("label", "family", "vote", "decision", "decision_vote")
+
+
+def reset_info() -> Info:
+    """What is known of the judged event before there is one."""
+    return dict.fromkeys(INFO_KEYS, -1)
+
+
+def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
+    """The facts of the last step in one lane, sensor by sensor.
+
+    ``label`` is 1 for a threat, ``family`` indexes ``engine.table.family_names``, ``vote`` is the
+    sensor's threat vote, ``decision`` the team's action and ``decision_vote`` its threat vote. All
+    are of the event that was just judged, never of the one observed next.
+    """
+    record = engine.last
+    if record is None:
+        return
+    team = {
+        "label": int(record.labels[lane]),
+        "family": int(engine.table.families[record.rows[lane]]),
+        "decision": int(record.decisions[lane]),
+        "decision_vote": int(record.decision_votes[lane]),
+    }
+    for vote in record.votes[lane].tolist():
+        yield {**team, "vote": int(vote)}

@@ -1,0 +1,183 @@
+"""The PettingZoo view of one lane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.utils.conversions import parallel_to_aec
+
+from marl_stl_env.config import EnvConfig, make_config
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.infos import Info, reset_info, step_infos
+from marl_stl_env.envs.spaces import action_space, observation_space, state_space
+from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
+from marl_stl_env.types import Float32Array
+
+_PerAgent = dict[str, Float32Array]
+
+
+class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
+    """A team of sensors watches one stream of events; all act at once.
+
+    Every sensor sees its own part of the current event and answers with an
+    :class:`~marl_stl_env.types.Action`; the team's decision follows from the vote. The episode
+    always ends by truncation, for all sensors together.
+
+    Args:
+        config: The environment.
+        table: A raw table of the caller's own, in place of ``config.dataset``.
+        render_mode: None; there is nothing to draw yet.
+
+    Attributes:
+        engine: The engine behind this view; ``engine.last`` holds the last step's arrays.
+    """
+
+    metadata = {"name": "traffic_v0", "render_modes": [], "is_parallelizable": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        config: EnvConfig | None = None,
+        *,
+        table: TrafficTable | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode is not None:
+            raise ConfigError(f"render_mode={render_mode!r} is not known; use None")
+        self.config = config or EnvConfig()
+        self.render_mode = render_mode
+        self.engine = Engine.from_config(self.config, lanes=1, table=table)
+        self.possible_agents = [f"sensor_{i}" for i in range(self.config.agents)]
+        # Some libraries read the agents before the first reset.
+        self.agents = list(self.possible_agents)
+        self.observation_spaces = {
+            agent: observation_space(self.engine) for agent in self.possible_agents
+        }
+        self.action_spaces = {agent: action_space() for agent in self.possible_agents}
+        self.state_space = state_space(self.engine)
+        self._running = False
+
+    @property
+    def observation_layout(self) -> tuple[str, ...]:
+        """The name of each column of an observation."""
+        return self.engine.observations.layout
+
+    def observation_space(self, agent: str) -> spaces.Space[Float32Array]:
+        """The space of this sensor's observations, always the same object."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Space[Any]:
+        """The space of this sensor's actions, always the same object."""
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[_PerAgent, dict[str, Info]]:
+        """Begin an episode.
+
+        Args:
+            seed: Starts the lane's random stream anew; None goes on with it.
+            options: Not used.
+
+        Returns:
+            Observations and infos of every sensor.
+        """
+        del options
+        if seed is not None:
+            self.engine.seed(seed)
+        self.engine.reset()
+        self.agents = list(self.possible_agents)
+        self._running = True
+        return self._observations(), {agent: reset_info() for agent in self.agents}
+
+    def step(
+        self, actions: dict[str, int]
+    ) -> tuple[
+        _PerAgent, dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
+    ]:
+        """Judge the current event.
+
+        Args:
+            actions: An action for every sensor.
+
+        Returns:
+            Observations of the next event, rewards, terminations (never), truncations and infos
+            (see :mod:`marl_stl_env.envs.infos`) of every sensor.
+
+        Raises:
+            ResetNeededError: If no episode is running.
+            InvalidActionError: If a sensor is missing or unknown, or an action is not one.
+        """
+        if not self._running:
+            raise ResetNeededError("no episode is running; call reset() before step()")
+        if actions.keys() != set(self.agents):
+            raise InvalidActionError(
+                f"actions must name the sensors {self.agents}, not {list(actions)}"
+            )
+        record = self.engine.step(np.array([[actions[agent] for agent in self.agents]]))
+        agents, over = self.agents, bool(record.truncated[0])
+        observations = self._observations()
+        infos: dict[str, dict[str, Any]] = dict(
+            zip(agents, step_infos(self.engine, 0), strict=True)
+        )
+        if over:
+            self.agents, self._running = [], False
+        return (
+            observations,
+            dict(zip(agents, record.rewards[0].tolist(), strict=True)),
+            dict.fromkeys(agents, False),
+            dict.fromkeys(agents, over),
+            infos,
+        )
+
+    def state(self) -> Float32Array:
+        """The unmasked features of the current event.  # (features,) float32."""
+        return self.engine.global_state()[0]
+
+    def render(self) -> None:
+        """There is nothing to draw yet."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _observations(self) -> _PerAgent:
+        return dict(zip(self.possible_agents, self.engine.observe()[0], strict=True))
+
+
+def parallel_env(
+    config: EnvConfig | None = None,
+    *,
+    table: TrafficTable | None = None,
+    render_mode: str | None = None,
+    **settings: Any,
+) -> TrafficParallelEnv:
+    """The PettingZoo parallel environment.
+
+    Args:
+        config: The environment; None is the default one.
+        table: A raw table of the caller's own, in place of ``config.dataset``.
+        render_mode: None; there is nothing to draw yet.
+        **settings: Fields of :class:`~marl_stl_env.config.EnvConfig` to replace.
+
+    Raises:
+        ConfigError: If a setting is not valid.
+        DataError: If the data cannot be read, split or scaled.
+    """
+    return TrafficParallelEnv(make_config(config, settings), table=table, render_mode=render_mode)
+
+
+def aec_env(
+    config: EnvConfig | None = None,
+    *,
+    table: TrafficTable | None = None,
+    render_mode: str | None = None,
+    **settings: Any,
+) -> AECEnv[str, Float32Array, int]:
+    """The PettingZoo AEC environment: the parallel one, sensor after sensor.
+
+    Arguments and errors are those of :func:`parallel_env`.
+    """
+    return parallel_to_aec(parallel_env(config, table=table, render_mode=render_mode, **settings))

@@ -1,0 +1,119 @@
+"""The Gymnasium view of one lane with one analyst who sees everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from marl_stl_env.config import EnvConfig, make_config
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.infos import Info, reset_info, step_infos
+from marl_stl_env.envs.spaces import action_space, observation_space
+from marl_stl_env.errors import ConfigError, ResetNeededError
+from marl_stl_env.types import Float32Array
+
+
+def analyst_config(config: EnvConfig | None, settings: dict[str, Any]) -> EnvConfig:
+    """The configuration of one analyst who sees every view.
+
+    Raises:
+        ConfigError: If several agents or partial views are asked for.
+    """
+    for name, only in (("agents", 1), ("views", "full")):
+        if settings.get(name, only) != only:
+            raise ConfigError(
+                f"{name}={settings[name]!r}: the Gymnasium environment has one analyst who sees "
+                f"every view ({name}={only!r}); use marl_stl_env.parallel_env for a team"
+            )
+    return make_config(config, {**settings, "agents": 1, "views": "full"})
+
+
+class TrafficEnv(gymnasium.Env[Float32Array, np.int64]):
+    """One analyst judges a stream of events, one event a step.
+
+    ## Description
+    Labelled events are replayed; the analyst lets each pass (Allow, Alert) or stops it (Block,
+    Quarantine). Every event stands alone: this is a contextual bandit, and a discount near 0 is
+    the right one.
+
+    ## Action space
+    ``Discrete(4)``: 0 Allow, 1 Block, 2 Quarantine, 3 Alert.
+
+    ## Observation space
+    ``Box((width,), float32)``: the event's scaled features in [-5, 5] and a constant 1;
+    ``observation_layout`` names the columns.
+
+    ## Rewards
+    +10 for a threat stopped, +1 for a benign event passed, -8 for a benign event stopped, -10 for
+    a threat passed (:class:`~marl_stl_env.config.RewardConfig`).
+
+    ## Episode end
+    Never a termination; truncation after ``episode_length`` events.
+
+    Args:
+        config: The environment; ``agents`` and ``views`` are fixed.
+        table: A raw table of the caller's own, in place of ``config.dataset``.
+        render_mode: None; there is nothing to draw yet.
+        **settings: Fields of :class:`~marl_stl_env.config.EnvConfig` to replace.
+
+    ## Version history
+    * v0: first version.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(
+        self,
+        config: EnvConfig | None = None,
+        *,
+        table: TrafficTable | None = None,
+        render_mode: str | None = None,
+        **settings: Any,
+    ) -> None:
+        if render_mode is not None:
+            raise ConfigError(f"render_mode={render_mode!r} is not known; use None")
+        self.config = analyst_config(config, settings)
+        self.render_mode = render_mode
+        self.engine = Engine.from_config(self.config, lanes=1, table=table)
+        self.observation_space = observation_space(self.engine)
+        self.action_space = action_space()
+        self._running = False
+
+    @property
+    def observation_layout(self) -> tuple[str, ...]:
+        """The name of each column of an observation."""
+        return self.engine.observations.layout
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float32Array, Info]:
+        """Begin an episode.
+
+        Args:
+            seed: Starts the random stream anew; None goes on with it.
+            options: Not used.
+        """
+        super().reset(seed=seed, options=options)
+        if seed is not None:
+            self.engine.seed(seed)
+        self.engine.reset()
+        self._running = True
+        return self.engine.observe()[0, 0], reset_info()
+
+    def step(self, action: np.int64) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
+        """Judge the current event.
+
+        Raises:
+            ResetNeededError: If no episode is running.
+            InvalidActionError: If the action is not one.
+        """
+        if not self._running:
+            raise ResetNeededError("no episode is running; call reset() before step()")
+        record = self.engine.step(np.asarray(action).reshape(1, 1))
+        over = bool(record.truncated[0])
+        self._running = not over
+        info: dict[str, Any] = next(step_infos(self.engine, 0))
+        return self.engine.observe()[0, 0], float(record.rewards[0, 0]), False, over, info

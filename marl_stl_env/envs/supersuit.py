@@ -1,0 +1,176 @@
+"""The SuperSuit path to Stable-Baselines3, with six silent faults of SuperSuit 3.11 repaired.
+
+SuperSuit still does the conversion: :class:`supersuit.vector.MarkovVectorEnv` turns one parallel
+environment into a vector of agents and :class:`supersuit.vector.ConcatVecEnv` puts copies side by
+side. The repairs:
+
+1. ``dones`` are bool. SuperSuit gives uint8, with which ``VecNormalize`` does integer indexing and
+   gets its running return variance wrong.
+2. ``seed`` and ``reset`` pass the seed on, copy i getting ``seed + i``; SuperSuit raises.
+3. ``TimeLimit.truncated`` is set, so that the value of the last observation is bootstrapped;
+   SuperSuit lets every time limit be learned as a terminal state.
+4. The infos of an episode's last step survive; SuperSuit overwrites them with those of the reset,
+   which are kept in ``reset_infos`` here.
+5. ``get_attr``, ``has_attr``, ``set_attr``, ``env_method`` and ``env_is_wrapped`` ask the copies;
+   SuperSuit fails or always answers False.
+6. Every copy is built by the factory; SuperSuit clones one environment, random stream included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from pettingzoo import ParallelEnv
+from stable_baselines3.common.vec_env.base_vec_env import (
+    VecEnv,
+    VecEnvIndices,
+    VecEnvObs,
+    VecEnvStepReturn,
+)
+from supersuit.vector import ConcatVecEnv, MarkovVectorEnv
+
+from marl_stl_env.config import EnvConfig, check_range
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.envs.parallel import TrafficParallelEnv
+from marl_stl_env.types import AnyArray
+
+
+class _AgentsVectorEnv(MarkovVectorEnv):
+    """SuperSuit's conversion of one environment, with the reset's infos kept apart (repair 4)."""
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[AnyArray, list[dict[str, Any]]]:
+        observations, self.reset_infos = super().reset(seed=seed, options=options)
+        # SuperSuit merges what is returned here over the infos of an episode's last step.
+        return observations, [{} for _ in self.reset_infos]
+
+
+class SuperSuitVecEnv(VecEnv):
+    """Copies of a PettingZoo parallel environment as one SB3 ``VecEnv``, through SuperSuit.
+
+    Sub-environment ``copy * agents + agent`` is one agent of one copy.
+
+    Args:
+        make_env: Builds one copy.
+        copies: How many, at least 1.
+        seed: Seed of copy 0, copy i gets ``seed + i``; None draws from the system.
+
+    Attributes:
+        envs: The copies.
+    """
+
+    def __init__(
+        self,
+        make_env: Callable[[], ParallelEnv[str, Any, Any]],
+        copies: int,
+        seed: int | None = None,
+    ) -> None:
+        check_range("copies", copies, 1, 2**20)
+        self._venv = ConcatVecEnv([lambda: _AgentsVectorEnv(make_env())] * copies)
+        self.envs: list[ParallelEnv[str, Any, Any]] = [v.par_env for v in self._venv.vec_envs]
+        self.agents = len(self.envs[0].possible_agents)
+        self._next_seed: int | None = None
+        self._actions: AnyArray | None = None
+        super().__init__(self._venv.num_envs, self._venv.observation_space, self._venv.action_space)
+        self.seed(seed)
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Give copy i the seed ``seed + i``, used at the next reset."""
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        self._next_seed = seed
+        return [seed + copy for copy in range(len(self.envs)) for _ in range(self.agents)]
+
+    def reset(self) -> VecEnvObs:
+        """Begin an episode in every copy.
+
+        Returns:
+            Observations.  # (copies * agents, width) float32
+        """
+        observations, _ = self._venv.reset(seed=self._next_seed)
+        self._next_seed = None
+        self.reset_infos = [info for venv in self._venv.vec_envs for info in venv.reset_infos]
+        return np.asarray(observations)
+
+    def step_async(self, actions: AnyArray) -> None:
+        """Take the actions for the next :meth:`step_wait`.  # (copies * agents,) integer."""
+        self._venv.step_async(actions)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step every copy.
+
+        Returns:
+            Observations (copies * agents, width) float32, rewards (copies * agents,) float32,
+            dones (copies * agents,) bool and a list of infos.
+        """
+        observations, rewards, terminated, truncated, infos = self._venv.step_wait()
+        terminated, truncated = terminated.astype(np.bool_), truncated.astype(np.bool_)
+        dones = terminated | truncated
+        for index in np.flatnonzero(dones):
+            infos[index]["TimeLimit.truncated"] = bool(truncated[index] and not terminated[index])
+        return observations, rewards, dones, infos
+
+    def close(self) -> None:
+        """Close every copy."""
+        self._venv.close()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The attribute of the copy behind each index."""
+        return [getattr(self._env_of(index), attr_name) for index in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of the copy behind each index."""
+        for index in self._get_indices(indices):
+            setattr(self._env_of(index), attr_name, value)
+
+    def env_method(
+        self,
+        method_name: str,
+        *method_args: Any,
+        indices: VecEnvIndices = None,
+        **method_kwargs: Any,
+    ) -> list[Any]:
+        """Call a method of the copy behind each index, once per copy."""
+        chosen = list(self._get_indices(indices))
+        results = {
+            copy: getattr(self.envs[copy], method_name)(*method_args, **method_kwargs)
+            for copy in dict.fromkeys(index // self.agents for index in chosen)
+        }
+        return [results[index // self.agents] for index in chosen]
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
+        """Whether the copy behind each index is wrapped with this PettingZoo wrapper."""
+        return [
+            _is_wrapped(self._env_of(index), wrapper_class) for index in self._get_indices(indices)
+        ]
+
+    def _env_of(self, index: int) -> ParallelEnv[str, Any, Any]:
+        return self.envs[index // self.agents]
+
+
+def _is_wrapped(env: Any, wrapper_class: type[Any]) -> bool:
+    while env is not env.unwrapped:
+        if isinstance(env, wrapper_class):
+            return True
+        env = env.env
+    return False
+
+
+def supersuit_vec_env(
+    config: EnvConfig | None = None,
+    copies: int = 16,
+    seed: int | None = None,
+    table: TrafficTable | None = None,
+) -> SuperSuitVecEnv:
+    """The environment through SuperSuit: the same trajectories as ``TrafficVecEnv``.
+
+    Args:
+        config: The environment; None is the default one.
+        copies: Independent copies of the stream (lanes).
+        seed: Seed of copy 0; None draws from the system.
+        table: A raw table of the caller's own, in place of ``config.dataset``.
+    """
+    return SuperSuitVecEnv(lambda: TrafficParallelEnv(config, table=table), copies, seed)

@@ -1,0 +1,183 @@
+"""The Gymnasium vector view: many lanes, each with one analyst who sees everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from marl_stl_env.config import EnvConfig, check_range
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.envs.single import analyst_config
+from marl_stl_env.envs.spaces import action_space, observation_space
+from marl_stl_env.errors import ConfigError, ResetNeededError, UnknownNameError
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
+
+_MODES = {mode.value: mode for mode in AutoresetMode}
+
+
+class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
+    """Lane i of ``reset(seed=s)`` equals ``TrafficEnv`` reset with ``seed=s + i``.
+
+    Args:
+        num_envs: Lanes.
+        config: The environment; ``agents`` and ``views`` are fixed.
+        table: A raw table of the caller's own, in place of ``config.dataset``.
+        render_mode: None; there is nothing to draw yet.
+        max_episode_steps: Replaces ``episode_length``, as Gymnasium passes it.
+        autoreset_mode: What happens after an episode's last event: "NextStep" (the next step's
+            action is ignored and returns the new episode's first observation), "SameStep" (the
+            last step returns it, with the last observation in ``infos["final_obs"]``) or
+            "Disabled" (call ``reset(options={"reset_mask": mask})``).
+        **settings: Fields of :class:`~marl_stl_env.config.EnvConfig` to replace.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        config: EnvConfig | None = None,
+        *,
+        table: TrafficTable | None = None,
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        **settings: Any,
+    ) -> None:
+        if render_mode is not None:
+            raise ConfigError(f"render_mode={render_mode!r} is not known; use None")
+        if max_episode_steps is not None:
+            settings["episode_length"] = max_episode_steps
+        check_range("num_envs", num_envs, 1, 2**24)
+        self._mode = _autoreset_mode(autoreset_mode)
+        self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
+        self.config = analyst_config(config, settings)
+        self.render_mode = render_mode
+        self.num_envs = num_envs
+        self.engine = Engine.from_config(self.config, lanes=num_envs, table=table)
+        self.single_observation_space = observation_space(self.engine)
+        self.single_action_space = action_space()
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._over: BoolArray = np.ones(num_envs, dtype=np.bool_)
+        self._started = False
+
+    @property
+    def observation_layout(self) -> tuple[str, ...]:
+        """The name of each column of an observation."""
+        return self.engine.observations.layout
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float32Array, dict[str, Any]]:
+        """Begin an episode in every lane, or in those of ``options["reset_mask"]``.
+
+        Args:
+            seed: One seed s (lane i gets s + i) or one per lane; None goes on.
+            options: ``{"reset_mask": (lanes,) bool}`` resets only some lanes, without a seed.
+
+        Returns:
+            Observations and an empty info.  # (lanes, width) float32
+
+        Raises:
+            ConfigError: If the mask or the seeds are malformed.
+        """
+        mask = self._reset_mask(seed, options)
+        if seed is not None:
+            self.engine.seed(seed)  # type: ignore[arg-type] # a None among them is refused there
+        self.engine.reset(mask)
+        self._over = self._over & ~mask
+        self._started = True
+        return self._observations(), {}
+
+    def step(
+        self, actions: IntArray
+    ) -> tuple[Float32Array, AnyArray, AnyArray, AnyArray, dict[str, Any]]:
+        """Judge the current event of every lane.
+
+        Args:
+            actions: One action per lane.  # (lanes,) integer
+
+        Returns:
+            Observations (lanes, width) float32, rewards (lanes,) float32, terminations and
+            truncations (lanes,) bool, and infos as arrays: ``label``, ``family``, ``decision`` and
+            ``decision_vote``, with ``_label`` and so on marking the lanes they hold for.
+
+        Raises:
+            ResetNeededError: Before the first reset, or after an episode's end with "Disabled".
+            InvalidActionError: If the actions have the wrong shape, type or values.
+        """
+        waiting = self._over
+        if not self._started or (self._mode is AutoresetMode.DISABLED and waiting.any()):
+            raise ResetNeededError("an episode is over or never began; call reset() before step()")
+        if waiting.all():
+            self.engine.reset()
+            nothing = np.zeros(self.num_envs, dtype=np.bool_)
+            self._over = nothing
+            return self._observations(), np.zeros(self.num_envs, np.float32), nothing, nothing, {}
+        record = self.engine.step(np.asarray(actions).reshape(-1, 1))
+        if waiting.any():
+            self.engine.reset(waiting)
+        infos = self._infos(record, ~waiting)
+        rewards = np.where(waiting, np.float32(0.0), record.rewards[:, 0])
+        truncated = record.truncated & ~waiting
+        self._over = truncated
+        if self._mode is AutoresetMode.SAME_STEP and truncated.any():
+            infos |= self._final(infos, truncated)
+            self.engine.reset(truncated)
+            self._over = np.zeros_like(truncated)
+        terminated = np.zeros(self.num_envs, dtype=np.bool_)
+        return self._observations(), rewards, terminated, truncated.copy(), infos
+
+    def _observations(self) -> Float32Array:
+        return self.engine.observe()[:, 0]
+
+    def _infos(self, record: StepRecord, judged: BoolArray) -> dict[str, Any]:
+        facts = {
+            "label": record.labels.astype(np.int64),
+            "family": self.engine.table.families[record.rows].astype(np.int64),
+            "decision": record.decisions.astype(np.int64),
+            "decision_vote": record.decision_votes.astype(np.int64),
+        }
+        return facts | {f"_{name}": judged for name in facts}
+
+    def _final(self, infos: dict[str, Any], truncated: BoolArray) -> dict[str, Any]:
+        observations = np.full(self.num_envs, None, dtype=object)
+        for lane, observation in zip(
+            np.flatnonzero(truncated), self._observations()[truncated], strict=True
+        ):
+            observations[lane] = observation
+        final = {name: value for name, value in infos.items() if not name.startswith("_")}
+        final |= {f"_{name}": truncated for name in final}
+        return {
+            "final_obs": observations,
+            "_final_obs": truncated,
+            "final_info": final,
+            "_final_info": truncated,
+        }
+
+    def _reset_mask(
+        self, seed: int | list[int | None] | None, options: dict[str, Any] | None
+    ) -> BoolArray:
+        if options is None or "reset_mask" not in options:
+            return np.ones(self.num_envs, dtype=np.bool_)
+        mask = np.asarray(options["reset_mask"])
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+            raise ConfigError(
+                f"reset_mask must be ({self.num_envs},) bool with at least one True, not "
+                f"{mask.dtype} of shape {mask.shape}"
+            )
+        if seed is not None:
+            raise ConfigError("a seed applies to all lanes: reset with a seed or with a mask")
+        return mask
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    if isinstance(mode, AutoresetMode):
+        return mode
+    if mode not in _MODES:
+        raise UnknownNameError("autoreset_mode", mode, _MODES)
+    return _MODES[mode]

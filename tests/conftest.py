@@ -1,0 +1,43 @@
+"""Tables and data folders that many tests share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marl_stl_env.data.table import TrafficTable
+
+VIEWS = {"flow": (0, 1, 2), "content": (3, 4), "timing": (5, 6), "host": (7, 8, 9)}
+
+
+def make_table(rows: int = 600, seed: int = 0, threat_rate: float = 0.2) -> TrafficTable:
+    """A small purely numeric table in which the first column of every view hints at the label."""
+    rng = np.random.default_rng(seed)
+    labels = rng.random(rows) < threat_rate
+    features = rng.normal(size=(rows, 10)).astype(np.float32)
+    features[:, [0, 3, 5, 7]] += 1.5 * labels[:, None]
+    families = np.where(labels, rng.integers(1, 3, rows), 0).astype(np.int16)
+    return TrafficTable(
+        name="toy",
+        features=np.clip(features, -5, 5),
+        labels=labels,
+        families=families,
+        family_names=("benign", "scan", "flood"),
+        feature_names=tuple(f"x{i}" for i in range(10)),
+        views=VIEWS,
+    )
+
+
+@pytest.fixture
+def table() -> TrafficTable:
+    return make_table()
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """The folder of the public data sets; the test is skipped where it is not given."""
+    folder = os.environ.get("MARL_STL_DATA_DIR")
+    if not folder:
+        pytest.skip("MARL_STL_DATA_DIR does not point to the public data sets")
+    return Path(folder)

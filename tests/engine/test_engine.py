@@ -1,0 +1,223 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError, StateError
+from tests.conftest import make_table
+from tests.oracles import ScalarEnv
+
+CONFIGS = {
+    "default": EnvConfig(episode_length=40),
+    "own rewards, costs": EnvConfig(
+        episode_length=25,
+        reward=RewardConfig(team_share=0.3, block_cost=0.5, quarantine_cost=2.0, alert_cost=0.25),
+    ),
+    "one analyst": EnvConfig(agents=1, views="full", episode_length=30),
+    "three sensors": EnvConfig(agents=3, episode_length=30),
+    "seven sensors, five votes": EnvConfig(
+        agents=7, episode_length=30, consensus=ConsensusConfig(threshold=5)
+    ),
+    "nine sensors": EnvConfig(agents=9, episode_length=30),
+    "longer than the table": EnvConfig(episode_length=10_000),
+}
+
+
+def random_actions(rng: np.random.Generator, engine: Engine) -> np.ndarray:
+    return rng.integers(0, 4, (engine.lanes, engine.agents))
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_every_step_equals_the_scalar_oracle(config: EnvConfig) -> None:
+    table = make_table(200)
+    engine, rng = Engine(config, table, lanes=5, seeds=3), np.random.default_rng(0)
+    for _ in range(2):
+        engine.reset()
+        starts = engine.get_state()["positions"]
+        oracles = [ScalarEnv(config, table, int(start)) for start in starts]
+        for _ in range(min(config.episode_length, len(table))):
+            actions = random_actions(rng, engine)
+            record = engine.step(actions)
+            for lane, oracle in enumerate(oracles):
+                wanted = oracle.step(actions[lane].tolist())
+                assert record.labels[lane] == wanted.label
+                assert record.decisions[lane] == wanted.decision
+                assert record.decision_rewards[lane] == pytest.approx(wanted.decision_reward)
+                np.testing.assert_allclose(record.rewards[lane], wanted.rewards, rtol=1e-6)
+                assert record.truncated[lane] == wanted.truncated
+        assert record.truncated.all()
+
+
+@pytest.mark.parametrize("order", ["sequential", "shuffled"])
+@pytest.mark.parametrize("lanes", [2, 7, 33])
+def test_lane_i_of_seed_s_is_the_only_lane_of_seed_s_plus_i(order: str, lanes: int) -> None:
+    table, seed = make_table(300), 11
+    config = EnvConfig(episode_length=20, order=order)  # type: ignore[arg-type]
+    many, rng = Engine(config, table, lanes, seed), np.random.default_rng(1)
+    alone = [Engine(config, table, 1, seed + lane) for lane in range(lanes)]
+    for engine in (many, *alone):
+        engine.reset()
+    for _ in range(65):
+        observed, actions = many.observe(), random_actions(rng, many)
+        record = many.step(actions)
+        for lane, engine in enumerate(alone):
+            np.testing.assert_array_equal(engine.observe()[0], observed[lane])
+            single = engine.step(actions[lane : lane + 1])
+            np.testing.assert_array_equal(single.rewards[0], record.rewards[lane])
+            assert single.rows[0] == record.rows[lane]
+            assert single.truncated[0] == record.truncated[lane]
+            if single.truncated[0]:
+                engine.reset()
+        if record.truncated.any():
+            many.reset(record.truncated)
+
+
+def test_resetting_one_lane_leaves_the_others_alone(table: TrafficTable) -> None:
+    config = EnvConfig(episode_length=50)
+    first, second = (Engine(config, table, 3, 5) for _ in range(2))
+    actions = np.zeros((3, 4), dtype=int)
+    for engine in (first, second):
+        engine.reset()
+        engine.step(actions)
+    first.reset(np.array([False, True, False]))
+    for _ in range(10):
+        a, b = first.step(actions), second.step(actions)
+        assert a.rows[[0, 2]].tolist() == b.rows[[0, 2]].tolist()
+        assert a.rows[1] != b.rows[1]
+
+
+def test_episodes_of_a_lane_differ_and_cover_the_table() -> None:
+    table = make_table(100)
+    engine = Engine(EnvConfig(episode_length=10), table, lanes=400, seeds=0)
+    engine.reset()
+    starts = engine.get_state()["positions"]
+    assert starts.min() == 0
+    assert starts.max() == 89  # one row is kept for the observation after the last event
+    engine.reset()
+    assert (engine.get_state()["positions"] != starts).mean() > 0.9
+
+
+def test_state_continues_bit_identically(table: TrafficTable) -> None:
+    config, rng = EnvConfig(episode_length=30), np.random.default_rng(2)
+    engine = Engine(config, table, 4, 9)
+    engine.reset()
+    for _ in range(17):
+        engine.step(random_actions(rng, engine))
+    other = Engine(config, table, 4, 1234)
+    other.set_state(engine.get_state())
+    for _ in range(40):
+        np.testing.assert_array_equal(engine.observe(), other.observe())
+        actions = random_actions(rng, engine)
+        records = engine.step(actions), other.step(actions)
+        np.testing.assert_array_equal(records[0].rewards, records[1].rewards)
+        if records[0].truncated.any():
+            engine.reset()
+            other.reset()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s.pop("ends"),
+        lambda s: s.update(extra=np.zeros(4)),
+        lambda s: s.update(positions=s["positions"][:3]),
+        lambda s: s.update(positions=s["positions"].astype(np.float64)),
+        lambda s: s.update(positions=s["positions"] - 10**6),
+        lambda s: s.update(ends=s["ends"] + 10**6),
+        lambda s: s.update(positions=s["ends"] + 1),
+    ],
+)
+def test_foreign_states_are_refused(table: TrafficTable, change: object) -> None:
+    engine = Engine(EnvConfig(episode_length=30), table, 4, 9)
+    engine.reset()
+    state = engine.get_state()
+    change(state)  # type: ignore[operator]
+    with pytest.raises(StateError):
+        engine.set_state(state)
+
+
+def test_shuffled_order_shows_every_row_once(table: TrafficTable) -> None:
+    config = EnvConfig(episode_length=len(table), order="shuffled")
+    engine = Engine(config, table, 1, 0)
+    engine.reset()
+    rows = [int(engine.step(np.zeros((1, 4), dtype=int)).rows[0]) for _ in range(len(table))]
+    assert sorted(rows) == list(range(len(table)))
+    assert rows != sorted(rows)
+
+
+def test_stretches_judge_every_row_once(table: TrafficTable) -> None:
+    engine = Engine(EnvConfig(), table, 7, 0)
+    starts = np.minimum(np.arange(7) * 90, len(table))
+    engine.place(starts, np.minimum(starts + 90, len(table)))
+    seen = np.zeros(len(table), dtype=int)
+    for _ in range(90):
+        record = engine.step(np.zeros((7, 4), dtype=int))
+        np.add.at(seen, record.rows[record.live], 1)
+    assert (seen == 1).all()
+
+
+def test_labels_never_enter_an_observation(table: TrafficTable) -> None:
+    state = {name: getattr(table, name) for name in table.__dataclass_fields__}
+    flipped = TrafficTable(**(state | {"labels": ~table.labels}))
+    for one, other in zip(
+        (Engine(EnvConfig(), t, 8, 0) for t in (table, table)),
+        (Engine(EnvConfig(), t, 8, 0) for t in (flipped, flipped)),
+        strict=True,
+    ):
+        one.reset()
+        other.reset()
+        for _ in range(20):
+            np.testing.assert_array_equal(one.observe(), other.observe())
+            np.testing.assert_array_equal(one.global_state(), other.global_state())
+            actions = np.zeros((8, 4), dtype=int)
+            assert not np.array_equal(one.step(actions).labels, other.step(actions).labels)
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        np.zeros((2, 3), dtype=int),
+        np.zeros(8, dtype=int),
+        np.zeros((2, 4)),
+        np.full((2, 4), 4),
+        np.full((2, 4), -1),
+        np.full((2, 4), 255, dtype=np.uint8),
+        np.full((2, 4), "ALLOW"),
+    ],
+)
+def test_wrong_actions_are_refused(table: TrafficTable, actions: np.ndarray) -> None:
+    engine = Engine(EnvConfig(), table, 2, 0)
+    engine.reset()
+    with pytest.raises(InvalidActionError, match=r"actions must"):
+        engine.step(actions)
+
+
+def test_stepping_without_an_episode_is_refused(table: TrafficTable) -> None:
+    engine = Engine(EnvConfig(episode_length=2), table, 2, 0)
+    actions = np.zeros((2, 4), dtype=int)
+    with pytest.raises(ResetNeededError):
+        engine.step(actions)
+    engine.reset()
+    engine.step(actions)
+    engine.step(actions)
+    with pytest.raises(ResetNeededError):
+        engine.step(actions)
+
+
+@pytest.mark.parametrize("seeds", [-1, [1, 2, 3], [1.5, 2.5], "one"])
+def test_wrong_seeds_are_refused(table: TrafficTable, seeds: object) -> None:
+    with pytest.raises(ConfigError):
+        Engine(EnvConfig(), table, 2, seeds)  # type: ignore[arg-type]
+
+
+def test_no_lanes_are_refused(table: TrafficTable) -> None:
+    with pytest.raises(ConfigError, match="lanes"):
+        Engine(EnvConfig(), table, 0, 0)
+
+
+def test_unseeded_engines_differ(table: TrafficTable) -> None:
+    states = [Engine(replace(EnvConfig(), episode_length=5), table, 1).get_state() for _ in "ab"]
+    assert states[0]["seeds"] != states[1]["seeds"]

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.observation import ObservationModel, sensor_groups
+from tests.conftest import VIEWS, make_table
+
+NAMES = tuple(VIEWS)
+
+
+@pytest.mark.parametrize(
+    ("agents", "expected"),
+    [
+        (1, (NAMES,)),
+        (2, (("flow", "timing"), ("content", "host"))),
+        (3, (("flow", "host"), ("content",), ("timing",))),
+        (4, (("flow",), ("content",), ("timing",), ("host",))),
+        (6, (("flow",), ("content",), ("timing",), ("host",), ("flow",), ("content",))),
+    ],
+)
+def test_groups_are_dealt_round_robin(agents: int, expected: tuple[tuple[str, ...], ...]) -> None:
+    assert sensor_groups(NAMES, agents, "groups") == expected
+    assert sensor_groups(NAMES, agents, "full") == (NAMES,) * agents
+
+
+@pytest.mark.parametrize("agents", [1, 2, 3, 4, 7, 9])
+@pytest.mark.parametrize("views", ["groups", "full"])
+def test_each_sensor_sees_its_columns_and_its_indicator(agents: int, views: str) -> None:
+    table = make_table(50)
+    model = ObservationModel(table, agents, views)  # type: ignore[arg-type]
+    rows = np.array([3, 0, 49, 3])
+    observed = model.observe(rows)
+    assert observed.shape == (4, agents, 10 + agents)
+    for agent, groups in enumerate(sensor_groups(NAMES, agents, views)):  # type: ignore[arg-type]
+        visible = {column for name in groups for column in VIEWS[name]}
+        for lane, row in enumerate(rows):
+            for column in range(10):
+                wanted = table.features[row, column] if column in visible else 0.0
+                assert observed[lane, agent, column] == wanted
+            assert observed[lane, agent, 10:].tolist() == [float(a == agent) for a in range(agents)]
+        assert set(np.flatnonzero(model.visible()[agent])) == visible
+
+
+def test_scattered_and_shared_columns(table: TrafficTable) -> None:
+    state = {name: getattr(table, name) for name in table.__dataclass_fields__}
+    state["views"] = {"even": (0, 2, 4, 6, 8), "odd": (1, 3, 5, 7, 9), "both": (0, 1)}
+    model = ObservationModel(TrafficTable(**state), 3, "groups")
+    observed = model.observe(np.arange(5))
+    for agent, view in enumerate(state["views"].values()):
+        hidden = [c for c in range(10) if c not in view]
+        np.testing.assert_array_equal(observed[:, agent, view], table.features[:5][:, view])
+        assert not observed[:, agent, hidden].any()
+
+
+def test_layout_and_bounds(table: TrafficTable) -> None:
+    model = ObservationModel(table, 4, "groups")
+    assert model.layout == (*table.feature_names, "sensor_0", "sensor_1", "sensor_2", "sensor_3")
+    observed = model.observe(np.arange(len(table)))
+    assert (observed >= model.low).all()
+    assert (observed <= model.high).all()
+    assert np.isfinite(model.low).all()
+    assert np.isfinite(model.high).all()
+
+
+def test_observations_are_fresh_arrays(table: TrafficTable) -> None:
+    model = ObservationModel(table, 4, "groups")
+    first = model.observe(np.array([1]))
+    kept = first.copy()
+    model.observe(np.array([2]))
+    np.testing.assert_array_equal(first, kept)

@@ -1,0 +1,144 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.envs.parallel import TrafficParallelEnv
+from marl_stl_env.envs.sb3 import TrafficVecEnv
+from marl_stl_env.envs.supersuit import supersuit_vec_env
+from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
+from tests.conftest import make_table
+from tests.oracles import gae
+
+TABLE = make_table()
+
+
+@pytest.mark.parametrize("agents", [1, 3, 4, 7])
+def test_native_supersuit_and_one_lane_say_the_same(agents: int) -> None:
+    """Three implementations of the way to the engine, whole episodes, exact."""
+    config, lanes, seed = EnvConfig(agents=agents, episode_length=13), 5, 21
+    native = TrafficVecEnv(config, lanes, seed, TABLE)
+    suit = supersuit_vec_env(config, lanes, seed, TABLE)
+    alone = [TrafficParallelEnv(config, table=TABLE) for _ in range(lanes)]
+    rng = np.random.default_rng(0)
+    observed = native.reset()
+    np.testing.assert_array_equal(observed, suit.reset())
+    for lane, env in enumerate(alone):
+        env.reset(seed=seed + lane)
+    for _ in range(40):
+        actions = rng.integers(0, 4, lanes * agents)
+        one, other = native.step(actions), suit.step(actions)
+        for mine, theirs in zip(one[:3], other[:3], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+            assert np.asarray(mine).dtype == np.asarray(theirs).dtype
+        for mine, theirs, done in zip(one[3], other[3], one[2], strict=True):
+            if done:  # batched infos are dictionaries at episode ends only
+                assert sorted(mine) == sorted(theirs)
+                for key, value in mine.items():
+                    np.testing.assert_array_equal(value, theirs[key])
+            else:
+                assert mine == {}
+        for lane, env in enumerate(alone):
+            per_lane = actions.reshape(lanes, agents)[lane].tolist()
+            step = env.step(dict(zip(env.agents, per_lane, strict=True)))
+            rewards = np.asarray(one[1]).reshape(lanes, agents)[lane]
+            assert list(step[1].values()) == pytest.approx(rewards.tolist())
+            if not env.agents:
+                last = np.stack(
+                    [one[3][lane * agents + i]["terminal_observation"] for i in range(agents)]
+                )
+                np.testing.assert_array_equal(last, np.stack(list(step[0].values())))
+                env.reset()
+
+
+def test_seeds_and_later_episodes_agree() -> None:
+    config = EnvConfig(episode_length=3)
+    venvs: list[VecEnv] = [
+        TrafficVecEnv(config, 4, 0, TABLE),
+        supersuit_vec_env(config, 4, 0, TABLE),
+    ]
+    seeds = [venv.seed(17) for venv in venvs]
+    assert seeds[0] == seeds[1] == [17 + i // 4 for i in range(16)]
+    for _ in range(3):
+        np.testing.assert_array_equal(*[venv.reset() for venv in venvs])
+
+
+def test_monitor_and_attributes() -> None:
+    venv = TrafficVecEnv(EnvConfig(episode_length=3), 2, 0, TABLE)
+    monitored = VecMonitor(venv)
+    monitored.reset()
+    for _ in range(3):
+        *_, infos = monitored.step(np.ones(8, dtype=np.int64))
+    assert all(info["episode"]["l"] == 3 for info in infos)
+    assert venv.get_attr("lanes", indices=[0, 7]) == [2, 2]
+    assert venv.has_attr("engine")
+    assert not venv.has_attr("nothing")
+    venv.set_attr("mark", 3)
+    assert venv.env_method("get_attr", "mark", [0], indices=0) == [[3]]
+    assert venv.env_is_wrapped(VecMonitor) == [False] * 8  # type: ignore[arg-type]
+
+
+def test_wrong_input_is_refused() -> None:
+    with pytest.raises(ConfigError, match="lanes"):
+        TrafficVecEnv(EnvConfig(), 0, table=TABLE)
+    venv = TrafficVecEnv(EnvConfig(), 2, 0, TABLE)
+    with pytest.raises(ResetNeededError):
+        venv.step_wait()
+    with pytest.raises(ResetNeededError):
+        venv.step(np.zeros(8, dtype=int))
+    venv.reset()
+    with pytest.raises(InvalidActionError):
+        venv.step(np.full(8, 9))
+
+
+@pytest.mark.parametrize("make", [TrafficVecEnv, supersuit_vec_env])
+def test_value_is_bootstrapped_at_truncation(make: Any) -> None:
+    """SB3's advantages against an oracle that treats every episode end as a truncation."""
+    gamma, lam, steps, length = 0.9, 0.8, 12, 5
+    config = EnvConfig(episode_length=length)
+    venv = make(config, 2, 3, TABLE)
+    model = PPO(
+        "MlpPolicy",
+        venv,
+        n_steps=steps,
+        batch_size=8,
+        gamma=gamma,
+        gae_lambda=lam,
+        seed=0,
+        device="cpu",
+    )
+    model._setup_learn(steps * venv.num_envs)
+    model.collect_rollouts(venv, model._init_callback(None), model.rollout_buffer, steps)
+
+    def value(observation: Any) -> float:
+        with torch.no_grad():
+            batch = torch.as_tensor(np.asarray(observation, dtype=np.float32)[None])
+            return float(model.policy.predict_values(batch)[0, 0])
+
+    buffer = model.rollout_buffer
+    replay = TrafficVecEnv(config, 2, 3, TABLE)
+    replay.seed(0)
+    replay.reset()
+    for index in range(venv.num_envs):
+        lane, agent = divmod(index, 4)
+        alone = TrafficParallelEnv(config, table=TABLE)
+        observations, _ = alone.reset(seed=lane)
+        rewards, values, next_values, ends = [], [], [], []
+        for t in range(steps):
+            values.append(value(observations[f"sensor_{agent}"]))
+            actions = buffer.actions[t].reshape(2, 4)[lane].astype(int).tolist()
+            observations, earned, _, truncated, _ = alone.step(
+                dict(zip(alone.possible_agents, actions, strict=True))
+            )
+            rewards.append(earned[f"sensor_{agent}"])
+            ends.append(truncated[f"sensor_{agent}"])
+            next_values.append(value(observations[f"sensor_{agent}"]))
+            if ends[-1]:
+                observations, _ = alone.reset()
+        assert any(ends)
+        wanted = gae(rewards, values, next_values, ends, gamma, lam)
+        np.testing.assert_allclose(buffer.advantages[:, index], wanted, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,150 @@
+"""Each repair of the SuperSuit path, beside the fault of SuperSuit as shipped."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import supersuit
+from pettingzoo.utils.wrappers import BaseParallelWrapper
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.envs.parallel import TrafficParallelEnv
+from marl_stl_env.envs.supersuit import SuperSuitVecEnv, supersuit_vec_env
+from marl_stl_env.errors import ConfigError
+from tests.conftest import make_table
+
+TABLE = make_table()
+CONFIG = EnvConfig(episode_length=7)
+COPIES, AGENTS = 3, 4
+
+
+def shipped() -> Any:
+    """The pipeline as SuperSuit's documentation has it."""
+    env = supersuit.pettingzoo_env_to_vec_env_v1(TrafficParallelEnv(CONFIG, table=TABLE))
+    return supersuit.concat_vec_envs_v1(env, COPIES, num_cpus=1, base_class="stable_baselines3")
+
+
+@pytest.fixture
+def venv() -> Iterator[SuperSuitVecEnv]:
+    env = supersuit_vec_env(CONFIG, COPIES, seed=0, table=TABLE)
+    yield env
+    env.close()
+
+
+def run_to_end(venv: VecEnv) -> Any:
+    """The step at which the first episode ends."""
+    venv.reset()
+    for _ in range(CONFIG.episode_length):
+        step = venv.step(np.zeros(venv.num_envs, dtype=np.int64))
+    return step
+
+
+def test_dones_are_bool(venv: SuperSuitVecEnv) -> None:
+    assert run_to_end(venv)[2].dtype == np.bool_
+    assert run_to_end(shipped())[2].dtype == np.uint8  # what the repair is for
+
+
+def test_running_return_variance_is_right(venv: SuperSuitVecEnv) -> None:
+    gamma, steps = 0.99, 50
+    normalized = VecNormalize(venv, norm_obs=False, gamma=gamma)
+    normalized.reset()
+    returns, seen = np.zeros(venv.num_envs), []
+    for _ in range(steps):
+        _, _, dones, _ = normalized.step(np.zeros(venv.num_envs, dtype=np.int64))
+        returns = returns * gamma + normalized.get_original_reward()
+        seen.append(returns.copy())
+        returns[dones] = 0.0
+    # SB3's running variance starts from a count of 1e-4 at variance 1.
+    assert normalized.ret_rms.var == pytest.approx(np.var(seen), rel=1e-3)
+
+
+def test_seeds_reach_every_copy(venv: SuperSuitVecEnv) -> None:
+    def first_observations(env: VecEnv, seed: int) -> Any:
+        env.seed(seed)
+        return env.reset()
+
+    one, other = (supersuit_vec_env(CONFIG, COPIES, seed=99, table=TABLE) for _ in "ab")
+    np.testing.assert_array_equal(first_observations(one, 5), first_observations(other, 5))
+    assert not np.array_equal(first_observations(one, 5), first_observations(other, 6))
+    alone = TrafficParallelEnv(CONFIG, table=TABLE)
+    for copy, observed in enumerate(first_observations(venv, 5).reshape(COPIES, AGENTS, -1)):
+        wanted = alone.reset(seed=5 + copy)[0]
+        np.testing.assert_array_equal(observed, np.stack(list(wanted.values())))
+    with pytest.raises(AttributeError, match="seed"):
+        shipped().seed(5)  # what the repair is for
+
+
+def test_ppo_takes_a_seed(venv: SuperSuitVecEnv) -> None:
+    PPO("MlpPolicy", venv, n_steps=4, batch_size=12, seed=3, device="cpu").learn(48)
+
+
+def test_unseeded_copies_are_not_reseeded_at_the_next_reset(venv: SuperSuitVecEnv) -> None:
+    assert not np.array_equal(venv.reset(), venv.reset())
+
+
+def test_truncation_reaches_sb3(venv: SuperSuitVecEnv) -> None:
+    infos = run_to_end(venv)[3]
+    assert [info["TimeLimit.truncated"] for info in infos] == [True] * venv.num_envs
+    assert all(info["terminal_observation"].shape == (14,) for info in infos)
+    assert "TimeLimit.truncated" not in run_to_end(shipped())[3][0]  # what the repair is for
+
+
+def test_infos_of_the_last_step_survive(venv: SuperSuitVecEnv) -> None:
+    infos = run_to_end(venv)[3]
+    assert all(info["label"] in (0, 1) for info in infos)
+    assert {info["label"] for info in venv.reset_infos} == {-1}
+    assert run_to_end(shipped())[3][0]["label"] == -1  # what the repair is for
+
+
+class _Wrapper(BaseParallelWrapper):  # type: ignore[type-arg]
+    pass
+
+
+def test_copies_can_be_asked(venv: SuperSuitVecEnv) -> None:
+    venv.reset()
+    assert venv.has_attr("observation_layout")
+    assert not venv.has_attr("no_such_thing")
+    assert venv.get_attr("agents", indices=[0, 5]) == [venv.envs[0].agents, venv.envs[1].agents]
+    assert venv.get_attr("render_mode") == [None] * venv.num_envs
+    states = venv.env_method("state", indices=[0, 1, 4])
+    np.testing.assert_array_equal(states[0], states[1])
+    assert not np.array_equal(states[0], states[2])
+    venv.set_attr("mark", "x", indices=[4])
+    assert venv.has_attr("mark") is False
+    assert venv.envs[1].mark == "x"  # type: ignore[attr-defined]
+    assert venv.env_is_wrapped(_Wrapper) == [False] * venv.num_envs
+    wrapped = SuperSuitVecEnv(lambda: _Wrapper(TrafficParallelEnv(CONFIG, table=TABLE)), 2)
+    assert wrapped.env_is_wrapped(_Wrapper) == [True] * 8
+    with pytest.raises(AttributeError):
+        shipped().get_attr("agents")  # what the repair is for
+
+
+def test_copies_have_their_own_streams(venv: SuperSuitVecEnv) -> None:
+    rows = venv.reset().reshape(COPIES, -1)
+    assert len(np.unique(rows, axis=0)) == COPIES
+    # What the repair is for: clones of an environment that was reset replay the same events.
+    env = TrafficParallelEnv(CONFIG, table=TABLE)
+    env.reset(seed=0)
+    clones = supersuit.concat_vec_envs_v1(
+        supersuit.pettingzoo_env_to_vec_env_v1(env), COPIES, base_class="stable_baselines3"
+    )
+    assert len(np.unique(clones.reset().reshape(COPIES, -1), axis=0)) == 1
+
+
+def test_copies_share_the_table(venv: SuperSuitVecEnv) -> None:
+    tables = [env.engine.table for env in venv.envs]  # type: ignore[attr-defined]
+    assert all(table is tables[0] for table in tables)
+
+
+def test_behaves_as_an_sb3_vec_env(venv: SuperSuitVecEnv) -> None:
+    monitored = VecMonitor(venv)
+    infos = run_to_end(monitored)[3]
+    assert all(info["episode"]["l"] == CONFIG.episode_length for info in infos)
+
+
+def test_no_copies_are_refused() -> None:
+    with pytest.raises(ConfigError, match="copies"):
+        supersuit_vec_env(CONFIG, 0, table=TABLE)
