@@ -46,9 +46,10 @@ def find_duplicates(features: Float32Array) -> Duplicates:
 
 def _hash(bits: AnyArray) -> AnyArray:
     """A 64-bit hash per row: multiply-and-add with fixed odd constants, then mix."""
-    factors = np.random.default_rng(0).integers(1, 2**63, bits.shape[1], dtype=np.uint64) * 2 + 1
+    rng = np.random.default_rng(0)
+    factors: AnyArray = rng.integers(0, 2**63, size=(bits.shape[1],), dtype=np.uint64)
     total = np.zeros(len(bits), np.uint64)
     for column, factor in enumerate(factors):
-        total = (total ^ bits[:, column]) * factor
+        total = (total ^ bits[:, column]) * (2 * factor + 1)
         total ^= total >> np.uint64(29)
     return total

@@ -107,7 +107,7 @@ def _read(path: Path) -> _File:
         lineterminator="\n",
         header=None,
         names=list(_COLUMNS),
-        dtype={name: "category" for name in (*CATEGORICAL, "label")},
+        dtype=dict.fromkeys((*CATEGORICAL, "label"), "category"),
         index_col=False,
         quoting=3,
         na_filter=False,
@@ -158,7 +158,7 @@ def _text(path: Path, column: str, series: Any) -> AnyArray:
             row = int((series.cat.codes.to_numpy() == code).argmax()) + 1
             what = "an empty value" if not name.strip() else f"{name!r} is not a name"
             raise DataFormatError(path, f"{what}; get the file again", row=row, column=column)
-    return np.array(names)[series.cat.codes.to_numpy()]
+    return np.asarray(np.array(names)[series.cat.codes.to_numpy()])
 
 
 def _check_labels(path: Path, labels: AnyArray) -> None:

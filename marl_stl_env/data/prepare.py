@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
-from marl_stl_env.config import EnvConfig, Split, SplitMethod
+from marl_stl_env.config import EnvConfig, Split
 from marl_stl_env.data.locate import resolve_data_dir
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import load_dataset
@@ -51,30 +50,25 @@ def prepare(config: EnvConfig, table: TrafficTable | None = None) -> PreparedDat
         UnknownNameError: If the data set does not exist.
         DataError: If the files are missing or damaged, or the table cannot be split as asked.
     """
-    return _prepare(
-        config.dataset,
-        resolve_data_dir(config.data_dir),
-        config.split_method,
-        config.split_seed,
-        config.threat_rate,
-        table,
+    key = EnvConfig(
+        dataset=config.dataset,
+        data_dir=resolve_data_dir(config.data_dir),
+        split_method=config.split_method,
+        split_seed=config.split_seed,
+        threat_rate=config.threat_rate,
     )
+    return _prepare(key, table)
 
 
 @lru_cache(maxsize=_KEPT)
-def _prepare(
-    dataset: str,
-    data_dir: Path | None,
-    method: SplitMethod,
-    seed: int,
-    threat_rate: float | None,
-    table: TrafficTable | None,
-) -> PreparedData:
-    raw = load_dataset(dataset, data_dir=data_dir) if table is None else table
-    rows, report = split_rows(raw, method, seed=seed, threat_rate=threat_rate)
+def _prepare(config: EnvConfig, table: TrafficTable | None) -> PreparedData:
+    raw = load_dataset(config.dataset, data_dir=config.data_dir) if table is None else table
+    rows, report = split_rows(
+        raw, config.split_method, seed=config.split_seed, threat_rate=config.threat_rate
+    )
     preprocessor = Preprocessor.fit(raw.take(rows["train"]))
     tables = {name: preprocessor.transform(raw.take(index)) for name, index in rows.items()}
-    if threat_rate is not None:
+    if config.threat_rate is not None:
         tables = {name: _shift_prior(part, raw.threat_rate) for name, part in tables.items()}
     return PreparedData(raw, rows, tables, preprocessor, report)
 

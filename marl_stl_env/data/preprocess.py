@@ -170,12 +170,12 @@ class Preprocessor:
 
     @property
     def low(self) -> Float32Array:
-        """Lower bound of each output column: -5, or 0 for a category.  # (outputs,) float32"""
+        """Lower bounds, (outputs,) float32: -5, or 0 for a category."""
         return np.where(self._categorical, 0.0, -CLIP).astype(np.float32)
 
     @property
     def high(self) -> Float32Array:
-        """Upper bound of each output column: 5, or 1 for a category.  # (outputs,) float32"""
+        """Upper bounds, (outputs,) float32: 5, or 1 for a category."""
         return np.where(self._categorical, 1.0, CLIP).astype(np.float32)
 
     @property

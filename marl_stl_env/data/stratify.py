@@ -40,7 +40,7 @@ def stratified_parts(
     family = table.families[rows[first]].astype(np.int64)
     # One stratum number per family and label; -1 and -2 pool the small ones.
     stratum = family * 2 + label
-    strata, inverse, counts = np.unique(stratum, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(stratum, return_inverse=True, return_counts=True)
     stratum = np.where(counts[inverse] < SMALL_FAMILY, -1 - label.astype(np.int64), stratum)
     part = np.empty(len(first), np.int64)
     for value in (False, True):

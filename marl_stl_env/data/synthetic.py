@@ -15,7 +15,6 @@ import numpy as np
 
 from marl_stl_env.config import check_range
 from marl_stl_env.data.synthetic_kinds import FEATURES, KINDS, VERSION, VIEWS
-from marl_stl_env.data.synthetic_laws import Categorical
 from marl_stl_env.data.synthetic_model import kind_counts, posterior, sample
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import AnyArray, Float64Array, IntArray
@@ -96,9 +95,7 @@ def load(
             for view in VIEWS
         },
         categories={
-            feature.name: feature.law.categories
-            for feature in FEATURES
-            if isinstance(feature.law, Categorical)
+            feature.name: feature.law.categories for feature in FEATURES if feature.law.categories
         },
         entities=hosts.astype(np.int32),
         times=times,
@@ -158,7 +155,7 @@ def _daily(
     # The integral of the intensity over time, in closed form.
     area = grid + strength * DAY / (2 * np.pi) * np.sin(phase)
     area = (area - area[0]) / (area[-1] - area[0])
-    return np.interp(rng.random(events), area, grid)
+    return np.asarray(np.interp(rng.random(events), area, grid))
 
 
 def _activity(role_weights: tuple[float, ...]) -> Float64Array:
@@ -168,4 +165,4 @@ def _activity(role_weights: tuple[float, ...]) -> Float64Array:
         zipf = 1.0 / np.arange(1, hosts + 1)
         parts.append(weight * zipf / zipf.sum())
     weights = np.concatenate(parts)
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())

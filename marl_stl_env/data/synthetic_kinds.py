@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from marl_stl_env.data.synthetic_laws import (
-    Bernoulli,
-    Categorical,
+    BERNOULLI,
+    LOG_NORMAL,
+    NORMAL,
+    POISSON,
     Law,
-    LogNormal,
-    Normal,
     Parameters,
-    Poisson,
+    categorical,
 )
 
 #: Part of the table's ``source``: raise it with every change that alters generated events.
@@ -43,28 +43,28 @@ class Kind:
 
 
 FEATURES = (
-    Feature("protocol", "flow", Categorical(("tcp", "udp", "icmp"))),
-    Feature("duration", "flow", LogNormal()),  # seconds
-    Feature("bytes_out", "flow", LogNormal()),
-    Feature("bytes_in", "flow", LogNormal()),
-    Feature("packet_size", "flow", LogNormal()),  # bytes
-    Feature("retransmissions", "flow", Poisson()),
-    Feature("service", "content", Categorical(("http", "dns", "smtp", "ssh", "smb", "none"))),
-    Feature("entropy", "content", Normal()),  # bits per byte of payload, an estimate
-    Feature("header_fields", "content", Poisson()),
-    Feature("failed_logins", "content", Poisson()),
-    Feature("signed", "content", Bernoulli()),  # a known signature or certificate
-    Feature("gap", "timing", LogNormal()),  # seconds between requests
-    Feature("jitter", "timing", LogNormal()),  # spread of the gaps over their mean
-    Feature("delay", "timing", LogNormal()),  # seconds until the answer
-    Feature("burst", "timing", Poisson()),  # requests in the busiest second
-    Feature("retries", "timing", Poisson()),
-    Feature("peers", "host", Poisson()),  # of the host's last 100 connections, likewise below
-    Feature("ports", "host", Poisson()),
-    Feature("refused", "host", Poisson()),
-    Feature("focus", "host", Normal()),  # log-odds of asking for the same service again
-    Feature("external", "host", Bernoulli()),  # the peer is outside the network
-    Feature("reputation", "host", Normal()),  # of the peer; 0 is average
+    Feature("protocol", "flow", categorical("tcp", "udp", "icmp")),
+    Feature("duration", "flow", LOG_NORMAL),  # seconds
+    Feature("bytes_out", "flow", LOG_NORMAL),
+    Feature("bytes_in", "flow", LOG_NORMAL),
+    Feature("packet_size", "flow", LOG_NORMAL),  # bytes
+    Feature("retransmissions", "flow", POISSON),
+    Feature("service", "content", categorical("http", "dns", "smtp", "ssh", "smb", "none")),
+    Feature("entropy", "content", NORMAL),  # bits per byte of payload, an estimate
+    Feature("header_fields", "content", POISSON),
+    Feature("failed_logins", "content", POISSON),
+    Feature("signed", "content", BERNOULLI),  # a known signature or certificate
+    Feature("gap", "timing", LOG_NORMAL),  # seconds between requests
+    Feature("jitter", "timing", LOG_NORMAL),  # spread of the gaps over their mean
+    Feature("delay", "timing", LOG_NORMAL),  # seconds until the answer
+    Feature("burst", "timing", POISSON),  # requests in the busiest second
+    Feature("retries", "timing", POISSON),
+    Feature("peers", "host", POISSON),  # of the host's last 100 connections, likewise below
+    Feature("ports", "host", POISSON),
+    Feature("refused", "host", POISSON),
+    Feature("focus", "host", NORMAL),  # log-odds of asking for the same service again
+    Feature("external", "host", BERNOULLI),  # the peer is outside the network
+    Feature("reputation", "host", NORMAL),  # of the peer; 0 is average
 )
 VIEWS = tuple(dict.fromkeys(feature.view for feature in FEATURES))
 

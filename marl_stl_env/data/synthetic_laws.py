@@ -8,102 +8,93 @@ out of every posterior, so that the log-likelihoods of all kinds are one matrix 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from marl_stl_env.types import Float64Array
 
 Parameters = tuple[float, ...]
-
-
-class Law(Protocol):
-    """What a family of distributions offers."""
-
-    def statistics(self, values: Float64Array) -> Float64Array:
-        """The sufficient statistics.  # (rows,) -> (rows, statistics)"""
-
-    def natural(self, parameters: Parameters) -> tuple[Sequence[float], float]:
-        """The weights of the statistics and the offset."""
-
-    def sample(self, rng: np.random.Generator, parameters: Float64Array) -> Float64Array:
-        """One value per row.  # (rows, parameters) -> (rows,)"""
+Natural = tuple[tuple[float, ...], float]
 
 
 @dataclass(frozen=True)
-class Normal:
-    """Parameters: mean, standard deviation."""
+class Law:
+    """A family of distributions.
 
-    def statistics(self, values: Float64Array) -> Float64Array:
-        return np.stack([values, values**2], axis=1)
+    Attributes:
+        statistics: Values (rows,) to sufficient statistics (rows, statistics).
+        natural: Parameters of one kind to the weights of the statistics and the offset.
+        sample: Parameters (rows, parameters) to one value per row.
+        categories: Names of the codes, for a categorical law.
+    """
 
-    def natural(self, parameters: Parameters) -> tuple[Sequence[float], float]:
-        mean, sd = parameters
-        return (mean / sd**2, -0.5 / sd**2), -0.5 * (mean / sd) ** 2 - math.log(sd)
-
-    def sample(self, rng: np.random.Generator, parameters: Float64Array) -> Float64Array:
-        return rng.normal(parameters[:, 0], parameters[:, 1])
-
-
-@dataclass(frozen=True)
-class LogNormal:
-    """Parameters: median, standard deviation of the logarithm."""
-
-    def statistics(self, values: Float64Array) -> Float64Array:
-        return Normal().statistics(np.log(values))
-
-    def natural(self, parameters: Parameters) -> tuple[Sequence[float], float]:
-        median, sd = parameters
-        return Normal().natural((math.log(median), sd))
-
-    def sample(self, rng: np.random.Generator, parameters: Float64Array) -> Float64Array:
-        return rng.lognormal(np.log(parameters[:, 0]), parameters[:, 1])
+    statistics: Callable[[Float64Array], Float64Array]
+    natural: Callable[[Parameters], Natural]
+    sample: Callable[[np.random.Generator, Float64Array], Float64Array]
+    categories: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Poisson:
-    """Parameter: mean."""
-
-    def statistics(self, values: Float64Array) -> Float64Array:
-        return values[:, None]
-
-    def natural(self, parameters: Parameters) -> tuple[Sequence[float], float]:
-        (mean,) = parameters
-        return (math.log(mean),), -mean
-
-    def sample(self, rng: np.random.Generator, parameters: Float64Array) -> Float64Array:
-        return rng.poisson(parameters[:, 0]).astype(np.float64)
+def _itself(values: Float64Array) -> Float64Array:
+    return values[:, None]
 
 
-@dataclass(frozen=True)
-class Categorical:
-    """Parameters: one probability per category, all positive; values are the codes 0, 1, ..."""
-
-    categories: tuple[str, ...]
-
-    def statistics(self, values: Float64Array) -> Float64Array:
-        return (values[:, None] == np.arange(len(self.categories))).astype(np.float64)
-
-    def natural(self, parameters: Parameters) -> tuple[Sequence[float], float]:
-        return tuple(math.log(p) for p in parameters), 0.0
-
-    def sample(self, rng: np.random.Generator, parameters: Float64Array) -> Float64Array:
-        above = rng.random(len(parameters))[:, None] >= parameters[:, :-1].cumsum(axis=1)
-        return above.sum(axis=1).astype(np.float64)
+def _powers(values: Float64Array) -> Float64Array:
+    return np.stack([values, values**2], axis=1)
 
 
-@dataclass(frozen=True)
-class Bernoulli:
-    """Parameter: probability of 1; values are 0 and 1."""
+def _normal(parameters: Parameters) -> Natural:
+    mean, sd = parameters
+    return (mean / sd**2, -0.5 / sd**2), -0.5 * (mean / sd) ** 2 - math.log(sd)
 
-    def statistics(self, values: Float64Array) -> Float64Array:
-        return values[:, None]
 
-    def natural(self, parameters: Parameters) -> tuple[Sequence[float], float]:
-        (p,) = parameters
-        return (math.log(p / (1 - p)),), math.log1p(-p)
+def _log_normal(parameters: Parameters) -> Natural:
+    median, sd = parameters
+    return _normal((math.log(median), sd))
 
-    def sample(self, rng: np.random.Generator, parameters: Float64Array) -> Float64Array:
-        return (rng.random(len(parameters)) < parameters[:, 0]).astype(np.float64)
+
+def _poisson(parameters: Parameters) -> Natural:
+    (mean,) = parameters
+    return (math.log(mean),), -mean
+
+
+def _bernoulli(parameters: Parameters) -> Natural:
+    (p,) = parameters
+    return (math.log(p / (1 - p)),), math.log1p(-p)
+
+
+def _categorical(parameters: Parameters) -> Natural:
+    return tuple(math.log(p) for p in parameters), 0.0
+
+
+def _draw_category(rng: np.random.Generator, parameters: Float64Array) -> Float64Array:
+    above = rng.random((len(parameters), 1)) >= parameters[:, :-1].cumsum(axis=1)
+    return np.asarray(above.sum(axis=1), np.float64)
+
+
+#: Parameters: mean, standard deviation.
+NORMAL = Law(_powers, _normal, lambda rng, p: rng.normal(p[:, 0], p[:, 1]))
+#: Parameters: median, standard deviation of the logarithm.
+LOG_NORMAL = Law(
+    lambda values: _powers(np.log(values)),
+    _log_normal,
+    lambda rng, p: rng.lognormal(np.log(p[:, 0]), p[:, 1]),
+)
+#: Parameter: mean.
+POISSON = Law(_itself, _poisson, lambda rng, p: rng.poisson(p[:, 0]).astype(np.float64))
+#: Parameter: probability of 1; values are 0 and 1.
+BERNOULLI = Law(
+    _itself, _bernoulli, lambda rng, p: (rng.random(len(p)) < p[:, 0]).astype(np.float64)
+)
+
+
+def categorical(*categories: str) -> Law:
+    """Parameters: one positive probability per category; values are the codes 0, 1, ..."""
+    codes = np.arange(len(categories))
+    return Law(
+        lambda values: np.asarray(values[:, None] == codes, np.float64),
+        _categorical,
+        _draw_category,
+        categories,
+    )
