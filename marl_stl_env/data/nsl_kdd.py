@@ -163,7 +163,7 @@ def _text(path: Path, column: str, series: Any) -> AnyArray:
 
 def _check_labels(path: Path, labels: AnyArray) -> None:
     """Refuse spellings of "normal" that would turn benign rows into attacks, and numbers."""
-    for name in np.unique(labels):
+    for name in map(str, np.unique(labels)):
         odd = name.endswith(".") or (name.lower() == "normal" and name != "normal")
         if odd or name[0].isdigit():
             raise DataFormatError(

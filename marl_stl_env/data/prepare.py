@@ -66,6 +66,8 @@ def _prepare(config: EnvConfig, table: TrafficTable | None) -> PreparedData:
     rows, report = split_rows(
         raw, config.split_method, seed=config.split_seed, threat_rate=config.threat_rate
     )
+    for index in rows.values():
+        index.setflags(write=False)  # shared by everyone who prepares the same
     preprocessor = Preprocessor.fit(raw.take(rows["train"]))
     tables = {name: preprocessor.transform(raw.take(index)) for name, index in rows.items()}
     if config.threat_rate is not None:

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marl_stl_env.data import SplitReport, TrafficTable, load_dataset, split_rows
+from marl_stl_env.data.duplicates import find_duplicates
+from marl_stl_env.data.splits import Rows
+from marl_stl_env.errors import SplitError, UnknownNameError
+
+from .tables import make_table
+
+
+def with_duplicates(seed: int, rows: int, distinct: int) -> TrafficTable:
+    """Rows drawn from a few distinct ones, so that most of them have equals."""
+    rng = np.random.default_rng(seed)
+    pick = np.sort(rng.integers(0, distinct, rows))
+    rng.shuffle(pick)
+    labels = pick % 4 == 0
+    families = np.where(labels, 1 + pick % 3, 0)
+    features = np.stack([pick, pick**2 % 7], axis=1)
+    times = np.sort(rng.uniform(0, 100, rows))
+    return make_table(features, labels, families, times=times)
+
+
+def check_partition(table: TrafficTable, rows: Rows, report: SplitReport) -> None:
+    everything = np.concatenate(list(rows.values()))
+    assert len(set(everything)) == len(everything)
+    lost = report.gap + sum(report.removed_duplicates.values()) + sum(report.resampled.values())
+    assert len(everything) + lost == len(table)
+    vectors = {name: {tuple(v) for v in table.features[index]} for name, index in rows.items()}
+    assert not vectors["train"] & vectors["validation"]
+    assert not vectors["train"] & vectors["test"]
+    assert not vectors["validation"] & vectors["test"]
+    for name, index in rows.items():
+        assert (np.diff(index) > 0).all()
+        part = report.parts[name]
+        assert (part.rows, part.threats) == (len(index), table.labels[index].sum())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(400, 900), st.integers(200, 500))
+def test_stratified_properties(seed: int, size: int, distinct: int) -> None:
+    table = with_duplicates(seed, size, distinct)
+    rows, report = split_rows(table, "stratified", seed=seed)
+    check_partition(table, rows, report)
+    rates = [part.threat_rate for part in report.parts.values()]
+    assert max(rates) - min(rates) <= 2 / min(part.rows for part in report.parts.values())
+    assert len(rows["train"]) / size == pytest.approx(0.7, abs=0.02)
+    again, _ = split_rows(table, "stratified", seed=seed)
+    for name in rows:
+        np.testing.assert_array_equal(rows[name], again[name])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_temporal_properties(seed: int) -> None:
+    table = with_duplicates(seed, 800, 1500)
+    rows, report = split_rows(table, "temporal")
+    check_partition(table, rows, report)
+    assert rows["train"].max() < 556  # 70 % of 800, less half a gap of 8
+    assert rows["validation"].min() == 564 or table.features[564] in table.features[684:]
+    assert rows["validation"].max() < 676
+    assert rows["test"].tolist() == list(range(684, 800))
+    assert report.gap == 16
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_official_properties(seed: int) -> None:
+    table = with_duplicates(seed, 800, 1500)
+    official = np.random.default_rng(seed).random(800) < 0.3
+    table = replace(table, official_test=official)
+    rows, report = split_rows(table, seed=seed)
+    assert report.method == "official"
+    check_partition(table, rows, report)
+    np.testing.assert_array_equal(rows["test"], np.flatnonzero(official))
+    in_test = {tuple(v) for v in table.features[official]}
+    leaked = [tuple(v) in in_test for v in table.features[~official]]
+    assert report.removed_duplicates == {"train": sum(leaked)}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.109, 0.25, 0.5, 0.8]))
+def test_threat_rate_properties(seed: int, rate: float) -> None:
+    table = with_duplicates(seed, 1500, 900)
+    rows, report = split_rows(table, "stratified", seed=seed, threat_rate=rate)
+    check_partition(table, rows, report)
+    for part in report.parts.values():
+        assert part.threat_rate == pytest.approx(rate, abs=1 / part.rows)
+    untouched, _ = split_rows(table, "stratified", seed=seed)
+    for name in rows:
+        assert set(rows[name]) <= set(untouched[name])
+        for label in (True, False):  # only one class is thinned
+            before, after = untouched[name], rows[name]
+            kept = (table.labels[after] == label).sum() == (table.labels[before] == label).sum()
+            assert (
+                kept
+                or (table.labels[after] != label).sum() == (table.labels[before] != label).sum()
+            )
+
+
+def test_seeds_differ() -> None:
+    table = with_duplicates(0, 500, 400)
+    one, _ = split_rows(table, "stratified", seed=1)
+    two, _ = split_rows(table, "stratified", seed=2)
+    assert set(one["test"]) != set(two["test"])
+
+
+def test_every_family_is_spread() -> None:
+    table = load_dataset("synthetic", rows=20_000)
+    rows, report = split_rows(table, "stratified")
+    for code in range(len(table.family_names)):
+        total = (table.families == code).sum()
+        share = (table.families[rows["test"]] == code).sum() / total
+        assert share == pytest.approx(0.15, abs=2 / total)
+    assert [part.rows for part in report.parts.values()] == [14_000, 3_000, 3_000]
+    assert all(abs(part.threat_rate - 0.109) < 1e-9 for part in report.parts.values())
+
+
+def test_large_group_goes_to_train() -> None:
+    features = np.arange(200)[:, None].astype(np.float32)
+    features[:60] = -1
+    table = make_table(features, np.arange(200) >= 150)
+    rows, report = split_rows(table, "stratified")
+    assert set(range(60)) <= set(rows["train"])
+    assert report.parts["train"].rows == 140
+    assert abs(report.parts["test"].rows - 30) <= 1
+    assert report.duplicates == 59
+
+
+def test_giant_group_is_refused() -> None:
+    features = np.arange(2000)[:, None].astype(np.float32)
+    features[:1000] = -1  # half of the table, all of it threats
+    table = make_table(features, np.arange(2000) < 1050)
+    with pytest.raises(SplitError, match="remove duplicates"):
+        split_rows(table, "stratified")
+
+
+@pytest.mark.parametrize("threats", [0, 1, 99, 100])
+def test_too_few_of_a_class(threats: int) -> None:
+    table = make_table(np.arange(100)[:, None], np.arange(100) < threats)
+    with pytest.raises(SplitError, match="at least two of each"):
+        split_rows(table)
+
+
+def test_too_few_after_resampling() -> None:
+    table = make_table(np.arange(100)[:, None], np.arange(100) < 50)
+    with pytest.raises(SplitError, match=r"train split resampled to threat_rate=0\.01"):
+        split_rows(table, threat_rate=0.01)
+
+
+def test_too_few_threats_in_time() -> None:
+    table = make_table(np.arange(100)[:, None], np.arange(100) < 50, times=np.arange(100.0))
+    with pytest.raises(SplitError, match="temporal validation split has 0 threats"):
+        split_rows(table, "temporal")
+
+
+def test_methods_that_do_not_fit() -> None:
+    table = make_table(np.arange(100)[:, None], np.arange(100) < 50)
+    with pytest.raises(SplitError, match="no official test set"):
+        split_rows(table, "official")
+    with pytest.raises(SplitError, match="no times"):
+        split_rows(table, "temporal")
+    with pytest.raises(UnknownNameError, match="known: auto, stratified, official, temporal"):
+        split_rows(table, "random")  # type: ignore[arg-type]
+    with pytest.raises(SplitError, match="whole table or empty"):
+        split_rows(replace(table, official_test=np.ones(100, bool)), "official")
+
+
+def test_report_lines() -> None:
+    table = with_duplicates(0, 800, 1500)
+    _, report = split_rows(table, "temporal", threat_rate=0.3)
+    text = str(report)
+    for part in report.parts.values():
+        assert f"{part.rows:,} events" in text
+        assert f"({part.threat_rate:.2%})" in text
+    assert f"{report.duplicates:,} events repeat" in text
+    assert "16 events dropped at the cuts" in text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(*[st.sampled_from([0.0, -0.0, 1.0, float("nan")])] * 3), min_size=1))
+def test_duplicates_match_a_dictionary(rows: list[tuple[float, ...]]) -> None:
+    found = find_duplicates(np.array(rows, np.float32))
+    keys = [tuple("nan" if np.isnan(v) else v for v in row) for row in rows]
+    assert found.count == len(set(keys))
+    pairs = set(zip(keys, found.groups.tolist(), strict=True))
+    assert len(pairs) == found.count == len({group for _, group in pairs})
+
+
+def test_hash_collisions_do_not_merge_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "marl_stl_env.data.duplicates._hash", lambda bits: np.zeros(len(bits), np.uint64)
+    )
+    found = find_duplicates(np.array([[1, 2], [3, 4], [1, 2]], np.float32))
+    assert found.groups[0] == found.groups[2] != found.groups[1]
