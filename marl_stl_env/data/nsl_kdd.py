@@ -103,7 +103,7 @@ def _read(path: Path) -> _File:
     content = path.read_bytes()
     _check_lines(path, content)
     frame = pd.read_csv(
-        BytesIO(content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")),
+        BytesIO(content.replace(b"\r\n", b"\n")),
         lineterminator="\n",
         header=None,
         names=list(_COLUMNS),

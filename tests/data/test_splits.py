@@ -133,6 +133,14 @@ def test_large_group_goes_to_train() -> None:
     assert report.duplicates == 59
 
 
+def test_repeated_rows_are_spread_like_the_others() -> None:
+    features = np.concatenate([np.repeat(np.arange(200), 3), np.arange(1000, 2400)])[:, None]
+    table = make_table(features, np.arange(2000) % 600 < 100)
+    rows, _ = split_rows(table, "stratified")
+    repeated = [(index < 600).sum() for index in rows.values()]
+    np.testing.assert_allclose(repeated, [420, 90, 90], atol=6)
+
+
 def test_giant_group_is_refused() -> None:
     features = np.arange(2000)[:, None].astype(np.float32)
     features[:1000] = -1  # half of the table, all of it threats
