@@ -94,13 +94,14 @@ def test_always_allow_and_silent() -> None:
     assert (claims("silent", scene) == SILENT).all()
 
 
-def test_an_equivocator_denies_the_honest_majority() -> None:
-    scene = random_scene()
+@pytest.mark.parametrize("faulty", [2, 3])
+def test_an_equivocator_denies_the_honest_majority(faulty: int) -> None:
+    scene = random_scene(faulty=faulty)
     agreed = make_fault("equivocate", RULE)(*scene)
-    for actions, faulty, result in zip(scene.actions, scene.faulty, agreed, strict=True):
-        honest = actions[~faulty].tolist()
+    for actions, liars, result in zip(scene.actions, scene.faulty, agreed, strict=True):
+        honest = actions[~liars].tolist()
         threats = sum(action in oracles.THREAT for action in honest)
-        assert set(result[faulty].tolist()) == {0 if threats > len(honest) / 2 else 1}
+        assert set(result[liars].tolist()) == {0 if threats > len(honest) / 2 else 1}
     blind = make_fault("equivocate", RULE)(*scene._replace(labels=~scene.labels))
     assert (blind == agreed).all()
 
