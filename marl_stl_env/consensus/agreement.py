@@ -168,14 +168,14 @@ def decisions(agreed: Int8Array, rule: DecisionRule) -> Int8Array:
     """The decision of each sensor on the vector that it holds.
 
     Args:
-        agreed: The result of a protocol.  # (lanes, agents, agents) int8
+        agreed: The result of a protocol, or of some receivers.  # (lanes, receivers, agents) int8
         rule: The team's decision rule.
 
     Returns:
-        ``decisions[lane, agent]``.  # (lanes, agents) int8
+        ``decisions[lane, receiver]``.  # (lanes, receivers) int8
     """
-    lanes, agents, _ = agreed.shape
-    return rule(agreed.reshape(lanes * agents, agents)).reshape(lanes, agents)
+    lanes, receivers, agents = agreed.shape
+    return rule(agreed.reshape(lanes * receivers, agents)).reshape(lanes, receivers)
 
 
 #: The protocols by name.
