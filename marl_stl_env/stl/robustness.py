@@ -23,7 +23,7 @@ from marl_stl_env.stl.formula import (
     Truth,
     Window,
 )
-from marl_stl_env.stl.signals import Traces, atom, finite_arithmetic
+from marl_stl_env.stl.signals import Atom, Traces, atom, finite_arithmetic
 from marl_stl_env.types import BoolArray, Float32Array, IntArray
 
 # What is assumed of the samples beyond a lane's end.
@@ -167,12 +167,8 @@ class _Evaluator:
     def value(self, formula: Formula, beyond: int) -> Float32Array:
         """The value at every instant.  # (lanes, time + extra) float32."""
         match formula:
-            case Truth(value=value):
-                return np.full(self._shape, np.inf if value else -np.inf, np.float32)
-            case Proposition() | Comparison():
-                with finite_arithmetic():
-                    values = atom(formula, self._signals, self._shape, self._boolean)
-                return self._masked(values, beyond * math.inf) if beyond else values
+            case Truth() | Proposition() | Comparison():
+                return self._atom(formula, beyond)
             case Not(operand=operand):
                 return -self.value(operand, -beyond)
             case Connective():
@@ -182,6 +178,12 @@ class _Evaluator:
             case Span():
                 return self._span(formula, beyond)
         raise TypeError(f"{formula!r} is no formula")
+
+    def _atom(self, formula: Atom, beyond: int) -> Float32Array:
+        with finite_arithmetic():
+            values = atom(formula, self._signals, self._shape, self._boolean)
+        unknown = beyond and not isinstance(formula, Truth)
+        return self._masked(values, beyond * math.inf) if unknown else values
 
     def _connective(self, formula: Connective, beyond: int) -> Float32Array:
         right = self.value(formula.right, beyond)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from marl_stl_env.stl.formula import (
     Formula,
     Proposition,
     Signal,
+    Truth,
 )
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
@@ -151,8 +154,11 @@ def require_boolean(name: str, values: Float32Array, known: BoolArray | None = N
         )
 
 
+Atom: TypeAlias = Truth | Proposition | Comparison
+
+
 def atom(
-    formula: Proposition | Comparison,
+    formula: Atom,
     signals: Mapping[str, Float32Array],
     shape: tuple[int, ...],
     boolean: bool,
@@ -160,12 +166,14 @@ def atom(
     """The value of a formula without inner formulas.
 
     Args:
-        formula: A proposition or a comparison.
+        formula: A truth value, a proposition or a comparison.
         signals: Name to values.  # shape, float32
         shape: Shape of the result.
         boolean: True gives +1 where it holds and -1 elsewhere; False gives the robustness: how
             far the sides of a comparison are apart.
     """
+    if isinstance(formula, Truth):
+        return np.full(shape, math.inf if formula.value else -math.inf, np.float32)
     if isinstance(formula, Proposition):
         return signals[formula.name]
     left, right = _number(formula.left, signals), _number(formula.right, signals)

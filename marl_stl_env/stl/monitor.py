@@ -1,0 +1,229 @@
+"""Online monitors: the robustness of running episodes, all lanes at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from marl_stl_env.errors import ConfigError, FormulaError, SignalError
+from marl_stl_env.stl.formula import Connective, Formula, Window, ties_satisfy
+from marl_stl_env.stl.online import Compiler, Memory, Operator, Sample
+from marl_stl_env.stl.signals import as_signal, finite_arithmetic, require_boolean, require_signals
+from marl_stl_env.stl.specs import Specification
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array
+
+
+class _Monitors:
+    """What both monitors share: reading samples, resets, state."""
+
+    def __init__(self, formulas: Sequence[Formula], lanes: int) -> None:
+        if lanes < 1:
+            raise ConfigError(f"lanes={lanes} is below 1")
+        self._memory = Memory(lanes)
+        self._names = frozenset[str]().union(*(f.signals() for f in formulas))
+        self._conditions = frozenset[str]().union(*(f.propositions() for f in formulas))
+
+    def reset(self, mask: BoolArray | None = None) -> None:
+        """Begin a new episode.
+
+        Args:
+            mask: True for the lanes whose next sample is the first of an episode; None for all.
+                # (lanes,) bool
+        """
+        lanes = self._memory.lanes
+        every = np.ones(lanes, np.bool_) if mask is None else np.asarray(mask)
+        if every.shape != (lanes,) or every.dtype != np.bool_:
+            raise SignalError(f"mask is {every.shape} {every.dtype}, expected ({lanes},) bool")
+        if every.any():
+            self._memory.reset(every)
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """Everything needed to continue exactly as from here, as plain arrays."""
+        return self._memory.get_state()
+
+    def set_state(self, state: Mapping[str, AnyArray]) -> None:
+        """Continue from the state of monitors built with the same arguments.
+
+        Raises:
+            StateError: If the state belongs to other formulas or another number of lanes.
+        """
+        self._memory.set_state(state)
+
+    def _sample(self, signals: Mapping[str, AnyArray]) -> Sample:
+        require_signals(self._names, signals)
+        shape = (self._memory.lanes,)
+        read = {name: as_signal(name, signals[name], shape) for name in self._names}
+        for name in self._conditions:
+            require_boolean(name, read[name])
+        self._memory.advance()
+        return Sample(read, self._memory.tick, self._memory.age)
+
+
+class Monitor(_Monitors):
+    """The robustness of one formula at every instant, ``delay`` samples late.
+
+    It equals :func:`~marl_stl_env.stl.robustness.robustness` of the whole episode exactly.
+
+    Args:
+        formula: A formula with a finite horizon.
+        lanes: Number of lanes.
+        boolean: Whether to give the truth as +1 and -1 instead (``true`` and empty windows are
+            infinite).
+
+    Attributes:
+        delay: The formula's horizon, in samples.
+
+    Raises:
+        FormulaError: If the formula looks infinitely far ahead.
+    """
+
+    def __init__(self, formula: Formula, lanes: int, *, boolean: bool = False) -> None:
+        super().__init__([formula], lanes)
+        self.delay = _finite_horizon(formula)
+        compiler = Compiler(self._memory, boolean=boolean)
+        self._operator = compiler.operator(formula, self.delay)
+
+    def step(self, signals: Mapping[str, AnyArray]) -> Float32Array:
+        """Take one sample of every lane.
+
+        Args:
+            signals: Name to values, numbers or booleans.  # (lanes,) each
+
+        Returns:
+            The robustness ``delay`` samples ago; NaN in lanes that are younger.
+            # (lanes,) float32
+
+        Raises:
+            UnknownNameError: If a signal is missing.
+            SignalError: If values are malformed, NaN or infinite.
+        """
+        sample = self._sample(signals)
+        with finite_arithmetic():
+            values = self._operator.step(sample).copy()
+        if self.delay:
+            values[sample.age < self.delay] = np.nan
+        return values
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """A body that must hold at the episode's instants ``start`` to ``end``."""
+
+    operator: Operator
+    running: Float32Array  # (lanes,) float32, the least value so far
+    start: int  # age at which the first instant becomes known
+    end: float
+
+    def step(self, sample: Sample) -> None:
+        values = self.operator.step(sample)
+        if self.start > 0 or math.isfinite(self.end):
+            inside = (sample.age >= self.start) & (sample.age <= self.end)
+            values = np.where(inside, values, np.float32(math.inf))
+        np.minimum(self.running, values, out=self.running)
+
+
+class MonitorSet(_Monitors):
+    """Named promises over running episodes.
+
+    ``always`` at the top of a promise, alone or in a conjunction, is folded into a running
+    minimum, so that it may be unbounded. With formulas of past-time bodies, the running robustness
+    equals that of the episode so far; a body with horizon h is known h samples late.
+
+    Args:
+        specifications: The promises.
+        lanes: Number of lanes.
+
+    Attributes:
+        specifications: The promises, in the order of all arrays.
+        robustness: The least robustness so far; +inf before the first instant that counts.
+            # (specifications, lanes) float32, read-only, changed in place by every step
+
+    Raises:
+        ConfigError: If two promises have the same name.
+        FormulaError: If a promise looks infinitely far ahead other than by ``always`` at the top.
+    """
+
+    def __init__(self, specifications: Sequence[Specification], lanes: int) -> None:
+        super().__init__([s.formula for s in specifications], lanes)
+        self.specifications = tuple(specifications)
+        names = [s.name for s in specifications]
+        if len(set(names)) != len(names):
+            raise ConfigError(f"specifications need different names, not {', '.join(names)}")
+        self._running = self._memory.rows(len(names), math.inf)
+        self._truth = self._memory.rows(len(names), math.inf)
+        self._strict = [i for i, s in enumerate(specifications) if not ties_satisfy(s.formula)]
+        self._folds = [
+            fold
+            for i, specification in enumerate(specifications)
+            for fold in self._folded(specification.formula, self._running[i], boolean=False)
+        ]
+        for i in self._strict:
+            formula = specifications[i].formula
+            self._folds += self._folded(formula, self._truth[i], boolean=True)
+        self.robustness = self._running.view()
+        self.robustness.flags.writeable = False
+        self._scales = np.array([[s.scale for s in specifications]], np.float32)
+
+    def step(self, signals: Mapping[str, AnyArray]) -> None:
+        """Take one sample of every lane.
+
+        Args:
+            signals: Name to values, numbers or booleans.  # (lanes,) each
+
+        Raises:
+            UnknownNameError: If a signal is missing.
+            SignalError: If values are malformed, NaN or infinite.
+        """
+        sample = self._sample(signals)
+        with finite_arithmetic():
+            for fold in self._folds:
+                fold.step(sample)
+
+    @property
+    def violated(self) -> BoolArray:
+        """Whether each promise is already broken, exactly, ties included.
+
+        # (specifications, lanes) bool
+        """
+        broken: BoolArray = self._running < 0
+        broken[self._strict] = self._truth[self._strict] < 0
+        return broken
+
+    def observation(self) -> Float32Array:
+        """The running robustness in units of each promise's scale, clipped to [-1, 1].
+
+        # (lanes, specifications) float32
+        """
+        scaled: Float32Array = self._running.T / self._scales
+        return scaled.clip(-1, 1)
+
+    def _folded(self, formula: Formula, running: Float32Array, *, boolean: bool) -> list[_Fold]:
+        compiler, folds = Compiler(self._memory, boolean=boolean), []
+        for body, start, end in _promises(formula):
+            delay = _finite_horizon(body)
+            operator = compiler.operator(body, delay)
+            folds.append(_Fold(operator, running, start + delay, end + delay))
+        return folds
+
+
+def _promises(formula: Formula) -> list[tuple[Formula, int, float]]:
+    """The bodies that must hold, each with the first and the last instant at which it must."""
+    match formula:
+        case Connective(operator="and", left=left, right=right):
+            return _promises(left) + _promises(right)
+        case Window(operator="always", interval=interval, operand=body):
+            return [(body, interval.start, math.inf if interval.end is None else interval.end)]
+    return [(formula, 0, 0)]
+
+
+def _finite_horizon(formula: Formula) -> int:
+    horizon = formula.horizon()
+    if math.isinf(horizon):
+        raise FormulaError(
+            f"'{formula}' looks infinitely far ahead and cannot be monitored: bound its windows, "
+            "state it in past-time form, or use MonitorSet for an unbounded 'always' at the top"
+        )
+    return int(horizon)
