@@ -1,10 +1,6 @@
 """Judge a trained team on the test split: ``python evaluate.py --help``."""
 
 import sys
-from dataclasses import dataclass
-from typing import Annotated
-
-import tyro
 
 from agents.cli import run_command
 from agents.config import EvaluateConfig

@@ -108,7 +108,7 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: str) -> di
     """
     if prepared.raw.posterior is None:
         return {}
-    from marl_stl_env.data.synthetic import posterior
+    from marl_stl_env.data.synthetic_model import posterior
 
     raw = prepared.raw.take(prepared.rows[split])  # type: ignore[index]
     threshold = config.reward.threshold

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_model, save_model
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from agents.runs import read_json, write_json
@@ -49,8 +49,7 @@ def save_checkpoint(
         return
     with atomic_path(folder) as draft:
         draft.mkdir()
-        weights = {name: value.contiguous() for name, value in policy.state_dict().items()}
-        save_file(weights, draft / _WEIGHTS)
+        save_model(policy, str(draft / _WEIGHTS))
         write_json(draft / _FACTS, {"timesteps": timesteps, "validation": validation})
     kept = list_checkpoints(run)
     best = max(kept, key=lambda checkpoint: checkpoint.reward)
@@ -88,6 +87,6 @@ def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy, device: torc
     """
     path = checkpoint.path / _WEIGHTS
     try:
-        policy.load_state_dict(load_file(path, device=str(device)))
+        load_model(policy, path, device=str(device))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise RunError(f"{path} does not hold this policy's weights: {error}") from None

@@ -31,13 +31,8 @@ def run_command(
         0, or 2 where the input was refused.
     """
     try:
-        action(
-            tyro.cli(
-                config_type,
-                description=description,
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
-            )
-        )
+        config = (tyro.conf.OmitArgPrefixes,)
+        action(tyro.cli(config_type, description=description, config=config))
     except MarlStlError as error:
         Console(file=sys.stderr, soft_wrap=True).print(
             f"[bold red]{type(error).__name__}[/]: ", str(error), sep="", markup=True

@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from marl_stl_env.config import EnvConfig, check_range, check_types
+from marl_stl_env.errors import ConfigError
 
 Vec = Literal["supersuit", "native"]
+Schedule = Literal["linear", "constant"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -18,6 +22,7 @@ class PPOConfig:
 
     Attributes:
         learning_rate: Step size of Adam.
+        schedule: "linear" lets the step size fall to 0 over the training, "constant" keeps it.
         n_steps: Steps of one rollout in every lane.
         batch_size: Transitions of one minibatch.
         n_epochs: Passes over each rollout.
@@ -33,6 +38,7 @@ class PPOConfig:
     """
 
     learning_rate: float = 3e-4
+    schedule: Schedule = "linear"
     n_steps: int = 64
     batch_size: int = 2048
     n_epochs: int = 4
@@ -99,6 +105,11 @@ class TrainConfig:
         for name in ("lanes", "iterations", "evaluate_every", "threads"):
             check_range(name, getattr(self, name), 1)
         check_range("seed", self.seed, 0, 2**32 - 1)
+        if self.env.split != "train":
+            raise ConfigError(
+                f"split={self.env.split!r}: training uses the training split; judge on others with "
+                "evaluate.py --split"
+            )
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,7 @@ class EvaluateConfig:
         threads: Threads of torch.
     """
 
-    run: Path | None = None
+    run: tyro.conf.Positional[Path | None] = None
     data_dir: Path | None = None
     split: Literal["train", "validation", "test"] = "test"
     device: Device = "auto"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from agents.metrics import action_shares, family_recall, normalized_score, score
 from agents.ppo import make_policy, resolve_device
 from agents.runs import DATA, EVALUATION, find_run, read_config, read_json, write_json
 from marl_stl_env.config import EnvConfig, Split
-from marl_stl_env.consensus.correlation import mean_error_correlation
+from marl_stl_env.consensus.correlation import error_correlation
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
@@ -24,8 +26,8 @@ SCHEMA = 1
 
 
 def describe_data(prepared: PreparedData) -> dict[str, Any]:
-    """What a run was trained on, to be compared when it is judged."""
-    return {
+    """What a run was trained on, as JSON has it, to be compared when it is judged."""
+    facts = {
         "source": dict(prepared.raw.source),
         "splits": {
             name: {"events": len(table), "threats": int(table.labels.sum())}
@@ -33,6 +35,8 @@ def describe_data(prepared: PreparedData) -> dict[str, Any]:
         },
         "preprocessor": prepared.preprocessor.to_dict(),
     }
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain
 
 
 def baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[str, Baseline]:
@@ -83,7 +87,7 @@ def evaluation(
         "families": family_recall(
             table, judgement.decision_votes, prepared.tables["train"].families
         ),
-        "error_correlation": mean_error_correlation(judgement.votes, table.labels),
+        "error_correlation": error_correlation(judgement.votes, table.labels),
     }
 
 
@@ -144,8 +148,6 @@ def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     Raises:
         RunError: If there is no such run, it is damaged, or its data has changed.
     """
-    from dataclasses import replace
-
     run = find_run(settings.run)
     config = read_config(run)
     if settings.data_dir is not None:

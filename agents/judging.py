@@ -80,6 +80,8 @@ def greedy(policy: ActorCriticPolicy) -> Act:
         with torch.no_grad():
             batch = torch.from_numpy(observations).to(policy.device)
             distribution = policy.get_distribution(batch).distribution
+            if not isinstance(distribution, torch.distributions.Categorical):
+                raise TypeError(f"a policy over actions is categorical, not {distribution!r}")
             probabilities: torch.Tensor = distribution.probs
         return (
             probabilities.argmax(dim=1).to(torch.int8).cpu().numpy(),

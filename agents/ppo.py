@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from agents.config import Device, PPOConfig, TrainConfig
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.envs.sb3 import TrafficVecEnv
+from marl_stl_env.envs.supersuit import supersuit_vec_env
 from marl_stl_env.errors import DeviceError
 
 
@@ -24,8 +27,8 @@ def resolve_device(device: Device, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError(
-            "device='cuda' was asked for, but torch finds no CUDA device; use --device cpu or auto, "
-            "or install a CUDA build of torch"
+            "device='cuda' was asked for, but torch finds no CUDA device; use --device cpu or "
+            "auto, or install a CUDA build of torch"
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -39,9 +42,6 @@ def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecN
         config: The run.
         table: A raw table of the caller's own, in place of ``config.env.dataset``.
     """
-    from marl_stl_env.envs.sb3 import TrafficVecEnv
-    from marl_stl_env.envs.supersuit import supersuit_vec_env
-
     make = TrafficVecEnv if config.vec == "native" else supersuit_vec_env
     venv: VecEnv = make(config.env, config.lanes, config.seed, table)
     return VecNormalize(
@@ -54,13 +54,20 @@ def policy_settings(config: PPOConfig) -> dict[str, Any]:
     return {"net_arch": [config.width] * config.depth, "activation_fn": torch.nn.ReLU}
 
 
+def learning_rate(config: PPOConfig) -> float | Callable[[float], float]:
+    """The step size, as SB3 takes it: a number, or a function of the remaining progress."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    return lambda remaining: remaining * config.learning_rate
+
+
 def make_model(config: TrainConfig, venv: VecEnv, device: torch.device) -> PPO:
     """PPO with ``normalize_advantage``: the rollout mixes all sensors, and so do its statistics."""
     ppo = config.ppo
     return PPO(
         ActorCriticPolicy,
         venv,
-        learning_rate=ppo.learning_rate,
+        learning_rate=learning_rate(ppo),
         n_steps=ppo.n_steps,
         batch_size=min(ppo.batch_size, ppo.n_steps * venv.num_envs),
         n_epochs=ppo.n_epochs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -204,8 +204,6 @@ def make_config(config: EnvConfig | None, overrides: dict[str, Any]) -> EnvConfi
         UnknownNameError: If an override is not a field of :class:`EnvConfig`.
         ConfigError: If the result is not valid.
     """
-    from dataclasses import replace
-
     known = [item.name for item in fields(EnvConfig)]
     for name in overrides:
         if name not in known:

@@ -1,0 +1,1 @@
+"""The batched engine behind every view of the environment."""

@@ -12,7 +12,7 @@ from marl_stl_env.engine.streams import random_words, uniform
 from marl_stl_env.types import BoolArray, IntArray
 
 _SHUFFLE_SEED = 20_090_708
-_START_DRAW = np.uint64(0)
+_START_DRAW = np.zeros(1, dtype=np.uint64)
 
 
 @lru_cache(maxsize=8)

@@ -23,7 +23,6 @@ from marl_stl_env.types import (
     IntArray,
 )
 
-
 _ACTION_BITS = 2
 
 

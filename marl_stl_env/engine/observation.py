@@ -84,7 +84,7 @@ class ObservationModel:
         self._blocks = visible_blocks(table, agents, views)
         self.layout = (*table.feature_names, *(f"sensor_{i}" for i in range(agents)))
         features = table.features.shape[1]
-        limits = np.repeat(np.float32([FEATURE_LIMIT, 1.0]), [features, agents])
+        limits = np.repeat(np.array([FEATURE_LIMIT, 1.0], np.float32), [features, agents])
         self.low: Float32Array = np.where(limits == 1.0, np.float32(0.0), -limits)
         self.high: Float32Array = limits
 

@@ -17,7 +17,8 @@ def payoff_table(config: RewardConfig) -> Float32Array:
     stopped = np.array([config.false_positive, config.true_positive])[:, None]
     passed = np.array([config.true_negative, config.false_negative])[:, None]
     costs = [config.allow_cost, config.block_cost, config.quarantine_cost, config.alert_cost]
-    return (np.where(THREAT_VOTE, stopped, passed) - np.array(costs)).astype(np.float32)
+    table: Float32Array = (np.where(THREAT_VOTE, stopped, passed) - costs).astype(np.float32)
+    return table
 
 
 class Payoffs:

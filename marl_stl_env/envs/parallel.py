@@ -65,11 +65,11 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         """The name of each column of an observation."""
         return self.engine.observations.layout
 
-    def observation_space(self, agent: str) -> spaces.Space[Float32Array]:
+    def observation_space(self, agent: str) -> spaces.Box:
         """The space of this sensor's observations, always the same object."""
         return self.observation_spaces[agent]
 
-    def action_space(self, agent: str) -> spaces.Space[Any]:
+    def action_space(self, agent: str) -> spaces.Discrete:
         """The space of this sensor's actions, always the same object."""
         return self.action_spaces[agent]
 
@@ -135,7 +135,8 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
 
     def state(self) -> Float32Array:
         """The unmasked features of the current event.  # (features,) float32."""
-        return self.engine.global_state()[0]
+        state: Float32Array = self.engine.global_state()[0]
+        return state
 
     def render(self) -> None:
         """There is nothing to draw yet."""
@@ -180,4 +181,6 @@ def aec_env(
 
     Arguments and errors are those of :func:`parallel_env`.
     """
-    return parallel_to_aec(parallel_env(config, table=table, render_mode=render_mode, **settings))
+    parallel = parallel_env(config, table=table, render_mode=render_mode, **settings)
+    aec: AECEnv[str, Float32Array, int] = parallel_to_aec(parallel)
+    return aec

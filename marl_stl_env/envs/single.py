@@ -13,7 +13,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ConfigError, ResetNeededError
-from marl_stl_env.types import Float32Array
+from marl_stl_env.types import AnyArray, Float32Array
 
 
 def analyst_config(config: EnvConfig | None, settings: dict[str, Any]) -> EnvConfig:
@@ -31,7 +31,7 @@ def analyst_config(config: EnvConfig | None, settings: dict[str, Any]) -> EnvCon
     return make_config(config, {**settings, "agents": 1, "views": "full"})
 
 
-class TrafficEnv(gymnasium.Env[Float32Array, np.int64]):
+class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
     """One analyst judges a stream of events, one event a step.
 
     ## Description

@@ -20,7 +20,7 @@ def test_action_costs_are_subtracted() -> None:
 )
 def test_team_share_mixes(share: float, expected: list[float]) -> None:
     payoffs = Payoffs(RewardConfig(team_share=share))
-    own, team = np.float32([[1, 10]]), np.float32([-8])
+    own, team = np.array([[1, 10]], np.float32), np.array([-8], np.float32)
     assert payoffs.shared(own, team).tolist() == [expected]
 
 

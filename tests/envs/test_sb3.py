@@ -64,7 +64,8 @@ def test_seeds_and_later_episodes_agree() -> None:
     seeds = [venv.seed(17) for venv in venvs]
     assert seeds[0] == seeds[1] == [17 + i // 4 for i in range(16)]
     for _ in range(3):
-        np.testing.assert_array_equal(*[venv.reset() for venv in venvs])
+        one, other = (np.asarray(venv.reset()) for venv in venvs)
+        np.testing.assert_array_equal(one, other)
 
 
 def test_monitor_and_attributes() -> None:

@@ -82,7 +82,7 @@ def test_ppo_takes_a_seed(venv: SuperSuitVecEnv) -> None:
 
 
 def test_unseeded_copies_are_not_reseeded_at_the_next_reset(venv: SuperSuitVecEnv) -> None:
-    assert not np.array_equal(venv.reset(), venv.reset())
+    assert not np.array_equal(np.asarray(venv.reset()), np.asarray(venv.reset()))
 
 
 def test_truncation_reaches_sb3(venv: SuperSuitVecEnv) -> None:
@@ -99,7 +99,7 @@ def test_infos_of_the_last_step_survive(venv: SuperSuitVecEnv) -> None:
     assert run_to_end(shipped())[3][0]["label"] == -1  # what the repair is for
 
 
-class _Wrapper(BaseParallelWrapper):  # type: ignore[type-arg]
+class _Wrapper(BaseParallelWrapper):
     pass
 
 
@@ -114,7 +114,7 @@ def test_copies_can_be_asked(venv: SuperSuitVecEnv) -> None:
     assert not np.array_equal(states[0], states[2])
     venv.set_attr("mark", "x", indices=[4])
     assert venv.has_attr("mark") is False
-    assert venv.envs[1].mark == "x"  # type: ignore[attr-defined]
+    assert venv.envs[1].mark == "x"
     assert venv.env_is_wrapped(_Wrapper) == [False] * venv.num_envs
     wrapped = SuperSuitVecEnv(lambda: _Wrapper(TrafficParallelEnv(CONFIG, table=TABLE)), 2)
     assert wrapped.env_is_wrapped(_Wrapper) == [True] * 8
@@ -123,7 +123,7 @@ def test_copies_can_be_asked(venv: SuperSuitVecEnv) -> None:
 
 
 def test_copies_have_their_own_streams(venv: SuperSuitVecEnv) -> None:
-    rows = venv.reset().reshape(COPIES, -1)
+    rows = np.asarray(venv.reset()).reshape(COPIES, -1)
     assert len(np.unique(rows, axis=0)) == COPIES
     # What the repair is for: clones of an environment that was reset replay the same events.
     env = TrafficParallelEnv(CONFIG, table=TABLE)
@@ -135,7 +135,7 @@ def test_copies_have_their_own_streams(venv: SuperSuitVecEnv) -> None:
 
 
 def test_copies_share_the_table(venv: SuperSuitVecEnv) -> None:
-    tables = [env.engine.table for env in venv.envs]  # type: ignore[attr-defined]
+    tables = [env.engine.table for env in venv.envs]
     assert all(table is tables[0] for table in tables)
 
 

@@ -1,0 +1,83 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.config import EvaluateConfig, PPOConfig, TrainConfig
+from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig, make_config
+from marl_stl_env.errors import ConfigError, UnknownNameError
+
+
+@pytest.mark.parametrize(
+    ("agents", "faulty", "threshold"),
+    [(1, 0, 1), (2, 0, 1), (3, 0, 2), (4, 1, 2), (7, 2, 4), (10, 3, 5)],
+)
+def test_default_quorums(agents: int, faulty: int, threshold: int) -> None:
+    consensus = ConsensusConfig()
+    assert consensus.faulty_for(agents) == faulty
+    assert consensus.threshold_for(agents) == threshold
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EnvConfig(agents=0), "agents=0"),
+        (lambda: EnvConfig(agents=65), "agents=65"),
+        (lambda: EnvConfig(agents="4"), "wrong type"),  # type: ignore[arg-type]
+        (lambda: EnvConfig(episode_length=0), "episode_length=0"),
+        (lambda: EnvConfig(threat_rate=1.0), "threat_rate=1.0"),
+        (lambda: EnvConfig(threat_rate=0.0), "threat_rate=0.0"),
+        (lambda: EnvConfig(split_seed=-1), "split_seed=-1"),
+        (lambda: EnvConfig(consensus=ConsensusConfig(threshold=0)), r"outside \[2, 3\]"),
+        (lambda: EnvConfig(consensus=ConsensusConfig(threshold=4)), r"outside \[2, 3\]"),
+        (
+            lambda: EnvConfig(agents=3, consensus=ConsensusConfig(max_faulty=1)),
+            "at least 4 sensors",
+        ),
+        (lambda: EnvConfig(consensus=ConsensusConfig(max_faulty=-1)), "max_faulty=-1"),
+        (lambda: RewardConfig(team_share=1.5), "team_share=1.5"),
+        (lambda: RewardConfig(true_positive=-20.0), "right vote"),
+        (lambda: RewardConfig(block_cost=float("nan")), "block_cost=nan"),
+        (lambda: PPOConfig(learning_rate=0.0), "learning_rate=0.0"),
+        (lambda: PPOConfig(discount=1.1), "discount=1.1"),
+        (lambda: PPOConfig(batch_size=1), "batch_size=1"),
+        (lambda: TrainConfig(lanes=0), "lanes=0"),
+        (lambda: TrainConfig(iterations=0), "iterations=0"),
+        (lambda: TrainConfig(seed=-1), "seed=-1"),
+        (lambda: TrainConfig(threads=0), "threads=0"),
+        (lambda: EvaluateConfig(threads=0), "threads=0"),
+    ],
+)
+def test_values_out_of_range_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "known"),
+    [
+        (lambda: EnvConfig(split="tset"), "train, validation, test"),  # type: ignore[arg-type]
+        (lambda: EnvConfig(split_method="random"), "stratified"),  # type: ignore[arg-type]
+        (lambda: EnvConfig(views="partial"), "groups, full"),  # type: ignore[arg-type]
+        (lambda: EnvConfig(order="sorted"), "sequential"),  # type: ignore[arg-type]
+        (lambda: TrainConfig(vec="async"), "supersuit, native"),  # type: ignore[arg-type]
+        (lambda: TrainConfig(device="tpu"), "auto, cpu, cuda"),  # type: ignore[arg-type]
+        (lambda: PPOConfig(schedule="cosine"), "linear, constant"),  # type: ignore[arg-type]
+        (lambda: make_config(None, {"agnets": 3}), "agents"),
+    ],
+)
+def test_unknown_names_list_the_known_ones(make: Any, known: str) -> None:
+    with pytest.raises(UnknownNameError, match=known):
+        make()
+
+
+def test_overrides_replace_single_fields() -> None:
+    config = make_config(EnvConfig(agents=7), {"split": "test"})
+    assert (config.agents, config.split) == (7, "test")
+    with pytest.raises(ConfigError, match="EnvConfig"):
+        make_config({"agents": 3}, {})  # type: ignore[arg-type]
+
+
+def test_paths_may_be_given_as_text() -> None:
+    assert EnvConfig(data_dir="data").data_dir == Path("data")  # type: ignore[arg-type]
+    assert TrainConfig(run_dir="here").run_dir == Path("here")  # type: ignore[arg-type]
