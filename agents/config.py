@@ -33,6 +33,8 @@ class PPOConfig:
         entropy_coefficient: Weight of the entropy bonus.
         value_coefficient: Weight of the value loss.
         max_grad_norm: Gradients are scaled down to this norm.
+        bins: Bins of the piecewise-linear encoding of every feature; 0 feeds the features as
+            they are.
         width: Units of each hidden layer.
         depth: Hidden layers of the policy and of the value function.
     """
@@ -48,6 +50,7 @@ class PPOConfig:
     entropy_coefficient: float = 0.05
     value_coefficient: float = 1.5
     max_grad_norm: float = 0.5
+    bins: int = 8
     width: int = 128
     depth: int = 2
 
@@ -62,7 +65,7 @@ class PPOConfig:
             check_range(name, getattr(self, name), 0.0, 1.0)
         for name in ("clip_range", "max_grad_norm"):
             check_range(name, getattr(self, name), 0.0, open_low=True)
-        for name in ("entropy_coefficient", "value_coefficient", "depth"):
+        for name in ("entropy_coefficient", "value_coefficient", "bins", "depth"):
             check_range(name, getattr(self, name), 0.0)
 
 

@@ -132,7 +132,7 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[
     device = resolve_device(settings.device, settings.threads)
     table = prepared.tables[settings.split]
     space = observation_space(Engine(config.env, table, lanes=1))
-    policy = make_policy(config.ppo, space, device)
+    policy = make_policy(config.ppo, space, prepared.tables["train"].features, device)
     load_weights(best_checkpoint(run), policy, device)
     judgement = judge(config.env, table, greedy(policy))
     references = baselines(config.env, prepared, settings.split)

@@ -12,10 +12,13 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from agents.config import Device, PPOConfig, TrainConfig
+from agents.encoding import PiecewiseLinearEncoding, quantile_edges
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.envs.sb3 import TrafficVecEnv
+from marl_stl_env.envs.spaces import action_space
 from marl_stl_env.envs.supersuit import supersuit_vec_env
 from marl_stl_env.errors import DeviceError
+from marl_stl_env.types import Float32Array
 
 
 def resolve_device(device: Device, threads: int) -> torch.device:
@@ -49,9 +52,25 @@ def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecN
     )
 
 
-def policy_settings(config: PPOConfig) -> dict[str, Any]:
-    """The network, as SB3's policies take it."""
-    return {"net_arch": [config.width] * config.depth, "activation_fn": torch.nn.ReLU}
+def policy_settings(
+    config: PPOConfig, observation_space: spaces.Box, features: Float32Array
+) -> dict[str, Any]:
+    """The network, as SB3's policies take it.
+
+    Args:
+        config: The trainer.
+        observation_space: The space of one sensor's observation.  # (width,)
+        features: The scaled features of the training split.  # (rows, features) float32
+    """
+    settings: dict[str, Any] = {
+        "net_arch": [config.width] * config.depth,
+        "activation_fn": torch.nn.ReLU,
+    }
+    if config.bins:
+        edges = quantile_edges(features, config.bins, observation_space.shape[0])
+        settings["features_extractor_class"] = PiecewiseLinearEncoding
+        settings["features_extractor_kwargs"] = {"edges": edges}
+    return settings
 
 
 def learning_rate(config: PPOConfig) -> float | Callable[[float], float]:
@@ -61,8 +80,17 @@ def learning_rate(config: PPOConfig) -> float | Callable[[float], float]:
     return lambda remaining: remaining * config.learning_rate
 
 
-def make_model(config: TrainConfig, venv: VecEnv, device: torch.device) -> PPO:
-    """PPO with ``normalize_advantage``: the rollout mixes all sensors, and so do its statistics."""
+def make_model(
+    config: TrainConfig, venv: VecEnv, features: Float32Array, device: torch.device
+) -> PPO:
+    """PPO with ``normalize_advantage``: the rollout mixes all sensors, and so do its statistics.
+
+    Args:
+        config: The run.
+        venv: The training environment.
+        features: The scaled features of the training split.  # (rows, features) float32
+        device: Where the networks live.
+    """
     ppo = config.ppo
     return PPO(
         ActorCriticPolicy,
@@ -78,21 +106,31 @@ def make_model(config: TrainConfig, venv: VecEnv, device: torch.device) -> PPO:
         ent_coef=ppo.entropy_coefficient,
         vf_coef=ppo.value_coefficient,
         max_grad_norm=ppo.max_grad_norm,
-        policy_kwargs=policy_settings(ppo),
+        policy_kwargs=policy_settings(ppo, _box(venv), features),
         seed=config.seed,
         device=device,
     )
 
 
 def make_policy(
-    config: PPOConfig, observation_space: spaces.Box, device: torch.device
+    config: PPOConfig,
+    observation_space: spaces.Box,
+    features: Float32Array,
+    device: torch.device,
 ) -> ActorCriticPolicy:
     """An untrained policy of the same shape, to load weights into."""
     policy = ActorCriticPolicy(
         observation_space,
-        spaces.Discrete(4),
+        action_space(),
         lambda _: config.learning_rate,
-        **policy_settings(config),
+        **policy_settings(config, observation_space, features),
     )
     policy.set_training_mode(False)
     return policy.to(device)
+
+
+def _box(venv: VecEnv) -> spaces.Box:
+    space = venv.observation_space
+    if not isinstance(space, spaces.Box):
+        raise TypeError(f"the environment's observations are a Box, not {space!r}")
+    return space

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import torch
 from stable_baselines3.common.logger import configure
 
 from agents.callbacks import ValidationCallback
@@ -13,7 +13,7 @@ from agents.evaluation import describe_data, judge_run
 from agents.ppo import make_model, make_vec_env, resolve_device
 from agents.report import save_curves, say, show_evaluation, show_progress, show_splits, verdict
 from agents.runs import DATA, VALIDATION, new_run, write_json
-from marl_stl_env.data.prepare import prepare
+from marl_stl_env.data.prepare import PreparedData, prepare
 
 
 def train(config: TrainConfig) -> Path:
@@ -38,7 +38,7 @@ def train(config: TrainConfig) -> Path:
     show_splits(prepared.report)
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
-    learn(config, run, prepared.tables["validation"], device)
+    learn(config, run, prepared, device)
     save_curves(run)
     result = judge_run(run, config, EvaluateConfig(run=run, split="validation"))
     write_json(run / VALIDATION, result)
@@ -48,19 +48,21 @@ def train(config: TrainConfig) -> Path:
     return run
 
 
-def learn(config: TrainConfig, run: Path, validation: Any, device: Any) -> None:
+def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device) -> None:
     """Train the policy, with checkpoints and logs in the run directory.
 
     Args:
         config: The run.
         run: The run directory.
-        validation: The scaled validation table.
+        prepared: Its data.
         device: Where the networks live.
     """
     venv = make_vec_env(config)
-    model = make_model(config, venv, device)
+    model = make_model(config, venv, prepared.tables["train"].features, device)
     model.set_logger(configure(str(run), ["csv", "tensorboard"]))
-    callback = ValidationCallback(run, config.env, validation, config.evaluate_every, show_progress)
+    callback = ValidationCallback(
+        run, config.env, prepared.tables["validation"], config.evaluate_every, show_progress
+    )
     try:
         model.learn(
             config.iterations * config.ppo.n_steps * venv.num_envs,

@@ -11,9 +11,14 @@ from marl_stl_env.files import atomic_path, write_text
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "file.txt"
     write_text(target, "old")
-    with pytest.raises(ZeroDivisionError), atomic_path(target) as draft:
-        draft.write_text("half")
-        _ = 1 / 0
+
+    def fail() -> None:
+        with atomic_path(target) as draft:
+            draft.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert target.read_text() == "old"
     assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
 
