@@ -63,6 +63,35 @@ class DataFormatError(DataError, ValueError):
         super().__init__(f"{place}: {problem}")
 
 
+class MissingColumnError(DataFormatError):
+    """A column that is needed is not in the data."""
+
+    def __init__(self, file: Path | str, column: str, known: Iterable[str], hint: str) -> None:
+        self.known = tuple(known)
+        shown = ", ".join(self.known[:60]) + (", ..." if len(self.known) > 60 else "")
+        super().__init__(file, f"there is no such column; it has {shown}. {hint}", column=column)
+
+
+class DuplicateColumnError(DataFormatError):
+    """Two columns of a file have the same name."""
+
+
+class LabelError(DataFormatError):
+    """A label is empty, unknown, not finite, or at odds with the attack family beside it."""
+
+
+class DownloadError(DataError, OSError):
+    """A data set cannot be fetched from its publisher."""
+
+
+class ChecksumError(DownloadError):
+    """A downloaded file is not the one that was published."""
+
+
+class CacheError(DataError):
+    """A file of the cache is damaged."""
+
+
 class TableError(DataError, ValueError):
     """The arrays of a traffic table contradict each other."""
 
@@ -111,3 +140,7 @@ class FormulaError(MarlStlError, ValueError):
 
 class SignalError(MarlStlError, ValueError):
     """The signals of a trace have the wrong shape or values."""
+
+
+class CertificateError(MarlStlError, ValueError):
+    """Episodes cannot be certified as given."""
