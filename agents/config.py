@@ -39,7 +39,7 @@ class PPOConfig:
         depth: Hidden layers of the policy and of the value function.
     """
 
-    learning_rate: float = 3e-4
+    learning_rate: float = 3e-3
     schedule: Schedule = "linear"
     n_steps: int = 64
     batch_size: int = 2048
@@ -47,7 +47,7 @@ class PPOConfig:
     discount: float = 0.0
     gae_lambda: float = 0.95
     clip_range: float = 0.2
-    entropy_coefficient: float = 0.05
+    entropy_coefficient: float = 0.02
     value_coefficient: float = 1.5
     max_grad_norm: float = 0.5
     bins: int = 8
