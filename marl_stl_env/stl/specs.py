@@ -84,8 +84,9 @@ class Allowances:
     """How many errors a window of events may hold before the detector is to blame.
 
     Raw rates in a window fail even a very good detector, because a window holds few threats. A
-    detector with exactly the promised rates exceeds an allowance with probability at most alpha
-    per window, and at most ``error`` in an episode of disjoint windows (union bound).
+    detector with exactly the promised rates exceeds each allowance with probability at most alpha
+    in a given window: at most ``error`` over the disjoint windows of an episode (union bound),
+    and somewhat more over the sliding ones that are checked.
 
     Attributes:
         missed: Misses allowed among n threats, M(n).  # (window + 1,) int64
@@ -112,7 +113,8 @@ class Allowances:
             episode_length: Steps of an episode, T.
             detection_rate: Share of threats that must be stopped, a.
             false_alarm_rate: Share of benign events that may be stopped, b.
-            error: Probability of blaming a detector with just these rates, over an episode.
+            error: Probability of blaming a detector with just these rates, per allowance, over the
+                disjoint windows of an episode.
 
         Raises:
             ConfigError: If an argument is out of range.

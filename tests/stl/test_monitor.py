@@ -120,7 +120,7 @@ def test_resuming_from_a_state_is_exact(random: Random, seed: int, cut: int) -> 
     straight = run(Monitor(formula, LANES), signals, resets)
     first, second = Monitor(formula, LANES), Monitor(formula, LANES)
     before = run(first, {n: x[:, :cut] for n, x in signals.items()}, resets[:, :cut])
-    state = pickle.loads(pickle.dumps(first.get_state()))  # noqa: S301 - our own bytes
+    state = pickle.loads(pickle.dumps(first.get_state()))
     second.set_state(state)
     run(first, {n: x[:, cut:] for n, x in signals.items()}, resets[:, cut:])  # must not matter
     after = run(second, {n: x[:, cut:] for n, x in signals.items()}, resets[:, cut:])
