@@ -58,7 +58,7 @@ def robustness(formula: Formula, traces: Traces) -> Float32Array:
     evaluator = _Evaluator(formula, traces)
     values = evaluator.value(formula, _NOTHING)
     known = traces.known
-    return values if known is None else np.where(known, values, np.float32(np.nan))
+    return np.array(values) if known is None else np.where(known, values, np.float32(np.nan))
 
 
 def robustness_bounds(formula: Formula, traces: Traces) -> tuple[Float32Array, Float32Array]:

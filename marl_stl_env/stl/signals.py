@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -49,6 +49,7 @@ class Traces:
 
     signals: Mapping[str, AnyArray]
     lengths: IntArray | None = None
+    _boolean: frozenset[str] = field(default=frozenset(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.signals:
@@ -58,7 +59,10 @@ class Traces:
             raise SignalError(f"signals must be (lanes, time), not {shape}; use values[None, :]")
         lengths = None if self.lengths is None else _lengths(self.lengths, shape)
         object.__setattr__(self, "lengths", lengths)
-        read = {n: as_signal(n, v, shape, known=self.known) for n, v in self.signals.items()}
+        items = self.signals.items()
+        boolean = frozenset(n for n, v in items if np.asarray(v).dtype == np.bool_)
+        object.__setattr__(self, "_boolean", boolean)
+        read = {n: as_signal(n, v, shape, known=self.known) for n, v in items}
         object.__setattr__(self, "signals", read)
 
     @property
@@ -83,7 +87,7 @@ class Traces:
             SignalError: If a signal used as a condition is not boolean.
         """
         require_signals(formula.signals(), self.signals)
-        for name in sorted(formula.propositions()):
+        for name in sorted(formula.propositions() - self._boolean):
             require_boolean(name, self.signals[name], self.known)
 
 
@@ -96,7 +100,7 @@ def as_signal(
         name: Its name, for the error.
         values: Numbers or booleans.
         shape: The shape it must have.
-        known: False where a value is padding, which becomes 0.
+        known: False where a value is padding, which may be anything.
 
     Returns:
         The values as float32; booleans as +1 and -1.
@@ -108,12 +112,11 @@ def as_signal(
     if array.shape != shape:
         raise SignalError(f"signal {name!r} has shape {array.shape}, expected {shape}")
     if array.dtype == np.bool_:
-        read = np.where(array, np.float32(1), np.float32(-1))
-    elif np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating):
-        with np.errstate(over="ignore"):
-            read = array.astype(np.float32, copy=False)
-    else:
+        return _as_sign(array)
+    if array.dtype.kind not in "iuf":
         raise SignalError(f"signal {name!r} holds {array.dtype}, expected numbers or booleans")
+    with np.errstate(over="ignore"):  # too large becomes infinite, and is refused below
+        read = array.astype(np.float32, copy=False)
     if known is not None:
         read = np.where(known, read, np.float32(0))
     finite = np.isfinite(read)
@@ -178,8 +181,8 @@ def atom(
         return signals[formula.name]
     left, right = _number(formula.left, signals), _number(formula.right, signals)
     if boolean:
-        holds = _COMPARE[formula.operator](left, right)
-        return _filled(np.where(holds, np.float32(1), np.float32(-1)), shape)
+        holds = np.asarray(_COMPARE[formula.operator](left, right))
+        return _filled(_as_sign(holds), shape)
     if formula.operator in ("<", "<="):
         return _filled(right - left, shape)
     if formula.operator in (">", ">="):
@@ -217,6 +220,11 @@ def _number(expression: Expression, signals: Mapping[str, Float32Array]) -> Floa
     raise TypeError(f"{expression!r} is no expression")
 
 
+def _as_sign(truth: AnyArray) -> Float32Array:
+    """Map True to +1 and False to -1."""
+    return truth.astype(np.float32) * np.float32(2) - np.float32(1)
+
+
 def _filled(values: Float32Array, shape: tuple[int, ...]) -> Float32Array:
     """The values; a single number spread over the shape."""
     return values if values.ndim else np.broadcast_to(values, shape)
@@ -224,7 +232,7 @@ def _filled(values: Float32Array, shape: tuple[int, ...]) -> Float32Array:
 
 def _lengths(lengths: IntArray, shape: tuple[int, ...]) -> IntArray:
     array = np.asarray(lengths)
-    if array.shape != shape[:1] or not np.issubdtype(array.dtype, np.integer):
+    if array.shape != shape[:1] or array.dtype.kind not in "iu":
         raise SignalError(f"lengths must be {shape[:1]} integers, not {array.shape} {array.dtype}")
     if array.size and (array.min() < 0 or array.max() > shape[1]):
         raise SignalError(f"lengths {array.min()}..{array.max()} lie outside 0..{shape[1]}")

@@ -338,6 +338,16 @@ def test_empty_and_one_sample_traces() -> None:
     assert robustness(parse("F[1,5] x > 0"), one).tolist() == [[-np.inf]]
 
 
+def test_inputs_are_left_alone() -> None:
+    p = np.array([[1, -1, 1]], np.float32)
+    before, traces = p.copy(), Traces({"p": p})
+    for text in ("p", "G p", "H[0,1] p", "p U[1,2] p", "F[1,1] p"):
+        robustness(parse(text), traces)[:] = 7
+        for bound in robustness_bounds(parse(text), traces):
+            bound[:] = 7
+    np.testing.assert_array_equal(p, before)
+
+
 def test_no_lanes() -> None:
     assert robustness(parse("G x > 0"), Traces({"x": np.zeros((0, 5))})).shape == (0, 5)
 
