@@ -98,7 +98,8 @@ class Monitor(_Monitors):
 
         Raises:
             UnknownNameError: If a signal is missing.
-            SignalError: If values are malformed, NaN or infinite.
+            SignalError: If values are malformed, NaN or infinite, or the formula's arithmetic
+                overflows; after an overflow the lanes must be reset.
         """
         sample = self._sample(signals)
         with finite_arithmetic():
@@ -175,7 +176,8 @@ class MonitorSet(_Monitors):
 
         Raises:
             UnknownNameError: If a signal is missing.
-            SignalError: If values are malformed, NaN or infinite.
+            SignalError: If values are malformed, NaN or infinite, or a formula's arithmetic
+                overflows; after an overflow the lanes must be reset.
         """
         sample = self._sample(signals)
         with finite_arithmetic():

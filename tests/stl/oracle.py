@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import operator
 
+import numpy as np
+
 from marl_stl_env.stl.formula import (
     Arithmetic,
     Comparison,
@@ -24,6 +26,7 @@ from marl_stl_env.stl.formula import (
     Truth,
     Window,
 )
+from marl_stl_env.types import AnyArray
 
 Trace = dict[str, list[float]]
 Bounds = tuple[float, float]
@@ -39,6 +42,12 @@ _OPERATORS = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+
+
+def as_trace(signals: dict[str, AnyArray], lane: int, length: int) -> Trace:
+    """One lane as the oracle reads it: booleans as +1 and -1."""
+    read = {n: np.where(v, 1.0, -1.0) if v.dtype == np.bool_ else v for n, v in signals.items()}
+    return {name: [float(v) for v in values[lane, :length]] for name, values in read.items()}
 
 
 def robustness(formula: Formula, trace: Trace, time: int) -> float:
