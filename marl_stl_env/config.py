@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -158,11 +160,17 @@ class EnvConfig:
     Attributes:
         dataset: A name from ``marl_stl_env.datasets()``.
         data_dir: Folder with the data files; None takes ``$MARL_STL_DATA_DIR``.
+        dataset_options: Options of the data set, each a text ``name=value``, such as
+            ``path=flows.csv``; the value is JSON where it can be. Python also takes a mapping.
+        download: Fetch the data from its publisher where it is not there.
         split: The part of the data that is replayed.
         split_method: "official" is the publisher's test set; "stratified" draws 70/15/15 by
             attack family; "temporal" cuts in time order with a gap; "auto" is official where
             the publisher gives a test set and stratified elsewhere.
         split_seed: Seed of the split.
+        holdout_families: Attack families whose training rows stand in validation instead, as
+            the unseen attacks of a real test set would.
+        drop_duplicates: Keep one event of all that have the same features.
         threat_rate: Share of threats to resample every split to, in (0, 1); None leaves it.
         agents: Number of sensors, 1 to 64.
         views: "groups" gives each sensor its part of the columns, "full" all of them.
@@ -174,9 +182,13 @@ class EnvConfig:
 
     dataset: str = "synthetic"
     data_dir: Path | None = None
+    dataset_options: tuple[str, ...] = ()
+    download: bool = False
     split: Split = "train"
     split_method: SplitMethod = "auto"
     split_seed: int = 0
+    holdout_families: tuple[str, ...] = ()
+    drop_duplicates: bool = False
     threat_rate: float | None = None
     agents: int = 4
     views: Views = "groups"
@@ -188,6 +200,8 @@ class EnvConfig:
     def __post_init__(self) -> None:
         if isinstance(self.data_dir, str):
             object.__setattr__(self, "data_dir", Path(self.data_dir))
+        if isinstance(self.dataset_options, Mapping):
+            object.__setattr__(self, "dataset_options", _settings(self.dataset_options))
         check_types(self)
         check_range("agents", self.agents, 1, 64)
         check_range("episode_length", self.episode_length, 1, 10**9)
@@ -195,6 +209,20 @@ class EnvConfig:
         if self.threat_rate is not None and not 0.0 < self.threat_rate < 1.0:
             raise ConfigError(f"threat_rate={self.threat_rate!r} is outside (0, 1)")
         self.consensus.threshold_for(self.agents)
+
+
+def _settings(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Options as texts ``name=value``, which hash, print and parse alike everywhere."""
+    try:
+        return tuple(
+            f"{name}={value if isinstance(value, str | Path) else json.dumps(value)}"
+            for name, value in options.items()
+        )
+    except TypeError as error:
+        raise ConfigError(
+            f"dataset_options holds what JSON cannot ({error}); load the table first and "
+            "pass it as table="
+        ) from None
 
 
 def make_config(config: EnvConfig | None, overrides: dict[str, Any]) -> EnvConfig:

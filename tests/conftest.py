@@ -41,3 +41,11 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("MARL_STL_DATA_DIR does not point to the public data sets")
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the test run's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["MARL_STL_CACHE_DIR"] = str(folder)
+    return folder

@@ -1,8 +1,9 @@
 """Traffic tables: loading, splitting, scaling."""
 
+from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.preprocess import Preprocessor
-from marl_stl_env.data.registry import Dataset, dataset_info, datasets, load_dataset
+from marl_stl_env.data.registry import dataset_info, datasets, load_dataset
 from marl_stl_env.data.splits import SplitPart, SplitReport, split_rows
 from marl_stl_env.data.table import TrafficTable
 

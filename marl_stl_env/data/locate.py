@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
+from marl_stl_env.data.cache import cache_dir
+from marl_stl_env.data.info import Dataset
 from marl_stl_env.errors import DataFileNotFoundError
 
 DATA_DIR_VARIABLE = "MARL_STL_DATA_DIR"
@@ -17,30 +19,46 @@ def resolve_data_dir(data_dir: Path | str | None) -> Path | None:
     return Path(given).expanduser() if given else None
 
 
-def find_file(name: str, *, folder: str, data_dir: Path | str | None, origin: str) -> Path:
-    """The path of a data file, in ``data_dir / folder`` or in ``data_dir`` itself.
+def download_dir() -> Path:
+    """Where downloads are kept."""
+    return cache_dir() / "downloads"
 
-    Args:
-        name: File name.
-        folder: Name of the data set's own folder.
-        data_dir: Folder with the data; None takes ``$MARL_STL_DATA_DIR``.
-        origin: Where the file can be had, for the error message.
 
-    Raises:
-        DataFileNotFoundError: If the file is in neither place, or no folder is known.
-    """
+def places(dataset: Dataset, data_dir: Path | str | None) -> tuple[Path, ...]:
+    """The folders that may hold the files of a data set, the first choice first."""
     root = resolve_data_dir(data_dir)
-    places = [root / folder / name, root / name] if root else []
-    for place in places:
-        if place.is_file():
-            return place
-    looked = f"looked for {' and '.join(map(str, places))}" if root else "no data folder is set"
-    raise DataFileNotFoundError(
-        f"{name} is missing ({looked}). Get it from {origin}, then pass --data-dir DIR "
-        f"(data_dir=... in Python) or set {DATA_DIR_VARIABLE} to the folder that holds it."
+    given = (root / dataset.folder, root) if root else ()
+    return (*given, download_dir() / dataset.folder)
+
+
+def find_file(dataset: Dataset, names: Iterable[str], data_dir: Path | str | None) -> Path | None:
+    """The path of a data file under the first of its names that is found, or None."""
+    for place in places(dataset, data_dir):
+        for name in names:
+            if (place / name).is_file():
+                return place / name
+    return None
+
+
+def find_all(dataset: Dataset, pattern: str, data_dir: Path | str | None) -> tuple[Path, ...]:
+    """All files of a glob pattern in the first folder that has any, by name."""
+    for place in places(dataset, data_dir):
+        found = sorted(path for path in place.rglob(pattern) if path.is_file())
+        if found:
+            return tuple(found)
+    return ()
+
+
+def missing_file(dataset: Dataset, what: str, data_dir: Path | str | None) -> DataFileNotFoundError:
+    """The error for a file that is in none of the places."""
+    root = resolve_data_dir(data_dir)
+    looked = (
+        f"looked in {' and '.join(map(str, places(dataset, data_dir)))}"
+        if root
+        else f"no data folder is set, and {download_dir() / dataset.folder} does not hold it"
     )
-
-
-def sha256(content: bytes) -> str:
-    """The SHA-256 digest of a file's content, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
+    fetch = ", or let --download fetch it" if dataset.downloads else ""
+    return DataFileNotFoundError(
+        f"{what} is missing ({looked}). Get it from {dataset.homepage}, then pass --data-dir DIR "
+        f"(data_dir=... in Python) or set {DATA_DIR_VARIABLE} to the folder that holds it{fetch}."
+    )

@@ -8,6 +8,7 @@ difficulty score derived from how many classifiers got the row right, is left ou
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,13 +16,44 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_env.data.locate import find_file, sha256
+from marl_stl_env.data.cache import file_digest
+from marl_stl_env.data.info import Dataset, Download
+from marl_stl_env.data.locate import find_file, missing_file
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import DataFormatError
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 FILES = ("KDDTrain+.txt", "KDDTest+.txt")
-_ORIGIN = "https://www.unb.ca/cic/datasets/nsl.html"
+_ARCHIVES = (
+    "http://cicresearch.ca/CICDataset/NSL-KDD/Dataset/NSL-KDD.zip",
+    "http://205.174.165.80/CICDataset/NSL-KDD/Dataset/NSL-KDD.zip",
+)
+_DIGESTS = (
+    "1b86d2f957b33082081bba410fe129b475efebcc13c9014c3f447c8271aadf95",
+    "fa46b0935342616aa83b7c2578db355b6a7aaabbc492248172c7a1e8b7ab8f84",
+)
+DATASET = Dataset(
+    name="nsl-kdd",
+    summary="148,517 connections with an official test set of unseen attacks, 48.1 % attacks",
+    licence="free for research, with citation",
+    citation="Tavallaee, Bagheri, Lu, Ghorbani (2009), A detailed analysis of the KDD CUP 99 data "
+    "set, IEEE CISDA",
+    homepage="https://www.unb.ca/cic/datasets/nsl.html",
+    folder="nsl_kdd",
+    downloads=tuple(
+        Download(_ARCHIVES, name, digest, member=name)
+        for name, digest in zip(FILES, _DIGESTS, strict=True)
+    ),
+    dropped=("difficulty: how many classifiers got the row right; it leaks the label",),
+    defects=(
+        "derived from KDD Cup 1999 by removing duplicates; 664 test rows still have features that "
+        "occur in train (their training rows are left out by the official split)",
+        "7 train and 54 test feature vectors carry both labels",
+        "num_outbound_cmds is constant; su_attempted takes the value 2 although it is a flag",
+        "3,750 test rows are of 17 attack types absent from train: a random split is far easier",
+        "no time and no addresses; simulated traffic of 1998",
+    ),
+)
 CATEGORICAL = ("protocol_type", "service", "flag")
 _VIEW_NAMES = {
     "basic": "duration protocol_type service flag src_bytes dst_bytes land wrong_fragment urgent",
@@ -34,7 +66,8 @@ _VIEW_NAMES = {
     "dst_host_same_src_port_rate dst_host_srv_diff_host_rate dst_host_serror_rate "
     "dst_host_srv_serror_rate dst_host_rerror_rate dst_host_srv_rerror_rate",
 }
-FEATURES = tuple(name for names in _VIEW_NAMES.values() for name in names.split())
+VIEWS = {view: tuple(names.split()) for view, names in _VIEW_NAMES.items()}
+FEATURES = tuple(name for names in VIEWS.values() for name in names)
 _COLUMNS = (*FEATURES, "label", "difficulty")
 _NUMERIC = tuple(name for name in _COLUMNS if name not in (*CATEGORICAL, "label"))
 _NAME = re.compile(r"[A-Za-z0-9_.\-/]+")
@@ -46,32 +79,44 @@ class _File:
 
     text: dict[str, AnyArray]
     numbers: dict[str, Float32Array]
-    digest: str
 
 
-def load(data_dir: Path | str | None = None) -> TrafficTable:
-    """Load both files as one raw table; ``official_test`` marks the rows of KDDTest+.txt.
-
-    Args:
-        data_dir: Folder that holds the files, or holds them in ``nsl_kdd/``; None takes
-            ``$MARL_STL_DATA_DIR``.
+def files(data_dir: Path | str | None = None) -> tuple[Path, ...]:
+    """KDDTrain+.txt and KDDTest+.txt.
 
     Raises:
-        DataFileNotFoundError: If one of the two files is missing.
+        DataFileNotFoundError: If one of the two is missing.
+    """
+    return tuple(_find(name, data_dir) for name in FILES)
+
+
+def _find(name: str, data_dir: Path | str | None) -> Path:
+    found = find_file(DATASET, [name], data_dir)
+    if found is None:
+        raise missing_file(DATASET, name, data_dir)
+    return found
+
+
+def load(
+    paths: Sequence[Path],
+    folder: Path | None = None,  # noqa: ARG001 - small enough for the memory
+) -> TrafficTable:
+    """Read both files as one raw table; ``official_test`` marks the rows of KDDTest+.txt.
+
+    Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    paths = [find_file(name, folder="nsl_kdd", data_dir=data_dir, origin=_ORIGIN) for name in FILES]
-    files = [_read(path) for path in paths]
-    rows = [len(file.text["label"]) for file in files]
+    parts = [_read(path) for path in paths]
+    rows = [len(part.text["label"]) for part in parts]
     features = np.empty((sum(rows), len(FEATURES)), np.float32)
     categories: dict[str, tuple[str, ...]] = {}
     for column, name in enumerate(FEATURES):
         if name in CATEGORICAL:
-            names, codes = np.unique(_pool(files, name), return_inverse=True)
+            names, codes = np.unique(_pool(parts, name), return_inverse=True)
             categories[name], features[:, column] = tuple(map(str, names)), codes
         else:
-            features[:, column] = np.concatenate([file.numbers[name] for file in files])
-    labels = _pool(files, "label")
+            features[:, column] = np.concatenate([part.numbers[name] for part in parts])
+    labels = _pool(parts, "label")
     names = np.unique(labels)
     family_names = ("normal", *(str(name) for name in names if name != "normal"))
     families = np.searchsorted(names, labels)
@@ -84,17 +129,16 @@ def load(data_dir: Path | str | None = None) -> TrafficTable:
         family_names=family_names,
         feature_names=FEATURES,
         views={
-            view: tuple(FEATURES.index(name) for name in names.split())
-            for view, names in _VIEW_NAMES.items()
+            view: tuple(FEATURES.index(name) for name in names) for view, names in VIEWS.items()
         },
         categories=categories,
         official_test=np.repeat([False, True], rows),
-        source={path.name: file.digest for path, file in zip(paths, files, strict=True)},
+        source={path.name: file_digest(path) for path in paths},
     )
 
 
-def _pool(files: list[_File], name: str) -> AnyArray:
-    return np.concatenate([file.text[name] for file in files])
+def _pool(parts: list[_File], name: str) -> AnyArray:
+    return np.concatenate([part.text[name] for part in parts])
 
 
 def _read(path: Path) -> _File:
@@ -116,9 +160,7 @@ def _read(path: Path) -> _File:
     )
     text = {name: _text(path, name, frame[name]) for name in (*CATEGORICAL, "label")}
     _check_labels(path, text["label"])
-    return _File(
-        text, {name: _numbers(path, name, frame[name]) for name in _NUMERIC}, sha256(content)
-    )
+    return _File(text, {name: _numbers(path, name, frame[name]) for name in _NUMERIC})
 
 
 def _check_lines(path: Path, content: bytes) -> None:

@@ -1,20 +1,38 @@
-"""From a configuration to the scaled tables of its three splits."""
+"""From a configuration to the scaled tables of its three splits.
+
+What comes from files is prepared in the cache, in blocks of rows, and memory-mapped from there:
+a table larger than the memory can be prepared, opens at once, and is shared between processes.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
 
 from marl_stl_env.config import EnvConfig, Split
+from marl_stl_env.data.cache import entry, key_of
 from marl_stl_env.data.locate import resolve_data_dir
 from marl_stl_env.data.preprocess import Preprocessor
-from marl_stl_env.data.registry import load_dataset
-from marl_stl_env.data.splits import SplitReport, split_rows
+from marl_stl_env.data.registry import cached_table, load_dataset, parse_options
+from marl_stl_env.data.splits import SPLITS, SplitReport, split_rows
+from marl_stl_env.data.store import (
+    FEATURES,
+    open_array,
+    open_table,
+    read_json,
+    save_table,
+)
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.types import IntArray
+from marl_stl_env.data.views import balanced_views
+from marl_stl_env.types import Float32Array, IntArray
 
 _KEPT = 4
+_META, _ROWS = "prepared.json", "rows.npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +40,12 @@ class PreparedData:
     """A table, split and scaled.
 
     Attributes:
-        raw: The table as loaded.
+        raw: The table as loaded, with its views.
         rows: Split to its rows of ``raw``, ascending.  # (k,) int64
         tables: Split to its scaled table.
         preprocessor: The scaling, fitted on the training rows.
         report: What the split did.
+        folder: Where it stands in the cache, or None.
     """
 
     raw: TrafficTable
@@ -34,6 +53,7 @@ class PreparedData:
     tables: Mapping[Split, TrafficTable]
     preprocessor: Preprocessor
     report: SplitReport
+    folder: Path | None = None
 
 
 def prepare(config: EnvConfig, table: TrafficTable | None = None) -> PreparedData:
@@ -42,19 +62,24 @@ def prepare(config: EnvConfig, table: TrafficTable | None = None) -> PreparedDat
     The last few results are kept, so that many environments of one process share their tables.
 
     Args:
-        config: Only its data fields matter: ``dataset``, ``data_dir``, ``split_method``,
-            ``split_seed`` and ``threat_rate``.
+        config: Only its data fields matter: ``dataset``, ``data_dir``, ``dataset_options``,
+            ``download`` and those of the split.
         table: A raw table to use instead of ``config.dataset``.
 
     Raises:
-        UnknownNameError: If the data set does not exist.
+        UnknownNameError: If the data set, an option or a family does not exist.
+        ConfigError: If an option of the data set is not usable.
         DataError: If the files are missing or damaged, or the table cannot be split as asked.
     """
     key = EnvConfig(
         dataset=config.dataset,
         data_dir=resolve_data_dir(config.data_dir),
+        dataset_options=config.dataset_options,
+        download=config.download,
         split_method=config.split_method,
         split_seed=config.split_seed,
+        holdout_families=config.holdout_families,
+        drop_duplicates=config.drop_duplicates,
         threat_rate=config.threat_rate,
     )
     return _prepare(key, table)
@@ -62,17 +87,105 @@ def prepare(config: EnvConfig, table: TrafficTable | None = None) -> PreparedDat
 
 @lru_cache(maxsize=_KEPT)
 def _prepare(config: EnvConfig, table: TrafficTable | None) -> PreparedData:
-    raw = load_dataset(config.dataset, data_dir=config.data_dir) if table is None else table
-    rows, report = split_rows(
-        raw, config.split_method, seed=config.split_seed, threat_rate=config.threat_rate
+    if table is not None:
+        return prepare_in_memory(config, table)
+    options = parse_options(config.dataset_options)
+    source = cached_table(
+        config.dataset, data_dir=config.data_dir, download=config.download, options=options
     )
+    if source is None:
+        raw = load_dataset(config.dataset, data_dir=config.data_dir, **options)
+        return prepare_in_memory(config, raw)
+    settings = {"table": source.name, **_split_settings(config)}
+    folder = entry("prepared", key_of(settings), lambda draft: _write(config, source, draft))
+    return _open(folder, source)
+
+
+def prepare_in_memory(config: EnvConfig, raw: TrafficTable) -> PreparedData:
+    """Split and scale a table without the cache.
+
+    Raises:
+        SplitError: If the table cannot be split as asked.
+    """
+    raw, rows, report, preprocessor = _plan(config, raw)
+    tables = {name: preprocessor.transform(raw, index) for name, index in rows.items()}
+    tables = {name: _adjust(config, raw, part) for name, part in tables.items()}
+    return PreparedData(raw, rows, tables, preprocessor, report)
+
+
+def _split_settings(config: EnvConfig) -> dict[str, object]:
+    return {
+        "method": config.split_method,
+        "seed": config.split_seed,
+        "threat_rate": config.threat_rate,
+        "holdout_families": config.holdout_families,
+        "drop_duplicates": config.drop_duplicates,
+    }
+
+
+def _plan(
+    config: EnvConfig, raw: TrafficTable
+) -> tuple[TrafficTable, dict[Split, IntArray], SplitReport, Preprocessor]:
+    """The raw table with its views, the rows of each split, and the scaling."""
+    rows, report = split_rows(raw, **_split_settings(config))  # type: ignore[arg-type]
     for index in rows.values():
         index.setflags(write=False)  # shared by everyone who prepares the same
-    preprocessor = Preprocessor.fit(raw.take(rows["train"]))
-    tables = {name: preprocessor.transform(raw.take(index)) for name, index in rows.items()}
-    if config.threat_rate is not None:
-        tables = {name: _shift_prior(part, raw.threat_rate) for name, part in tables.items()}
-    return PreparedData(raw, rows, tables, preprocessor, report)
+    raw = balanced_views(raw, rows["train"])
+    if config.holdout_families and raw.posterior is not None:
+        raw = replace(raw, posterior=None)  # the mix of the threats is another one in each split
+    return raw, rows, report, Preprocessor.fit(raw, rows["train"])
+
+
+def _write(config: EnvConfig, source: Path, folder: Path) -> None:
+    raw, rows, report, preprocessor = _plan(config, open_table(source))
+    folder.mkdir()
+    for name, index in rows.items():
+        (folder / name).mkdir()
+        np.save(folder / name / _ROWS, index)
+        shape = (len(index), len(preprocessor.feature_names))
+        features = _write_blocks(folder / name / FEATURES, shape, preprocessor, raw, index)
+        part = TrafficTable(**(raw.row_state(index) | preprocessor.described(features)))
+        save_table(_adjust(config, raw, part), folder / name)
+    meta = {
+        "report": asdict(report),
+        "preprocessor": preprocessor.to_dict(),
+        "views": dict(raw.views),
+    }
+    (folder / _META).write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _write_blocks(
+    path: Path,
+    shape: tuple[int, int],
+    preprocessor: Preprocessor,
+    raw: TrafficTable,
+    rows: IntArray,
+) -> Float32Array:
+    with path.open("wb") as handle:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_2_0(handle, header)
+        for block in preprocessor.blocks(raw, rows):
+            block.tofile(handle)
+    return open_array(path)
+
+
+def _open(folder: Path, source: Path) -> PreparedData:
+    meta = read_json(folder / _META)
+    preprocessor = Preprocessor.from_dict(meta["preprocessor"])
+    views = {view: tuple(columns) for view, columns in meta["views"].items()}
+    raw = open_table(source)
+    return PreparedData(
+        TrafficTable.of_checked(raw.state() | {"views": views}),
+        {name: open_array(folder / name / _ROWS) for name in SPLITS},
+        {name: open_table(folder / name) for name in SPLITS},
+        preprocessor,
+        SplitReport.from_dict(meta["report"]),
+        folder,
+    )
+
+
+def _adjust(config: EnvConfig, raw: TrafficTable, part: TrafficTable) -> TrafficTable:
+    return part if config.threat_rate is None else _shift_prior(part, raw.threat_rate)
 
 
 def _shift_prior(table: TrafficTable, rate: float) -> TrafficTable:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from marl_stl_env.data.store import release
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import TableError
-from marl_stl_env.types import BoolArray, Float32Array, Float64Array
+from marl_stl_env.types import BoolArray, Float32Array, Float64Array, IntArray
 
 CLIP = 5.0
 SKEWED = 2.0
 RARE = 10
+BLOCK_ROWS = 1 << 16
 OTHER = "<other>"
 
 
@@ -90,8 +92,12 @@ class Preprocessor:
     views: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def fit(cls, table: TrafficTable) -> Preprocessor:
-        """Learn the scaling from the training rows.
+    def fit(cls, table: TrafficTable, rows: IntArray | None = None) -> Preprocessor:
+        """Learn the scaling from the training rows, one column at a time.
+
+        Args:
+            table: A raw table.
+            rows: Its training rows; None takes all.  # (k,) int64
 
         Raises:
             TableError: If a view has no column that varies on the training rows.
@@ -104,7 +110,8 @@ class Preprocessor:
                 name = table.feature_names[index]
                 if name in columns or name in dropped:
                     continue
-                fitted = _fit_column(table, index)
+                fitted = _fit_column(table, index, rows)
+                release(table.features)
                 if isinstance(fitted, str):
                     dropped[name] = fitted
                 else:
@@ -118,37 +125,61 @@ class Preprocessor:
                 )
         return cls(table.feature_names, tuple(columns.values()), dropped, views)
 
-    def transform(self, table: TrafficTable) -> TrafficTable:
+    def transform(self, table: TrafficTable, rows: IntArray | None = None) -> TrafficTable:
         """The scaled table; labels, hosts, times and posterior are kept.
 
         Every value lies within ``low`` and ``high``. If the raw views are disjoint, every view
         of the result is one ascending run of columns.
 
+        Args:
+            table: A raw table.
+            rows: The rows to scale; None takes all.  # (k,) int64
+
         Raises:
             TableError: If the columns are not the ones that were fitted, or codes have no name.
+        """
+        taken = np.arange(len(table)) if rows is None else rows
+        features = np.empty((len(taken), len(self.feature_names)), np.float32)
+        start = 0
+        for block in self.blocks(table, taken):
+            features[start : start + len(block)] = block
+            start += len(block)
+        return TrafficTable(**(table.row_state(rows) | self.described(features)))
+
+    def described(self, features: Float32Array) -> dict[str, Any]:
+        """The fields of a scaled table that differ from those of the raw one."""
+        return {
+            "features": features,
+            "feature_names": self.feature_names,
+            "views": self.output_views,
+            "categories": {},
+        }
+
+    def blocks(self, table: TrafficTable, rows: IntArray) -> Iterator[Float32Array]:
+        """The scaled features of these rows, at most 65,536 at a time.
+
+        Raises:
+            TableError: As :meth:`transform`.
         """
         if table.feature_names != self.inputs:
             raise TableError(
                 f"the table has the columns {', '.join(table.feature_names)}, but the "
                 f"preprocessor was fitted on {', '.join(self.inputs)}"
             )
-        features = np.empty((len(table), len(self.feature_names)), np.float32)
-        start = 0
-        for column in self.columns:
-            values = table.features[:, self.inputs.index(column.name)]
-            if isinstance(column, NumericColumn):
-                features[:, start] = _scale(column, values)
-            else:
+        for begin in range(0, len(rows), BLOCK_ROWS):
+            part = rows[begin : begin + BLOCK_ROWS]
+            block = np.empty((len(part), len(self.feature_names)), np.float32)
+            start = 0
+            for column in self.columns:
+                values = table.features[:, self.inputs.index(column.name)][part]
                 stop = start + len(column.outputs)
-                features[:, start:stop] = _one_hot(column, values, table.categories)
-            start += len(column.outputs)
-        return replace(
-            table,
-            features=features,
-            feature_names=self.feature_names,
-            views=self.output_views,
-            categories={},
-        )
+                if isinstance(column, NumericColumn):
+                    block[:, start] = _scale(column, values)
+                else:
+                    block[:, start:stop] = _one_hot(column, values, table.categories)
+                start = stop
+            release(table.features)
+            yield block
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -230,9 +261,10 @@ def _column_from_dict(data: Mapping[str, Any]) -> Column:
     return NumericColumn(**data)
 
 
-def _fit_column(table: TrafficTable, index: int) -> Column | str:
+def _fit_column(table: TrafficTable, index: int, rows: IntArray | None) -> Column | str:
     """How to encode the column, or the reason for dropping it."""
     name, values = table.feature_names[index], table.features[:, index]
+    values = values if rows is None else values[rows]
     if name in table.categories:
         names = table.categories[name]
         codes = _codes(name, values, len(names))

@@ -1,49 +1,40 @@
-"""The known data sets, and how to load one by name."""
+"""The known data sets, and how to load one by name.
+
+A loader is a module with ``DATASET``, ``files(data_dir, ...)``, which names the files to read, and
+``load(paths, folder, ...)``, which reads them into a raw table whose features stand in ``folder``
+(or in memory where it is None). Further parameters of the two are the options of the data set.
+"""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from marl_stl_env.data.cache import entry, file_digest, key_of
+from marl_stl_env.data.info import Dataset
+from marl_stl_env.data.store import open_table, save_table
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.errors import UnknownNameError
+from marl_stl_env.errors import ConfigError, DataFileNotFoundError, UnknownNameError
 
-
-@dataclass(frozen=True)
-class Dataset:
-    """One known data set.
-
-    Attributes:
-        name: What users call it.
-        loader: "module:function"; the function takes ``data_dir`` and its own options.
-        licence: Terms of use of the data.
-        citation: What to cite.
-    """
-
-    name: str
-    loader: str
-    licence: str
-    citation: str
-
-
-_DATASETS = (
-    Dataset("synthetic", "marl_stl_env.data.synthetic:load", "MIT, generated here", "this project"),
-    Dataset(
-        "nsl-kdd",
-        "marl_stl_env.data.nsl_kdd:load",
-        "free for research, with citation",
-        "Tavallaee, Bagheri, Lu, Ghorbani (2009), A detailed analysis of the KDD CUP 99 data set",
-    ),
-)
-_BY_NAME = {dataset.name: dataset for dataset in _DATASETS}
+_LOADERS = {
+    "synthetic": "marl_stl_env.data.synthetic",
+    "nsl-kdd": "marl_stl_env.data.nsl_kdd",
+    "unsw-nb15": "marl_stl_env.data.unsw_nb15",
+    "unsw-nb15-raw": "marl_stl_env.data.unsw_nb15_raw",
+    "cic-ids2017": "marl_stl_env.data.cic_ids2017",
+    "kdd99": "marl_stl_env.data.kdd99",
+    "ctu-13": "marl_stl_env.data.ctu_13",
+    "custom": "marl_stl_env.data.custom",
+}
 
 
 def datasets() -> tuple[str, ...]:
     """The names that :func:`load_dataset` knows."""
-    return tuple(_BY_NAME)
+    return tuple(_LOADERS)
 
 
 def dataset_info(name: str) -> Dataset:
@@ -52,17 +43,21 @@ def dataset_info(name: str) -> Dataset:
     Raises:
         UnknownNameError: If there is no such data set.
     """
-    if name not in _BY_NAME:
-        raise UnknownNameError("dataset", name, _BY_NAME)
-    return _BY_NAME[name]
+    dataset: Dataset = _loader(name).DATASET
+    return dataset
 
 
-def load_dataset(name: str, *, data_dir: Path | str | None = None, **options: Any) -> TrafficTable:
+def load_dataset(
+    name: str, *, data_dir: Path | str | None = None, download: bool = False, **options: Any
+) -> TrafficTable:
     """Load a data set as a raw table: not scaled, categories as codes.
+
+    What is read from files is kept in the cache and memory-mapped from there.
 
     Args:
         name: One of :func:`datasets`.
         data_dir: Folder with the data files; None takes ``$MARL_STL_DATA_DIR``.
+        download: Fetch the files from their publisher first, where they are not there.
         **options: Options of the data set, such as ``rows`` and ``seed`` of "synthetic".
 
     Raises:
@@ -70,12 +65,80 @@ def load_dataset(name: str, *, data_dir: Path | str | None = None, **options: An
         ConfigError: If an option has a value that is not allowed.
         DataFileNotFoundError: If a data file is missing.
         DataFormatError: If a data file is not what its format promises.
+        DownloadError: If the files cannot be fetched.
     """
-    module, function = dataset_info(name).loader.split(":")
-    loader = getattr(import_module(module), function)
-    known = [option for option in inspect.signature(loader).parameters if option != "data_dir"]
+    folder = cached_table(name, data_dir=data_dir, download=download, options=options)
+    if folder is not None:
+        return open_table(folder)
+    loader = _loader(name)
+    table: TrafficTable = loader.load((), None, **_of(loader.load, options))
+    return table
+
+
+def cached_table(
+    name: str, *, data_dir: Path | str | None, download: bool, options: Mapping[str, Any]
+) -> Path | None:
+    """The cache's folder with the raw table, read first where needed; None without files."""
+    loader = _loader(name)
+    _check_options(name, loader, options)
+    choice = _of(loader.files, options)
+    try:
+        paths = loader.files(data_dir, **choice)
+    except DataFileNotFoundError:
+        if not download:
+            raise
+        from marl_stl_env.data.download import fetch
+
+        fetch(loader.DATASET)
+        paths = loader.files(data_dir, **choice)
+    if not paths:
+        return None
+    reading = _of(loader.load, options)
+    contents = [[path.name, file_digest(path)] for path in paths]
+    return entry(
+        "tables",
+        key_of([name, sorted(reading.items()), contents]),
+        lambda draft: save_table(loader.load(paths, draft, **reading), draft),
+    )
+
+
+def parse_options(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Options from texts ``name=value``; a value is JSON where it can be, and text elsewhere.
+
+    Raises:
+        ConfigError: If a text is not of this form, or a name occurs twice.
+    """
+    options: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not (equals and name) or name in options:
+            problem = "is given twice" if name in options else "is not of the form name=value"
+            raise ConfigError(f"dataset option {setting!r} {problem}")
+        try:
+            options[name] = json.loads(text)
+        except ValueError:
+            options[name] = text
+    return options
+
+
+def _loader(name: str) -> Any:
+    if name not in _LOADERS:
+        raise UnknownNameError("dataset", name, _LOADERS)
+    return import_module(_LOADERS[name])
+
+
+def _of(function: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a function takes."""
+    taken = inspect.signature(function).parameters
+    return {name: value for name, value in options.items() if name in taken}
+
+
+def _check_options(name: str, loader: Any, options: Mapping[str, Any]) -> None:
+    known = [
+        *inspect.signature(loader.files).parameters,
+        *inspect.signature(loader.load).parameters,
+    ]
+    known = [option for option in known if option not in ("data_dir", "paths", "folder")]
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of data set {name!r}", option, known or ["none"])
-    table: TrafficTable = loader(data_dir=data_dir, **options)
-    return table

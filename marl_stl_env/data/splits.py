@@ -6,8 +6,9 @@ splits. Row order inside a split is the table's order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,8 @@ class SplitReport:
             features.
         gap: Rows dropped at the temporal cuts.
         resampled: Split to the rows left out to reach ``threat_rate``.
+        dropped_duplicates: Rows left out beforehand because an earlier row has their features.
+        held_out: Attack family to its rows that moved from train to validation.
     """
 
     method: str
@@ -62,6 +65,14 @@ class SplitReport:
     removed_duplicates: Mapping[Split, int] = field(default_factory=dict)
     gap: int = 0
     resampled: Mapping[Split, int] = field(default_factory=dict)
+    dropped_duplicates: int = 0
+    held_out: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SplitReport:
+        """The report that ``dataclasses.asdict`` described."""
+        parts = {name: SplitPart(**part) for name, part in data["parts"].items()}
+        return cls(**{**data, "parts": parts})
 
     def lines(self) -> list[str]:
         """The report in lines for people."""
@@ -71,10 +82,13 @@ class SplitReport:
                 f"  {name:<10} {part.rows:>9,} events, {part.threats:>8,} threats "
                 f"({part.threat_rate:.2%})"
             )
-        lines.append(f"  {self.duplicates:,} events repeat another one; kept on one side")
+        fate = "all but one left out" if self.dropped_duplicates else "kept on one side"
+        lines.append(f"  {self.duplicates:,} events repeat another one; {fate}")
         for name, count in self.removed_duplicates.items():
             if count:
                 lines.append(f"  {count:,} events removed from {name}: a later split has them too")
+        for family, count in self.held_out.items():
+            lines.append(f"  {count:,} events of {family} held out: in validation, not in train")
         if self.gap:
             lines.append(f"  {self.gap:,} events dropped at the cuts in time")
         for name, count in self.resampled.items():
@@ -92,6 +106,8 @@ def split_rows(
     *,
     seed: int = 0,
     threat_rate: float | None = None,
+    holdout_families: Sequence[str] = (),
+    drop_duplicates: bool = False,
 ) -> tuple[Rows, SplitReport]:
     """Split a table.
 
@@ -104,12 +120,15 @@ def split_rows(
         seed: The same seed gives the same split.
         threat_rate: Leave out rows of the class that is too frequent, in every split, until
             this share are threats; None leaves them all.
+        holdout_families: Attack families whose rows leave train and stand in validation. Threat
+            rates may differ then, and are set alike by ``threat_rate`` only.
+        drop_duplicates: Keep the first of all rows with equal features.
 
     Returns:
         Ascending row indices of each split, and the report.
 
     Raises:
-        UnknownNameError: If there is no such method.
+        UnknownNameError: If there is no such method or family.
         SplitError: If the table cannot be split this way; the message says what to do.
     """
     if method == "auto":
@@ -119,7 +138,10 @@ def split_rows(
     _check_classes("the table", table.labels)
     rng = np.random.default_rng(seed)
     duplicates = find_duplicates(table.features)
-    rows, removed, gap = _METHODS[method](table, duplicates, rng)
+    first = table.official_test if method == "official" else None
+    kept = _kept(duplicates, first) if drop_duplicates else np.arange(len(table))
+    rows, removed, gap = _METHODS[method](table, duplicates, kept, rng)
+    held_out = _hold_out(table, duplicates, rows, holdout_families)
     for name in SPLITS:
         _check_classes(f"the {method} {name} split", table.labels[rows[name]])
     resampled = {}
@@ -130,20 +152,53 @@ def split_rows(
         }
         resampled = {name: before[name] - len(rows[name]) for name in SPLITS}
     parts = {name: SplitPart(len(r), int(table.labels[r].sum())) for name, r in rows.items()}
-    _check_rates(method, parts)
-    report = SplitReport(method, len(table), parts, duplicates.extra, removed, gap, resampled)
+    if method != "temporal" and not (held_out and threat_rate is None):
+        _check_rates(method, parts)
+    report = SplitReport(
+        method, len(table), parts, duplicates.extra, removed, gap, resampled,
+        len(table) - len(kept), held_out,
+    )  # fmt: skip
     return rows, report
 
 
+def _kept(duplicates: Duplicates, first: BoolArray | None) -> IntArray:
+    """One row of each group, ascending: the first one, and one of ``first`` where there is one."""
+    order = np.arange(len(duplicates.groups))
+    if first is not None:
+        order = np.concatenate([order[first], order[~first]])
+    return np.sort(order[np.unique(duplicates.groups[order], return_index=True)[1]])
+
+
+def _hold_out(
+    table: TrafficTable, duplicates: Duplicates, rows: Rows, families: Sequence[str]
+) -> dict[str, int]:
+    """Move the rows of these families, and rows equal to them, from train to validation."""
+    train, moved = rows["train"], np.zeros(len(rows["train"]), bool)
+    held_out = {}
+    for family in dict.fromkeys(families):
+        if family not in table.family_names:
+            raise UnknownNameError("holdout family", family, table.family_names)
+        mine = (table.families[train] == table.family_names.index(family)) & table.labels[train]
+        if not mine.any():
+            raise SplitError(f"no training row is a threat of family {family!r}: hold out another")
+        held_out[family] = int(mine.sum())
+        moved |= mine
+    if held_out:
+        moved = np.isin(duplicates.groups[train], duplicates.groups[train[moved]])
+        rows["train"] = train[~moved]
+        rows["validation"] = np.sort(np.concatenate([rows["validation"], train[moved]]))
+    return held_out
+
+
 def _stratified(
-    table: TrafficTable, duplicates: Duplicates, rng: np.random.Generator
+    table: TrafficTable, duplicates: Duplicates, kept: IntArray, rng: np.random.Generator
 ) -> tuple[Rows, dict[Split, int], int]:
-    part = stratified_parts(table, duplicates.groups, np.arange(len(table)), _SHARES, rng)
-    return {name: np.flatnonzero(part == i) for i, name in enumerate(SPLITS)}, {}, 0
+    part = stratified_parts(table, duplicates.groups, kept, _SHARES, rng)
+    return {name: kept[part == i] for i, name in enumerate(SPLITS)}, {}, 0
 
 
 def _official(
-    table: TrafficTable, duplicates: Duplicates, rng: np.random.Generator
+    table: TrafficTable, duplicates: Duplicates, kept: IntArray, rng: np.random.Generator
 ) -> tuple[Rows, dict[Split, int], int]:
     test = table.official_test
     if test is None:
@@ -156,13 +211,13 @@ def _official(
             "or use split_method 'stratified'"
         )
     leaked = ~test & np.isin(duplicates.groups, duplicates.groups[test])
-    rest = np.flatnonzero(~test & ~leaked)
+    rest = kept[(~test & ~leaked)[kept]]
     _check_classes("what the official test set leaves for training", table.labels[rest])
     part = stratified_parts(table, duplicates.groups, rest, _OFFICIAL_SHARES, rng)
     rows: Rows = {
         "train": rest[part == 0],
         "validation": rest[part == 1],
-        "test": np.flatnonzero(test),
+        "test": kept[test[kept]],
     }
     return rows, {"train": int(leaked.sum())}, 0
 
@@ -170,19 +225,20 @@ def _official(
 def _temporal(
     table: TrafficTable,
     duplicates: Duplicates,
+    kept: IntArray,
     rng: np.random.Generator,  # noqa: ARG001 - time decides, not chance
 ) -> tuple[Rows, dict[Split, int], int]:
     if table.times is None:
         raise SplitError(
             f"{table.name} has no times; use split_method 'stratified', or name a time column"
         )
-    total = len(table)
+    total = len(kept)
     gap = max(1, round(_GAP * total))
     first, second = round(_SHARES[0] * total), round((_SHARES[0] + _SHARES[1]) * total)
     ends = (first - gap // 2, second - gap // 2, total)
     starts = (0, ends[0] + gap, ends[1] + gap)
     rows: Rows = {
-        name: np.arange(a, max(a, b)) for name, a, b in zip(SPLITS, starts, ends, strict=True)
+        name: kept[a : max(a, b)] for name, a, b in zip(SPLITS, starts, ends, strict=True)
     }
     removed: dict[Split, int] = {}
     later = rows["test"]
@@ -227,8 +283,6 @@ def _check_rates(method: str, parts: Mapping[Split, SplitPart]) -> None:
     In a split too small to come that close, two events more or less are let pass.
     """
     drawn = [parts[name] for name in SPLITS if method == "stratified" or name != "test"]
-    if method == "temporal":
-        return
     rates = [part.threat_rate for part in drawn]
     allowed = max(RATE_TOLERANCE, 2 / min(part.rows for part in drawn))
     if max(rates) - min(rates) > allowed:

@@ -9,16 +9,25 @@ feature says nothing about the host or the hour.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from marl_stl_env.config import check_range
+from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.synthetic_kinds import FEATURES, KINDS, VERSION, VIEWS
 from marl_stl_env.data.synthetic_model import kind_counts, posterior, sample
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import AnyArray, Float64Array, IntArray
 
+DATASET = Dataset(
+    name="synthetic",
+    summary="200,000 generated events of 250 hosts, 10.9 % threats, exact posterior known",
+    licence="MIT, generated here",
+    citation="this project",
+    defects=("generated: easier and more regular than real traffic",),
+)
 DAY = 86_400.0
 _SECONDS_PER_EVENT = 4.32  # 20,000 events a day
 _ROLES = {"workstation": 200, "server": 35, "infrastructure": 15}
@@ -57,15 +66,22 @@ _CHAIN_LENGTH = 0.7  # of the time between the beginnings of two chains
 _BURSTS = {"brute_force": (40, 0.15), "flood": (80, 0.1), "flash_crowd": (80, 0.15)}
 
 
+def files(data_dir: Path | str | None = None) -> tuple[Path, ...]:  # noqa: ARG001
+    """No file: the table is generated."""
+    return ()
+
+
 def load(
-    data_dir: Path | str | None = None,  # noqa: ARG001 - every loader takes it
+    paths: Sequence[Path] = (),  # noqa: ARG001 - every loader takes them
+    folder: Path | None = None,  # noqa: ARG001
     rows: int = 200_000,
     seed: int = 0,
 ) -> TrafficTable:
     """Generate the table.
 
     Args:
-        data_dir: Ignored: there is no file.
+        paths: Ignored: there is no file.
+        folder: Ignored: the table stays in memory.
         rows: Events, at least 100.
         seed: The same seed gives the same table.
 

@@ -12,6 +12,12 @@ import numpy as np
 from marl_stl_env.errors import TableError
 from marl_stl_env.types import BoolArray, Float32Array, Float64Array
 
+#: The fields with one entry per row.
+ROW_ARRAYS = (
+    "features", "labels", "families", "entities", "times", "posterior", "official_test",
+)  # fmt: skip
+_MAPPINGS = ("views", "categories", "source")
+
 
 @dataclass(frozen=True, eq=False)
 class TrafficTable:
@@ -55,7 +61,24 @@ class TrafficTable:
         self._check_features()
         self._check_rows()
         self._check_views()
-        for name in ("views", "categories", "source"):
+        self._freeze()
+
+    @classmethod
+    def of_checked(cls, state: Mapping[str, Any]) -> TrafficTable:
+        """The table with these fields, which an earlier table had: nothing is read or checked."""
+        table = object.__new__(cls)
+        for name, value in state.items():
+            object.__setattr__(table, name, value)
+        table._freeze()
+        return table
+
+    def state(self) -> dict[str, Any]:
+        """Every field by its name, mappings as plain dictionaries."""
+        state = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return state | {name: dict(state[name]) for name in _MAPPINGS}
+
+    def _freeze(self) -> None:
+        for name in _MAPPINGS:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         for array in self._row_arrays().values():
             array.setflags(write=False)
@@ -71,9 +94,7 @@ class TrafficTable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy does not pickle: hand plain dictionaries over.
-        state = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        state |= {name: dict(state[name]) for name in ("views", "categories", "source")}
-        return _rebuild, (state,)
+        return _rebuild, (self.state(),)
 
     @property
     def threat_rate(self) -> float:
@@ -86,23 +107,24 @@ class TrafficTable:
         Args:
             rows: Row indices.  # (k,) int64
         """
-        state = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        state |= {name: array[rows] for name, array in self._row_arrays().items()}
-        if state["times"] is not None and (np.diff(state["times"]) < 0).any():
-            state["times"] = None
-        return TrafficTable(**state)
+        return TrafficTable(**(self.row_state(rows) | {"features": self.features[rows]}))
+
+    def row_state(self, rows: np.ndarray[Any, np.dtype[np.int64]] | None) -> dict[str, Any]:
+        """The fields of the table of these rows (None: all), features aside.
+
+        Times are left out where the rows are not in time order.
+        """
+        state = self.state()
+        del state["features"]
+        if rows is not None:
+            arrays = self._row_arrays()
+            state |= {name: arrays[name][rows] for name in arrays if name != "features"}
+            if state["times"] is not None and (np.diff(state["times"]) < 0).any():
+                state["times"] = None
+        return state
 
     def _row_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        names = (
-            "features",
-            "labels",
-            "families",
-            "entities",
-            "times",
-            "posterior",
-            "official_test",
-        )
-        arrays = {name: getattr(self, name) for name in names}
+        arrays = {name: getattr(self, name) for name in ROW_ARRAYS}
         return {name: array for name, array in arrays.items() if array is not None}
 
     def _check_features(self) -> None:

@@ -28,7 +28,7 @@ def test_importing_the_data_package_loads_no_heavy_library() -> None:
         "heavy = {'pandas', 'torch', 'sklearn', 'matplotlib', 'stable_baselines3'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    loaded = subprocess.check_output([sys.executable, "-c", code], text=True)  # noqa: S603 - fixed text
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert loaded.strip() == "[]"
 
 
