@@ -127,7 +127,7 @@ def test_posture_tells_good_detectors_from_bad_ones() -> None:
 
 
 def test_margins_have_the_type_of_signals() -> None:
-    allowances = Allowances.for_rates(64, 1000)
+    allowances = Allowances.for_rates(64, 1000, detection_rate=0.8, false_alarm_rate=0.02)
     missed, alarms = allowances.margins(
         np.array([[0, 9]], np.int8), np.array([[0, 9]]), np.array([[2, 0]]), np.array([[64, 55]])
     )
