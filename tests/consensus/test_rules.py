@@ -200,7 +200,7 @@ def test_lanes_are_independent_and_the_input_is_left_alone(agents: int) -> None:
     assert together.tolist() == [int(rule(case[None])[0]) for case in cases]
     assert (cases == kept).all()
     assert rule(cases[:0]).shape == (0,)
-    assert pickle.loads(pickle.dumps(rule)) == rule  # noqa: S301 - our own object
+    assert pickle.loads(pickle.dumps(rule)) == rule
 
 
 @pytest.mark.parametrize(
