@@ -1,0 +1,36 @@
+"""Learning quality, on the validation-chosen defaults: slow, run with ``-m slow``."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.config import TrainConfig
+from benchmarks.learning import HEADLINE, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def judged(setting: str, data_dir: Path | None = None) -> dict[str, Any]:
+    env, iterations = HEADLINE[setting]
+    config = TrainConfig(
+        env=replace(env, data_dir=data_dir), vec="native", iterations=iterations, progress=False
+    )
+    return run(config, "test")
+
+
+def test_full_views_reach_bayes_rule() -> None:
+    result = judged("synthetic, full views")
+    assert result["bayes_ratio"] >= 0.95
+
+
+def test_partial_views_reach_the_vote_of_bayes_rules() -> None:
+    result = judged("synthetic")
+    assert result["bayes_vote_ratio"] >= 1.0
+
+
+@pytest.mark.data
+def test_nsl_kdd_stratified(data_dir: Path) -> None:
+    result = judged("nsl-kdd stratified, full views", data_dir)
+    assert result["decision"]["f1"] >= 0.97
