@@ -37,8 +37,7 @@ class _Monitors:
         every = np.ones(lanes, np.bool_) if mask is None else np.asarray(mask)
         if every.shape != (lanes,) or every.dtype != np.bool_:
             raise SignalError(f"mask is {every.shape} {every.dtype}, expected ({lanes},) bool")
-        if every.any():
-            self._memory.reset(every)
+        self._memory.reset(every)
 
     def get_state(self) -> dict[str, AnyArray]:
         """Everything needed to continue exactly as from here, as plain arrays."""
@@ -116,14 +115,16 @@ class _Fold:
     operator: Operator
     running: Float32Array  # (lanes,) float32, the least value so far
     start: int  # age at which the first instant becomes known
-    end: float
+    end: int | None
 
     def step(self, sample: Sample) -> None:
         values = self.operator.step(sample)
-        if self.start > 0 or math.isfinite(self.end):
-            inside = (sample.age >= self.start) & (sample.age <= self.end)
-            values = np.where(inside, values, np.float32(math.inf))
-        np.minimum(self.running, values, out=self.running)
+        counts: BoolArray | bool = True
+        if self.start > 0:
+            counts = sample.age >= self.start
+        if self.end is not None:
+            counts = counts & (sample.age <= self.end)
+        np.minimum(self.running, values, out=self.running, where=counts)
 
 
 class MonitorSet(_Monitors):
@@ -207,17 +208,18 @@ class MonitorSet(_Monitors):
         for body, start, end in _promises(formula):
             delay = _finite_horizon(body)
             operator = compiler.operator(body, delay)
-            folds.append(_Fold(operator, running, start + delay, end + delay))
+            last = None if end is None else end + delay
+            folds.append(_Fold(operator, running, start + delay, last))
         return folds
 
 
-def _promises(formula: Formula) -> list[tuple[Formula, int, float]]:
+def _promises(formula: Formula) -> list[tuple[Formula, int, int | None]]:
     """The bodies that must hold, each with the first and the last instant at which it must."""
     match formula:
         case Connective(operator="and", left=left, right=right):
             return _promises(left) + _promises(right)
         case Window(operator="always", interval=interval, operand=body):
-            return [(body, interval.start, math.inf if interval.end is None else interval.end)]
+            return [(body, interval.start, interval.end)]
     return [(formula, 0, 0)]
 
 

@@ -55,9 +55,10 @@ class Memory:
 
     def reset(self, mask: BoolArray) -> None:
         """Forget the lanes where ``mask`` is True."""
-        self.age[mask] = -1
+        lanes = np.flatnonzero(mask)
+        self.age[lanes] = -1
         for rows, fill in self._rows:
-            rows[:, mask] = fill
+            rows[:, lanes] = fill
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name."""
