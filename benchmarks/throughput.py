@@ -1,38 +1,34 @@
-"""Agent-steps per second of every layer, side by side in one run.
+"""Agent-steps per second of every layer and of its peers, side by side in one run.
 
 ``python -m benchmarks.throughput --out throughput.json``
 """
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 import tyro
-from rich.console import Console
-from rich.table import Table
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.config import PPOConfig, TrainConfig, Vec
-from agents.ppo import make_model, make_vec_env
 from agents.runs import write_json
+from benchmarks.measure import generated_table, rate, show, versions
+from benchmarks.peers import NothingParallelEnv, OrdinaryParallelEnv, gymnasium_vector
+from benchmarks.trainer import bare_trainer, make_trainer, ppo_profile, ppo_rates
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.envs.sb3 import TrafficVecEnv
-from marl_stl_env.envs.supersuit import supersuit_vec_env
+from marl_stl_env.envs.supersuit import SuperSuitVecEnv, supersuit_vec_env
+from marl_stl_env.envs.vector import TrafficVectorEnv
+from marl_stl_env.types import AnyArray
 
 AGENTS = 4
-#: The scaled columns of NSL-KDD's four views, and its training rows.
-VIEW_SIZES = (87, 13, 9, 10)
-ROWS = 106_518
 
 
 @dataclass(frozen=True)
@@ -40,14 +36,16 @@ class Settings:
     """What to measure.
 
     Attributes:
+        quick: Short measurements of a small choice: seconds in all, to see that it works.
         seconds: Time for each measurement.
         repeats: Best of so many.
         lanes: Lanes of the engine, one row each.
-        train_lanes: Lanes of the SuperSuit path and of PPO.
-        ppo: Also train, which takes a minute.
+        train_lanes: Lanes of the peers and of PPO.
+        ppo: Also train, which takes two minutes.
         out: JSON file to write.
     """
 
+    quick: bool = False
     seconds: float = 0.5
     repeats: int = 5
     lanes: tuple[int, ...] = (1, 16, 256, 4096)
@@ -55,47 +53,21 @@ class Settings:
     ppo: bool = True
     out: Path | None = None
 
-
-def generated_table() -> TrafficTable:
-    """A scaled table of NSL-KDD's size, of noise: speed does not depend on the values."""
-    rng = np.random.default_rng(0)
-    ends = np.cumsum(VIEW_SIZES)
-    labels = rng.random(ROWS) < 0.46
-    return TrafficTable(
-        name="generated",
-        features=rng.random((ROWS, ends[-1]), dtype=np.float32),
-        labels=labels,
-        families=labels.astype(np.int16),
-        family_names=("benign", "threat"),
-        feature_names=tuple(f"x{i}" for i in range(ends[-1])),
-        views={
-            f"view_{i}": tuple(range(end - size, end))
-            for i, (end, size) in enumerate(zip(ends.tolist(), VIEW_SIZES, strict=True))
-        },
-    )
+    def __post_init__(self) -> None:
+        if self.quick:
+            small = {"seconds": 0.02, "repeats": 1, "lanes": (1, 16), "train_lanes": 4}
+            for name, value in small.items():
+                object.__setattr__(self, name, value)
 
 
-def rate(step: Callable[[], object], agent_steps: int, settings: Settings) -> float:
-    """Agent-steps per second of ``step``, the best of several runs."""
-    step()
-    best = 0.0
-    for _ in range(settings.repeats):
-        count, start = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - start) < settings.seconds:
-            step()
-            count += 1
-        best = max(best, count * agent_steps / elapsed)
-    return best
-
-
-def take_limit(engine: Engine, lanes: int, settings: Settings) -> float:
+def take_rate(engine: Engine, settings: Settings) -> float:
     """The bare ``np.take`` of ready-made observation rows: what memory allows."""
-    rows = np.arange(ROWS)
+    count = len(engine.table)
     ready = np.concatenate(
-        [engine.observations.observe(part) for part in np.array_split(rows, 20)]
-    ).reshape(ROWS, -1)
-    out = np.empty((lanes, ready.shape[1]), dtype=np.float32)
-    places = np.random.default_rng(0).integers(0, ROWS - 2000, lanes)
+        [engine.observations.observe(part) for part in np.array_split(np.arange(count), 20)]
+    ).reshape(count, -1)
+    out = np.empty((engine.lanes, ready.shape[1]), dtype=np.float32)
+    places = np.random.default_rng(0).integers(0, count - 2000, engine.lanes)
     offset = 0
 
     def step() -> None:
@@ -103,12 +75,12 @@ def take_limit(engine: Engine, lanes: int, settings: Settings) -> float:
         offset = (offset + 1) % 1000
         np.take(ready, places + offset, axis=0, out=out, mode="clip")
 
-    return rate(step, lanes * AGENTS, settings)
+    return rate(step, engine.lanes * engine.agents, settings.seconds, settings.repeats)
 
 
-def engine_rate(engine: Engine, settings: Settings) -> float:
+def engine_rate(engine: Engine, seconds: float, repeats: int) -> float:
     """Steps with observations, episodes restarted as they end."""
-    actions = np.random.default_rng(0).integers(0, 4, (engine.lanes, AGENTS)).astype(np.int8)
+    actions = np.random.default_rng(0).integers(0, 4, (engine.lanes, engine.agents)).astype(np.int8)
     engine.reset()
 
     def step() -> None:
@@ -117,11 +89,11 @@ def engine_rate(engine: Engine, settings: Settings) -> float:
             engine.reset(record.truncated)
         engine.observe()
 
-    return rate(step, engine.lanes * AGENTS, settings)
+    return rate(step, engine.lanes * engine.agents, seconds, repeats)
 
 
-def parallel_rate(env: TrafficParallelEnv, settings: Settings) -> float:
-    """The PettingZoo view of one lane."""
+def parallel_rate(env: TrafficParallelEnv | OrdinaryParallelEnv, settings: Settings) -> float:
+    """A PettingZoo environment of one lane."""
     env.reset(seed=0)
     actions = dict.fromkeys(env.possible_agents, 0)
 
@@ -130,73 +102,103 @@ def parallel_rate(env: TrafficParallelEnv, settings: Settings) -> float:
             env.reset()
         env.step(actions)
 
-    return rate(step, AGENTS, settings)
+    return rate(step, len(env.possible_agents), settings.seconds, settings.repeats)
 
 
-def vec_env_rate(venv: VecEnv, settings: Settings) -> float:
-    """A vector environment under random actions."""
+def vec_rate(
+    venv: VecEnv | gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray], settings: Settings
+) -> float:
+    """A vector environment under random actions; it is closed afterwards."""
     venv.reset()
     actions = np.random.default_rng(0).integers(0, 4, venv.num_envs)
-    return rate(lambda: venv.step(actions), venv.num_envs, settings)
+    found = rate(lambda: venv.step(actions), venv.num_envs, settings.seconds, settings.repeats)
+    venv.close()
+    return found
 
 
-def ppo_rate(vec: Vec, table: TrafficTable, settings: Settings) -> float:
-    """SB3 PPO end to end: rollouts, updates, wrappers."""
-    torch.set_num_threads(1)
-    ppo = PPOConfig(bins=0)
-    config = TrainConfig(vec=vec, lanes=settings.train_lanes, ppo=ppo, progress=False)
-    venv = make_vec_env(config, table)
-    model = make_model(config, venv, table.features, torch.device("cpu"))
-    steps = ppo.n_steps * venv.num_envs
-    model.learn(steps)
-    start = time.perf_counter()
-    model.learn(4 * steps)
-    return 4 * steps / (time.perf_counter() - start)
-
-
-def measure(settings: Settings) -> list[dict[str, Any]]:
-    """All rows of the table."""
-    table, config = generated_table(), EnvConfig(agents=AGENTS)
-    rows: list[dict[str, Any]] = []
-
-    def add(what: str, lanes: int, value: float, limit: float | None = None) -> None:
-        rows.append(
-            {
-                "what": what,
-                "lanes": lanes,
-                "agent_steps_per_s": value,
-                "of_take_limit": value / limit if limit else None,
-            }
-        )
-
+def engine_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]:
+    """The engine beside the memory's limit."""
+    rows = []
     for lanes in settings.lanes:
-        engine = Engine(config, table, lanes, seeds=0)
-        limit = take_limit(engine, lanes, settings)
-        add("np.take of the same rows", lanes, limit, limit)
-        add("engine", lanes, engine_rate(engine, settings), limit)
-    lanes = settings.train_lanes
-    one = TrafficParallelEnv(config, table=table)
-    add("PettingZoo, one lane", 1, parallel_rate(one, settings))
-    add("SuperSuit", lanes, vec_env_rate(supersuit_vec_env(config, lanes, 0, table), settings))
-    add("TrafficVecEnv", lanes, vec_env_rate(TrafficVecEnv(config, lanes, 0, table), settings))
-    if settings.ppo:
-        add("SB3 PPO through SuperSuit", lanes, ppo_rate("supersuit", table, settings))
-        add("SB3 PPO on TrafficVecEnv", lanes, ppo_rate("native", table, settings))
+        engine = Engine(EnvConfig(agents=AGENTS), table, lanes, seeds=0)
+        limit = take_rate(engine, settings)
+        found = engine_rate(engine, settings.seconds, settings.repeats)
+        rows.append(row("np.take of the same rows", lanes, limit, 1.0))
+        rows.append(row("engine", lanes, found, found / limit))
     return rows
+
+
+def adapter_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]:
+    """The views of the environment beside their peers, each row relative to its peer."""
+    config, lanes = EnvConfig(agents=AGENTS), settings.train_lanes
+    one = parallel_rate(OrdinaryParallelEnv(table, AGENTS), settings)
+    ours = parallel_rate(TrafficParallelEnv(config, table=table), settings)
+    suit = vec_rate(SuperSuitVecEnv(lambda: OrdinaryParallelEnv(table, AGENTS), lanes), settings)
+    idle = vec_rate(SuperSuitVecEnv(lambda: NothingParallelEnv(table, AGENTS), lanes), settings)
+    ours_suit = vec_rate(supersuit_vec_env(config, lanes, 0, table), settings)
+    native = vec_rate(TrafficVecEnv(config, lanes, 0, table), settings)
+    sync = vec_rate(gymnasium_vector("sync", table, lanes), settings)
+    processes = vec_rate(gymnasium_vector("async", table, lanes), settings)
+    vector = vec_rate(TrafficVectorEnv(lanes, table=table), settings)
+    return [
+        row("ordinary PettingZoo env", 1, one, 1.0),
+        row("PettingZoo view", 1, ours, ours / one),
+        row("ordinary PettingZoo env through SuperSuit", lanes, suit, 1.0),
+        row("nothing through SuperSuit (its own time)", lanes, idle, idle / suit),
+        row("PettingZoo view through SuperSuit", lanes, ours_suit, ours_suit / suit),
+        row("TrafficVecEnv", lanes, native, native / suit),
+        row("ordinary Gymnasium env, SyncVectorEnv", lanes, sync, 1.0),
+        row("ordinary Gymnasium env, AsyncVectorEnv", lanes, processes, processes / sync),
+        row("Gymnasium vector view", lanes, vector, vector / sync),
+    ]
+
+
+def trainer_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]:
+    """SB3's PPO end to end, each row relative to the trainer's own ceiling."""
+    lanes = settings.train_lanes
+    native, suit = (make_trainer(vec, table, lanes) for vec in ("native", "supersuit"))
+    bare = bare_trainer(table, lanes, native)
+    rates = ppo_rates([bare, native, suit], settings.repeats)
+    names = ("on a no-op VecEnv, no wrappers", "on TrafficVecEnv", "through SuperSuit")
+    return [
+        row(f"SB3 PPO {name}", lanes, found, found / rates[0])
+        for name, found in zip(names, rates, strict=True)
+    ]
+
+
+def row(what: str, lanes: int, agent_steps_per_s: float, relative: float) -> dict[str, Any]:
+    """One measurement; ``relative`` is its ratio to the first row of its group."""
+    return {
+        "what": what,
+        "lanes": lanes,
+        "agent_steps_per_s": agent_steps_per_s,
+        "relative": relative,
+    }
 
 
 def main(settings: Settings) -> None:
     """Measure, print and write."""
-    rows = measure(settings)
-    table = Table(title=f"agent-steps per second, {platform.machine()}")
-    for column in ("what", "lanes", "agent-steps/s", "of np.take"):
-        table.add_column(column, justify="left" if column == "what" else "right")
-    for row in rows:
-        share = f"{row['of_take_limit']:.2f}" if row["of_take_limit"] else ""
-        table.add_row(row["what"], f"{row['lanes']:,}", f"{row['agent_steps_per_s']:,.0f}", share)
-    Console().print(table)
+    torch.set_num_threads(1)
+    table = generated_table()
+    result: dict[str, Any] = {
+        "schema": 1,
+        **versions(),
+        "engine": engine_rows(table, settings),
+        "adapters": adapter_rows(table, settings),
+    }
+    if settings.ppo:
+        result["trainer"] = trainer_rows(table, settings)
+        model = make_trainer("native", table, settings.train_lanes)
+        result["trainer_profile"] = ppo_profile(model, settings.repeats)
+    for group in ("engine", "adapters", "trainer"):
+        rows = [list(entry.values()) for entry in result.get(group, [])]
+        if rows:
+            show(group, ("what", "lanes", "agent-steps/s", "relative"), rows)
+    if "trainer_profile" in result:
+        shares = sorted(result["trainer_profile"].items(), key=lambda item: -item[1])
+        show("SB3 PPO on TrafficVecEnv", ("part", "share of the time"), shares)
     if settings.out is not None:
-        write_json(settings.out, {"numpy": np.__version__, "rows": rows})
+        write_json(settings.out, result)
 
 
 if __name__ == "__main__":
