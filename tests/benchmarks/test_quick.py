@@ -1,0 +1,108 @@
+"""Every benchmark runs, and its file has the rows it promises."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import growth, throughput
+from benchmarks.measure import generated_table, rate
+from benchmarks.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
+from benchmarks.trainer import Stopwatch
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.engine.engine import Engine
+from tests.conftest import make_table
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_throughput(tmp_path: Path) -> None:
+    out = tmp_path / "throughput.json"
+    throughput.main(throughput.Settings(quick=True, out=out))
+    result = read(out)
+    names = [row["what"] for row in result["engine"] + result["adapters"] + result["trainer"]]
+    assert {"engine", "TrafficVecEnv", "SB3 PPO on TrafficVecEnv"} <= set(names)
+    assert "ordinary Gymnasium env, AsyncVectorEnv" in names
+    assert sum(result["trainer_profile"].values()) == pytest.approx(1.0)
+
+
+def test_growth(tmp_path: Path) -> None:
+    out, image = tmp_path / "scaling.json", tmp_path / "scaling.png"
+    growth.main(growth.Settings(quick=True, out=out, image=image))
+    result = read(out)
+    assert [entry["sensors"] for entry in result["sensors"]] == [1, 2]
+    assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_does_not_fit_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert growth.grow("rows", growth.Settings(quick=True, memory_gib=1e-6)) == []
+    assert "left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("agents", [1, 3, 4, 7])
+def test_the_ordinary_environment_is_the_same_task(agents: int) -> None:
+    table = make_table(HORIZON + 500)
+    peer = OrdinaryParallelEnv(table, agents)
+    seen, _ = peer.reset(seed=1)
+    engine = Engine(EnvConfig(agents=agents), table, 1, 0)
+    start = peer._row
+    engine.place(np.array([start]), np.array([start + HORIZON]))
+    rng = np.random.default_rng(0)
+    while peer.agents:
+        np.testing.assert_array_equal(engine.observe()[0], np.stack(list(seen.values())))
+        actions = rng.integers(0, 4, (1, agents))
+        record = engine.step(actions)
+        seen, rewards, _, truncated, infos = peer.step(
+            dict(zip(peer.possible_agents, actions[0].tolist(), strict=True))
+        )
+        assert list(rewards.values()) == record.rewards[0].tolist()
+        assert infos["sensor_0"]["decision"] == record.decision_votes[0]
+        assert set(truncated.values()) == {bool(record.truncated[0])}
+
+
+def test_the_ordinary_analyst_is_the_same_task() -> None:
+    table = make_table(HORIZON + 500)
+    peer = OrdinaryEnv(table)
+    seen, _ = peer.reset(seed=1)
+    start = peer._row
+    engine = Engine(EnvConfig(agents=1, views="full"), table, 1, 0)
+    engine.place(np.array([start]), np.array([start + HORIZON]))
+    for action in np.random.default_rng(0).integers(0, 4, HORIZON).tolist():
+        np.testing.assert_array_equal(engine.observe()[0, 0], seen)
+        seen, reward, _, over, _ = peer.step(action)
+        record = engine.step(np.array([[action]]))
+        assert (reward, over) == (record.rewards[0, 0], record.truncated[0])
+
+
+def test_a_stopwatch_separates_nested_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 4.0, 10.0])  # outer from 0 to 10, inner from 1 to 4
+    monkeypatch.setattr("benchmarks.trainer.time.perf_counter", lambda: next(clock))
+
+    class Work:
+        def inner(self) -> None: ...
+
+        def outer(self) -> None:
+            self.inner()
+
+    work, watch = Work(), Stopwatch()
+    watch.watch(work, "inner", "inner")
+    watch.watch(work, "outer", "outer")
+    work.outer()
+    assert watch.seconds == {"inner": 3.0, "outer": 7.0}
+
+
+def test_a_rate_is_the_best_of_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two runs of one second each, with one step of 2 s and then two steps of 0.5 s.
+    clock = iter([0.0, 0.0, 2.0, 10.0, 10.0, 10.5, 11.0])
+    monkeypatch.setattr("benchmarks.measure.time.perf_counter", lambda: next(clock))
+    assert rate(lambda: None, 8, seconds=1.0, repeats=2) == 16.0
+
+
+def test_the_generated_table_has_its_views() -> None:
+    table = generated_table(50, growth.view_sizes(10))
+    assert table.features.shape == (50, 10)
+    assert sorted(c for view in table.views.values() for c in view) == list(range(10))
