@@ -16,6 +16,25 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 
 
+class RewardCallback(BaseCallback):
+    """Logs the mean unscaled reward of a sensor per event while it samples its actions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rewards: list[float] = []
+
+    def _on_step(self) -> bool:
+        venv = self.model.get_vec_normalize_env()
+        if venv is not None:
+            self._rewards.append(float(venv.get_original_reward().mean()))
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self._rewards:
+            self.logger.record("rollout/reward_per_event", sum(self._rewards) / len(self._rewards))
+        self._rewards.clear()
+
+
 class ValidationCallback(BaseCallback):
     """Judges the greedy team on the validation split and saves a checkpoint.
 
@@ -51,6 +70,7 @@ class ValidationCallback(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._judge()
+        self.logger.dump(self.num_timesteps)
 
     def _judge(self) -> None:
         policy = self.model.policy

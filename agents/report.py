@@ -13,9 +13,9 @@ from marl_stl_env.files import atomic_path
 
 _COLUMNS = ("precision", "recall", "f1", "pr_auc", "reward_per_event")
 _CURVES = (
-    ("rollout/ep_rew_mean", "episode reward of a sensor"),
-    ("validation/reward_per_event", "validation reward per event"),
-    ("validation/f1", "validation F1"),
+    ("rollout/reward_per_event", "reward per event of a sensor, sampling"),
+    ("validation/reward_per_event", "validation reward per event, greedy"),
+    ("validation/f1", "validation F1, greedy"),
     ("train/value_loss", "value loss (scaled rewards)"),
     ("train/explained_variance", "explained variance"),
     ("train/entropy_loss", "entropy loss"),
@@ -90,9 +90,10 @@ def save_curves(run: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     progress = pd.read_csv(run / "progress.csv")
-    steps = progress["time/total_timesteps"]
+    steps = progress["time/total_timesteps"].ffill()
     figure = Figure(figsize=(11, 6), layout="constrained")
     for axis, (column, title) in zip(figure.subplots(2, 3).flat, _CURVES, strict=True):
         if column in progress:
@@ -100,6 +101,7 @@ def save_curves(run: Path) -> None:
             axis.plot(steps[known], progress[column][known], marker=".")
         axis.set_title(title)
         axis.set_xlabel("agent-steps")
+        axis.xaxis.set_major_formatter(EngFormatter())
         axis.grid(alpha=0.3)
     with atomic_path(run / "curves.png") as draft:
         figure.savefig(draft, dpi=120)
