@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import EnvConfig, Split
 from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.observation import sensor_groups
 from marl_stl_env.types import Action, BoolArray, Float64Array, Int8Array
 
 _SEED = 0
+_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -60,44 +63,98 @@ def threat_groups(config: EnvConfig, prepared: PreparedData) -> tuple[tuple[str,
 class SupervisedBaselines:
     """Gradient-boosted classifiers fitted on the training split, under the same vote.
 
-    Probabilities become decisions at the cost-optimal threshold of the reward, which is known
-    beforehand: nothing is chosen on the split that is judged.
+    Their probabilities are calibrated on the validation split by isotonic regression, and become
+    decisions at the cost-optimal threshold of the reward, which is known beforehand. On the
+    validation split itself each half is calibrated on the other one.
 
     Args:
         config: The environment.
         prepared: Its data.
+        max_rows: Training rows to fit on, evenly spaced; None takes all.
     """
 
-    def __init__(self, config: EnvConfig, prepared: PreparedData) -> None:
-        self._config, self._prepared = config, prepared
+    def __init__(
+        self, config: EnvConfig, prepared: PreparedData, max_rows: int | None = None
+    ) -> None:
+        self._config, self._prepared, self._max_rows = config, prepared, max_rows
         self._models: dict[tuple[str, ...], Any] = {}
 
-    def judge(self, split: str) -> dict[str, Baseline]:
+    def judge(self, split: Split) -> dict[str, Baseline]:
         """``supervised`` sees all columns; ``supervised_vote`` is one classifier per sensor."""
-        everything = tuple(self._prepared.raw.views)
         groups = threat_groups(self._config, self._prepared)
-        threshold = self._config.reward.threshold
-        scores = self._probabilities(everything, split)
-        views = np.stack([self._probabilities(names, split) for names in groups], axis=1)
-        vote = decision_rule(self._config)(as_actions(views >= threshold))
+        self.fit([tuple(self._prepared.raw.views), *groups])
+        views = np.stack([self.probabilities(names, split) for names in groups], axis=1)
+        vote = decision_rule(self._config)(as_actions(views >= self._config.reward.threshold))
         return {
-            "supervised": Baseline(as_actions(scores >= threshold), scores),
+            "supervised": self.of_views(tuple(self._prepared.raw.views), split),
             "supervised_vote": Baseline(vote, views.mean(axis=1)),
         }
 
-    def _probabilities(self, groups: tuple[str, ...], split: str) -> Float64Array:
-        from sklearn.ensemble import HistGradientBoostingClassifier
+    def of_views(self, views: tuple[str, ...], split: Split) -> Baseline:
+        """One classifier that sees these views."""
+        scores = self.probabilities(views, split)
+        return Baseline(as_actions(scores >= self._config.reward.threshold), scores)
 
-        tables = self._prepared.tables
-        columns = [c for name in groups for c in tables["train"].views[name]]
-        if groups not in self._models:
-            model = HistGradientBoostingClassifier(random_state=_SEED)
-            train = tables["train"]
-            self._models[groups] = model.fit(train.features[:, columns], train.labels)
-        scores: Float64Array = self._models[groups].predict_proba(
-            tables[split].features[:, columns]  # type: ignore[index]
-        )[:, 1]
+    def fit(self, groups: Iterable[tuple[str, ...]]) -> None:
+        """Fit a classifier for each group of views that has none yet, two at a time.
+
+        Each is fitted by one thread: with more, the waiting of the threads for each other makes
+        it many times slower on cores that are shared.
+        """
+        missing = [group for group in dict.fromkeys(groups) if group not in self._models]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            self._models |= dict(zip(missing, pool.map(self._fit_one, missing), strict=True))
+
+    def probabilities(self, views: tuple[str, ...], split: Split) -> Float64Array:
+        """Calibrated P(threat) of every event of a split.  # (rows,) float64."""
+        self.fit([views])
+        labels = self._prepared.tables["validation"].labels
+        known = self._raw_probabilities(views, "validation")
+        if split != "validation":
+            return _calibrated(known, labels, self._raw_probabilities(views, split))
+        half = np.random.default_rng(_SEED).permutation(len(labels)) % 2 == 0
+        scores = np.empty(len(labels))
+        for part in (half, ~half):
+            scores[part] = _calibrated(known[~part], labels[~part], known[part])
         return scores
+
+    def _columns(self, views: tuple[str, ...]) -> list[int]:
+        of_view = self._prepared.tables["train"].views
+        return sorted({column for name in views for column in of_view[name]})
+
+    def _fit_one(self, views: tuple[str, ...]) -> Any:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from threadpoolctl import threadpool_limits
+
+        train = self._prepared.tables["train"]
+        step = -(-len(train) // self._max_rows) if self._max_rows else 1
+        features = train.features[::step, self._columns(views)]
+        with threadpool_limits(1):
+            model = HistGradientBoostingClassifier(random_state=_SEED)
+            return model.fit(features, train.labels[::step])
+
+    def _raw_probabilities(self, views: tuple[str, ...], split: Split) -> Float64Array:
+        from threadpoolctl import threadpool_limits
+
+        features = self._prepared.tables[split].features
+        with threadpool_limits(1):
+            scores: Float64Array = self._models[views].predict_proba(
+                features[:, self._columns(views)]
+            )[:, 1]
+        return scores
+
+
+def _calibrated(known: Float64Array, labels: BoolArray, scores: Float64Array) -> Float64Array:
+    """Scores through the isotonic regression of the labels on known scores.
+
+    Zadrozny and Elkan (2002), "Transforming classifier scores into accurate multiclass probability
+    estimates".
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+    calibrated: Float64Array = model.fit(known, labels.astype(np.float64)).predict(scores)
+    return calibrated
 
 
 def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: str) -> dict[str, Baseline]:

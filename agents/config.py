@@ -87,6 +87,7 @@ class TrainConfig:
             where the cores are shared.
         run_dir: Folder of the run; None makes ``runs/<time>-<dataset>``.
         progress: Show a progress bar.
+        preflight: Look at the data first: what could any policy reach on it?
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -100,6 +101,7 @@ class TrainConfig:
     threads: int = 1
     run_dir: Path | None = None
     progress: bool = True
+    preflight: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.run_dir, str):

@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from stable_baselines3.common.logger import configure
 
-from agents.callbacks import ValidationCallback
+from agents.callbacks import RewardCallback, ValidationCallback
 from agents.config import EvaluateConfig, TrainConfig
 from agents.evaluation import describe_data, judge_run
 from agents.ppo import make_model, make_vec_env, resolve_device
+from agents.preflight import preflight
+from agents.preflight_report import show_preflight
 from agents.report import save_curves, say, show_evaluation, show_progress, show_splits, verdict
 from agents.runs import DATA, VALIDATION, new_run, write_json
 from marl_stl_env.data.prepare import PreparedData, prepare
@@ -35,7 +37,10 @@ def train(config: TrainConfig) -> Path:
     """
     device = resolve_device(config.device, config.threads)
     prepared = prepare(config.env)
-    show_splits(prepared.report)
+    if config.preflight:
+        show_preflight(preflight(config.env, prepared))
+    else:
+        show_splits(prepared.report)
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
     learn(config, run, prepared, device)
@@ -66,7 +71,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     try:
         model.learn(
             config.iterations * config.ppo.n_steps * venv.num_envs,
-            callback=callback,
+            callback=[RewardCallback(), callback],
             progress_bar=config.progress,
         )
     finally:

@@ -1,0 +1,116 @@
+"""``python -m marl_stl_env.data``: look at data sets before anything is trained on them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.cache import cache_dir, clear_cache
+from marl_stl_env.data.registry import dataset_info, datasets
+from marl_stl_env.errors import ConfigError, MarlStlError, UnknownNameError
+
+_REFUSED = 2
+_console = Console()
+_USAGE = """\
+usage: python -m marl_stl_env.data COMMAND
+
+  list                     the known data sets
+  describe NAME            content, licence, citation, dropped columns and known defects
+  check NAME [settings]    splits, duplicates, leak suspects, and the best that can be learned;
+                           settings are those of train.py's environment (check --help), such as
+                           --data-dir DIR, --threat-rate 0.109, or
+                           --dataset-options path=flows.csv label=is_attack;
+                           --split test judges on the test split instead of validation
+  download NAME            fetch a data set from its publisher
+  clear                    remove all but the downloads from the cache"""
+
+
+def _list() -> None:
+    for name in datasets():
+        _console.print(f"[bold]{name:<14}[/] {escape(dataset_info(name).summary)}", soft_wrap=True)
+
+
+def _describe(name: str) -> None:
+    for line in describe(name):
+        _console.print(escape(line), soft_wrap=True, highlight=False)
+
+
+def describe(name: str) -> list[str]:
+    """What is known about a data set, in lines.
+
+    Raises:
+        UnknownNameError: If there is no such data set.
+    """
+    info = dataset_info(name)
+    lines = [f"{info.name}: {info.summary}", f"licence:  {info.licence}"]
+    lines += [f"citation: {info.citation}"]
+    if info.homepage:
+        fetched = "--download fetches it" if info.downloads else "to be fetched by hand"
+        lines += [f"from:     {info.homepage} ({fetched}), into DATA_DIR/{info.folder}/"]
+    for title, texts in (("left out", info.dropped), ("known defects", info.defects)):
+        lines += [f"{title}:", *(f"  - {text}" for text in texts)] if texts else []
+    return lines
+
+
+def _check(name: str, *settings: str) -> None:
+    import tyro
+
+    from agents.preflight import preflight
+    from agents.preflight_report import show_preflight
+
+    if name in ("-h", "--help"):
+        name, settings = "synthetic", ("--help",)
+    dataset_info(name)
+    config = tyro.cli(
+        EnvConfig,
+        prog="python -m marl_stl_env.data check NAME",
+        args=["--dataset", name, *settings],
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    judged = "test" if config.split == "test" else "validation"
+    show_preflight(preflight(config, judged=judged), _console)  # type: ignore[arg-type]
+
+
+def _download(name: str) -> None:
+    from marl_stl_env.data.download import fetch
+
+    _console.print(f"{name} is in {fetch(dataset_info(name))}", soft_wrap=True)
+
+
+def _clear() -> None:
+    _console.print(f"{clear_cache() / 1e6:,.0f} MB freed in {cache_dir()}", soft_wrap=True)
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "list": _list, "describe": _describe, "check": _check, "download": _download, "clear": _clear,
+}  # fmt: skip
+_ARGUMENTS = {"list": (0, 0), "describe": (1, 1), "check": (1, 10**6), "download": (1, 1)}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command. Returns 0, or 2 where the input was refused."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _console.print(_USAGE, highlight=False, markup=False, soft_wrap=True)
+        return 0 if arguments else _REFUSED
+    command, *rest = arguments
+    try:
+        if command not in _COMMANDS:
+            raise UnknownNameError("command", command, _COMMANDS)
+        least, most = _ARGUMENTS.get(command, (0, 0))
+        if not least <= len(rest) <= most:
+            raise ConfigError(f"{command} takes {least} arguments, not {len(rest)}")
+        _COMMANDS[command](*rest)
+    except MarlStlError as error:
+        told: Any = f"[bold red]{type(error).__name__}[/]: {escape(str(error))}"
+        Console(file=sys.stderr, soft_wrap=True).print(told)
+        return _REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
