@@ -15,6 +15,10 @@ Split = Literal["train", "validation", "test"]
 SplitMethod = Literal["auto", "stratified", "official", "temporal"]
 Views = Literal["groups", "full"]
 Order = Literal["sequential", "shuffled"]
+Deliberation = Literal[0, 1]
+
+#: In place of a fault's name: every lane draws one of all known faults at its reset.
+MIXED = "mixed"
 
 _Config = TypeVar("_Config")
 
@@ -154,6 +158,27 @@ class ConsensusConfig:
 
 
 @dataclass(frozen=True)
+class FaultConfig:
+    """How many sensors are faulty, and in what way.
+
+    Attributes:
+        faulty: Faulty sensors of every lane (k), drawn anew at each reset; 0 to all of them.
+        fault: A name from ``marl_stl_env.consensus.faults.FAULTS``, or "mixed", which draws one
+            of them for each lane at each reset.
+        sleeper_start: First step of the episode at which a "sleeper" turns, counted from 0.
+    """
+
+    faulty: int = 0
+    fault: str = MIXED
+    sleeper_start: int = 100
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("faulty", self.faulty, 0)
+        check_range("sleeper_start", self.sleeper_start, 0)
+
+
+@dataclass(frozen=True)
 class EnvConfig:
     """One environment: its data, its sensors, its episodes, its rewards and its vote.
 
@@ -178,6 +203,9 @@ class EnvConfig:
         order: "sequential" replays the table in its order, "shuffled" in one fixed random order.
         reward: What a decision is worth.
         consensus: How votes become a decision.
+        faults: Which sensors lie.
+        deliberation: With 1 every event has a proposal round before the vote; what was proposed,
+            as agreed on, is shown to all sensors and earns nothing.
     """
 
     dataset: str = "synthetic"
@@ -196,6 +224,8 @@ class EnvConfig:
     order: Order = "sequential"
     reward: RewardConfig = field(default_factory=RewardConfig)
     consensus: ConsensusConfig = field(default_factory=ConsensusConfig)
+    faults: FaultConfig = field(default_factory=FaultConfig)
+    deliberation: Deliberation = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.data_dir, str):
@@ -209,6 +239,9 @@ class EnvConfig:
         if self.threat_rate is not None and not 0.0 < self.threat_rate < 1.0:
             raise ConfigError(f"threat_rate={self.threat_rate!r} is outside (0, 1)")
         self.consensus.threshold_for(self.agents)
+        check_range("faulty", self.faults.faulty, 0, self.agents)
+        if self.deliberation and self.agents == 1:
+            raise ConfigError("deliberation=1 needs at least 2 agents: one has nobody to tell")
 
 
 def _settings(options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 
 ALLOW, BLOCK, QUARANTINE, ALERT = range(4)
+SILENT = -1
 
 
 def is_threat_vote(action: int) -> bool:
@@ -16,7 +17,8 @@ def is_threat_vote(action: int) -> bool:
 def decide(actions: list[int], faulty: int, threshold: int) -> int:
     """The decision on one vector of actions."""
     threat = sum(is_threat_vote(action) for action in actions) >= threshold
-    counts = Counter(action for action in actions if is_threat_vote(action) == threat)
+    spoken = [action for action in actions if action != SILENT]
+    counts = Counter(action for action in spoken if is_threat_vote(action) == threat)
     supported = {action: count for action, count in counts.items() if count > faulty}
     if not supported:
         return QUARANTINE if threat else ALLOW
@@ -35,9 +37,93 @@ def payoff(config: EnvConfig, threat: bool, action: int) -> float:
     return value - cost[action]
 
 
+_MASK = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def random_word(seed: int, episode: int, draw: int) -> int:
+    """The word of a lane's stream: SplitMix64 of the seed, then of each counter in turn."""
+    word = splitmix64(seed, 1)[0]
+    for counter in (episode, draw):
+        word = splitmix64((word + counter * _GOLDEN) & _MASK, 1)[0]
+    return word
+
+
+FAULT_NAMES = (
+    "random",
+    "flip",
+    "always_allow",
+    "silent",
+    "equivocate",
+    "worst_case",
+    "sleeper",
+)
+#: From the least to the most harm, on a benign event and on a threat.
+HARM_ORDER = {
+    False: (ALLOW, ALERT, BLOCK, QUARANTINE),
+    True: (QUARANTINE, BLOCK, ALERT, ALLOW),
+}
+
+
+class ScalarFaults:
+    """The faulty sensors of one episode of one lane."""
+
+    def __init__(self, config: EnvConfig, seed: int, episode: int) -> None:
+        self.config, self.seed, self.episode = config, seed, episode
+        self.kind = config.faults.fault
+        if self.kind == "mixed":
+            self.kind = FAULT_NAMES[self.word(1) % len(FAULT_NAMES)]
+        order = sorted(range(config.agents), key=lambda sensor: self.word(2 + sensor))
+        self.faulty = sorted(order[: config.faults.faulty])
+
+    def word(self, draw: int) -> int:
+        return random_word(self.seed, self.episode, draw)
+
+    def agreed(self, actions: list[int], threat: bool, step: int, vote: int) -> list[int]:
+        """The actions as agreed on, in round ``vote`` (0 a proposal, 1 the vote) of an event."""
+        rounds = 1 + self.config.deliberation
+        block = 1 + rounds * step + (rounds - 1) * vote
+        first = 2 + block * self.config.agents
+        return [
+            self.claim(actions, threat, step, self.word(first + sensor), sensor)
+            if sensor in self.faulty
+            else action
+            for sensor, action in enumerate(actions)
+        ]
+
+    def claim(self, actions: list[int], threat: bool, step: int, word: int, sensor: int) -> int:
+        match self.kind:
+            case "random":
+                return word % 4
+            case "flip":
+                return {ALLOW: BLOCK, BLOCK: ALLOW, QUARANTINE: ALERT, ALERT: QUARANTINE}[
+                    actions[sensor]
+                ]
+            case "always_allow":
+                return ALLOW
+            case "silent":
+                return SILENT
+            case "equivocate":
+                honest = [a for s, a in enumerate(actions) if s not in self.faulty]
+                return ALLOW if sum(map(is_threat_vote, honest)) * 2 > len(honest) else BLOCK
+            case "sleeper" if step < self.config.faults.sleeper_start:
+                return actions[sensor]
+            case _:
+                return max(range(4), key=lambda claim: self.harm(actions, threat, claim))
+
+    def harm(self, actions: list[int], threat: bool, claim: int) -> int:
+        said = [claim if s in self.faulty else a for s, a in enumerate(actions)]
+        return HARM_ORDER[threat].index(decide(said, *quorums(self.config)))
+
+
+def quorums(config: EnvConfig) -> tuple[int, int]:
+    return (config.agents - 1) // 3, config.consensus.threshold or -(-config.agents // 2)
+
+
 @dataclass
 class ScalarStep:
     label: bool
+    agreed: list[int]
     decision: int
     rewards: list[float]
     decision_reward: float
@@ -47,23 +133,32 @@ class ScalarStep:
 class ScalarEnv:
     """One lane, one event at a time, from a given start row."""
 
-    def __init__(self, config: EnvConfig, table: TrafficTable, start: int) -> None:
+    def __init__(
+        self, config: EnvConfig, table: TrafficTable, start: int, seed: int = 0, episode: int = 0
+    ) -> None:
         self.config, self.table = config, table
         self.row = self.start = start
+        self.faults = ScalarFaults(config, seed, episode)
+        self.proposals: list[int] | None = None
 
     def step(self, actions: list[int]) -> ScalarStep:
         config, threat = self.config, bool(self.table.labels[self.row])
-        faulty = (config.agents - 1) // 3
-        threshold = config.consensus.threshold or -(-config.agents // 2)
-        decision = decide(actions, faulty, threshold)
+        vote = not config.deliberation or self.proposals is not None
+        agreed = self.faults.agreed(actions, threat, self.row - self.start, vote)
+        decision = decide(agreed, *quorums(config))
+        if not vote:
+            self.proposals = agreed
+            return ScalarStep(threat, agreed, decision, [0.0] * config.agents, 0.0, False)
+        self.proposals = None
         team = payoff(config, threat, decision)
         share = config.reward.team_share
         own = [payoff(config, threat, action) for action in actions]
         self.row += 1
         over = self.row - self.start == min(config.episode_length, len(self.table))
-        return ScalarStep(
-            threat, decision, [(1 - share) * o + share * team for o in own], team, over
-        )
+        rewards = [(1 - share) * o + share * team for o in own]
+        for sensor in self.faults.faulty:
+            rewards[sensor] = 0.0
+        return ScalarStep(threat, agreed, decision, rewards, team, over)
 
 
 def splitmix64(seed: int, count: int) -> list[int]:

@@ -4,7 +4,13 @@ from typing import Any
 import pytest
 
 from agents.config import EvaluateConfig, PPOConfig, TrainConfig
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig, make_config
+from marl_stl_env.config import (
+    ConsensusConfig,
+    EnvConfig,
+    FaultConfig,
+    RewardConfig,
+    make_config,
+)
 from marl_stl_env.errors import ConfigError, UnknownNameError
 
 
@@ -35,6 +41,10 @@ def test_default_quorums(agents: int, faulty: int, threshold: int) -> None:
             "at least 4 sensors",
         ),
         (lambda: EnvConfig(consensus=ConsensusConfig(max_faulty=-1)), "max_faulty=-1"),
+        (lambda: EnvConfig(faults=FaultConfig(5)), r"faulty=5 is outside \[0, 4\]"),
+        (lambda: FaultConfig(-1), "faulty=-1"),
+        (lambda: FaultConfig(sleeper_start=-1), "sleeper_start=-1"),
+        (lambda: EnvConfig(agents=1, deliberation=1), "at least 2 agents"),
         (lambda: RewardConfig(team_share=1.5), "team_share=1.5"),
         (lambda: RewardConfig(true_positive=-20.0), "right vote"),
         (lambda: RewardConfig(block_cost=float("nan")), "block_cost=nan"),

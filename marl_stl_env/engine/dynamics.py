@@ -42,11 +42,12 @@ def begin_episodes(state: LaneState, mask: BoolArray, rows: int, episode_length:
     """
     words = random_words(state.seeds[mask], state.episodes[mask], _START_DRAW)
     starts = (uniform(words) * max(rows - episode_length, 1)).astype(np.int64)
+    state.starts[mask] = starts
     state.positions[mask] = starts
     state.ends[mask] = np.minimum(starts + episode_length, rows)
     state.episodes[mask] += np.uint64(1)
 
 
 def advance(state: LaneState) -> None:
-    """Move every running lane on to its next event; finished lanes stay at their end."""
-    np.minimum(state.positions + 1, state.ends, out=state.positions)
+    """Move every lane that voted on to its next event; finished lanes stay at their end."""
+    np.minimum(state.positions + state.voting, state.ends, out=state.positions)

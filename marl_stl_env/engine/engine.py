@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from marl_stl_env.config import EnvConfig, check_range
-from marl_stl_env.consensus.rules import DecisionRule
+from marl_stl_env.consensus.rules import SILENT, DecisionRule
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
+from marl_stl_env.engine.faults import FaultySensors
 from marl_stl_env.engine.observation import ObservationModel
 from marl_stl_env.engine.reward import Payoffs
 from marl_stl_env.engine.state import LaneState, StepRecord
@@ -43,6 +44,7 @@ class Engine:
 
     Raises:
         ConfigError: If ``lanes`` or ``seeds`` are out of range.
+        UnknownNameError: If there is no such fault.
     """
 
     def __init__(
@@ -55,15 +57,20 @@ class Engine:
         check_range("lanes", lanes, 1, 2**24)
         self.config, self.table, self.lanes = config, table, lanes
         self.agents = config.agents
-        self.observations = ObservationModel(table, config.agents, config.views)
+        self.observations = ObservationModel(
+            table, config.agents, config.views, config.deliberation
+        )
         self.rule = DecisionRule(
             config.agents,
             config.consensus.faulty_for(config.agents),
             config.consensus.threshold_for(config.agents),
         )
         self._payoffs = Payoffs(config.reward)
+        self._faults: FaultySensors | None = None
+        if config.faults.faulty:
+            self._faults = FaultySensors(config.faults, self.rule, 1 + config.deliberation)
         self._order = replay_order(len(table), config.order)
-        self._state = LaneState.empty(lanes)
+        self._state = LaneState.empty(lanes, config.agents)
         self._rows = self._current_rows()
         self.last: StepRecord | None = None
         self.seed(seeds)
@@ -120,12 +127,17 @@ class Engine:
         if mask is None:
             mask = np.ones(self.lanes, dtype=np.bool_)
         begin_episodes(self._state, mask, len(self.table), self.config.episode_length)
+        if self._faults is not None:
+            self._faults.draw(self._state, mask)
+        if self.config.deliberation:
+            self._open_events(mask)
         self._rows = self._current_rows()
 
     def place(self, starts: IntArray, ends: IntArray) -> None:
         """Put every lane on a stretch of the replay of the caller's choice.
 
-        Judging uses this to see every event exactly once.
+        Judging uses this to see every event exactly once. Faulty sensors stay those of the last
+        reset; before the first one there are none.
 
         Args:
             starts: Place of the first event.  # (lanes,) int64
@@ -134,10 +146,16 @@ class Engine:
         Raises:
             StateError: If a stretch lies outside the table.
         """
-        self.set_state(self.get_state() | {"positions": starts, "ends": ends})
+        bounds = {"starts": starts, "positions": starts, "ends": ends}
+        self.set_state(self.get_state() | bounds)
+        if self.config.deliberation:
+            self._open_events(np.ones(self.lanes, dtype=np.bool_))
 
     def step(self, actions: AnyArray) -> StepRecord:
         """Let every lane judge its current event and move on to the next.
+
+        With deliberation the first of an event's two steps is a proposal: it earns nothing and
+        moves nothing, and what was agreed on is part of the next observation.
 
         Args:
             actions: Action of each sensor.  # (lanes, agents) integer
@@ -153,20 +171,34 @@ class Engine:
             raise ResetNeededError("every episode is over; call reset() before the next step()")
         rows = self._rows
         labels = self.table.labels.take(rows)
-        decisions = self.rule(actions)
+        agreed = actions
+        if self._faults is not None:
+            agreed = self._faults.agreed(actions, labels, state)
+        decisions = self.rule(agreed)
         own = self._payoffs.of_actions(labels[:, None], actions)
         team = self._payoffs.of_actions(labels, decisions)
+        voting, faulty = state.voting, state.faulty
+        if self.config.deliberation:
+            team = team * voting
+        rewards = self._payoffs.shared(own, team)
+        if self._faults is not None or self.config.deliberation:
+            rewards *= voting[:, None] & ~faulty
         advance(state)
+        if self.config.deliberation:
+            state.proposals = np.where(voting[:, None], np.int8(SILENT), agreed)
+            state.voting = ~voting
         self._rows = self._current_rows()
         self.last = StepRecord(
             rows=rows,
             labels=labels,
-            actions=actions,
+            actions=agreed,
             decisions=decisions,
-            rewards=self._payoffs.shared(own, team),
+            rewards=rewards,
             decision_rewards=team,
             truncated=state.positions >= state.ends,
             live=live,
+            voting=voting,
+            faulty=faulty,
         )
         return self.last
 
@@ -176,7 +208,11 @@ class Engine:
         Returns:
             Observations, in a fresh array.  # (lanes, agents, width) float32
         """
-        return self.observations.observe(self._rows)
+        observed = self.observations.observe(self._rows)
+        if self.config.deliberation:
+            state = self._state
+            self.observations.show_proposals(observed, state.proposals, state.voting)
+        return observed
 
     def global_state(self) -> Float32Array:
         """The unmasked features of every lane's current event.
@@ -196,8 +232,14 @@ class Engine:
         Raises:
             StateError: If the arrays do not fit this engine.
         """
-        self._state = LaneState.from_arrays(arrays, self.lanes, len(self.table))
+        self._state = LaneState.from_arrays(arrays, self.lanes, self.agents, len(self.table))
         self._rows = self._current_rows()
+
+    def _open_events(self, mask: BoolArray) -> None:
+        """Begin the current event of the masked lanes with its proposal round."""
+        state = self._state
+        state.voting = state.voting & ~mask
+        state.proposals = np.where(mask[:, None], np.int8(SILENT), state.proposals)
 
     def _current_rows(self) -> IntArray:
         # After the split's last event there is no next one: its observation is shown again.

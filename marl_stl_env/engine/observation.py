@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_stl_env.config import Views
+from marl_stl_env.config import Deliberation, Views
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.types import BoolArray, Float32Array, IntArray
+from marl_stl_env.types import ACTIONS, Action, BoolArray, Float32Array, Int8Array, IntArray
 
 #: Features are clipped to this many train standard deviations by the preprocessor.
 FEATURE_LIMIT = 5.0
@@ -65,12 +65,15 @@ class ObservationModel:
     """Writes the observations of all sensors of all lanes.
 
     An observation is the event's features, 0 where the sensor does not see them, followed by a
-    one-hot indicator of the sensor.
+    one-hot indicator of the sensor. With deliberation there follow a flag, 1 in the vote and 0 in
+    the proposal round, and a one-hot code of what each sensor proposed, all 0 for silence and
+    before the vote.
 
     Args:
         table: The scaled table.
         agents: Number of sensors.
         views: "groups" or "full".
+        deliberation: 1 where every event has a proposal round.
 
     Attributes:
         layout: Name of each column of an observation.
@@ -78,13 +81,19 @@ class ObservationModel:
         high: Largest value of each column.  # (width,) float32
     """
 
-    def __init__(self, table: TrafficTable, agents: int, views: Views) -> None:
+    def __init__(
+        self, table: TrafficTable, agents: int, views: Views, deliberation: Deliberation = 0
+    ) -> None:
         self._features = table.features
         self._agents = agents
         self._blocks = visible_blocks(table, agents, views)
-        self.layout = (*table.feature_names, *(f"sensor_{i}" for i in range(agents)))
+        sensors = [f"sensor_{i}" for i in range(agents)]
+        context = list(sensors)
+        if deliberation:
+            context += ["voting", *(f"{one}_{a.name.lower()}" for one in sensors for a in Action)]
+        self.layout = (*table.feature_names, *context)
         features = table.features.shape[1]
-        limits = np.repeat(np.array([FEATURE_LIMIT, 1.0], np.float32), [features, agents])
+        limits = np.repeat(np.array([FEATURE_LIMIT, 1.0], np.float32), [features, len(context)])
         self.low: Float32Array = np.where(limits == 1.0, np.float32(0.0), -limits)
         self.high: Float32Array = limits
 
@@ -105,7 +114,7 @@ class ObservationModel:
         return mask
 
     def observe(self, rows: IntArray) -> Float32Array:
-        """The observations of these events, in a fresh array.
+        """The observations of these events before any proposal, in a fresh array.
 
         Args:
             rows: The current event of each lane.  # (lanes,) int64
@@ -121,6 +130,21 @@ class ObservationModel:
         # Sensor i's indicator stands at i * width + features + i of the flat row.
         out.reshape(lanes, -1)[:, features :: self.width + 1] = 1.0
         return out
+
+    def show_proposals(
+        self, observations: Float32Array, proposals: Int8Array, voting: BoolArray
+    ) -> None:
+        """Write the context of deliberation into observations.
+
+        Args:
+            observations: Changed in place.  # (lanes, agents, width) float32
+            proposals: What was proposed, -1 for silence.  # (lanes, agents) int8
+            voting: Whether the round is the vote.  # (lanes,) bool
+        """
+        flag = self._features.shape[1] + self._agents
+        observations[:, :, flag] = voting[:, None]
+        codes = proposals[:, :, None] == np.arange(ACTIONS)
+        observations[:, :, flag + 1 :] = codes.reshape(len(codes), 1, -1)
 
     def state(self, rows: IntArray) -> Float32Array:
         """The unmasked features of these events.

@@ -6,9 +6,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from marl_stl_env.consensus.rules import SILENT
 from marl_stl_env.engine.streams import WordArray
 from marl_stl_env.errors import StateError
 from marl_stl_env.types import (
+    ACTIONS,
     THREAT_VOTE,
     AnyArray,
     BoolArray,
@@ -27,21 +29,38 @@ class LaneState:
         episodes: Episodes begun since that seed was set.  # (lanes,) uint64
         positions: Place of the current event in the replay order.  # (lanes,) int64
         ends: Place after the last event of the episode.  # (lanes,) int64
+        starts: Place of the first event of the episode.  # (lanes,) int64
+        voting: Whether the round is the vote, as it always is without deliberation.
+            # (lanes,) bool
+        proposals: What the sensors proposed on the current event, as agreed on; -1 for silence
+            and before the vote.  # (lanes, agents) int8
+        faulty: Which sensors are faulty in this episode.  # (lanes, agents) bool
+        kinds: Number of the fault they have.  # (lanes,) int8
     """
 
     seeds: WordArray
     episodes: WordArray
     positions: IntArray
     ends: IntArray
+    starts: IntArray
+    voting: BoolArray
+    proposals: Int8Array
+    faulty: BoolArray
+    kinds: Int8Array
 
     @classmethod
-    def empty(cls, lanes: int) -> LaneState:
+    def empty(cls, lanes: int, agents: int) -> LaneState:
         """The state before the first reset: every episode is over."""
         return cls(
             seeds=np.zeros(lanes, dtype=np.uint64),
             episodes=np.zeros(lanes, dtype=np.uint64),
             positions=np.zeros(lanes, dtype=np.int64),
             ends=np.zeros(lanes, dtype=np.int64),
+            starts=np.zeros(lanes, dtype=np.int64),
+            voting=np.ones(lanes, dtype=np.bool_),
+            proposals=np.full((lanes, agents), SILENT, dtype=np.int8),
+            faulty=np.zeros((lanes, agents), dtype=np.bool_),
+            kinds=np.zeros(lanes, dtype=np.int8),
         )
 
     def to_arrays(self) -> dict[str, AnyArray]:
@@ -49,14 +68,16 @@ class LaneState:
         return {item.name: getattr(self, item.name).copy() for item in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, AnyArray], lanes: int, rows: int) -> LaneState:
+    def from_arrays(
+        cls, arrays: dict[str, AnyArray], lanes: int, agents: int, rows: int
+    ) -> LaneState:
         """The state that :meth:`to_arrays` gave.
 
         Raises:
             StateError: If a field is missing, unknown or of the wrong shape or type, or if it
                 points outside the table.
         """
-        template = cls.empty(lanes)
+        template = cls.empty(lanes, agents)
         names = [item.name for item in fields(cls)]
         if sorted(arrays) != sorted(names):
             raise StateError(f"a state has the arrays {sorted(names)}, not {sorted(arrays)}")
@@ -65,7 +86,7 @@ class LaneState:
             if given.shape != wanted.shape or given.dtype != wanted.dtype:
                 raise StateError(
                     f"{name} must be {wanted.shape} {wanted.dtype}, not {given.shape} "
-                    f"{given.dtype}; the state belongs to an engine with other lanes"
+                    f"{given.dtype}; the state belongs to an engine with other lanes or sensors"
                 )
         state = cls(**{name: np.array(arrays[name]) for name in names})
         if (
@@ -74,6 +95,8 @@ class LaneState:
             or state.ends.max() > rows
         ):
             raise StateError(f"positions and ends must lie in 0..{rows}, positions <= ends")
+        if not SILENT <= state.proposals.min() <= state.proposals.max() < ACTIONS:
+            raise StateError(f"proposals must lie in {SILENT}..{ACTIONS - 1}")
         return state
 
 
@@ -84,13 +107,18 @@ class StepRecord:
     Attributes:
         rows: Table row of the event that was judged.  # (lanes,) int64
         labels: Whether it was a threat.  # (lanes,) bool
-        actions: What the sensors said.  # (lanes, agents) int8
-        decisions: What the team decided.  # (lanes,) int8
-        rewards: Reward of each sensor.  # (lanes, agents) float32
-        decision_rewards: Payoff of the decision.  # (lanes,) float32
+        actions: What the sensors said, as agreed on: faulty sensors' claims included, -1 for
+            silence.  # (lanes, agents) int8
+        decisions: What the team decided (in a proposal round: what it would decide).
+            # (lanes,) int8
+        rewards: Reward of each sensor, 0 for faulty ones and for proposals.
+            # (lanes, agents) float32
+        decision_rewards: Payoff of the decision, 0 for proposals.  # (lanes,) float32
         truncated: Whether the lane's episode is over.  # (lanes,) bool
         live: Whether the lane's episode was running before the step; where it was not, nothing
             else in the record means anything.  # (lanes,) bool
+        voting: Whether the step was the vote and not a proposal round.  # (lanes,) bool
+        faulty: Which sensors were faulty.  # (lanes, agents) bool
     """
 
     rows: IntArray
@@ -101,11 +129,14 @@ class StepRecord:
     decision_rewards: Float32Array
     truncated: BoolArray
     live: BoolArray
+    voting: BoolArray
+    faulty: BoolArray
 
     @property
     def votes(self) -> BoolArray:
-        """Whether each sensor voted "threat".  # (lanes, agents) bool."""
-        return THREAT_VOTE[self.actions]
+        """Whether each sensor voted "threat"; silence did not.  # (lanes, agents) bool."""
+        votes: BoolArray = THREAT_VOTE[self.actions] & (self.actions != SILENT)
+        return votes
 
     @property
     def decision_votes(self) -> BoolArray:

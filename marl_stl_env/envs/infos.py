@@ -10,7 +10,7 @@ from marl_stl_env.engine.engine import Engine
 Info: TypeAlias = dict[str, int]
 
 #: The keys of every sensor's info. Before the first step of an episode all are -1.
-INFO_KEYS = ("label", "family", "vote", "decision", "decision_vote")
+INFO_KEYS = ("label", "family", "vote", "decision", "decision_vote", "faulty")
 
 
 def reset_info() -> Info:
@@ -22,8 +22,9 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     """The facts of the last step in one lane, sensor by sensor.
 
     ``label`` is 1 for a threat, ``family`` indexes ``engine.table.family_names``, ``vote`` is the
-    sensor's threat vote, ``decision`` the team's action and ``decision_vote`` its threat vote. All
-    are of the event that was just judged, never of the one observed next.
+    sensor's threat vote, ``decision`` the team's action, ``decision_vote`` its threat vote and
+    ``faulty`` 1 for a faulty sensor. All are of the event that was just judged, never of the one
+    observed next.
     """
     record = engine.last
     if record is None:
@@ -34,5 +35,6 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
         "decision": int(record.decisions[lane]),
         "decision_vote": int(record.decision_votes[lane]),
     }
-    for vote in record.votes[lane].tolist():
-        yield {**team, "vote": int(vote)}
+    sensors = zip(record.votes[lane].tolist(), record.faulty[lane].tolist(), strict=True)
+    for vote, faulty in sensors:
+        yield {**team, "vote": int(vote), "faulty": int(faulty)}

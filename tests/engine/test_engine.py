@@ -1,14 +1,23 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError, StateError
+from marl_stl_env.errors import (
+    ConfigError,
+    InvalidActionError,
+    ResetNeededError,
+    StateError,
+    UnknownNameError,
+)
+from marl_stl_env.types import Action
 from tests.conftest import make_table
-from tests.oracles import ScalarEnv
+from tests.oracles import FAULT_NAMES, ScalarEnv
 
 CONFIGS = {
     "default": EnvConfig(episode_length=40),
@@ -23,6 +32,18 @@ CONFIGS = {
     ),
     "nine sensors": EnvConfig(agents=9, episode_length=30),
     "longer than the table": EnvConfig(episode_length=10_000),
+    "deliberation": EnvConfig(episode_length=20, deliberation=1),
+    "mixed faults": EnvConfig(agents=7, episode_length=20, faults=FaultConfig(2, "mixed", 8)),
+    "mixed faults, deliberation": EnvConfig(
+        agents=5, episode_length=20, faults=FaultConfig(2, "mixed", 8), deliberation=1
+    ),
+    "all faulty": EnvConfig(episode_length=20, faults=FaultConfig(4, "random")),
+    **{
+        f"one {fault}": EnvConfig(
+            episode_length=12, reward=RewardConfig(team_share=0.5), faults=FaultConfig(1, fault, 5)
+        )
+        for fault in FAULT_NAMES
+    },
 }
 
 
@@ -34,16 +55,22 @@ def random_actions(rng: np.random.Generator, engine: Engine) -> np.ndarray:
 def test_every_step_equals_the_scalar_oracle(config: EnvConfig) -> None:
     table = make_table(200)
     engine, rng = Engine(config, table, lanes=5, seeds=3), np.random.default_rng(0)
-    for _ in range(2):
+    for episode in range(2):
         engine.reset()
         starts = engine.get_state()["positions"]
-        oracles = [ScalarEnv(config, table, int(start)) for start in starts]
-        for _ in range(min(config.episode_length, len(table))):
+        oracles = [
+            ScalarEnv(config, table, int(start), 3 + lane, episode)
+            for lane, start in enumerate(starts)
+        ]
+        for _ in range(min(config.episode_length, len(table)) * (1 + config.deliberation)):
             actions = random_actions(rng, engine)
             record = engine.step(actions)
             for lane, oracle in enumerate(oracles):
                 wanted = oracle.step(actions[lane].tolist())
                 assert record.labels[lane] == wanted.label
+                assert np.flatnonzero(record.faulty[lane]).tolist() == oracle.faults.faulty
+                assert record.actions[lane].tolist() == wanted.agreed
+                assert_context(engine, lane, oracle.proposals)
                 assert record.decisions[lane] == wanted.decision
                 assert record.decision_rewards[lane] == pytest.approx(wanted.decision_reward)
                 np.testing.assert_allclose(record.rewards[lane], wanted.rewards, rtol=1e-6)
@@ -51,11 +78,37 @@ def test_every_step_equals_the_scalar_oracle(config: EnvConfig) -> None:
         assert record.truncated.all()
 
 
+def assert_context(engine: Engine, lane: int, proposals: list[int] | None) -> None:
+    """What is observed next shows the proposals, if there are any."""
+    if not engine.config.deliberation:
+        return
+    model, agents = engine.observations, engine.agents
+    shown = dict(zip(model.layout, engine.observe()[lane].T, strict=True))
+    for sensor in range(agents):
+        wanted = np.eye(agents)[sensor]
+        np.testing.assert_array_equal(shown[f"sensor_{sensor}"], wanted)
+        for action in Action:
+            proposed = proposals is not None and proposals[sensor] == action
+            assert (shown[f"sensor_{sensor}_{action.name.lower()}"] == proposed).all()
+    assert (shown["voting"] == (proposals is not None)).all()
+
+
+TRAITORS = {
+    "honest": {},
+    "one liar": {"faults": FaultConfig(1, "random")},
+    "mixed": {"faults": FaultConfig(3, "mixed", 6)},
+    "deliberation": {"deliberation": 1, "faults": FaultConfig(1, "mixed", 6)},
+}
+
+
 @pytest.mark.parametrize("order", ["sequential", "shuffled"])
 @pytest.mark.parametrize("lanes", [2, 7, 33])
-def test_lane_i_of_seed_s_is_the_only_lane_of_seed_s_plus_i(order: str, lanes: int) -> None:
+@pytest.mark.parametrize("settings", TRAITORS.values(), ids=TRAITORS)
+def test_lane_i_of_seed_s_is_the_only_lane_of_seed_s_plus_i(
+    order: str, lanes: int, settings: dict[str, Any]
+) -> None:
     table, seed = make_table(300), 11
-    config = EnvConfig(episode_length=20, order=order)  # type: ignore[arg-type]
+    config = EnvConfig(episode_length=20, order=order, **settings)  # type: ignore[arg-type]
     many, rng = Engine(config, table, lanes, seed), np.random.default_rng(1)
     alone = [Engine(config, table, 1, seed + lane) for lane in range(lanes)]
     for engine in (many, *alone):
@@ -67,6 +120,8 @@ def test_lane_i_of_seed_s_is_the_only_lane_of_seed_s_plus_i(order: str, lanes: i
             np.testing.assert_array_equal(engine.observe()[0], observed[lane])
             single = engine.step(actions[lane : lane + 1])
             np.testing.assert_array_equal(single.rewards[0], record.rewards[lane])
+            np.testing.assert_array_equal(single.actions[0], record.actions[lane])
+            np.testing.assert_array_equal(single.faulty[0], record.faulty[lane])
             assert single.rows[0] == record.rows[lane]
             assert single.truncated[0] == record.truncated[lane]
             if single.truncated[0]:
@@ -100,8 +155,9 @@ def test_episodes_of_a_lane_differ_and_cover_the_table() -> None:
     assert (engine.get_state()["positions"] != starts).mean() > 0.9
 
 
-def test_state_continues_bit_identically(table: TrafficTable) -> None:
-    config, rng = EnvConfig(episode_length=30), np.random.default_rng(2)
+@pytest.mark.parametrize("settings", TRAITORS.values(), ids=TRAITORS)
+def test_state_continues_bit_identically(table: TrafficTable, settings: dict[str, Any]) -> None:
+    config, rng = EnvConfig(episode_length=30, **settings), np.random.default_rng(2)
     engine = Engine(config, table, 4, 9)
     engine.reset()
     for _ in range(17):
@@ -113,6 +169,7 @@ def test_state_continues_bit_identically(table: TrafficTable) -> None:
         actions = random_actions(rng, engine)
         records = engine.step(actions), other.step(actions)
         np.testing.assert_array_equal(records[0].rewards, records[1].rewards)
+        np.testing.assert_array_equal(records[0].actions, records[1].actions)
         if records[0].truncated.any():
             engine.reset()
             other.reset()
@@ -128,6 +185,8 @@ def test_state_continues_bit_identically(table: TrafficTable) -> None:
         lambda s: s.update(positions=s["positions"] - 10**6),
         lambda s: s.update(ends=s["ends"] + 10**6),
         lambda s: s.update(positions=s["ends"] + 1),
+        lambda s: s.update(proposals=s["proposals"] + np.int8(5)),
+        lambda s: s.update(faulty=s["faulty"][:, :3]),
     ],
 )
 def test_foreign_states_are_refused(table: TrafficTable, change: object) -> None:
@@ -221,3 +280,47 @@ def test_no_lanes_are_refused(table: TrafficTable) -> None:
 def test_unseeded_engines_differ(table: TrafficTable) -> None:
     states = [Engine(replace(EnvConfig(), episode_length=5), table, 1).get_state() for _ in "ab"]
     assert states[0]["seeds"] != states[1]["seeds"]
+
+
+def test_every_sensor_and_every_fault_comes_up_alike(table: TrafficTable) -> None:
+    lanes = 7000
+    engine = Engine(EnvConfig(agents=7, faults=FaultConfig(2)), table, lanes, 0)
+    engine.reset()
+    state = engine.get_state()
+    assert (state["faulty"].sum(axis=1) == 2).all()
+    pairs = np.bincount(state["faulty"] @ 2 ** np.arange(7), minlength=128)
+    assert chisquare(pairs[pairs > 0]).pvalue > 1e-3
+    assert (pairs > 0).sum() == 21
+    assert chisquare(np.bincount(state["kinds"], minlength=7)).pvalue > 1e-3
+    engine.reset()
+    assert (engine.get_state()["faulty"] != state["faulty"]).any(axis=1).mean() > 0.9
+
+
+def test_records_are_not_changed_by_later_resets(table: TrafficTable) -> None:
+    config = EnvConfig(episode_length=2, faults=FaultConfig(2), deliberation=1)
+    engine = Engine(config, table, 50, 0)
+    engine.reset()
+    record = engine.step(np.zeros((50, 4), dtype=int))
+    before = [getattr(record, name).copy() for name in ("faulty", "voting", "actions")]
+    engine.reset()
+    engine.step(np.ones((50, 4), dtype=int))
+    for name, kept in zip(("faulty", "voting", "actions"), before, strict=True):
+        np.testing.assert_array_equal(getattr(record, name), kept)
+
+
+def test_faulty_sensors_are_not_observed(table: TrafficTable) -> None:
+    honest, lying = (
+        Engine(EnvConfig(faults=FaultConfig(count, "random")), table, 16, 0) for count in (0, 2)
+    )
+    for _ in range(3):
+        honest.reset()
+        lying.reset()
+        for _ in range(5):
+            np.testing.assert_array_equal(honest.observe(), lying.observe())
+            actions = np.zeros((16, 4), dtype=int)
+            assert (honest.step(actions).actions != lying.step(actions).actions).any()
+
+
+def test_unknown_faults_are_refused(table: TrafficTable) -> None:
+    with pytest.raises(UnknownNameError, match="always_allow"):
+        Engine(EnvConfig(faults=FaultConfig(1, "lazy")), table, 1, 0)

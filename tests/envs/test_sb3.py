@@ -6,7 +6,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import EnvConfig, FaultConfig
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import supersuit_vec_env
@@ -17,10 +17,17 @@ from tests.oracles import gae
 TABLE = make_table()
 
 
-@pytest.mark.parametrize("agents", [1, 3, 4, 7])
-def test_native_supersuit_and_one_lane_say_the_same(agents: int) -> None:
+CONFIGS = {
+    **{f"{agents} sensors": EnvConfig(agents=agents, episode_length=13) for agents in (1, 3, 4, 7)},
+    "traitors": EnvConfig(agents=7, episode_length=13, faults=FaultConfig(2, "mixed", 4)),
+    "deliberation": EnvConfig(episode_length=7, faults=FaultConfig(1, "random"), deliberation=1),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_native_supersuit_and_one_lane_say_the_same(config: EnvConfig) -> None:
     """Three implementations of the way to the engine, whole episodes, exact."""
-    config, lanes, seed = EnvConfig(agents=agents, episode_length=13), 5, 21
+    agents, lanes, seed = config.agents, 5, 21
     native = TrafficVecEnv(config, lanes, seed, TABLE)
     suit = supersuit_vec_env(config, lanes, seed, TABLE)
     alone = [TrafficParallelEnv(config, table=TABLE) for _ in range(lanes)]
