@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from agents.metrics import action_shares, family_recall, normalized_score, reward_per_event, score
+from agents.metrics import action_shares, family_recall, normalized_score, score
 from marl_stl_env.config import EnvConfig, RewardConfig
 from tests.conftest import make_table
 from tests.oracles import is_threat_vote, payoff
@@ -40,14 +40,6 @@ def test_pr_auc_is_average_precision() -> None:
     wanted = (1 + 2 / 3) / 2
     assert score(labels, np.zeros(4, np.int8), RewardConfig(), scores)["pr_auc"] == pytest.approx(
         wanted
-    )
-
-
-def test_reward_of_many_events_is_not_rounded_away() -> None:
-    labels = np.zeros(3_000_000, dtype=np.bool_)
-    decisions = np.zeros(3_000_000, dtype=np.int8)
-    assert reward_per_event(labels, decisions, RewardConfig(true_negative=0.1)) == pytest.approx(
-        0.1, abs=1e-7
     )
 
 
