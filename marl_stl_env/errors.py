@@ -56,7 +56,7 @@ class DataFormatError(DataError, ValueError):
         row: int | None = None,
         column: str | None = None,
     ) -> None:
-        self.file, self.row, self.column = str(file), row, column
+        self.file, self.row, self.column, self.problem = str(file), row, column, problem
         place = str(file)
         place += f", row {row}" if row is not None else ""
         place += f", column {column!r}" if column is not None else ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,9 @@ _NOT_CSV = {
     b"<!DO": "a web page; the download went wrong, get the file again",
     b"<htm": "a web page; the download went wrong, get the file again",
 }
+
+#: Arrow's words for a row with too many or too few fields.
+_WRONG_FIELDS = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 
 Rename = Callable[[list[str]], list[str]]
 
@@ -111,14 +116,17 @@ def first_fields(path: Path, *, quoted: bool = True) -> list[str]:
     try:
         with gzip.open(path) if _is_gzip(path) else path.open("rb") as handle:
             line = handle.readline(1 << 20)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataFormatError(path, f"it cannot be unpacked ({error}); get it again") from None
     text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
     if not text.strip():
         raise DataFormatError(path, "the file or its first line is empty", row=1)
-    if "\x00" in text:
-        raise DataFormatError(path, "this is no text; a CSV file is needed", row=1)
-    return next(csv.reader([text])) if quoted else text.split(",")
+    if "\x00" in text or "\r" in text:
+        raise DataFormatError(path, "this is no text with usual line ends", row=1)
+    try:
+        return next(csv.reader([text], strict=True)) if quoted else text.split(",")
+    except csv.Error as error:
+        raise DataFormatError(path, f"the header cannot be read: {error}", row=1) from None
 
 
 def _check_header(path: Path, names: list[str]) -> None:
@@ -137,12 +145,6 @@ def _read_csv(
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    wrong: list[Any] = []
-
-    def remember(row: Any) -> str:
-        wrong.append(row)
-        return "error"
-
     place = {name: str(number) for number, name in enumerate(names)}
     try:
         with pa.input_stream(str(path), compression="gzip" if _is_gzip(path) else None) as stream:
@@ -157,7 +159,6 @@ def _read_csv(
                 arrow_csv.ParseOptions(
                     quote_char='"' if quoted else False,
                     ignore_empty_lines=False,
-                    invalid_row_handler=remember,
                 ),
                 arrow_csv.ConvertOptions(
                     column_types={place[name]: pa.binary() for name in columns},
@@ -171,7 +172,7 @@ def _read_csv(
                 yield Batch(str(path), dict(zip(columns, chunk.columns, strict=True)), rows)
                 row += chunk.num_rows
     except (pa.ArrowException, OSError, EOFError) as error:
-        raise _csv_error(path, error, wrong, len(names)) from None
+        raise _csv_error(path, error) from None
 
 
 def _is_gzip(path: Path) -> bool:
@@ -179,16 +180,18 @@ def _is_gzip(path: Path) -> bool:
         return handle.read(2) == b"\x1f\x8b"
 
 
-def _csv_error(path: Path, error: Exception, wrong: list[Any], expected: int) -> DataFormatError:
-    if wrong:
-        row = wrong[0]
-        return DataFormatError(
-            path,
-            f"{row.actual_columns} fields instead of {expected}; a line is cut off, or a field "
-            "holds a comma or a line break",
-            row=row.number,
-        )
-    return DataFormatError(path, f"it cannot be read ({error}); get the file again")
+def _csv_error(path: Path, error: Exception) -> DataFormatError:
+    told = str(error)
+    fields = _WRONG_FIELDS.search(told)
+    if fields is None:
+        return DataFormatError(path, f"it cannot be read ({told[:200]}); get the file again")
+    row, expected, found = map(int, fields.groups())
+    return DataFormatError(
+        path,
+        f"{found} fields instead of {expected}; a line is cut off, or a field holds a comma or a "
+        "line break",
+        row=row,
+    )
 
 
 def parquet_batches(path: Path) -> Batches:

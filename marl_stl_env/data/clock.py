@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from marl_stl_env.data.batch import Batch
-from marl_stl_env.errors import DataFormatError
 from marl_stl_env.types import Float64Array
+
+_DTYPE: Literal["datetime64[us, UTC]"] = (
+    "datetime64[us, UTC]"  # of nanoseconds, only the years 1677 to 2262 would fit
+)
 
 
 def seconds(batch: Batch, column: str, formats: Sequence[str] = ()) -> Float64Array:
@@ -33,26 +36,32 @@ def seconds(batch: Batch, column: str, formats: Sequence[str] = ()) -> Float64Ar
     array = batch.columns[column]
     if pa.types.is_timestamp(array.type):
         return _checked(batch, column, array.to_pandas())
-    if not formats:
-        try:
-            return batch.numbers(column, missing=False)
-        except DataFormatError:
-            if not _is_text(array):
-                raise
-    texts = [batch_text(value) for value in array.to_pylist()]
-    parsed = pd.Series(pd.NaT, index=range(len(texts)), dtype="datetime64[ns, UTC]")
+    if not (formats or _is_text(array)):
+        return batch.numbers(column, missing=False)
+    texts = [_text(value) for value in array.to_pylist()]
+    if not formats and is_number(texts[0]):
+        return batch.numbers(column, missing=False)
+    parsed = pd.Series(pd.NaT, index=range(len(texts)), dtype=_DTYPE)
     for form in formats or ("ISO8601",):
         open_ = parsed.isna().to_numpy()
         if open_.any():
             left = pd.Series(texts)[open_]
             parsed[open_] = pd.to_datetime(left, format=form, utc=True, errors="coerce").astype(
-                "datetime64[ns, UTC]"
+                _DTYPE
             )
     return _checked(batch, column, parsed)
 
 
-def batch_text(value: Any) -> str:
-    """A field as text."""
+def is_number(text: str) -> bool:
+    """Whether a text reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace").strip()
     return "" if value is None else str(value).strip()
@@ -74,5 +83,5 @@ def _checked(batch: Batch, column: str, parsed: Any) -> Float64Array:
         raise batch.error(
             f"{batch.shown(column, at)} is no time; write seconds or ISO 8601", at, column
         )
-    numbers = parsed.to_numpy(dtype="datetime64[ns]").astype(np.int64)
-    return np.asarray(numbers / 1e9)
+    numbers = parsed.to_numpy(dtype="datetime64[us]").astype(np.int64)
+    return np.asarray(numbers / 1e6)

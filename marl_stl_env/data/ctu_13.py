@@ -44,7 +44,6 @@ DATASET = Dataset(
         "Background is unlabelled traffic, not proven benign: background=drop leaves it out",
         "bots are 0.02 to 8 % of the flows of a scenario, and some scenarios have one bot only",
         "Normal flows come from a handful of machines",
-        "the publisher gives no checksums, so --download is not offered",
     ),
 )
 VIEWS = {

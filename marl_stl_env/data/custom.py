@@ -10,9 +10,9 @@ import numpy as np
 
 from marl_stl_env.data.batch import MISSING, Batch, Coder
 from marl_stl_env.data.batches import Batches, csv_batches, frame_batches, parquet_batches
-from marl_stl_env.data.build import MAX_FAMILIES, Layout, Target, build_table
+from marl_stl_env.data.build import MAX_ENTITIES, MAX_FAMILIES, Layout, Target, build_table
 from marl_stl_env.data.cache import file_digest
-from marl_stl_env.data.clock import seconds
+from marl_stl_env.data.clock import is_number, seconds
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.views import UNGROUPED
@@ -181,6 +181,16 @@ def _is_numeric(batch: Batch, column: str) -> bool:
     except DataFormatError as error:
         if error.row is None:  # no text, and no numbers either
             raise
+        texts = Coder(limit=MAX_ENTITIES)
+        texts.codes(batch, column)
+        if any(is_number(text) for text in texts.names if text not in MISSING):
+            raise DataFormatError(
+                batch.file,
+                f"{error.problem}, though other rows hold numbers; mend it, drop= the column, or "
+                "take it for text with categorical=",
+                row=error.row,
+                column=column,
+            ) from None
         return False
     return True
 

@@ -293,7 +293,8 @@ def _fill(values: Float32Array, minimum: float, maximum: float, median: float) -
 
 def _skewness(values: Float64Array) -> float:
     centred = values - values.mean()
-    return float((centred**3).mean() / (centred**2).mean() ** 1.5)
+    squares = centred * centred
+    return float((squares * centred).mean() / squares.mean() ** 1.5)
 
 
 def _symlog(values: Float64Array) -> Float64Array:
