@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from marl_stl_env.config import ConsensusConfig, check_range, check_types
-from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, Int8Array, IntArray
+from marl_stl_env.types import ACTIONS, Action, Int8Array, IntArray
 
 #: What a sensor that says nothing counts as: a supporter of no action.
 SILENT = -1
@@ -33,12 +35,30 @@ def decide(actions: Int8Array, max_faulty: int, threshold: int) -> Int8Array:
         The decisions.  # (lanes,) int8
     """
     votes = np.ascontiguousarray(actions.T)  # sums over the first axis are the fast ones
-    support = np.stack([(votes == action).sum(axis=0, dtype=np.int8) for action in Action])
-    threat = support[THREAT_VOTE].sum(axis=0) >= threshold
-    support[THREAT_VOTE[:, None] != threat] = 0  # (actions, lanes)
-    default = np.where(threat, np.int8(Action.QUARANTINE), np.int8(Action.ALLOW))
-    supported = support.max(axis=0) > max_faulty
-    return np.where(supported, support.argmax(axis=0).astype(np.int8), default)
+    support = [(votes == action).sum(axis=0, dtype=np.int8) for action in Action]
+    decisions: IntArray = from_support(support, max_faulty, threshold)
+    return decisions.astype(np.int8)
+
+
+def from_support(support: Sequence[Any], max_faulty: int, threshold: int) -> Any:
+    """The decision of :func:`decide`, from the number of sensors behind each action.
+
+    Args:
+        support: Supporters of each action, in any array library.  # 4 of (lanes,) integer
+        max_faulty: Byzantine sensors to tolerate (f).
+        threshold: Threat votes that decide "threat" (tau).
+
+    Returns:
+        The decisions.  # (lanes,) integer
+    """
+    allow, block, quarantine, alert = support
+    threat = block + quarantine >= threshold
+    lower, higher = (threat * block + ~threat * allow), (threat * quarantine + ~threat * alert)
+    lower_wins = lower >= higher
+    supported = (lower > max_faulty) | (higher > max_faulty)
+    stopped = Action.QUARANTINE - (supported & lower_wins) * 1  # else Block
+    passed = (supported & ~lower_wins) * int(Action.ALERT)  # else Allow
+    return threat * stopped + ~threat * passed
 
 
 @dataclass(frozen=True)
@@ -80,19 +100,20 @@ class DecisionRule:
         """
         if self.agents > TABLE_AGENTS:
             return decide(actions, self.max_faulty, self.threshold)
-        codes: IntArray = actions @ self._weights
-        return self._table[codes]
+        codes: IntArray = actions @ self.weights
+        return self.table.take(codes, mode="wrap")
 
     @cached_property
-    def _weights(self) -> IntArray:
+    def weights(self) -> IntArray:
+        """The place value of each sensor's action in the index of :attr:`table`."""
         return (ACTIONS + 1) ** np.arange(self.agents)
 
     @cached_property
-    def _table(self) -> Int8Array:
+    def table(self) -> Int8Array:
         """The decision on every vector of actions, at index ``vector @ weights`` (mod size)."""
         size = (ACTIONS + 1) ** self.agents
-        digits = np.arange(size)[:, None] // self._weights % (ACTIONS + 1)
+        digits = np.arange(size)[:, None] // self.weights % (ACTIONS + 1)
         vectors = (digits + SILENT).astype(np.int8)
         table = np.empty(size, np.int8)
-        table[vectors @ self._weights] = decide(vectors, self.max_faulty, self.threshold)
+        table[vectors @ self.weights] = decide(vectors, self.max_faulty, self.threshold)
         return table

@@ -9,6 +9,7 @@ from marl_stl_env.config import EnvConfig, check_range
 from marl_stl_env.consensus.rules import SILENT, DecisionRule
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
 from marl_stl_env.engine.faults import FaultySensors
 from marl_stl_env.engine.observation import ObservationModel
@@ -38,6 +39,7 @@ class Engine:
         table: The scaled table of one split.
         lanes: Independent copies of the stream, at least 1.
         seeds: One seed s (lane i gets s + i), or one per lane; None draws from the system.
+        arrays: The array library and device.
 
     Attributes:
         last: The record of the last step, or None before the first.
@@ -53,25 +55,28 @@ class Engine:
         table: TrafficTable,
         lanes: int,
         seeds: int | ArrayLike | None = None,
+        arrays: Arrays = NUMPY,
     ) -> None:
         check_range("lanes", lanes, 1, 2**24)
         self.config, self.table, self.lanes = config, table, lanes
-        self.agents = config.agents
+        self.agents, self._arrays = config.agents, arrays
         self.observations = ObservationModel(
-            table, config.agents, config.views, config.deliberation
+            table, config.agents, config.views, config.deliberation, arrays
         )
         self.rule = DecisionRule(
             config.agents,
             config.consensus.faulty_for(config.agents),
             config.consensus.threshold_for(config.agents),
         )
-        self._payoffs = Payoffs(config.reward)
+        self._decide = arrays.decision_rule(self.rule)
+        self._payoffs = Payoffs(config.reward, arrays)
         self._faults: FaultySensors | None = None
         if config.faults.faulty:
             self._faults = FaultySensors(config.faults, self.rule, 1 + config.deliberation)
-        self._order = replay_order(len(table), config.order)
-        self._state = LaneState.empty(lanes, config.agents)
-        self._rows = self._current_rows()
+        self._order = arrays.asarray(replay_order(len(table), config.order))
+        self._labels = arrays.asarray(table.labels)
+        self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
+        self._state = LaneState.empty(lanes, config.agents).map(arrays.asarray)
         self.last: StepRecord | None = None
         self.seed(seeds)
 
@@ -115,7 +120,7 @@ class Engine:
             raise ConfigError(
                 f"seeds must be one non-negative integer or {self.lanes} of them, not {seeds!r}"
             )
-        self._state.seeds = given.astype(np.uint64)
+        self._state.seeds = self._arrays.asarray(given.astype(np.uint64))
         self._state.episodes[:] = 0
 
     def reset(self, mask: BoolArray | None = None) -> None:
@@ -125,13 +130,13 @@ class Engine:
             mask: Lanes to reset.  # (lanes,) bool
         """
         if mask is None:
-            mask = np.ones(self.lanes, dtype=np.bool_)
-        begin_episodes(self._state, mask, len(self.table), self.config.episode_length)
+            mask = self._all
+        length = self.config.episode_length
+        begin_episodes(self._state, mask, len(self.table), length, self._arrays)
         if self._faults is not None:
             self._faults.draw(self._state, mask)
         if self.config.deliberation:
             self._open_events(mask)
-        self._rows = self._current_rows()
 
     def place(self, starts: IntArray, ends: IntArray) -> None:
         """Put every lane on a stretch of the replay of the caller's choice.
@@ -149,7 +154,7 @@ class Engine:
         bounds = {"starts": starts, "positions": starts, "ends": ends}
         self.set_state(self.get_state() | bounds)
         if self.config.deliberation:
-            self._open_events(np.ones(self.lanes, dtype=np.bool_))
+            self._open_events(self._all)
 
     def step(self, actions: AnyArray) -> StepRecord:
         """Let every lane judge its current event and move on to the next.
@@ -167,27 +172,24 @@ class Engine:
         actions = self._checked(actions)
         state = self._state
         live = state.positions < state.ends
-        if not live.any():
-            raise ResetNeededError("every episode is over; call reset() before the next step()")
-        rows = self._rows
-        labels = self.table.labels.take(rows)
+        self._check_running(live)
+        rows = self._current_rows()
+        labels = self._arrays.take(self._labels, rows)
         agreed = actions
         if self._faults is not None:
             agreed = self._faults.agreed(actions, labels, state)
-        decisions = self.rule(agreed)
-        own = self._payoffs.of_actions(labels[:, None], actions)
+        decisions = self._decide(agreed)
         team = self._payoffs.of_actions(labels, decisions)
         voting, faulty = state.voting, state.faulty
         if self.config.deliberation:
             team = team * voting
-        rewards = self._payoffs.shared(own, team)
+        rewards = self._payoffs.of_sensors(labels, actions, team)
         if self._faults is not None or self.config.deliberation:
             rewards *= voting[:, None] & ~faulty
-        advance(state)
+        advance(state, live)
         if self.config.deliberation:
-            state.proposals = np.where(voting[:, None], np.int8(SILENT), agreed)
+            state.proposals = self._arrays.where(voting[:, None], SILENT, agreed)
             state.voting = ~voting
-        self._rows = self._current_rows()
         self.last = StepRecord(
             rows=rows,
             labels=labels,
@@ -202,13 +204,17 @@ class Engine:
         )
         return self.last
 
-    def observe(self) -> Float32Array:
+    def observe(self, out: Float32Array | None = None) -> Float32Array:
         """What every sensor sees of its lane's current event.
 
+        Args:
+            out: Where to write it: an array that an earlier call returned and that is no longer
+                needed.  # (lanes, agents, width) float32
+
         Returns:
-            Observations, in a fresh array.  # (lanes, agents, width) float32
+            Observations, in a fresh array without ``out``.  # (lanes, agents, width) float32
         """
-        observed = self.observations.observe(self._rows)
+        observed = self.observations.observe(self._current_rows(), out)
         if self.config.deliberation:
             state = self._state
             self.observations.show_proposals(observed, state.proposals, state.voting)
@@ -220,7 +226,7 @@ class Engine:
         Returns:
             Global states, in a fresh array.  # (lanes, features) float32
         """
-        return self.observations.state(self._rows)
+        return self.observations.state(self._current_rows())
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically, as plain arrays."""
@@ -233,17 +239,20 @@ class Engine:
             StateError: If the arrays do not fit this engine.
         """
         self._state = LaneState.from_arrays(arrays, self.lanes, self.agents, len(self.table))
-        self._rows = self._current_rows()
 
     def _open_events(self, mask: BoolArray) -> None:
         """Begin the current event of the masked lanes with its proposal round."""
         state = self._state
         state.voting = state.voting & ~mask
-        state.proposals = np.where(mask[:, None], np.int8(SILENT), state.proposals)
+        state.proposals = self._arrays.where(mask[:, None], SILENT, state.proposals)
 
     def _current_rows(self) -> IntArray:
-        # After the split's last event there is no next one: its observation is shown again.
-        return self._order.take(self._state.positions, mode="clip")
+        rows: IntArray = self._arrays.take(self._order, self._state.positions)
+        return rows
+
+    def _check_running(self, live: BoolArray) -> None:
+        if not np.count_nonzero(live):
+            raise ResetNeededError("every episode is over; call reset() before the next step()")
 
     def _checked(self, actions: AnyArray) -> Int8Array:
         given = np.asarray(actions)
@@ -252,7 +261,7 @@ class Engine:
                 f"actions must be integers of shape {(self.lanes, self.agents)}, not "
                 f"{given.dtype} of shape {given.shape}"
             )
-        if (given >> _ACTION_BITS).any():
+        if np.bitwise_or.reduce(given, axis=None) >> _ACTION_BITS:
             wrong = np.unique(given[(given < 0) | (given >= ACTIONS)])
             raise InvalidActionError(f"actions must lie in 0..{ACTIONS - 1}; got {wrong.tolist()}")
         return given.astype(np.int8)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from marl_stl_env.config import Deliberation, Views
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.types import ACTIONS, Action, BoolArray, Float32Array, Int8Array, IntArray
 
 #: Features are clipped to this many train standard deviations by the preprocessor.
@@ -74,6 +76,7 @@ class ObservationModel:
         agents: Number of sensors.
         views: "groups" or "full".
         deliberation: 1 where every event has a proposal round.
+        arrays: The library of the arrays.
 
     Attributes:
         layout: Name of each column of an observation.
@@ -82,11 +85,18 @@ class ObservationModel:
     """
 
     def __init__(
-        self, table: TrafficTable, agents: int, views: Views, deliberation: Deliberation = 0
+        self,
+        table: TrafficTable,
+        agents: int,
+        views: Views,
+        deliberation: Deliberation = 0,
+        arrays: Arrays = NUMPY,
     ) -> None:
-        self._features = table.features
-        self._agents = agents
+        self._features = arrays.table(table.features)
+        self._agents, self._arrays = agents, arrays
+        self._actions = arrays.asarray(np.arange(ACTIONS))
         self._blocks = visible_blocks(table, agents, views)
+        self._writes = [(b.sensors, _index(b.columns, arrays)) for b in self._blocks]
         sensors = [f"sensor_{i}" for i in range(agents)]
         context = list(sensors)
         if deliberation:
@@ -113,23 +123,30 @@ class ObservationModel:
             mask[block.sensors, block.columns] = True
         return mask
 
-    def observe(self, rows: IntArray) -> Float32Array:
-        """The observations of these events before any proposal, in a fresh array.
+    def observe(self, rows: IntArray, out: Float32Array | None = None) -> Float32Array:
+        """The observations of these events before any proposal.
 
         Args:
             rows: The current event of each lane.  # (lanes,) int64
+            out: What an earlier call returned, to be written over; None makes a fresh array.
+                # (lanes, agents, width) float32
 
         Returns:
             Observations.  # (lanes, agents, width) float32
         """
-        lanes, features = len(rows), self._features.shape[1]
-        seen = self._features.take(rows, axis=0)
-        out = np.zeros((lanes, self._agents, self.width), dtype=np.float32)
-        for block in self._blocks:
-            out[:, block.sensors, block.columns] = seen[:, None, block.columns]
-        # Sensor i's indicator stands at i * width + features + i of the flat row.
-        out.reshape(lanes, -1)[:, features :: self.width + 1] = 1.0
+        if out is None:
+            out = self._blank(len(rows))
+        seen = self._arrays.take(self._features, rows)
+        for sensors, columns in self._writes:
+            out[:, sensors, columns] = seen[:, None, columns]
         return out
+
+    def _blank(self, lanes: int) -> Float32Array:
+        """What is the same in every observation: zeros and the sensors' indicators."""
+        blank: Float32Array = self._arrays.zeros(lanes, self._agents, self.width)
+        # Sensor i's indicator stands at i * width + features + i of the flat row.
+        blank.reshape(lanes, -1)[:, self._features.shape[1] :: self.width + 1] = 1.0
+        return blank
 
     def show_proposals(
         self, observations: Float32Array, proposals: Int8Array, voting: BoolArray
@@ -143,7 +160,7 @@ class ObservationModel:
         """
         flag = self._features.shape[1] + self._agents
         observations[:, :, flag] = voting[:, None]
-        codes = proposals[:, :, None] == np.arange(ACTIONS)
+        codes = proposals[:, :, None] == self._actions
         observations[:, :, flag + 1 :] = codes.reshape(len(codes), 1, -1)
 
     def state(self, rows: IntArray) -> Float32Array:
@@ -155,7 +172,12 @@ class ObservationModel:
         Returns:
             Global states.  # (lanes, features) float32
         """
-        return self._features.take(rows, axis=0)
+        features: Float32Array = self._arrays.take(self._features, rows)
+        return features
+
+
+def _index(columns: slice | IntArray, arrays: Arrays) -> Any:
+    return columns if isinstance(columns, slice) else arrays.asarray(columns)
 
 
 def _as_slice(columns: tuple[int, ...]) -> slice | IntArray:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from marl_stl_env.config import RewardConfig
-from marl_stl_env.types import ACTIONS, THREAT_VOTE, AnyArray, BoolArray, Float32Array, Int8Array
+from marl_stl_env.engine.backend import NUMPY, Arrays
+from marl_stl_env.types import ACTIONS, THREAT_VOTE, BoolArray, Float32Array, Int8Array
 
 
 def payoff_table(config: RewardConfig) -> Float32Array:
@@ -26,11 +27,13 @@ class Payoffs:
 
     Args:
         config: The rewards.
+        arrays: The library of the arrays.
     """
 
-    def __init__(self, config: RewardConfig) -> None:
-        self._table = payoff_table(config).ravel()
-        self._team_share = np.float32(config.team_share)
+    def __init__(self, config: RewardConfig, arrays: Arrays = NUMPY) -> None:
+        self._arrays = arrays
+        self._table = arrays.asarray(payoff_table(config).ravel())
+        self._team_share = config.team_share
 
     def of_actions(self, labels: BoolArray, actions: Int8Array) -> Float32Array:
         """The payoff of each action on an event with this label.
@@ -42,18 +45,24 @@ class Payoffs:
         Returns:
             Payoffs.  # the actions' shape, float32
         """
-        index: AnyArray = labels * np.intp(ACTIONS) + actions
-        return self._table.take(index)
+        payoffs: Float32Array = self._arrays.take(self._table, labels * ACTIONS + actions)
+        return payoffs
 
-    def shared(self, own: Float32Array, team: Float32Array) -> Float32Array:
+    def of_sensors(self, labels: BoolArray, actions: Int8Array, team: Float32Array) -> Float32Array:
         """Each sensor's reward: its own payoff and the team's, mixed by ``team_share``.
 
         Args:
-            own: Payoff of each sensor's own action.  # (lanes, agents) float32
+            labels: True labels.  # (lanes,) bool
+            actions: What each sensor wanted.  # (lanes, agents) int8
             team: Payoff of the decision.  # (lanes,) float32
 
         Returns:
             Rewards.  # (lanes, agents) float32
         """
         share = self._team_share
-        return (np.float32(1.0) - share) * own + share * team[:, None]
+        if share == 1.0:  # its own payoff counts for nothing and need not be looked up
+            rewards: Float32Array = self._arrays.zeros(*actions.shape)
+            rewards += team[:, None]
+            return rewards
+        own = self.of_actions(labels[:, None], actions)
+        return (1.0 - share) * own + share * team[:, None]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from marl_stl_env.engine.streams import WordArray
 from marl_stl_env.errors import StateError
 from marl_stl_env.types import (
     ACTIONS,
-    THREAT_VOTE,
+    Action,
     AnyArray,
     BoolArray,
     Float32Array,
@@ -63,6 +65,10 @@ class LaneState:
             kinds=np.zeros(lanes, dtype=np.int8),
         )
 
+    def map(self, convert: Callable[[AnyArray], Any]) -> LaneState:
+        """The state with every field converted."""
+        return LaneState(**{item.name: convert(getattr(self, item.name)) for item in fields(self)})
+
     def to_arrays(self) -> dict[str, AnyArray]:
         """Copies of all fields, by name."""
         return {item.name: getattr(self, item.name).copy() for item in fields(self)}
@@ -100,8 +106,7 @@ class LaneState:
         return state
 
 
-@dataclass(frozen=True, slots=True)
-class StepRecord:
+class StepRecord(NamedTuple):
     """What one step did in every lane.
 
     Attributes:
@@ -135,10 +140,15 @@ class StepRecord:
     @property
     def votes(self) -> BoolArray:
         """Whether each sensor voted "threat"; silence did not.  # (lanes, agents) bool."""
-        votes: BoolArray = THREAT_VOTE[self.actions] & (self.actions != SILENT)
-        return votes
+        return is_threat_vote(self.actions)
 
     @property
     def decision_votes(self) -> BoolArray:
         """Whether the team decided "threat".  # (lanes,) bool."""
-        return THREAT_VOTE[self.decisions]
+        return is_threat_vote(self.decisions)
+
+
+def is_threat_vote(actions: Int8Array) -> BoolArray:
+    """Whether actions are votes for "threat"; works on any library's arrays.  # bool."""
+    votes: BoolArray = (actions == Action.BLOCK) | (actions == Action.QUARANTINE)
+    return votes

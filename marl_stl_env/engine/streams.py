@@ -3,31 +3,61 @@
 A word depends on the lane's seed, the number of its episode and the number of the draw alone, so
 that the state of the generator is two integers per lane and lanes can be added, dropped or moved
 to another array library without changing what any of them sees.
+
+The arithmetic is on *bits*: 64-bit words held in int64, in which every array library multiplies
+and adds modulo 2**64. It uses operators only, and so works on numpy and torch alike.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from marl_stl_env.types import IntArray
+
 WordArray: TypeAlias = NDArray[np.uint64]
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
-_FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+def _signed(word: int) -> int:
+    return word - 2**64 if word >= 2**63 else word
 
 
-def mix(words: WordArray) -> WordArray:
+_GOLDEN = _signed(0x9E3779B97F4A7C15)
+_FACTORS = (_signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB))
+
+
+def shift_right(bits: IntArray, count: int) -> IntArray:
+    """A logical shift: zeros come in from the left."""
+    return (bits >> count) & ((1 << (64 - count)) - 1)
+
+
+def mix(bits: IntArray) -> IntArray:
     """The SplitMix64 finaliser (Steele, Lea and Flood 2014, "Fast splittable generators")."""
-    words = (words ^ (words >> _SHIFTS[0])) * _FACTORS[0]
-    words = (words ^ (words >> _SHIFTS[1])) * _FACTORS[1]
-    return words ^ (words >> _SHIFTS[2])
+    bits = (bits ^ shift_right(bits, 30)) * _FACTORS[0]
+    bits = (bits ^ shift_right(bits, 27)) * _FACTORS[1]
+    return bits ^ shift_right(bits, 31)
+
+
+def random_bits(seeds: IntArray, episodes: IntArray, draws: IntArray | Literal[0]) -> IntArray:
+    """64 random bits for every (seed, episode, draw).
+
+    Args:
+        seeds: Seed of each lane, as bits.  # broadcastable int64
+        episodes: Number of the lane's episode, from 0.  # broadcastable int64
+        draws: Number of the draw within the episode, from 0.  # broadcastable int64
+
+    Returns:
+        Uniform bits.  # broadcast shape, int64
+    """
+    bits = mix(seeds + _GOLDEN)
+    bits = mix(bits + (episodes + 1) * _GOLDEN)
+    return mix(bits + (draws + 1) * _GOLDEN)
 
 
 def random_words(seeds: WordArray, episodes: WordArray, draws: WordArray) -> WordArray:
-    """One 64-bit word for every (seed, episode, draw).
+    """:func:`random_bits` of numpy arrays, as unsigned words.
 
     Args:
         seeds: Seed of each lane.  # broadcastable uint64
@@ -37,12 +67,5 @@ def random_words(seeds: WordArray, episodes: WordArray, draws: WordArray) -> Wor
     Returns:
         Uniform words.  # broadcast shape, uint64
     """
-    words = mix(seeds + _GOLDEN)
-    for counter in (episodes, draws):
-        words = mix(words + (counter + np.uint64(1)) * _GOLDEN)
-    return words
-
-
-def uniform(words: WordArray) -> NDArray[np.float64]:
-    """The words as float64 in [0, 1), from their upper 53 bits."""
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    signed = (array.view(np.int64) for array in (seeds, episodes, draws))
+    return random_bits(*signed).view(np.uint64)

@@ -16,12 +16,13 @@ def test_action_costs_are_subtracted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "expected"), [(0.0, [1, 10]), (1.0, [-8, -8]), (0.25, [-1.25, 5.5])]
+    ("share", "expected"), [(0.0, [1, -8]), (1.0, [-8, -8]), (0.25, [-1.25, -8])]
 )
 def test_team_share_mixes(share: float, expected: list[float]) -> None:
     payoffs = Payoffs(RewardConfig(team_share=share))
-    own, team = np.array([[1, 10]], np.float32), np.array([-8], np.float32)
-    assert payoffs.shared(own, team).tolist() == [expected]
+    labels, actions = np.array([False]), np.array([[0, 1]], np.int8)
+    team = np.array([-8], np.float32)
+    assert payoffs.of_sensors(labels, actions, team).tolist() == [expected]
 
 
 def test_threshold_is_where_both_votes_earn_the_same() -> None:
