@@ -115,6 +115,40 @@ class TrainConfig:
                 f"split={self.env.split!r}: training uses the training split; judge on others with "
                 "evaluate.py --split"
             )
+        if self.env.faults.faulty >= self.env.agents:
+            raise ConfigError(
+                f"faulty={self.env.faults.faulty} of {self.env.agents} sensors leaves nobody to "
+                "learn from; training needs at least one honest sensor"
+            )
+
+
+@dataclass(frozen=True)
+class TrainCommand(TrainConfig):
+    """A new run, or the continuation of an old one.
+
+    Attributes:
+        resume: Continue this run where its newest checkpoint stands, with its own settings.
+        restart: Begin anew with the settings of this run, in a new run directory.
+    """
+
+    resume: Path | None = None
+    restart: Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resume is None and self.restart is None:
+            return
+        allowed = TrainConfig(run_dir=self.run_dir if self.resume is None else None)
+        if self.settings() != allowed or (self.resume is not None and self.restart is not None):
+            raise ConfigError(
+                "--resume and --restart take the settings of the run they name: give one of them, "
+                "and no other flag (but --run-dir with --restart)"
+            )
+
+    def settings(self) -> TrainConfig:
+        """The settings of a new run."""
+        names = [item.name for item in fields(TrainConfig)]
+        return TrainConfig(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)

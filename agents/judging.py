@@ -50,22 +50,25 @@ def judge(config: EnvConfig, table: TrafficTable, act: Act) -> Judgement:
     """Replay the whole table once, a stretch of it in every lane.
 
     Args:
-        config: The environment; episodes are replaced by the stretches.
+        config: The environment; episodes are replaced by the stretches, so each stretch has faulty
+            sensors of its own.
         table: The scaled table of the split to judge on.
-        act: The policy of every sensor.
+        act: The policy of every honest sensor.
     """
     rows, agents = len(table), config.agents
     stretch = -(-rows // _LANES)
     starts = np.minimum(np.arange(_LANES) * stretch, rows)
     engine = Engine(config, table, _LANES, seeds=0)
+    engine.reset()
     engine.place(starts, np.minimum(starts + stretch, rows))
     actions = np.empty((rows, agents), dtype=np.int8)
     decisions = np.empty(rows, dtype=np.int8)
     scores = np.empty(rows, dtype=np.float64)
-    for _ in range(stretch):
+    for _ in range(stretch * (1 + config.deliberation)):
         chosen, threat = act(engine.observe().reshape(_LANES * agents, -1))
         record = engine.step(chosen.reshape(_LANES, agents))
-        judged, live = record.rows[record.live], record.live
+        live = record.live & record.voting
+        judged = record.rows[live]
         actions[judged] = record.actions[live]
         decisions[judged] = record.decisions[live]
         scores[judged] = threat.reshape(_LANES, agents).mean(axis=1)[live]

@@ -11,6 +11,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
+from agents.buffer import TeamRolloutBuffer
 from agents.config import Device, PPOConfig, TrainConfig
 from agents.encoding import PiecewiseLinearEncoding, quantile_edges
 from marl_stl_env.data.table import TrafficTable
@@ -85,14 +86,16 @@ def make_model(
 ) -> PPO:
     """PPO with ``normalize_advantage``: the rollout mixes all sensors, and so do its statistics.
 
+    Where sensors are faulty or deliberate, the rollout is a :class:`TeamRolloutBuffer`.
+
     Args:
         config: The run.
         venv: The training environment.
         features: The scaled features of the training split.  # (rows, features) float32
         device: Where the networks live.
     """
-    ppo = config.ppo
-    return PPO(
+    ppo, env = config.ppo, config.env
+    model = PPO(
         ActorCriticPolicy,
         venv,
         learning_rate=learning_rate(ppo),
@@ -106,10 +109,14 @@ def make_model(
         ent_coef=ppo.entropy_coefficient,
         vf_coef=ppo.value_coefficient,
         max_grad_norm=ppo.max_grad_norm,
+        rollout_buffer_class=TeamRolloutBuffer if env.faults.faulty or env.deliberation else None,
         policy_kwargs=policy_settings(ppo, _box(venv), features),
         seed=config.seed,
         device=device,
     )
+    if isinstance(model.rollout_buffer, TeamRolloutBuffer):
+        model.rollout_buffer.watch(venv)
+    return model
 
 
 def make_policy(

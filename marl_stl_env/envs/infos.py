@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.errors import ResetNeededError
 
 Info: TypeAlias = dict[str, int]
 
@@ -18,6 +20,17 @@ def reset_info() -> Info:
     return dict.fromkeys(INFO_KEYS, -1)
 
 
+def last_step(engine: Engine) -> StepRecord:
+    """The record of the engine's last step.
+
+    Raises:
+        ResetNeededError: If there was none.
+    """
+    if engine.last is None:
+        raise ResetNeededError("no step was made yet; call reset() and step() first")
+    return engine.last
+
+
 def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     """The facts of the last step in one lane, sensor by sensor.
 
@@ -26,9 +39,7 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     ``faulty`` 1 for a faulty sensor. All are of the event that was just judged, never of the one
     observed next.
     """
-    record = engine.last
-    if record is None:
-        return
+    record = last_step(engine)
     team = {
         "label": int(record.labels[lane]),
         "family": int(engine.table.families[record.rows[lane]]),

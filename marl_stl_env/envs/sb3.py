@@ -18,7 +18,7 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
-from marl_stl_env.envs.infos import step_infos
+from marl_stl_env.envs.infos import last_step, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
@@ -99,6 +99,16 @@ class TrafficVecEnv(VecEnv):
             self._end_episodes(record.truncated, infos)
         return self._observations(), record.rewards.ravel(), self._dones(record), infos
 
+    @property
+    def faulty(self) -> BoolArray:
+        """Whether each sensor was faulty in the last step.  # (lanes * agents,) bool."""
+        return last_step(self.engine).faulty.ravel()
+
+    @property
+    def voting(self) -> BoolArray:
+        """Whether the last step was a vote and not a proposal.  # (lanes * agents,) bool."""
+        return np.repeat(last_step(self.engine).voting, self.agents)
+
     def _end_episodes(self, over: BoolArray, infos: list[dict[str, Any]]) -> None:
         last = self.engine.observe()
         for lane in np.flatnonzero(over).tolist():
@@ -115,6 +125,18 @@ class TrafficVecEnv(VecEnv):
 
     def _observations(self) -> Float32Array:
         return self.engine.observe().reshape(self.num_envs, -1)
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """All that is needed to continue bit-identically: plain arrays over the lanes."""
+        return self.engine.get_state()
+
+    def set_state(self, arrays: dict[str, AnyArray]) -> None:
+        """Go back to a state that :meth:`get_state` gave, here or on the SuperSuit path.
+
+        Raises:
+            StateError: If the arrays do not fit this environment.
+        """
+        self.engine.set_state(arrays)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -33,8 +33,9 @@ from supersuit.vector import ConcatVecEnv, MarkovVectorEnv
 
 from marl_stl_env.config import EnvConfig, check_range
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.envs.infos import last_step
 from marl_stl_env.envs.parallel import TrafficParallelEnv
-from marl_stl_env.types import AnyArray
+from marl_stl_env.types import AnyArray, BoolArray
 
 
 class _AgentsVectorEnv(MarkovVectorEnv):
@@ -112,6 +113,32 @@ class SuperSuitVecEnv(VecEnv):
         for index in np.flatnonzero(dones):
             infos[index]["TimeLimit.truncated"] = bool(truncated[index] and not terminated[index])
         return observations, rewards, dones, infos
+
+    @property
+    def faulty(self) -> BoolArray:
+        """Whether each sensor was faulty in the last step.  # (copies * agents,) bool."""
+        return np.concatenate([last_step(env.unwrapped.engine).faulty[0] for env in self.envs])
+
+    @property
+    def voting(self) -> BoolArray:
+        """Whether the last step was a vote and not a proposal.  # (copies * agents,) bool."""
+        lanes = np.concatenate([last_step(env.unwrapped.engine).voting for env in self.envs])
+        return np.repeat(lanes, self.agents)
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """All that is needed to continue bit-identically: the copies' arrays, one after another."""
+        states = [env.get_state() for env in self.envs]
+        return {name: np.concatenate([state[name] for state in states]) for name in states[0]}
+
+    def set_state(self, arrays: dict[str, AnyArray]) -> None:
+        """Go back to a state that :meth:`get_state` gave, here or on the native path.
+
+        Raises:
+            StateError: If the arrays do not fit the copies.
+        """
+        for copy, env in enumerate(self.envs):
+            env.set_state({name: array[copy : copy + 1] for name, array in arrays.items()})
+        self._next_seed = None
 
     def close(self) -> None:
         """Close every copy."""

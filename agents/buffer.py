@@ -1,0 +1,80 @@
+"""A rollout of honest transitions, with every event's rounds kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.type_aliases import RolloutBufferSamples
+from stable_baselines3.common.vec_env import VecEnv
+
+from marl_stl_env.types import AnyArray, BoolArray
+
+_TENSORS = ("observations", "actions", "values", "log_probs", "advantages", "returns")
+
+
+class TeamRolloutBuffer(RolloutBuffer):
+    """SB3's rollout buffer for teams with faulty sensors or with deliberation.
+
+    Transitions of faulty sensors never leave the buffer: what a faulty sensor chose is not what
+    the team heard, so they say nothing about the policy. Losses, the normalisation of advantages
+    and the explained variance are those of the honest sensors alone.
+
+    The discount counts from one event to the next. A proposal and the vote on the same event are
+    one event: between them nothing is discounted.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self._venv: Any = None
+        super().__init__(*args, **settings)
+
+    def watch(self, venv: VecEnv) -> None:
+        """Take the facts of each step from this environment's ``faulty`` and ``voting``."""
+        self._venv = venv
+
+    def reset(self) -> None:
+        """Forget all transitions."""
+        super().reset()
+        self.honest: BoolArray = np.ones((self.buffer_size, self.n_envs), dtype=np.bool_)
+        self.voting: BoolArray = np.ones((self.buffer_size, self.n_envs), dtype=np.bool_)
+
+    def add(self, *args: Any, **settings: Any) -> None:
+        """Store the transitions of the step that the environment has just done."""
+        if self._venv is not None:
+            self.honest[self.pos] = ~self._venv.faulty
+            self.voting[self.pos] = self._venv.voting
+        super().add(*args, **settings)
+
+    def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: AnyArray) -> None:
+        """Generalised advantages (Schulman et al. 2016) with a discount of 1 inside an event.
+
+        Args:
+            last_values: Values of the observations after the rollout.  # (n_envs,) float32
+            dones: Whether the last step ended an episode.  # (n_envs,) bool
+        """
+        discounts = np.where(self.voting, self.gamma, 1.0)
+        next_values = np.vstack([self.values[1:], last_values.cpu().numpy().reshape(1, -1)])
+        goes_on = 1.0 - np.vstack([self.episode_starts[1:], dones[None].astype(np.float32)])
+        advantage = np.zeros(self.n_envs)
+        for step in reversed(range(self.buffer_size)):
+            discount = discounts[step] * goes_on[step]
+            error = self.rewards[step] + discount * next_values[step] - self.values[step]
+            advantage = error + discount * self.gae_lambda * advantage
+            self.advantages[step] = advantage
+        self.returns = self.advantages + self.values
+
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+        """Minibatches of the honest transitions in random order."""
+        if not self.generator_ready:
+            honest = self.swap_and_flatten(self.honest)[:, 0]
+            for name in _TENSORS:
+                setattr(self, name, self.swap_and_flatten(getattr(self, name))[honest])
+            self.generator_ready = True
+        # SB3 seeds NumPy's global generator and draws its minibatches from it.
+        order = np.random.permutation(len(self.values))  # noqa: NPY002
+        size = batch_size or len(order)
+        for start in range(0, len(order), size):
+            yield self._get_samples(order[start : start + size])
