@@ -35,7 +35,7 @@ RESERVED = {
     "pandas": ("marl_stl_env.data", "agents"),
     "stable_baselines3": ("marl_stl_env.envs.sb3", "marl_stl_env.envs.supersuit", "agents"),
     "supersuit": ("marl_stl_env.envs.supersuit",),
-    "torch": ("agents",),
+    "torch": ("marl_stl_env.engine.torch_engine", "agents"),
     "matplotlib": ("marl_stl_env.rendering", "agents"),
     "pettingzoo": ("marl_stl_env.envs",),
     "gymnasium": ("marl_stl_env.envs", "marl_stl_env.registration", "agents"),

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.observation import ObservationModel, sensor_groups
 from tests.conftest import VIEWS, make_table
 
@@ -68,3 +70,15 @@ def test_observations_are_fresh_arrays(table: TrafficTable) -> None:
     kept = first.copy()
     model.observe(np.array([2]))
     np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("deliberation", [0, 1])
+def test_a_given_array_is_written_over(deliberation: int, table: TrafficTable) -> None:
+    config = EnvConfig(deliberation=deliberation)  # type: ignore[arg-type]
+    engine, rng = Engine(config, table, 3, 0), np.random.default_rng(0)
+    engine.reset()
+    buffer = engine.observe()
+    for _ in range(6):
+        engine.step(rng.integers(0, 4, (3, 4)))
+        assert engine.observe(buffer) is buffer
+        np.testing.assert_array_equal(buffer, engine.observe())

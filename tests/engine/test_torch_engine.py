@@ -1,0 +1,179 @@
+"""The engine on torch against the engine on numpy, on the CPU."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.engine.streams import random_bits, random_words
+from marl_stl_env.engine.torch_engine import TorchEngine
+from marl_stl_env.errors import ConfigError, DeviceError, InvalidActionError, StateError
+from tests.conftest import make_table
+
+TABLE = make_table(300)
+CONFIGS = {
+    "default": EnvConfig(episode_length=40),
+    "own rewards, costs": EnvConfig(
+        episode_length=25,
+        reward=RewardConfig(team_share=0.3, block_cost=0.5, quarantine_cost=2.0, alert_cost=0.25),
+    ),
+    "one analyst": EnvConfig(agents=1, views="full", episode_length=30),
+    "three sensors, shuffled": EnvConfig(agents=3, episode_length=30, order="shuffled"),
+    "seven sensors, five votes": EnvConfig(
+        agents=7, episode_length=30, consensus=ConsensusConfig(threshold=5)
+    ),
+    "nine sensors": EnvConfig(agents=9, episode_length=30),
+    "thirteen sensors": EnvConfig(agents=13, episode_length=20),
+    "longer than the table": EnvConfig(episode_length=10_000),
+    "deliberation": EnvConfig(episode_length=15, deliberation=1),
+}
+EXACT = ("rows", "labels", "actions", "decisions", "truncated", "live", "voting", "faulty")
+
+
+def assert_same(ours: StepRecord, theirs: StepRecord) -> None:
+    for name in EXACT:
+        mine, other = getattr(ours, name).numpy(), getattr(theirs, name)
+        np.testing.assert_array_equal(mine, other, err_msg=name)
+        assert mine.dtype == other.dtype, name
+    np.testing.assert_array_equal(ours.votes.numpy(), theirs.votes)  # type: ignore[attr-defined]
+    for name in ("rewards", "decision_rewards"):
+        mine, other = getattr(ours, name).numpy(), getattr(theirs, name)
+        np.testing.assert_allclose(mine, other, rtol=1e-6)
+        assert mine.dtype == other.dtype == np.float32
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("seed", [3, 2**62 + 5])
+def test_whole_episodes_equal_the_numpy_engine(config: EnvConfig, seed: int) -> None:
+    lanes, rng = 6, np.random.default_rng(0)
+    torched, plain = (
+        TorchEngine(config, TABLE, lanes, seed, "cpu"),
+        Engine(config, TABLE, lanes, seed),
+    )
+    torched.reset()
+    plain.reset()
+    ended = 0
+    for _ in range(2 * 310):
+        np.testing.assert_array_equal(torched.observe(), plain.observe())
+        np.testing.assert_array_equal(torched.global_state(), plain.global_state())
+        actions = rng.integers(0, 4, (lanes, config.agents))
+        mine, theirs = torched.step(torch.from_numpy(actions)), plain.step(actions)
+        assert_same(mine, theirs)
+        assert torched.may_have_ended == theirs.truncated.any()
+        if torched.may_have_ended:
+            torched.restart()
+            plain.reset(theirs.truncated)
+            ended += 1
+        state = torched.get_state()
+        for name, array in plain.get_state().items():
+            np.testing.assert_array_equal(state[name], array)
+            assert state[name].dtype == array.dtype
+    assert ended >= 2
+
+
+@pytest.mark.parametrize("agents", [4, 9])
+def test_lanes_out_of_step_restart_one_by_one(agents: int) -> None:
+    config, rng = EnvConfig(agents=agents, episode_length=9), np.random.default_rng(1)
+    torched, plain = TorchEngine(config, TABLE, 5, 0, "cpu"), Engine(config, TABLE, 5, 0)
+    for engine in (torched, plain):
+        engine.reset()
+    for step in range(60):
+        actions = rng.integers(0, 4, (5, agents))
+        mine, theirs = torched.step(torch.from_numpy(actions)), plain.step(actions)
+        assert_same(mine, theirs)
+        over = theirs.truncated
+        torched.restart()
+        plain.reset(over)
+        if step % 7 == 3:
+            some = rng.random(5) < 0.4
+            torched.reset(torch.from_numpy(some))
+            plain.reset(some)
+        np.testing.assert_array_equal(torched.observe(), plain.observe())
+    assert len(set(plain.get_state()["ends"] - plain.get_state()["positions"])) > 1
+
+
+def test_bits_are_bit_identical() -> None:
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 2**64, (3, 1000), dtype=np.uint64)
+    wanted = random_words(*words)
+    bits = random_bits(*torch.from_numpy(words.view(np.int64)))
+    np.testing.assert_array_equal(bits.numpy().view(np.uint64), wanted)  # type: ignore[attr-defined]
+
+
+def test_silence_and_every_vector_decide_alike() -> None:
+    for agents in (4, 7, 8):
+        config = EnvConfig(agents=agents)
+        torched = TorchEngine(config, TABLE, 1, 0, "cpu")
+        plain = Engine(config, TABLE, 1, 0)
+        vectors = np.random.default_rng(0).integers(-1, 4, (20_000, agents)).astype(np.int8)
+        decided = torched._decide(torch.from_numpy(vectors))
+        np.testing.assert_array_equal(decided, plain.rule(vectors))
+
+
+def test_states_pass_between_the_engines() -> None:
+    config, rng = EnvConfig(episode_length=12), np.random.default_rng(2)
+    torched, plain = TorchEngine(config, TABLE, 4, 7, "cpu"), Engine(config, TABLE, 4, 1)
+    torched.reset()
+    for _ in range(5):
+        torched.step(torch.from_numpy(rng.integers(0, 4, (4, 4))))
+    plain.set_state(torched.get_state())
+    other = TorchEngine(config, TABLE, 4, 99, "cpu")
+    other.set_state(plain.get_state())
+    for _ in range(30):
+        actions = rng.integers(0, 4, (4, 4))
+        records = [one.step(torch.from_numpy(actions)) for one in (torched, other)]
+        theirs = plain.step(actions)
+        for engine, record in zip((torched, other), records, strict=True):
+            assert_same(record, theirs)
+            engine.restart()
+        if theirs.truncated.any():
+            plain.reset(theirs.truncated)
+
+
+def test_half_precision_rounds_the_features_only() -> None:
+    config = EnvConfig(episode_length=20)
+    half = TorchEngine(config, TABLE, 3, 0, "cpu", precision="float16")
+    plain = Engine(config, TABLE, 3, 0)
+    for engine in (half, plain):
+        engine.reset()
+    observed = half.observe()
+    assert observed.dtype == torch.float32
+    rounded = plain.observe().astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(observed, rounded)
+    np.testing.assert_array_equal(
+        half.global_state(), plain.global_state().astype(np.float16).astype(np.float32)
+    )
+
+
+def test_observations_go_into_a_given_tensor() -> None:
+    engine = TorchEngine(EnvConfig(), TABLE, 3, 0, "cpu")
+    engine.reset()
+    buffer = engine.observe()
+    engine.step(torch.zeros(3, 4, dtype=torch.int64))
+    assert engine.observe(buffer) is buffer
+    np.testing.assert_array_equal(buffer, engine.observe())
+
+
+@pytest.mark.parametrize(
+    "actions", [torch.zeros(3, 3, dtype=torch.int64), torch.zeros(2, 4), np.zeros((2, 4), int)]
+)
+def test_wrong_actions_are_refused(actions: object) -> None:
+    engine = TorchEngine(EnvConfig(), TABLE, 2, 0, "cpu")
+    engine.reset()
+    with pytest.raises(InvalidActionError, match=r"integer tensor of shape \(2, 4\)"):
+        engine.step(actions)
+
+
+def test_what_the_device_does_not_have_is_refused() -> None:
+    faulty = replace(EnvConfig(), faults=FaultConfig(faulty=1))
+    with pytest.raises(DeviceError, match="--vec native"):
+        TorchEngine(faulty, TABLE, 2, 0, "cpu")
+    with pytest.raises(ConfigError):
+        TorchEngine(EnvConfig(), TABLE, 0, 0, "cpu")
+    engine = TorchEngine(EnvConfig(), TABLE, 2, 0, "cpu")
+    with pytest.raises(StateError):
+        engine.set_state({})
