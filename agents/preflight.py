@@ -16,6 +16,7 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.cache import cache_dir, key_of
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.registry import dataset_info, datasets
+from marl_stl_env.data.store import release
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.files import write_text
 from marl_stl_env.types import AnyArray, BoolArray, Float64Array, IntArray
@@ -223,6 +224,7 @@ def leak_suspects(table: TrafficTable, rows: IntArray) -> dict[str, float]:
     suspects = {}
     for column, name in enumerate(table.feature_names):
         values = np.asarray(table.features[:, column][rows], np.float64)
+        release(table.features)
         auc = _category_auc(values, labels) if name in table.categories else _auc(values, labels)
         if auc > LEAK:
             suspects[name] = auc

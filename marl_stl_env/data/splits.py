@@ -219,7 +219,7 @@ def _official(
         "validation": rest[part == 1],
         "test": kept[test[kept]],
     }
-    return rows, {"train": int(leaked.sum())}, 0
+    return rows, {"train": int(leaked[kept].sum())}, 0
 
 
 def _temporal(

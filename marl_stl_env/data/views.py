@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from marl_stl_env.data.store import release
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
@@ -32,10 +33,10 @@ def balanced_views(table: TrafficTable, train: IntArray) -> TrafficTable:
         return table
     rows = train[:: max(1, -(-len(train) // SAMPLE))]
     labels = np.asarray(table.labels[rows])
-    information = [
-        mutual_information(table.features[:, column][rows], labels)
-        for column in range(table.features.shape[1])
-    ]
+    information = []
+    for column in range(table.features.shape[1]):
+        information.append(mutual_information(table.features[:, column][rows], labels))
+        release(table.features)
     count = min(VIEWS, len(information))
     hands: list[list[int]] = [[] for _ in range(count)]
     for place, column in enumerate(np.argsort(-np.array(information), kind="stable").tolist()):

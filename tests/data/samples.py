@@ -187,7 +187,12 @@ def custom_rows(seed: int = 0) -> list[Row]:
     return rows
 
 
-CUSTOM_OPTIONS = {"label": "is_attack", "family": "kind", "entity": "host", "time": "when"}
+CUSTOM_OPTIONS: dict[str, Any] = {
+    "label": "is_attack",
+    "family": "kind",
+    "entity": "host",
+    "time": "when",
+}
 
 
 def custom(folder: Path) -> dict[str, Any]:

@@ -166,3 +166,39 @@ def test_bounds_of_a_mixed_table(table: TrafficTable) -> None:
     scaled = fitted.transform(table).features
     assert (scaled >= fitted.low).all()
     assert (scaled <= fitted.high).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), values, st.integers(0, 2))
+def test_a_test_row_never_changes_a_train_row(seed: int, value: float, column: int) -> None:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(80, 3)).astype(np.float32)
+    train, later = np.arange(0, 50), np.arange(50, 80)
+    changed = features.copy()
+    changed[rng.choice(later), column] = value
+    scaled = []
+    for part in (features, changed):
+        table = make_table(part, np.arange(80) % 2)
+        fitted = Preprocessor.fit(table, train)
+        scaled.append((fitted, fitted.transform(table, train).features))
+    assert scaled[0][0] == scaled[1][0]
+    np.testing.assert_array_equal(scaled[0][1], scaled[1][1])
+
+
+def test_rows_are_those_of_the_smaller_table(table: TrafficTable) -> None:
+    rows = np.arange(1, len(table), 2)
+    fitted = Preprocessor.fit(table, rows)
+    assert fitted == Preprocessor.fit(table.take(rows))
+    one, two = fitted.transform(table, rows), fitted.transform(table.take(rows))
+    np.testing.assert_array_equal(one.features, two.features)
+    np.testing.assert_array_equal(one.labels, two.labels)
+
+
+def test_blocks_join_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make_table(np.random.default_rng(0).normal(size=(100, 2)), np.arange(100) % 2)
+    fitted = Preprocessor.fit(table)
+    whole = fitted.transform(table).features
+    monkeypatch.setattr("marl_stl_env.data.preprocess.BLOCK_ROWS", 7)
+    blocks = list(fitted.blocks(table, np.arange(100)))
+    assert [len(block) for block in blocks] == [7] * 14 + [2]
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marl_stl_env.config import SplitMethod
 from marl_stl_env.data import SplitReport, TrafficTable, load_dataset, split_rows
 from marl_stl_env.data.duplicates import find_duplicates
 from marl_stl_env.data.splits import Rows
@@ -207,3 +208,62 @@ def test_hash_collisions_do_not_merge_rows(monkeypatch: pytest.MonkeyPatch) -> N
     )
     found = find_duplicates(np.array([[1, 2], [3, 4], [1, 2]], np.float32))
     assert found.groups[0] == found.groups[2] != found.groups[1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["stratified", "official", "temporal"]))
+def test_drop_duplicates_properties(seed: int, method: SplitMethod) -> None:
+    table = with_duplicates(seed, 900, 600)
+    official = np.random.default_rng(seed).random(900) < 0.3
+    table = replace(table, official_test=official)
+    rows, report = split_rows(table, method, seed=seed, drop_duplicates=True)
+    everything = np.concatenate(list(rows.values()))
+    vectors = [tuple(v) for v in table.features[everything]]
+    assert len(set(vectors)) == len(vectors)
+    distinct = {tuple(v) for v in table.features}
+    lost = report.gap + sum(report.removed_duplicates.values())
+    assert len(vectors) + lost == len(distinct)
+    assert report.dropped_duplicates == 900 - len(distinct)
+    if method == "official":  # the test set keeps all its vectors
+        in_test = {tuple(v) for v in table.features[official]}
+        assert {tuple(v) for v in table.features[rows["test"]]} == in_test
+    assert "all but one left out" in str(report)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["stratified", "official", "temporal"]))
+def test_holdout_properties(seed: int, method: SplitMethod) -> None:
+    table = with_duplicates(seed, 900, 900)
+    table = replace(table, official_test=np.random.default_rng(seed).random(900) < 0.3)
+    plain, _ = split_rows(table, method, seed=seed)
+    rows, report = split_rows(table, method, seed=seed, holdout_families=["family 2"])
+    train, validation = set(rows["train"]), set(rows["validation"])
+    moved = set(plain["train"]) - train
+    held = {row for row in plain["train"] if table.families[row] == 2}
+    assert held <= moved
+    assert report.held_out == {"family 2": len(held)}
+    assert validation == set(plain["validation"]) | moved
+    np.testing.assert_array_equal(rows["test"], plain["test"])
+    vectors = [{tuple(v) for v in table.features[list(part)]} for part in (train, validation)]
+    assert not vectors[0] & vectors[1]
+    same_vector = {tuple(table.features[row]) for row in held}
+    assert all(tuple(table.features[row]) in same_vector for row in moved)
+    assert f"{len(held)} events of family 2 held out" in str(report)
+
+
+def test_holdout_with_a_threat_rate() -> None:
+    table = load_dataset("synthetic", rows=20_000)
+    rows, report = split_rows(table, threat_rate=0.05, holdout_families=("flood", "recon"))
+    seen = {table.family_names[code] for code in np.unique(table.families[rows["train"]])}
+    assert not {"flood", "recon"} & seen
+    assert "exploit" in seen
+    for part in report.parts.values():
+        assert part.threat_rate == pytest.approx(0.05, abs=1e-3)
+
+
+def test_holdout_of_what_is_not_there() -> None:
+    table = load_dataset("synthetic", rows=2_000)
+    with pytest.raises(UnknownNameError, match=r"known: .*flood"):
+        split_rows(table, holdout_families=["floods"])
+    with pytest.raises(SplitError, match="no training row is a threat of family 'web'"):
+        split_rows(table, holdout_families=["web"])

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data import load_dataset, prepare
+from marl_stl_env.data.cache import cache_dir, clear_cache, entry, file_digest
+from marl_stl_env.data.prepare import _prepare
+from marl_stl_env.data.store import open_table, release, save_table
+from marl_stl_env.errors import CacheError
+
+from .samples import SAMPLES
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MARL_STL_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_where_it_is(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_dir() == own_cache
+    monkeypatch.delenv("MARL_STL_CACHE_DIR")
+    assert "marl-stl-env" in str(cache_dir())
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    table = load_dataset("synthetic", rows=500)
+    save_table(table, tmp_path / "t")
+    opened = open_table(tmp_path / "t")
+    for name, value in table.state().items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(getattr(opened, name), value)
+        else:
+            assert getattr(opened, name) == value
+    release(opened.features)  # the pages come back when they are read again
+    np.testing.assert_array_equal(opened.features, table.features)
+    assert not opened.labels.flags.writeable
+
+
+def test_a_failed_build_leaves_nothing(own_cache: Path) -> None:
+    def build(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "half").write_text("x")
+        raise CacheError("stop")
+
+    with pytest.raises(CacheError):
+        entry("tables", "key", build)
+    assert list((own_cache / "tables").iterdir()) == []
+
+
+def test_two_builders_of_one_entry(own_cache: Path) -> None:
+    def build(folder: Path) -> None:
+        (own_cache / "tables" / "key").mkdir(parents=True)  # another process was faster
+        (own_cache / "tables" / "key" / "theirs").touch()
+        folder.mkdir()
+        (folder / "ours").touch()
+
+    folder = entry("tables", "key", build)
+    assert [path.name for path in folder.iterdir()] == ["theirs"]
+
+
+def test_digest_follows_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1.
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_digest(path) == file_digest(path) == known
+    path.write_bytes(b"abd")
+    os.utime(path, ns=(0, 7))
+    assert file_digest(path) != known
+
+
+@pytest.mark.parametrize("victim", ["table.json", "features.npy", "labels.npy"])
+def test_damaged_entries_are_named(tmp_path: Path, own_cache: Path, victim: str) -> None:
+    options = SAMPLES["custom"](tmp_path)
+    load_dataset("custom", **options)
+    path = next(own_cache.rglob(victim))
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(CacheError, match=r"damaged.*remove"):
+        load_dataset("custom", **options)
+
+
+def test_prepared_once_per_setting(tmp_path: Path, own_cache: Path) -> None:
+    config = EnvConfig(dataset="custom", dataset_options=SAMPLES["custom"](tmp_path))  # type: ignore[arg-type]
+    first = prepare(config)
+    _prepare.cache_clear()
+    again = prepare(config)
+    assert first.folder == again.folder
+    other = prepare(EnvConfig(dataset="custom", dataset_options=config.dataset_options,
+                              holdout_families=("scan",)))  # fmt: skip
+    assert other.folder != first.folder
+    assert len(list((own_cache / "prepared").iterdir())) == 2
+    assert len(list((own_cache / "tables").iterdir())) == 1
+    assert clear_cache() > 0
+    assert not list(own_cache.rglob("*.npy"))

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import mutual_info_score
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data import prepare
+from marl_stl_env.data.views import UNGROUPED, balanced_views, mutual_information
+
+from .tables import make_table
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2))
+def test_mutual_information_of_few_values_is_that_of_scikit_learn(
+    pairs: list[tuple[int, bool]],
+) -> None:
+    values, labels = (np.array(column) for column in zip(*pairs, strict=True))
+    ours = mutual_information(values.astype(np.float32), labels)
+    # Every value lies at a quantile of its own only where there are few enough of each.
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, 32)))
+    assert ours == pytest.approx(
+        mutual_info_score(np.searchsorted(edges, values, "right"), labels), abs=1e-9
+    )
+
+
+def test_information_of_a_known_law() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(200_000) < 0.5
+    flipped = labels ^ (rng.random(200_000) < 0.1)
+    expected = np.log(2) + 0.1 * np.log(0.1) + 0.9 * np.log(0.9)  # of a symmetric channel
+    assert mutual_information(flipped.astype(np.float32), labels) == pytest.approx(
+        expected, abs=0.01
+    )
+
+
+def test_columns_are_dealt_out_forth_and_back() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(4_000) < 0.4
+    strength = [0.0, 8, 1, 7, 2, 6, 3, 5, 4, 0.5]  # of the columns; ranks below
+    features = rng.normal(size=(4_000, 10)) + 0.4 * labels[:, None] * np.array(strength)
+    table = make_table(features, labels, views={UNGROUPED: tuple(range(10))})
+    views = balanced_views(table, np.arange(4_000)).views
+    # By strength: 1, 3, 5, 7 | 8, 6, 4, 2 | 9, 0 dealt to seats 0 1 2 3 | 3 2 1 0 | 0 1.
+    assert dict(views) == {
+        "view_0": (1, 2, 9), "view_1": (0, 3, 4), "view_2": (5, 6), "view_3": (7, 8),
+    }  # fmt: skip
+
+
+def test_other_rows_have_no_part_in_it() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(600) < 0.4
+    features = rng.normal(size=(600, 9))
+    views = []
+    for noise in (0, 1):
+        features[300:] += noise * 100 * labels[300:, None] * np.arange(9)
+        table = make_table(features, labels, views={UNGROUPED: tuple(range(9))})
+        views.append(balanced_views(table, np.arange(300)).views)
+    assert views[0] == views[1]
+
+
+def test_declared_views_stay() -> None:
+    table = make_table(np.zeros((4, 2)), [0, 1, 0, 1], views={"a": (0,), "b": (1,)})
+    assert balanced_views(table, np.arange(4)) is table
+
+
+def test_prepared_tables_have_them() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 3 == 0
+    table = make_table(rng.normal(size=(400, 6)), labels, views={UNGROUPED: tuple(range(6))})
+    prepared = prepare(EnvConfig(), table)
+    assert set(prepared.raw.views) == {"view_0", "view_1", "view_2", "view_3"}
+    assert set(prepared.tables["test"].views) == set(prepared.raw.views)
