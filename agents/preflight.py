@@ -174,7 +174,7 @@ def _look(
         dataset=prepared.raw.name,
         judged=judged,
         splits={name: _facts(table) for name, table in prepared.tables.items()},
-        notes=tuple(line.strip() for line in prepared.report.lines()[4:]),
+        notes=tuple(prepared.report.notes()),
         dropped=_dropped(prepared),
         policies=figures(simple),
         ceilings=figures(ceilings),

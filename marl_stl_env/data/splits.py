@@ -82,18 +82,22 @@ class SplitReport:
                 f"  {name:<10} {part.rows:>9,} events, {part.threats:>8,} threats "
                 f"({part.threat_rate:.2%})"
             )
+        return lines + [f"  {note}" for note in self.notes()]
+
+    def notes(self) -> list[str]:
+        """What happened besides the drawing, in lines for people."""
         fate = "all but one left out" if self.dropped_duplicates else "kept on one side"
-        lines.append(f"  {self.duplicates:,} events repeat another one; {fate}")
+        lines = [f"{self.duplicates:,} events repeat another one; {fate}"]
         for name, count in self.removed_duplicates.items():
             if count:
-                lines.append(f"  {count:,} events removed from {name}: a later split has them too")
+                lines.append(f"{count:,} events removed from {name}: a later split has them too")
         for family, count in self.held_out.items():
-            lines.append(f"  {count:,} events of {family} held out: in validation, not in train")
+            lines.append(f"{count:,} events of {family} held out: in validation, not in train")
         if self.gap:
-            lines.append(f"  {self.gap:,} events dropped at the cuts in time")
+            lines.append(f"{self.gap:,} events dropped at the cuts in time")
         for name, count in self.resampled.items():
             if count:
-                lines.append(f"  {count:,} events left out of {name} to set the threat rate")
+                lines.append(f"{count:,} events left out of {name} to set the threat rate")
         return lines
 
     def __str__(self) -> str:

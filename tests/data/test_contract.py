@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from marl_stl_env.config import EnvConfig
@@ -22,7 +23,7 @@ from marl_stl_env.errors import (
     UnknownNameError,
 )
 
-from .samples import SAMPLES, cic_flows
+from .samples import CUSTOM_OPTIONS, SAMPLES, cic_flows
 
 FILES = [name for name in datasets() if name != "synthetic"]
 DOCS = Path(__file__).parents[2] / "docs" / "datasets.md"
@@ -224,3 +225,19 @@ def test_fuzz(name: str, tmp_path: Path) -> None:
             assert entries() == before
         path.write_bytes(original)
     assert refused >= 5
+
+
+def test_fuzz_parquet(tmp_path: Path) -> None:
+    SAMPLES["custom"](tmp_path)
+    path = tmp_path / "flows.parquet"
+    pd.read_csv(tmp_path / "flows.csv").to_parquet(path)
+    original, rng, refused = path.read_bytes(), random.Random(0), 0
+    for turn in range(60):
+        path.write_bytes(rng.randbytes(300) if turn % 8 == 0 else mutate(original, rng))
+        before = entries()
+        try:
+            load_dataset("custom", path=path, **CUSTOM_OPTIONS)
+        except MarlStlError:
+            refused += 1
+            assert entries() == before
+    assert refused >= 30
