@@ -13,6 +13,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from agents.buffer import TeamRolloutBuffer
 from agents.config import Device, PPOConfig, TrainConfig
+from agents.device_env import DeviceVecEnv
+from agents.device_ppo import DevicePPO
 from agents.encoding import PiecewiseLinearEncoding, quantile_edges
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.envs.sb3 import TrafficVecEnv
@@ -51,6 +53,30 @@ def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecN
     return VecNormalize(
         VecMonitor(venv), norm_obs=False, norm_reward=True, gamma=config.ppo.discount
     )
+
+
+def make_trainer(
+    config: TrainConfig,
+    features: Float32Array,
+    device: torch.device,
+    table: TrafficTable | None = None,
+) -> PPO:
+    """The trainer on its environment, on the path that the configuration names.
+
+    Args:
+        config: The run.
+        features: The scaled features of the training split.  # (rows, features) float32
+        device: Where the networks live, and on the path "device" the environment too.
+        table: A raw table of the caller's own, in place of ``config.env.dataset``.
+
+    Raises:
+        DeviceError: If the path "device" does not have what the environment asks for.
+    """
+    if config.vec == "device":
+        venv: VecEnv = DeviceVecEnv(config.env, config.lanes, config.seed, table, device)
+    else:
+        venv = make_vec_env(config, table)
+    return make_model(config, venv, features, device)
 
 
 def policy_settings(
@@ -95,7 +121,8 @@ def make_model(
         device: Where the networks live.
     """
     ppo, env = config.ppo, config.env
-    model = PPO(
+    make = DevicePPO if isinstance(venv, DeviceVecEnv) else PPO
+    model = make(
         ActorCriticPolicy,
         venv,
         learning_rate=learning_rate(ppo),

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import growth, throughput
+from agents.device_ppo import DevicePPO
+from agents.ppo import make_trainer
+from benchmarks import cuda, growth, throughput
 from benchmarks.measure import generated_table, rate
 from benchmarks.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
 from benchmarks.trainer import Stopwatch
@@ -36,6 +39,37 @@ def test_growth(tmp_path: Path) -> None:
     result = read(out)
     assert [entry["sensors"] for entry in result["sensors"]] == [1, 2]
     assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_cuda_on_the_cpu(tmp_path: Path) -> None:
+    out = tmp_path / "cuda.json"
+    cuda.main(cuda.Settings(device="cpu", quick=True, out=out))
+    result = read(out)
+    assert result["device"] == "cpu"
+    assert result["synchronisation_free"] is None  # only CUDA can tell
+    assert {"engine", "engine, float16 table"} < {row["what"] for row in result["engine"]}
+    assert result["training"]["device"]["agent_steps_per_s"] > 0.0
+    synthetic = result["synthetic"]
+    assert 0.0 <= synthetic["seconds_to_95_percent"] <= synthetic["seconds"]
+
+
+def test_the_parts_that_must_not_wait_run_on_the_cpu() -> None:
+    settings = cuda.Settings(device="cpu", quick=True)
+    config = cuda.train_config("device", settings)
+    table = generated_table(3000)
+    model = make_trainer(config, table.features, torch.device("cpu"), table)
+    assert isinstance(model, DevicePPO)
+    model.learn(model.n_steps * model.n_envs)
+    before = optimizer_steps(model)
+    for part in cuda.parts(model).values():
+        part()
+    assert model.num_timesteps == 2 * model.n_steps * model.n_envs
+    assert optimizer_steps(model) == before + 1
+
+
+def optimizer_steps(model: DevicePPO) -> int:
+    (steps,) = {int(moments["step"]) for moments in model.policy.optimizer.state.values()}
+    return steps
 
 
 def test_what_does_not_fit_is_said(capsys: pytest.CaptureFixture[str]) -> None:
