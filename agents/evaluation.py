@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from agents.baselines import Baseline, SupervisedBaselines, bayes_baselines, simple_baselines
+from agents.byzantine import byzantine_figures, clones_control
 from agents.checkpoints import best_checkpoint, load_weights
 from agents.config import EvaluateConfig, TrainConfig
 from agents.judging import Judgement, greedy, judge
 from agents.metrics import action_shares, family_recall, normalized_score, score
 from agents.ppo import make_policy, resolve_device
 from agents.runs import DATA, EVALUATION, find_run, read_config, read_json, write_json
-from marl_stl_env.config import EnvConfig, Split
+from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.consensus.correlation import error_correlation
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
@@ -118,7 +119,7 @@ def _relative(reward: float, figures: dict[str, dict[str, float]]) -> dict[str, 
 
 
 def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[str, Any]:
-    """Judge a run's best checkpoint on a split.
+    """Judge a run's best checkpoint on a split, first with honest sensors only.
 
     Raises:
         RunError: If the run is damaged or its data has changed since the training.
@@ -134,9 +135,14 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[
     space = observation_space(Engine(config.env, table, lanes=1))
     policy = make_policy(config.ppo, space, prepared.tables["train"].features, device)
     load_weights(best_checkpoint(run), policy, device)
-    judgement = judge(config.env, table, greedy(policy))
-    references = baselines(config.env, prepared, settings.split)
-    return evaluation(config.env, prepared, settings.split, judgement, references)
+    env, act = replace(config.env, faults=FaultConfig()), greedy(policy)
+    judgement = judge(env, table, act)
+    references = baselines(env, prepared, settings.split)
+    return {
+        **evaluation(env, prepared, settings.split, judgement, references),
+        "clones": clones_control(env, table, judgement),
+        "byzantine": byzantine_figures(env, table, act, judgement),
+    }
 
 
 def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:

@@ -63,6 +63,28 @@ def show_evaluation(result: dict[str, Any]) -> None:
 
 
 def verdict(result: dict[str, Any]) -> str:
+    say(_clones_line(result))
+    if result["byzantine"]:
+        show_byzantine(result)
+
+
+def show_byzantine(result: dict[str, Any]) -> None:
+    """Print what is left of the team's reward and F1 with faulty sensors in it."""
+    counts = sorted({entry["faulty"] for entry in result["byzantine"]})
+    table = Table(title="with faulty sensors: reward per event (F1)")
+    table.add_column("fault")
+    for count in counts:
+        table.add_column(f"{count} faulty", justify="right")
+    rows: dict[str, list[str]] = {}
+    for entry in result["byzantine"]:
+        cell = f"{entry['reward_per_event']:.3f} ({entry['f1']:.3f})"
+        rows.setdefault(entry["fault"], []).append(cell)
+    honest = result["decision"]
+    cell = f"{honest['reward_per_event']:.3f} ({honest['f1']:.3f})"
+    table.add_row("none", *[cell] * len(counts), style="bold")
+    for fault, cells in rows.items():
+        table.add_row(fault, *cells)
+    _console.print(table)
     """One line that says whether the team learned anything, and how much of what was there."""
     constants = [
         result["baselines"][name]["reward_per_event"] for name in ("always_allow", "always_block")
@@ -119,3 +141,12 @@ def _relative_line(result: dict[str, Any]) -> str:
         f"{text} {result[key]:.3f}" for key, text in names.items() if result.get(key) is not None
     ]
     return "; ".join([*parts, f"error correlation {result['error_correlation']:.2f}"])
+def _clones_line(result: dict[str, Any]) -> str:
+    clones = result["clones"]
+    return (
+        f"clones control: the same vote of copies of {clones['sensor']} alone earns "
+        f"{clones['reward_per_event']:.3f} per event (F1 {clones['f1']:.3f}); "
+        f"the team's errors correlate by {result['error_correlation']:.2f}, those of clones by 1"
+    )
+
+

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from agents.byzantine import (
 )
 from agents.judging import judge
 from agents.metrics import score
+from agents.report import show_evaluation
 from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig
 from marl_stl_env.types import Float32Array, Float64Array, Int8Array
 from tests.conftest import make_table
@@ -101,3 +103,29 @@ def test_clones_are_worth_their_best_sensor() -> None:
     assert control["sensor"] == f"sensor_{best}"
     assert control["f1"] == alone[best]["f1"]
     assert control["reward_per_event"] == alone[best]["reward_per_event"]
+
+
+def test_the_report_shows_faults_and_clones(capsys: pytest.CaptureFixture[str]) -> None:
+    judgement = judge(CONFIG, TABLE, act)
+    decision = score(TABLE.labels, judgement.decisions, CONFIG.reward)
+    result: dict[str, Any] = {
+        "dataset": "toy",
+        "split": "test",
+        "events": len(TABLE),
+        "threat_rate": TABLE.threat_rate,
+        "decision": decision,
+        "baselines": {},
+        "agents": {},
+        "error_correlation": 0.25,
+        "clones": clones_control(CONFIG, TABLE, judgement),
+        "byzantine": byzantine_figures(CONFIG, TABLE, act, judgement),
+    }
+    show_evaluation(result)
+    shown = capsys.readouterr().out
+    for fault in AWAKE_FAULTS:
+        line = next(line for line in shown.splitlines() if f" {fault} " in line)
+        entries = [e for e in result["byzantine"] if e["fault"] == fault]
+        for entry in entries:
+            assert f"{entry['reward_per_event']:.3f} ({entry['f1']:.3f})" in line
+    assert f"earns {result['clones']['reward_per_event']:.3f} per event" in shown
+    assert "correlate by 0.25" in shown

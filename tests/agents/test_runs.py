@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from agents.cli import run_command
-from agents.config import EvaluateConfig, TrainConfig
+from agents.byzantine import AWAKE_FAULTS
+from agents.config import EvaluateConfig, TrainCommand
 from agents.runs import find_run, read_config, read_json
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.errors import RunError
@@ -101,6 +102,12 @@ def test_the_evaluation_is_consistent(finished: Path) -> None:
     assert result["normalized_score"] == pytest.approx((reward - constant) / (oracle - constant))
     assert result["ceiling_ratio"] == pytest.approx((reward - constant) / (ceiling - constant))
     assert sum(family["events"] for family in result["families"].values()) == 3_270
+    assert [(e["faulty"], e["fault"]) for e in result["byzantine"]] == [
+        (1, fault) for fault in AWAKE_FAULTS
+    ]
+    assert min(entry["reward_per_event"] for entry in result["byzantine"]) < reward
+    alone = [figures["reward_per_event"] for figures in result["agents"].values()]
+    assert result["clones"]["reward_per_event"] == max(alone)
     # Bayes' rule is the best there is, and no view suffices.
     bayes = result["baselines"]["bayes"]["reward_per_event"]
     assert bayes > result["baselines"]["supervised"]["reward_per_event"]
