@@ -60,9 +60,6 @@ def show_evaluation(result: dict[str, Any]) -> None:
         table.add_row(name, *cells, style="bold" if figures is result["decision"] else None)
     _console.print(table)
     say(_relative_line(result))
-
-
-def verdict(result: dict[str, Any]) -> str:
     say(_clones_line(result))
     if result["byzantine"]:
         show_byzantine(result)
@@ -85,6 +82,9 @@ def show_byzantine(result: dict[str, Any]) -> None:
     for fault, cells in rows.items():
         table.add_row(fault, *cells)
     _console.print(table)
+
+
+def verdict(result: dict[str, Any]) -> str:
     """One line that says whether the team learned anything, and how much of what was there."""
     constants = [
         result["baselines"][name]["reward_per_event"] for name in ("always_allow", "always_block")
@@ -129,6 +129,15 @@ def save_curves(run: Path) -> None:
         figure.savefig(draft, dpi=120)
 
 
+def _clones_line(result: dict[str, Any]) -> str:
+    clones = result["clones"]
+    return (
+        f"clones control: the same vote of copies of {clones['sensor']} alone earns "
+        f"{clones['reward_per_event']:.3f} per event (F1 {clones['f1']:.3f}); "
+        f"the team's errors correlate by {result['error_correlation']:.2f}, those of clones by 1"
+    )
+
+
 def _relative_line(result: dict[str, Any]) -> str:
     names = {
         "normalized_score": "normalized score (oracle = 1)",
@@ -140,13 +149,4 @@ def _relative_line(result: dict[str, Any]) -> str:
     parts = [
         f"{text} {result[key]:.3f}" for key, text in names.items() if result.get(key) is not None
     ]
-    return "; ".join([*parts, f"error correlation {result['error_correlation']:.2f}"])
-def _clones_line(result: dict[str, Any]) -> str:
-    clones = result["clones"]
-    return (
-        f"clones control: the same vote of copies of {clones['sensor']} alone earns "
-        f"{clones['reward_per_event']:.3f} per event (F1 {clones['f1']:.3f}); "
-        f"the team's errors correlate by {result['error_correlation']:.2f}, those of clones by 1"
-    )
-
-
+    return "; ".join(parts)
