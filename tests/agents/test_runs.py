@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agents.cli import run_command
 from agents.byzantine import AWAKE_FAULTS
-from agents.config import EvaluateConfig, TrainCommand
+from agents.cli import run_command
+from agents.config import EvaluateConfig, TrainConfig
 from agents.runs import find_run, read_config, read_json
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.errors import RunError
