@@ -199,3 +199,23 @@ def test_what_the_device_does_not_have_is_refused() -> None:
     venv.reset()
     with pytest.raises(DeviceError, match="TrafficVecEnv"):
         venv.step(np.zeros(8, int))
+
+
+def test_no_rollout_or_minibatch_needs_a_value_on_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tensors on the meta device have no values: whatever asks for one raises."""
+    monkeypatch.setattr(DeviceVecEnv, "seed", lambda *_: [])  # it tells the host the seeds
+    config = replace(CONFIG, vec="device")
+    model = make_trainer(config, TABLE.features, torch.device("meta"), TABLE)
+    assert isinstance(model, DevicePPO)
+    callback, steps = Reseed(), CONFIG.ppo.n_steps
+    _, callback_list = model._setup_learn(steps * model.n_envs, callback)
+    venv = model.get_env()
+    assert isinstance(venv, DeviceVecEnv)
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        model.collect_rollouts(venv, callback_list, model.rollout_buffer, steps)  # logs at its end
+    monkeypatch.setattr(model, "_log_episodes", lambda: None)
+    assert model.collect_rollouts(venv, callback_list, model.rollout_buffer, steps)
+    for batch in model.rollout_buffer.get(model.batch_size):
+        assert model.update(batch).device.type == "meta"

@@ -177,3 +177,27 @@ def test_what_the_device_does_not_have_is_refused() -> None:
     engine = TorchEngine(EnvConfig(), TABLE, 2, 0, "cpu")
     with pytest.raises(StateError):
         engine.set_state({})
+
+
+@pytest.mark.parametrize("agents", [4, 9])
+@pytest.mark.parametrize("deliberation", [0, 1])
+def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: int) -> None:
+    """Tensors on the meta device have no values: whatever asks for one raises."""
+    config = EnvConfig(agents=agents, deliberation=deliberation, episode_length=3)  # type: ignore[arg-type]
+    engine = TorchEngine(config, TABLE, 5, 0, "meta")
+    engine.reset()
+    some, actions = (
+        torch.zeros(2, 5, dtype=torch.bool, device="meta")[0],
+        torch.zeros(5, agents, dtype=torch.int64, device="meta"),
+    )
+    for masked in (False, True):
+        if masked:
+            engine.reset(some)
+        for _ in range(8):
+            engine.step(actions)
+            engine.restart()
+            assert engine.observe().device.type == "meta"  # type: ignore[attr-defined]
+            engine.global_state()
+    record = engine.step(actions)
+    with pytest.raises(RuntimeError, match="meta"):
+        bool(record.truncated.any())
