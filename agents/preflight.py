@@ -25,6 +25,8 @@ from marl_stl_env.types import AnyArray, BoolArray, Float64Array, IntArray
 MAX_ROWS = 150_000
 #: A column whose own AUC is above this is suspected of holding the label.
 LEAK = 0.999
+#: A ceiling that earns this share of the oracle's gain is too good to be interesting.
+EASY = 0.995
 _LEAK_ROWS = 100_000
 _VERSION = 1
 
@@ -99,10 +101,13 @@ class Preflight:
         held = f"the features hold at most F1 {self.ceiling.f1:.2f} of this label"
         if self.share is None or self.share <= 0.0:
             return f"{held}, and earn no more than a constant policy: do not train on this"
-        return (
-            f"{held} ({self.share:.0%} of what an oracle earns over the best constant policy): no "
-            "training will pass it"
-        )
+        earned = f"{self.share:.0%} of what an oracle earns over the best constant policy"
+        if self.share >= EASY:
+            return (
+                f"the answer is in the features (F1 {self.ceiling.f1:.3f}, {earned}), and so "
+                "plainly that a leak or a split of one campaign is likely: little is left to learn"
+            )
+        return f"{held} ({earned}): no training will pass it"
 
 
 _ADAPTER = TypeAdapter(Preflight)

@@ -102,6 +102,13 @@ def test_nothing_to_gain_is_said(report: Preflight) -> None:
     assert "no more than a constant policy: do not train on this" in found.verdict
 
 
+def test_too_easy_is_said(report: Preflight) -> None:
+    easy = replace(report.ceilings[0], f1=0.9996, reward=policy(report, "oracle").reward - 0.01)
+    found = replace(report, ceilings=(easy, *report.ceilings[1:]))
+    assert "F1 1.000, 100% of what an oracle earns" in found.verdict
+    assert "little is left to learn" in found.verdict
+
+
 def test_leaks() -> None:
     table = gaussian(1.0, rows=3_000)
     features = table.features.copy()
