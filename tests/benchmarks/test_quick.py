@@ -10,7 +10,7 @@ import torch
 
 from agents.device_ppo import DevicePPO
 from agents.ppo import make_trainer
-from benchmarks import cuda, growth, throughput
+from benchmarks import cuda, device_learning, growth, throughput
 from benchmarks.measure import generated_table, rate
 from benchmarks.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
 from benchmarks.trainer import Stopwatch
@@ -65,6 +65,27 @@ def test_the_parts_that_must_not_wait_run_on_the_cpu() -> None:
         part()
     assert model.num_timesteps == 2 * model.n_steps * model.n_envs
     assert optimizer_steps(model) == before + 1
+
+
+def test_device_learning(tmp_path: Path) -> None:
+    out, image = tmp_path / "device.json", tmp_path / "device.png"
+    device_learning.main(device_learning.Settings(quick=True, out=out, image=image))
+    result = read(out)
+    assert [len(curve) for curve in result["device"]["rewards"]] == [3]
+    assert result["native"]["rewards"][0][0] == result["device"]["rewards"][0][0]  # untrained
+    assert image.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_both_paths_learn_the_same() -> None:
+    """Final scores within the noise of the seeds, and far above those of the untrained teams."""
+    result = device_learning.study(device_learning.Settings(seeds=(0, 1, 2, 3), iterations=20))
+    native, device = result["native"], result["device"]
+    spread = max(native["final_std"], device["final_std"])
+    assert abs(native["final_mean"] - device["final_mean"]) < 2.0 * spread
+    for path in (native, device):
+        untrained = max(rewards[0] for rewards in path["rewards"])
+        assert path["final_mean"] > untrained + 1.0
 
 
 def optimizer_steps(model: DevicePPO) -> int:
