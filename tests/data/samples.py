@@ -123,7 +123,8 @@ def cic_rows(seed: int = 0) -> list[Row]:
         row["Flow Bytes/s"] = ("Infinity", "NaN", "1.5", "")[i % 4] if i < 20 else str(i)
         row |= {"Destination Port": "80", "Fwd Header Length.1": row["Fwd Header Length"]}
         row |= {"Source IP": f"10.0.0.{i % 5}", "Destination IP": "10.0.0.9", "Flow ID": str(i)}
-        row["Timestamp"] = f"03/07/2017 {(8 + i // 60) % 12 or 12}:{i % 60:02d}:00"
+        hour = (11 + i // 60) % 12 or 12  # 11, 12, 1, 2: the afternoon has no PM
+        row["Timestamp"] = f"03/07/2017 {hour}:{i % 60:02d}:00"
     return rows
 
 

@@ -175,9 +175,9 @@ def test_flow_files_have_hosts_and_times(tmp_path: Path) -> None:
     assert table.entities is not None
     assert len(np.unique(table.entities)) == 5
     assert table.times is not None
-    hours = table.times // 3600 % 24
-    assert hours.min() == 8
-    assert hours.max() == 11
+    assert np.diff(table.times).tolist() == [60] * 239
+    assert table.times[0] // 3600 % 24 == 11
+    assert table.times[-1] // 3600 % 24 == 14
     assert (
         prepare(EnvConfig(dataset="cic-ids2017", data_dir=tmp_path, split_method="temporal"))
         .tables["train"]

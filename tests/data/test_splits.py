@@ -267,3 +267,16 @@ def test_holdout_of_what_is_not_there() -> None:
         split_rows(table, holdout_families=["floods"])
     with pytest.raises(SplitError, match="no training row is a threat of family 'web'"):
         split_rows(table, holdout_families=["web"])
+
+
+def test_holdout_takes_equal_rows_of_another_family_along() -> None:
+    features = np.arange(200) // 2  # rows in pairs
+    families = np.where(np.arange(200) % 2, np.where(np.arange(200) % 10 == 1, 2, 1), 0)
+    table = make_table(features[:, None], families > 0, families)
+    rows, report = split_rows(table, "stratified", holdout_families=["family 2"])
+    of_held = {int(features[row]) for row in np.flatnonzero(families == 2)}
+    assert not of_held & {int(features[row]) for row in rows["train"]}
+    moved = report.held_out["family 2"]
+    assert 10 < moved < 20
+    plain, _ = split_rows(table, "stratified")
+    assert len(plain["train"]) - len(rows["train"]) == 2 * moved
