@@ -1,7 +1,7 @@
 """A multi-agent intrusion-response environment over real labelled traffic."""
 
 from marl_stl_env import data, envs
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.data import TrafficTable, datasets, load_dataset
 from marl_stl_env.envs.parallel import aec_env, parallel_env
 from marl_stl_env.registration import register_environments
@@ -13,6 +13,7 @@ __all__ = [
     "Action",
     "ConsensusConfig",
     "EnvConfig",
+    "FaultConfig",
     "RewardConfig",
     "TrafficTable",
     "aec_env",
