@@ -78,16 +78,17 @@ def take_rate(engine: Engine, settings: Settings) -> float:
     return rate(step, engine.lanes * engine.agents, settings.seconds, settings.repeats)
 
 
-def engine_rate(engine: Engine, seconds: float, repeats: int) -> float:
-    """Steps with observations, episodes restarted as they end."""
+def engine_rate(engine: Engine, seconds: float, repeats: int, *, fresh: bool = False) -> float:
+    """Steps with observations (in ``fresh`` arrays or always in the same), episodes restarted."""
     actions = np.random.default_rng(0).integers(0, 4, (engine.lanes, engine.agents)).astype(np.int8)
     engine.reset()
+    buffer = None if fresh else engine.observe()
 
     def step() -> None:
         record = engine.step(actions)
         if record.truncated.any():
             engine.reset(record.truncated)
-        engine.observe()
+        engine.observe(buffer)
 
     return rate(step, engine.lanes * engine.agents, seconds, repeats)
 
@@ -122,9 +123,10 @@ def engine_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]
     for lanes in settings.lanes:
         engine = Engine(EnvConfig(agents=AGENTS), table, lanes, seeds=0)
         limit = take_rate(engine, settings)
-        found = engine_rate(engine, settings.seconds, settings.repeats)
-        rows.append(row("np.take of the same rows", lanes, limit, 1.0))
-        rows.append(row("engine", lanes, found, found / limit))
+        rows.append(row("np.take of the same rows, into a buffer", lanes, limit, 1.0))
+        for name, fresh in (("engine, into a buffer", False), ("engine, fresh arrays", True)):
+            found = engine_rate(engine, settings.seconds, settings.repeats, fresh=fresh)
+            rows.append(row(name, lanes, found, found / limit))
     return rows
 
 
