@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import EnvConfig, SplitMethod
 from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.cache import cache_dir, clear_cache, entry, file_digest
-from marl_stl_env.data.prepare import _prepare
+from marl_stl_env.data.prepare import _prepare, prepare_in_memory
 from marl_stl_env.data.store import open_table, release, save_table
 from marl_stl_env.errors import CacheError
 
@@ -83,6 +86,42 @@ def test_damaged_entries_are_named(tmp_path: Path, own_cache: Path, victim: str)
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(CacheError, match=r"damaged.*remove"):
         load_dataset("custom", **options)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(150, 400),
+    st.sampled_from(["stratified", "temporal"]),
+    st.sampled_from([None, 0.3]),
+    st.booleans(),
+)
+def test_mapped_equals_in_memory(
+    tmp_path: Path, seed: int, rows: int, method: SplitMethod, rate: float | None, once: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(rng.integers(0, 40, (rows, 3)), columns=["a", "b", "c"])
+    frame["c"] = frame["c"].astype(float).where(frame["c"] > 2)
+    frame["d"] = rng.choice(["x", "y", "z"], rows)
+    frame["t"], frame["bad"] = rng.permutation(rows), np.arange(rows) % 3 == 0
+    path = tmp_path / f"{seed}.csv"
+    frame.to_csv(path, index=False)
+    options = {"path": str(path), "label": "bad", "time": "t"}
+    config = EnvConfig(dataset="custom", dataset_options=options, split_method=method,  # type: ignore[arg-type]
+                       split_seed=seed, threat_rate=rate, drop_duplicates=once)  # fmt: skip
+    mapped = prepare(config)
+    options["frame"] = frame  # type: ignore[assignment]
+    del options["path"]
+    plain = prepare_in_memory(config, load_dataset("custom", **options))  # type: ignore[arg-type]
+    assert mapped.report == plain.report
+    assert mapped.preprocessor == plain.preprocessor
+    for split, table in mapped.tables.items():
+        np.testing.assert_array_equal(mapped.rows[split], plain.rows[split])
+        np.testing.assert_array_equal(table.features, plain.tables[split].features)
+        np.testing.assert_array_equal(table.labels, plain.tables[split].labels)
+        assert dict(table.views) == dict(plain.tables[split].views)
 
 
 def test_prepared_once_per_setting(tmp_path: Path, own_cache: Path) -> None:
