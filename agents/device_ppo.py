@@ -20,8 +20,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional
 
+from agents.device_env import DeviceVecEnv
 from agents.device_rollout import DeviceRollout, EpisodeStatistics, RewardScale
 from marl_stl_env.engine.torch_engine import TorchEngine
+from marl_stl_env.types import AnyArray
 
 
 class Figures(NamedTuple):
@@ -114,7 +116,8 @@ class DevicePPO(PPO):
         n_rollout_steps: int,
     ) -> bool:
         """Fill the buffer; see :meth:`stable_baselines3.PPO.collect_rollouts`."""
-        engine: TorchEngine = env.get_attr("engine", 0)[0]
+        del env  # the engine behind it is stepped without it
+        engine = self._engine
         rollout = cast("DeviceRollout", rollout_buffer)
         observations = cast("Tensor", self._last_obs)
         self.policy.set_training_mode(False)
@@ -219,3 +222,46 @@ class DevicePPO(PPO):
         for name, value in logged.items():
             self.logger.record(f"train/{name}", value)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+    def stream_state(self) -> dict[str, AnyArray]:
+        """What the trainer knows of its lanes, under the names of the path "native"."""
+        starts, scale, episodes = self._starts.bool(), self._scale, self._episodes
+        tensors = {
+            "model.last_obs": self._last_obs,
+            "model.last_episode_starts": starts,
+            "normalizer.returns": scale.returns,
+            "normalizer.moments": torch.stack([scale.mean, scale.var, scale.count]),
+            "monitor.returns": episodes.returns,
+            "monitor.lengths": episodes.lengths,
+        }
+        arrays = {name: cast("Tensor", tensor).cpu().numpy() for name, tensor in tensors.items()}
+        lanes = self._engine.get_state()
+        return arrays | {f"lanes.{name}": array for name, array in lanes.items()}
+
+    def set_stream_state(self, arrays: dict[str, AnyArray]) -> None:
+        """Go back to what :meth:`stream_state` gave.
+
+        Raises:
+            KeyError: If something is missing.
+            RuntimeError: If something has another shape.
+            StateError: If the lanes are those of another environment.
+        """
+        scale, episodes = self._scale, self._episodes
+        for moment, value in zip(
+            (scale.mean, scale.var, scale.count), arrays["normalizer.moments"], strict=True
+        ):
+            moment.fill_(float(value))
+        for tensor, name in (
+            (scale.returns, "normalizer.returns"),
+            (episodes.returns, "monitor.returns"),
+            (episodes.lengths, "monitor.lengths"),
+            (self._starts, "model.last_episode_starts"),
+            (cast("Tensor", self._last_obs), "model.last_obs"),
+        ):
+            tensor.copy_(torch.tensor(arrays[name]))
+        lanes = {n.removeprefix("lanes."): a for n, a in arrays.items() if n.startswith("lanes.")}
+        self._engine.set_state(lanes)
+
+    @property
+    def _engine(self) -> TorchEngine:
+        return cast("DeviceVecEnv", self.get_env()).engine

@@ -72,11 +72,15 @@ class EpisodeStatistics:
     Args:
         count: Streams of rewards.
         device: Where the sums live.
+
+    Attributes:
+        returns: Return of every open episode so far.  # (count,) float64
+        lengths: Its steps so far.  # (count,) float64
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
-        self._returns = torch.zeros(count, dtype=torch.float64, device=device)
-        self._lengths = torch.zeros_like(self._returns)
+        self.returns = torch.zeros(count, dtype=torch.float64, device=device)
+        self.lengths = torch.zeros_like(self.returns)
         self._ended = torch.zeros(3, dtype=torch.float64, device=device)
         self._rewards = torch.zeros(2, dtype=torch.float64, device=device)
 
@@ -87,17 +91,17 @@ class EpisodeStatistics:
             rewards: Unscaled rewards.  # (count,) float32
             over: Whether the episode is over.  # (count,) bool
         """
-        ones = torch.ones_like(self._returns)
-        self._returns += rewards
-        self._lengths += ones
-        self._ended += (torch.stack([self._returns, self._lengths, ones]) * over).sum(dim=1)
+        ones = torch.ones_like(self.returns)
+        self.returns += rewards
+        self.lengths += ones
+        self._ended += (torch.stack([self.returns, self.lengths, ones]) * over).sum(dim=1)
         self._rewards += torch.stack([rewards * ones, ones]).sum(dim=1)
         self.forget(over)
 
     def forget(self, over: Tensor) -> None:
         """Begin these episodes anew.  # (count,) bool."""
-        self._returns.masked_fill_(over, 0.0)
-        self._lengths.masked_fill_(over, 0.0)
+        self.returns.masked_fill_(over, 0.0)
+        self.lengths.masked_fill_(over, 0.0)
 
     def take(self) -> dict[str, float]:
         """The means since the last call: ``reward``, and ``return`` and ``length`` if any ended.

@@ -116,7 +116,8 @@ def eager(engine: TorchEngine, actions: torch.Tensor) -> Callable[[], object]:
 
 def compiled(engine: TorchEngine, actions: torch.Tensor) -> Callable[[], object]:
     """The same through ``torch.compile``."""
-    engine.set_state(engine.get_state())  # the engine no longer counts steps, a guard to dynamo
+    every = torch.ones(engine.lanes, dtype=torch.bool, device=engine.device)
+    engine.reset(every)  # with a mask the engine counts no steps, which would make dynamo recompile
     return torch.compile(eager(engine, actions))
 
 

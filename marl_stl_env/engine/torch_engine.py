@@ -182,8 +182,10 @@ class TorchEngine(Engine):
             StateError: If the arrays do not fit this engine.
         """
         super().set_state(arrays)
+        left = np.unique(self._state.ends - self._state.positions)
+        in_step = len(left) == 1 and not self.config.deliberation
+        self._steps_left = int(left[0]) if in_step else None
         self._state = self._state.map(self._arrays.asarray)
-        self._steps_left = None
 
     def _checked(self, actions: Any) -> Any:
         shape = (self.lanes, self.agents)

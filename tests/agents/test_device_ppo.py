@@ -17,7 +17,7 @@ from agents.device_ppo import DevicePPO, explained_variance, sample
 from agents.device_rollout import DeviceRollout, EpisodeStatistics, RewardScale
 from agents.ppo import make_trainer, make_vec_env
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
-from marl_stl_env.errors import DeviceError
+from marl_stl_env.errors import DeviceError, StateError
 from tests.conftest import make_table
 from tests.oracles import gae
 
@@ -219,3 +219,37 @@ def test_no_rollout_or_minibatch_needs_a_value_on_the_host(
     assert model.collect_rollouts(venv, callback_list, model.rollout_buffer, steps)
     for batch in model.rollout_buffer.get(model.batch_size):
         assert model.update(batch).device.type == "meta"
+
+
+def test_rollouts_continue_bit_identically() -> None:
+    config = replace(CONFIG, vec="device")
+    first, _ = trained(CONFIG, "device", 2)
+    other = make_trainer(replace(config, seed=99), TABLE.features, CPU, TABLE)
+    assert isinstance(first, DevicePPO)
+    assert isinstance(other, DevicePPO)
+    other.policy.load_state_dict(first.policy.state_dict())
+    other._setup_learn(0)
+    other.set_stream_state(first.stream_state())
+    rollouts = []
+    for model in (first, other):
+        torch.manual_seed(5)
+        _, callback = model._setup_learn(10**6, reset_num_timesteps=False)
+        venv = model.get_env()
+        assert venv is not None
+        for _ in range(2):
+            model.collect_rollouts(venv, callback, model.rollout_buffer, CONFIG.ppo.n_steps)
+        rollouts.append(model.rollout_buffer)
+    for name in ("observations", "actions", "rewards", "advantages", "episode_starts"):
+        mine, wanted = (torch.as_tensor(getattr(rollout, name)) for rollout in rollouts)
+        assert torch.equal(mine, wanted), name
+
+
+def test_a_foreign_state_is_refused() -> None:
+    model, _ = trained(CONFIG, "device", 1)
+    assert isinstance(model, DevicePPO)
+    state = model.stream_state()
+    for name in ("normalizer.returns", "lanes.positions"):
+        with pytest.raises((RuntimeError, StateError)):
+            model.set_stream_state(state | {name: state[name][:-1]})
+        with pytest.raises((KeyError, StateError)):
+            model.set_stream_state({key: value for key, value in state.items() if key != name})
