@@ -239,7 +239,8 @@ def draw(results: list[dict[str, Any]], bayes: list[dict[str, Any]], path: Path)
                 for one in bayes:
                     if one["agents"] == 7:
                         axis.plot(worst(one), color="grey", ls=":", label="Bayes' rules, worst")
-            axis.legend(fontsize=8)
+            if axis.lines:
+                axis.legend(fontsize=8)
         row[0].set_ylabel("normalised score (0 = constant, 1 = oracle)")
     for axis in axes[-1]:
         axis.set_xlabel("faulty sensors of 7")

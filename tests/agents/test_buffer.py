@@ -134,6 +134,18 @@ def test_an_events_rounds_are_not_discounted(vec: Vec, discount: float) -> None:
             assert buffer.advantages[step, sensor] == pytest.approx(running, rel=1e-4, abs=1e-4)
 
 
+def test_both_paths_train_the_same_weights() -> None:
+    env = replace(CONFIG.env, deliberation=1)
+    trained = []
+    for vec in ("native", "supersuit"):
+        config = replace(CONFIG, vec=vec, env=env)
+        venv = make_vec_env(config, TABLE)
+        model = make_model(config, venv, TABLE.features, torch.device("cpu"))
+        model.learn(2 * config.ppo.n_steps * venv.num_envs)
+        trained.append(weights(model))
+    torch.testing.assert_close(trained[0], trained[1], rtol=0, atol=0)
+
+
 def test_a_team_of_liars_cannot_be_trained() -> None:
     with pytest.raises(ConfigError, match="at least one honest"):
         TrainConfig(env=EnvConfig(faults=FaultConfig(4)))
