@@ -41,9 +41,15 @@ def find_file(dataset: Dataset, names: Iterable[str], data_dir: Path | str | Non
 
 
 def find_all(dataset: Dataset, pattern: str, data_dir: Path | str | None) -> tuple[Path, ...]:
-    """All files of a glob pattern in the first folder that has any, by name."""
+    """All files of a glob pattern in the first place that has any, by name.
+
+    The data set's own folders are searched with all their subfolders, the data folder itself
+    without them: other data sets may stand there.
+    """
+    root = resolve_data_dir(data_dir)
     for place in places(dataset, data_dir):
-        found = sorted(path for path in place.rglob(pattern) if path.is_file())
+        paths = place.glob(pattern) if place == root else place.rglob(pattern)
+        found = sorted(path for path in paths if path.is_file())
         if found:
             return tuple(found)
     return ()

@@ -75,30 +75,33 @@ def prepare(config: EnvConfig, table: TrafficTable | None = None) -> PreparedDat
         dataset=config.dataset,
         data_dir=resolve_data_dir(config.data_dir),
         dataset_options=config.dataset_options,
-        download=config.download,
         split_method=config.split_method,
         split_seed=config.split_seed,
         holdout_families=config.holdout_families,
         drop_duplicates=config.drop_duplicates,
         threat_rate=config.threat_rate,
     )
-    return _prepare(key, table)
+    if table is not None:
+        return _prepare(key, table, None)
+    source = cached_table(
+        config.dataset,
+        data_dir=config.data_dir,
+        download=config.download,
+        options=parse_options(config.dataset_options),
+    )
+    return _prepare(key, None, source)
 
 
 @lru_cache(maxsize=_KEPT)
-def _prepare(config: EnvConfig, table: TrafficTable | None) -> PreparedData:
-    if table is not None:
-        return prepare_in_memory(config, table)
-    options = parse_options(config.dataset_options)
-    source = cached_table(
-        config.dataset, data_dir=config.data_dir, download=config.download, options=options
-    )
-    if source is None:
-        raw = load_dataset(config.dataset, data_dir=config.data_dir, **options)
-        return prepare_in_memory(config, raw)
-    settings = {"table": source.name, **_split_settings(config)}
-    folder = entry("prepared", key_of(settings), lambda draft: _write(config, source, draft))
-    return _open(folder, source)
+def _prepare(config: EnvConfig, table: TrafficTable | None, source: Path | None) -> PreparedData:
+    """Prepare the table given, or the one of a cache entry, or a generated one."""
+    if source is not None:
+        settings = {"table": source.name, **_split_settings(config)}
+        folder = entry("prepared", key_of(settings), lambda draft: _write(config, source, draft))
+        return _open(folder, source)
+    if table is None:
+        table = load_dataset(config.dataset, **parse_options(config.dataset_options))
+    return prepare_in_memory(config, table)
 
 
 def prepare_in_memory(config: EnvConfig, raw: TrafficTable) -> PreparedData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -93,8 +94,9 @@ class TrafficTable:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A mapping proxy does not pickle: hand plain dictionaries over.
-        return _rebuild, (self.state(),)
+        """Plain dictionaries for mapping proxies; files, not contents, of memory-mapped arrays."""
+        state = self.state()
+        return _rebuild, ({name: _file_of(value) or value for name, value in state.items()},)
 
     @property
     def threat_rate(self) -> float:
@@ -176,5 +178,23 @@ class TrafficTable:
                 raise TableError(f"categories name the unknown column {name!r}")
 
 
+@dataclass(frozen=True)
+class _File:
+    """Stands for a memory-mapped array in a pickle, so that processes share its memory."""
+
+    path: str
+
+
+def _file_of(value: Any) -> _File | None:
+    """The file of an array that is a whole memory-mapped file."""
+    whole = isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap)
+    return _File(str(value.filename)) if whole else None
+
+
 def _rebuild(state: dict[str, Any]) -> TrafficTable:
-    return TrafficTable(**state)
+    arrays = {
+        name: np.load(value.path, mmap_mode="r", allow_pickle=False)
+        for name, value in state.items()
+        if isinstance(value, _File)
+    }
+    return TrafficTable.of_checked(state | arrays)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,18 @@ def test_round_trip(tmp_path: Path) -> None:
     release(opened.features)  # the pages come back when they are read again
     np.testing.assert_array_equal(opened.features, table.features)
     assert not opened.labels.flags.writeable
+
+
+def test_processes_share_mapped_tables(tmp_path: Path) -> None:
+    save_table(load_dataset("synthetic", rows=2_000), tmp_path / "t")
+    table = open_table(tmp_path / "t")
+    pickled = pickle.dumps(table)
+    assert len(pickled) < 10_000
+    copy = pickle.loads(pickled)
+    assert isinstance(copy.features, np.memmap)
+    np.testing.assert_array_equal(copy.features, table.features)
+    part = table.take(np.arange(10))  # no longer a whole file
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(part)).features, table.features[:10])
 
 
 def test_a_failed_build_leaves_nothing(own_cache: Path) -> None:
@@ -122,6 +135,15 @@ def test_mapped_equals_in_memory(
         np.testing.assert_array_equal(table.features, plain.tables[split].features)
         np.testing.assert_array_equal(table.labels, plain.tables[split].labels)
         assert dict(table.views) == dict(plain.tables[split].views)
+
+
+def test_a_file_that_changes_while_the_process_runs(tmp_path: Path) -> None:
+    config = EnvConfig(dataset="custom", dataset_options=SAMPLES["custom"](tmp_path))  # type: ignore[arg-type]
+    before = prepare(config)
+    path = tmp_path / "flows.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:200]) + "\n")
+    assert len(prepare(config).raw) == 199 != len(before.raw)
+    assert prepare(config) is prepare(config)
 
 
 def test_prepared_once_per_setting(tmp_path: Path, own_cache: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from marl_stl_env.data import TrafficTable, load_dataset, split_rows, unsw_nb15
 from marl_stl_env.data.registry import parse_options
+from marl_stl_env.errors import DataFileNotFoundError
 
 from .samples import (
     CIC_LABELS,
@@ -227,3 +228,11 @@ def test_custom_times(times: list[Any], seconds: list[float]) -> None:
 def test_option_texts() -> None:
     found = parse_options(("path=a=b.csv", 'drop=["a"]', "rows=5", "label=x", "none="))
     assert found == {"path": "a=b.csv", "drop": ["a"], "rows": 5, "label": "x", "none": ""}
+
+
+def test_files_of_other_data_sets_are_left_alone(tmp_path: Path) -> None:
+    SAMPLES["unsw-nb15"](tmp_path / "unsw_nb15")
+    with pytest.raises(DataFileNotFoundError):
+        load_dataset("cic-ids2017", data_dir=tmp_path)
+    SAMPLES["cic-ids2017"](tmp_path / "cic_ids2017" / "MachineLearningCVE")
+    assert len(load_dataset("cic-ids2017", data_dir=tmp_path)) == 240
