@@ -1,6 +1,6 @@
 """The engine on torch against the engine on numpy, on the CPU."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -201,3 +201,15 @@ def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: int) -> No
     record = engine.step(actions)
     with pytest.raises(RuntimeError, match="meta"):
         bool(record.truncated.any())
+
+
+def test_the_state_stays_where_it_is() -> None:
+    """A CUDA graph of a step reads and writes the same memory at every replay."""
+    engine = TorchEngine(EnvConfig(episode_length=3), TABLE, 4, 0, "cpu")
+    engine.reset()
+    before = [getattr(engine._state, item.name) for item in fields(engine._state)]
+    for _ in range(7):
+        engine.step(torch.zeros(4, 4, dtype=torch.int64))
+        engine.restart()
+    after = [getattr(engine._state, item.name) for item in fields(engine._state)]
+    assert all(one is other for one, other in zip(before, after, strict=True))
