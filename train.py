@@ -3,15 +3,20 @@
 import sys
 
 from agents.cli import run_command
-from agents.config import TrainConfig
+from agents.config import TrainCommand
 
 
-def main(config: TrainConfig) -> None:
-    """Train a team and judge it on the validation split."""
-    from agents.training import train
+def main(command: TrainCommand) -> None:
+    """Train a team, or go on with a training, and judge it on the validation split."""
+    from agents.training import restart, resume, train
 
-    train(config)
+    if command.resume is not None:
+        resume(command.resume)
+    elif command.restart is not None:
+        restart(command.restart, command.run_dir)
+    else:
+        train(command.settings())
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(TrainConfig, main, "Train a team of sensors on labelled traffic."))
+    sys.exit(run_command(TrainCommand, main, "Train a team of sensors on labelled traffic."))

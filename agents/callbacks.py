@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import ActorCriticPolicy
 
 from agents.checkpoints import save_checkpoint
 from agents.judging import greedy, judge
 from agents.metrics import action_shares, score
+from agents.trainer_state import can_be_captured, capture
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 
@@ -35,15 +36,18 @@ class RewardCallback(BaseCallback):
         self._rewards.clear()
 
 
-class ValidationCallback(BaseCallback):
+class CheckpointCallback(BaseCallback):
     """Judges the greedy team on the validation split and saves a checkpoint.
 
     Args:
         run: The run directory.
         config: The environment.
         table: The scaled validation table.
-        every: Iterations between two judgements; the last one is always judged.
+        every: Iterations between two checkpoints; the last iteration always makes one.
         report: Called with the agent-steps and the figures of each judgement.
+
+    Attributes:
+        stop: Set to True, by a signal handler say, to save and stop after the current iteration.
     """
 
     def __init__(
@@ -57,25 +61,38 @@ class ValidationCallback(BaseCallback):
         super().__init__()
         self._run, self._config, self._table = run, config, table
         self._every, self._report = every, report
-        self._iteration = 0
+        self._begun_at = 0
+        self.stop = False
+        self._stopped = False
 
-    def _on_step(self) -> bool:
-        return True
+    def _on_training_start(self) -> None:
+        self._begun_at = self.num_timesteps
 
     def _on_rollout_start(self) -> None:
         # A rollout starts once the iteration before it has been learned from.
-        if self._iteration and self._iteration % self._every == 0:
-            self._judge()
-        self._iteration += 1
+        if self.num_timesteps == self._begun_at:
+            return
+        iteration = self.num_timesteps // (self._ppo.n_steps * self._ppo.n_envs)
+        if self.stop or iteration % self._every == 0:
+            self._save()
+        self._stopped = self.stop
+
+    def _on_step(self) -> bool:
+        return not self._stopped
 
     def _on_training_end(self) -> None:
-        self._judge()
+        if not self._stopped:
+            self._save()
         self.logger.dump(self.num_timesteps)
 
-    def _judge(self) -> None:
-        policy = self.model.policy
-        if not isinstance(policy, ActorCriticPolicy):
-            raise TypeError(f"PPO's policy is an ActorCriticPolicy, not {type(policy).__name__}")
+    @property
+    def _ppo(self) -> PPO:
+        if not isinstance(self.model, PPO):
+            raise TypeError(f"checkpoints are of PPO, not of {type(self.model).__name__}")
+        return self.model
+
+    def _save(self) -> None:
+        policy = self._ppo.policy
         policy.set_training_mode(False)
         judgement = judge(self._config, self._table, greedy(policy))
         figures = score(
@@ -83,5 +100,6 @@ class ValidationCallback(BaseCallback):
         )
         for name, value in {**figures, **action_shares(judgement.decisions)}.items():
             self.logger.record(f"validation/{name.lower()}", value)
-        save_checkpoint(self._run, policy, self.num_timesteps, figures)
+        trainer = capture(self._ppo) if can_be_captured(self._ppo) else None
+        save_checkpoint(self._run, policy, self.num_timesteps, figures, trainer)
         self._report(self.num_timesteps, figures)

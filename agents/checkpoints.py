@@ -1,4 +1,4 @@
-"""Checkpoints: the policy's weights as safetensors, everything else as JSON, never a pickle."""
+"""Checkpoints: arrays as safetensors, everything else as JSON, never a pickle."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_model, save_model
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from agents.runs import read_json, write_json
+from agents.trainer_state import TrainerState
 from marl_stl_env.errors import RunError
 from marl_stl_env.files import atomic_path
 
-_FOLDER, _WEIGHTS, _FACTS = "checkpoints", "policy.safetensors", "checkpoint.json"
+_FOLDER, _FACTS = "checkpoints", "checkpoint.json"
+_WEIGHTS, _TRAINER = "policy.safetensors", "trainer.safetensors"
 _KEEP_NEWEST = 3
 
 
@@ -41,7 +44,11 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    run: Path, policy: ActorCriticPolicy, timesteps: int, validation: dict[str, Any]
+    run: Path,
+    policy: ActorCriticPolicy,
+    timesteps: int,
+    validation: dict[str, Any],
+    trainer: TrainerState | None,
 ) -> None:
     """Write a checkpoint whole, then drop all but the best and the newest three."""
     folder = run / _FOLDER / f"{timesteps:012d}"
@@ -50,7 +57,11 @@ def save_checkpoint(
     with atomic_path(folder) as draft:
         draft.mkdir()
         save_model(policy, str(draft / _WEIGHTS))
-        write_json(draft / _FACTS, {"timesteps": timesteps, "validation": validation})
+        facts: dict[str, Any] = {"timesteps": timesteps, "validation": validation}
+        if trainer is not None:
+            save_file(trainer.arrays, draft / _TRAINER)
+            facts["trainer"] = trainer.facts
+        write_json(draft / _FACTS, facts)
     kept = list_checkpoints(run)
     best = max(kept, key=lambda checkpoint: checkpoint.reward)
     for checkpoint in kept[:-_KEEP_NEWEST]:
@@ -65,6 +76,12 @@ def list_checkpoints(run: Path) -> list[Checkpoint]:
         content = read_json(facts)
         checkpoints.append(Checkpoint(facts.parent, content["timesteps"], content["validation"]))
     return checkpoints
+
+
+def newest_checkpoint(run: Path) -> Checkpoint | None:
+    """The checkpoint with which a training goes on, if there is one."""
+    checkpoints = list_checkpoints(run)
+    return checkpoints[-1] if checkpoints else None
 
 
 def best_checkpoint(run: Path) -> Checkpoint:
@@ -90,3 +107,21 @@ def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy, device: torc
         load_model(policy, path, device=str(device))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise RunError(f"{path} does not hold this policy's weights: {error}") from None
+
+
+def load_trainer(checkpoint: Checkpoint) -> TrainerState:
+    """What the trainer remembered at a checkpoint.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    path = checkpoint.path / _TRAINER
+    if not path.exists():
+        raise RunError(
+            f"{checkpoint.path} holds no trainer's state: runs with --vec device cannot be "
+            "resumed; use --restart"
+        )
+    try:
+        return TrainerState(load_file(path), read_json(checkpoint.path / _FACTS)["trainer"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise RunError(f"{path} does not hold a trainer's state: {error!r}") from None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from marl_stl_env.config import EnvConfig, check_range, check_types
 from marl_stl_env.errors import ConfigError
 
-Vec = Literal["supersuit", "native"]
+Vec = Literal["supersuit", "native", "device"]
 Schedule = Literal["linear", "constant"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -77,10 +77,11 @@ class TrainConfig:
         env: The environment.
         ppo: The trainer.
         vec: "supersuit" goes through PettingZoo and SuperSuit, "native" through the batched
-            engine; the same trajectories, the second many times faster.
+            engine; the same trajectories, the second many times faster. "device" keeps engine,
+            rollouts and learning on ``device``: the path for CUDA.
         lanes: Independent copies of the stream.
         iterations: Rollouts, each followed by its update.
-        evaluate_every: Iterations between two judgements on the validation split.
+        evaluate_every: Iterations between two checkpoints, each judged on the validation split.
         seed: Lane i replays with seed + i; also seeds the network and the sampling of actions.
         device: "auto" takes CUDA where it is.
         threads: Threads of torch. One is rarely slower for networks of this size, and far faster
@@ -95,7 +96,7 @@ class TrainConfig:
     vec: Vec = "supersuit"
     lanes: int = 64
     iterations: int = 60
-    evaluate_every: int = 10
+    evaluate_every: Annotated[int, tyro.conf.arg(aliases=("--checkpoint-every",))] = 10
     seed: int = 0
     device: Device = "auto"
     threads: int = 1

@@ -40,6 +40,18 @@ def describe_data(prepared: PreparedData) -> dict[str, Any]:
     return plain
 
 
+def check_data(run: Path, prepared: PreparedData) -> None:
+    """Refuse data that differs from what a run was trained on.
+
+    Raises:
+        RunError: If it differs.
+    """
+    if read_json(run / DATA) != describe_data(prepared):
+        raise RunError(
+            f"the data differs from what {run} was trained on; point --data-dir to the same files"
+        )
+
+
 def baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[str, Baseline]:
     """Every baseline that this data allows, judged on the split."""
     return {
@@ -126,10 +138,7 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[
         DataError: If the data cannot be read.
     """
     prepared = prepare(config.env)
-    if read_json(run / DATA) != describe_data(prepared):
-        raise RunError(
-            f"the data differs from what {run} was trained on; point --data-dir to the same files"
-        )
+    check_data(run, prepared)
     device = resolve_device(settings.device, settings.threads)
     table = prepared.tables[settings.split]
     space = observation_space(Engine(config.env, table, lanes=1))

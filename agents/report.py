@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from marl_stl_env.data.splits import SplitReport
 from marl_stl_env.files import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _COLUMNS = ("precision", "recall", "f1", "pr_auc", "reward_per_event")
 _CURVES = (
@@ -105,17 +108,37 @@ def verdict(result: dict[str, Any]) -> str:
     )
 
 
-def save_curves(run: Path) -> None:
-    """Draw the training curves of ``progress.csv`` into ``curves.png``."""
-    import matplotlib as mpl
+def rotate_progress(run: Path) -> None:
+    """Move the log of an interrupted training aside, before SB3's logger begins a new one."""
+    current = run / "progress.csv"
+    if current.exists():
+        current.rename(run / f"progress.{len(list(run.glob('progress.*.csv'))) + 1:04d}.csv")
+
+
+def read_progress(run: Path) -> pd.DataFrame:
+    """The whole log of a run; what an interrupted part logged past its checkpoint is dropped."""
     import pandas as pd
+
+    parts: list[pd.DataFrame] = []
+    for path in [*sorted(run.glob("progress.*.csv")), run / "progress.csv"]:
+        if path.stat().st_size == 0:
+            continue
+        part = pd.read_csv(path)
+        part["steps"] = part["time/total_timesteps"].ffill()
+        parts = [old[old["steps"] < part["steps"].min()] for old in parts] + [part]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"steps": []})
+
+
+def save_curves(run: Path) -> None:
+    """Draw the training curves into ``curves.png``."""
+    import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    progress = pd.read_csv(run / "progress.csv")
-    steps = progress["time/total_timesteps"].ffill()
+    progress = read_progress(run)
+    steps = progress["steps"]
     figure = Figure(figsize=(11, 6), layout="constrained")
     for axis, (column, title) in zip(figure.subplots(2, 3).flat, _CURVES, strict=True):
         if column in progress:

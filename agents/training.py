@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import torch
 from stable_baselines3.common.logger import configure
 
-from agents.callbacks import RewardCallback, ValidationCallback
+from agents.callbacks import CheckpointCallback, RewardCallback
+from agents.checkpoints import load_trainer, load_weights, newest_checkpoint
 from agents.config import EvaluateConfig, TrainConfig
-from agents.evaluation import describe_data, judge_run
-from agents.ppo import make_model, make_vec_env, resolve_device
+from agents.evaluation import check_data, describe_data, judge_run
+from agents.ppo import make_trainer, resolve_device
 from agents.preflight import preflight
 from agents.preflight_report import show_preflight
-from agents.report import save_curves, say, show_evaluation, show_progress, show_splits, verdict
-from agents.runs import DATA, VALIDATION, new_run, write_json
+from agents.report import (
+    rotate_progress,
+    save_curves,
+    say,
+    show_evaluation,
+    show_progress,
+    show_splits,
+    verdict,
+)
+from agents.runs import DATA, VALIDATION, find_run, new_run, read_config, write_json
+from agents.trainer_state import restore
 from marl_stl_env.data.prepare import PreparedData, prepare
 
 
@@ -43,8 +59,51 @@ def train(config: TrainConfig) -> Path:
         show_splits(prepared.report)
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
-    learn(config, run, prepared, device)
+    return _learn_and_judge(config, run, prepared, device)
+
+
+def resume(run: Path) -> Path:
+    """Continue a run where its newest checkpoint stands, bit-identically on the CPU.
+
+    Args:
+        run: The run directory.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        RunError: If the run is damaged, or its data has changed since it began.
+        DataError: If the data cannot be read.
+    """
+    run = find_run(run)
+    config = read_config(run)
+    device = resolve_device(config.device, config.threads)
+    prepared = prepare(config.env)
+    check_data(run, prepared)
+    return _learn_and_judge(config, run, prepared, device)
+
+
+def restart(run: Path, run_dir: Path | None = None) -> Path:
+    """Begin anew with the settings of a run.
+
+    Args:
+        run: The run whose settings are taken.
+        run_dir: The new run directory; None makes ``runs/<time>-<dataset>``.
+
+    Returns:
+        The new run directory.
+    """
+    return train(replace(read_config(find_run(run)), run_dir=run_dir))
+
+
+def _learn_and_judge(
+    config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device
+) -> Path:
+    finished = learn(config, run, prepared, device)
     save_curves(run)
+    if not finished:
+        say(f"stopped; continue with: python train.py --resume {run}")
+        return run
     result = judge_run(run, config, EvaluateConfig(run=run, split="validation"))
     write_json(run / VALIDATION, result)
     show_evaluation(result)
@@ -53,27 +112,64 @@ def train(config: TrainConfig) -> Path:
     return run
 
 
-def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device) -> None:
-    """Train the policy, with checkpoints and logs in the run directory.
+def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device) -> bool:
+    """Train the policy from the newest checkpoint on, or from scratch where there is none.
+
+    SIGINT and SIGTERM save a checkpoint after the iteration they arrive in, and stop.
 
     Args:
         config: The run.
         run: The run directory.
         prepared: Its data.
         device: Where the networks live.
+
+    Returns:
+        Whether all iterations are done.
     """
-    venv = make_vec_env(config)
-    model = make_model(config, venv, prepared.tables["train"].features, device)
+    model = make_trainer(config, prepared.tables["train"].features, device)
+    total = config.iterations * model.n_steps * model.n_envs
+    checkpoint = newest_checkpoint(run)
+    rotate_progress(run)
     model.set_logger(configure(str(run), ["csv", "tensorboard"]))
-    callback = ValidationCallback(
+    if checkpoint is not None:
+        load_weights(checkpoint, model.policy, device)
+        restore(model, load_trainer(checkpoint))
+    callback = CheckpointCallback(
         run, config.env, prepared.tables["validation"], config.evaluate_every, show_progress
     )
     try:
-        model.learn(
-            config.iterations * config.ppo.n_steps * venv.num_envs,
-            callback=[RewardCallback(), callback],
-            progress_bar=config.progress,
-        )
+        with stopped_by_signals(callback):
+            if model.num_timesteps < total:
+                model.learn(
+                    total - model.num_timesteps,
+                    callback=[RewardCallback(), callback],
+                    reset_num_timesteps=checkpoint is None,
+                    progress_bar=config.progress,
+                )
     finally:
-        venv.close()
+        if model.env is not None:
+            model.env.close()
         model.logger.close()
+    return not callback.stop
+
+
+@contextmanager
+def stopped_by_signals(callback: CheckpointCallback) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM stop the training after its iteration; the second kills."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        callback.stop = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -15,7 +15,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space, state_space
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
-from marl_stl_env.types import Float32Array
+from marl_stl_env.types import AnyArray, Float32Array
 
 _PerAgent = dict[str, Float32Array]
 
@@ -137,6 +137,20 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         """The unmasked features of the current event.  # (features,) float32."""
         state: Float32Array = self.engine.global_state()[0]
         return state
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """All that is needed to continue bit-identically, as plain arrays of one lane."""
+        return self.engine.get_state()
+
+    def set_state(self, arrays: dict[str, AnyArray]) -> None:
+        """Go back to a state that :meth:`get_state` gave.
+
+        Raises:
+            StateError: If the arrays do not fit this environment.
+        """
+        self.engine.set_state(arrays)
+        self._running = bool((arrays["positions"] < arrays["ends"]).all())
+        self.agents = list(self.possible_agents) if self._running else []
 
     def render(self) -> None:
         """There is nothing to draw yet."""

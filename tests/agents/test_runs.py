@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from agents.byzantine import AWAKE_FAULTS
 from agents.cli import run_command
-from agents.config import EvaluateConfig, TrainConfig
+from agents.config import EvaluateConfig, TrainCommand
 from agents.runs import find_run, read_config, read_json
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.errors import RunError
@@ -165,7 +165,11 @@ def test_bad_input_is_one_line_and_status_2(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments.split()])
-    assert status_of(lambda: run_command(TrainConfig, lambda c: train(c) and None, "Train.")) == 2
+
+    def main(command: TrainCommand) -> None:
+        train(command.settings())
+
+    assert status_of(lambda: run_command(TrainCommand, main, "Train.")) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert message in error
     assert "Traceback" not in error

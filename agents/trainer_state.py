@@ -1,0 +1,154 @@
+"""All that a trainer remembers between two iterations, as plain arrays and numbers.
+
+With it, and the policy's weights, a training continues bit-identically on the CPU: the optimiser's
+moments, the scaling of the rewards, the open episodes, the lanes of the environment, and the random
+number generators of torch and numpy (SB3 shuffles its minibatches with numpy's global one).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+
+from marl_stl_env.envs.sb3 import TrafficVecEnv
+from marl_stl_env.envs.supersuit import SuperSuitVecEnv
+from marl_stl_env.errors import MarlStlError, RunError
+from marl_stl_env.types import AnyArray
+
+_LANES, _OPTIMIZER = "lanes.", "optimizer."
+_ADAM = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """A trainer between two iterations.
+
+    Attributes:
+        arrays: Arrays by name.
+        facts: Plain data: counters, episode statistics, the state of numpy's generator.
+    """
+
+    arrays: dict[str, AnyArray]
+    facts: dict[str, Any]
+
+
+def can_be_captured(model: PPO) -> bool:
+    """Whether the trainer's path can be resumed: the native and the SuperSuit one can."""
+    return model.get_vec_normalize_env() is not None
+
+
+def capture(model: PPO) -> TrainerState:
+    """What the trainer remembers now, between a learning step and the next rollout."""
+    normalizer, monitor, lanes = _wrappers(model)
+    name, keys, *position = np.random.get_state(legacy=True)  # noqa: NPY002 - SB3 uses this one
+    arrays: dict[str, AnyArray] = {
+        "rng.torch": torch.get_rng_state().numpy(),
+        "rng.numpy": np.asarray(keys),
+        "model.last_obs": np.asarray(model._last_obs),
+        "model.last_episode_starts": np.asarray(model._last_episode_starts),
+        "normalizer.returns": normalizer.returns,
+        "normalizer.moments": _moments(normalizer),
+        "monitor.returns": monitor.episode_returns,
+        "monitor.lengths": monitor.episode_lengths,
+    }
+    if torch.cuda.is_available():
+        arrays["rng.cuda"] = torch.cuda.get_rng_state().numpy()
+    arrays |= {f"{_LANES}{key}": array for key, array in lanes.get_state().items()}
+    for number, moments in model.policy.optimizer.state_dict()["state"].items():
+        for key, value in moments.items():
+            arrays[f"{_OPTIMIZER}{number}.{key}"] = value.detach().cpu().numpy()
+    facts = {
+        "timesteps": model.num_timesteps,
+        "updates": model._n_updates,
+        "episodes": [_plain(episode) for episode in model.ep_info_buffer or ()],
+        "numpy": [str(name), *(_number(value) for value in position)],
+    }
+    return TrainerState({key: array.copy() for key, array in arrays.items()}, facts)
+
+
+def restore(model: PPO, state: TrainerState) -> None:
+    """Put a freshly built trainer where another one was; the weights are loaded elsewhere.
+
+    Raises:
+        RunError: If the state is that of another trainer.
+    """
+    try:
+        _restore(model, state)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, MarlStlError) as error:
+        raise RunError(f"the checkpoint is not of this configuration: {error!r}") from error
+
+
+def _restore(model: PPO, state: TrainerState) -> None:
+    arrays, facts = state.arrays, state.facts
+    normalizer, monitor, lanes = _wrappers(model)
+    model._setup_learn(0)  # makes what a first training makes, and resets the environment
+    model.num_timesteps, model._n_updates = facts["timesteps"], facts["updates"]
+    model._last_obs = arrays["model.last_obs"].copy()
+    model._last_episode_starts = arrays["model.last_episode_starts"].copy()
+    normalizer.returns = arrays["normalizer.returns"].copy()
+    mean, variance, count = arrays["normalizer.moments"]
+    normalizer.ret_rms.mean, normalizer.ret_rms.var = np.asarray(mean), np.asarray(variance)
+    normalizer.ret_rms.count = float(count)
+    monitor.episode_returns = arrays["monitor.returns"].copy()
+    monitor.episode_lengths = arrays["monitor.lengths"].copy()
+    lanes.set_state(_under(arrays, _LANES))
+    _restore_optimizer(model.policy.optimizer, _under(arrays, _OPTIMIZER))
+    if model.ep_info_buffer is not None:
+        model.ep_info_buffer.extend(facts["episodes"])
+    name, *position = facts["numpy"]
+    np.random.set_state((name, arrays["rng.numpy"], *position))  # noqa: NPY002
+    torch.set_rng_state(torch.from_numpy(arrays["rng.torch"].copy()))
+    if "rng.cuda" in arrays and torch.cuda.is_available():
+        torch.cuda.set_rng_state(torch.from_numpy(arrays["rng.cuda"].copy()))
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, AnyArray]) -> None:
+    content = optimizer.state_dict()
+    parameters = content["param_groups"][0]["params"]
+    wanted = {f"{number}.{key}" for number in parameters for key in _ADAM}
+    if arrays.keys() != wanted:
+        raise KeyError(f"optimiser moments {sorted(arrays.keys() ^ wanted)}")
+    content["state"] = {}
+    for name, array in arrays.items():
+        number, key = name.split(".", 1)
+        content["state"].setdefault(int(number), {})[key] = torch.from_numpy(array.copy())
+    optimizer.load_state_dict(content)
+
+
+def _wrappers(model: PPO) -> tuple[VecNormalize, VecMonitor, TrafficVecEnv | SuperSuitVecEnv]:
+    normalizer = model.get_vec_normalize_env()
+    monitor = normalizer.venv if normalizer is not None else None
+    lanes: VecEnv | None = monitor.unwrapped if monitor is not None else None
+    if not (
+        isinstance(normalizer, VecNormalize)
+        and isinstance(monitor, VecMonitor)
+        and isinstance(lanes, TrafficVecEnv | SuperSuitVecEnv)
+    ):
+        raise TypeError("a trainer's environment is VecNormalize(VecMonitor(our VecEnv))")
+    return normalizer, monitor, lanes
+
+
+def _moments(normalizer: VecNormalize) -> AnyArray:
+    running = normalizer.ret_rms
+    return np.array([running.mean, running.var, running.count], dtype=np.float64)
+
+
+def _under(arrays: dict[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _number(value: Any) -> int | float:
+    return float(value) if isinstance(value, float) else int(value)
+
+
+def _plain(episode: dict[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in episode.items()}

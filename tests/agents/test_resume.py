@@ -1,0 +1,182 @@
+"""A training that was stopped or killed ends with the weights of one that was not."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from agents.checkpoints import list_checkpoints, load_trainer
+from agents.config import PPOConfig, TrainCommand, TrainConfig, Vec
+from agents.ppo import make_model, make_vec_env
+from agents.report import read_progress
+from agents.trainer_state import TrainerState, capture, restore
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.errors import ConfigError, RunError
+from tests.conftest import make_table
+
+ROOT, CPU, TABLE = Path(__file__).parents[2], torch.device("cpu"), make_table()
+CONFIG = TrainConfig(
+    env=EnvConfig(episode_length=21),
+    ppo=PPOConfig(n_steps=16, batch_size=64, width=16, discount=0.9),
+    lanes=4,
+    seed=3,
+)
+ITERATION = 16 * 16
+
+
+def build(vec: Vec) -> Any:
+    config = replace(CONFIG, vec=vec)
+    return make_model(config, make_vec_env(config, TABLE), TABLE.features, CPU)
+
+
+def learn(model: Any, iterations: int, again: bool = False) -> None:
+    """Train under a schedule of six iterations, whatever part of it this is."""
+    model.lr_schedule = lambda _: 1e-3
+    model.learn(iterations * ITERATION, reset_num_timesteps=not again)
+
+
+def weights(model: Any) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.policy.state_dict().items()}
+
+
+@pytest.mark.parametrize("before", ["native", "supersuit"])
+@pytest.mark.parametrize("after", ["native", "supersuit"])
+def test_continuing_equals_never_having_stopped(before: Vec, after: Vec) -> None:
+    whole = build(before)  # building a model seeds the generators that it then uses
+    learn(whole, 6)
+    part = build(before)
+    learn(part, 2)
+    saved = capture(part)
+    other = build(after)
+    kept = {name: array.copy() for name, array in saved.arrays.items()}
+    np.random.seed(99)
+    torch.manual_seed(99)
+    other.policy.load_state_dict(weights(part))
+    restore(other, saved)
+    learn(other, 4, again=True)
+    assert other.num_timesteps == whole.num_timesteps == 6 * ITERATION
+    for name, value in weights(whole).items():
+        torch.testing.assert_close(weights(other)[name], value, rtol=0, atol=0)
+    episodes = [[one["r"] for one in model.ep_info_buffer] for model in (whole, other)]
+    assert episodes[0] == pytest.approx(episodes[1])
+    for name, array in kept.items():  # what was saved is not written to later
+        np.testing.assert_array_equal(saved.arrays[name], array)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "rng.torch",
+        "rng.numpy",
+        "normalizer.moments",
+        "normalizer.returns",
+        "monitor.returns",
+        "lanes.positions",
+        "optimizer.0.exp_avg",
+        "model.last_obs",
+    ],
+)
+def test_an_incomplete_state_is_refused(lost: str) -> None:
+    model = build("native")
+    learn(model, 1)
+    state = capture(model)
+    arrays = {name: array for name, array in state.arrays.items() if name != lost}
+    with pytest.raises(RunError, match="not of this configuration"):
+        restore(build("native"), TrainerState(arrays, state.facts))
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, str(ROOT / "train.py"), *(str(part) for part in arguments)]
+
+
+def fresh(run: Path, vec: str, iterations: int = 12) -> list[str]:
+    """The command of a new small run."""
+    flags = "--lanes 16 --width 16 --checkpoint-every 1 --no-progress --no-preflight"
+    return command(
+        *flags.split(" "), "--vec", vec, "--iterations", str(iterations), "--run-dir", run
+    )
+
+
+def final_weights(run: Path) -> dict[str, Any]:
+    """The saved tensors, as lists of numbers."""
+    content = load_file(list_checkpoints(run)[-1].path / "policy.safetensors")
+    return {name: array.tolist() for name, array in content.items()}
+
+
+def kill_at_random(run: Path, vec: str, draw: random.Random) -> None:
+    """Begin or continue a run, and kill it at a random moment after its first checkpoint."""
+    begun = (run / "config.json").exists()
+    old = len(list_checkpoints(run)) if begun else 0
+    line = command("--resume", run) if begun else fresh(run, vec)
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(list_checkpoints(run)) > 0 and (old == 0 or draw.random() < 0.02):
+                break
+            time.sleep(0.02)
+        time.sleep(draw.random() * 0.5)
+        process.kill()
+
+
+def assert_killed_run_ends_the_same(vec: str, kills: int, folder: Path) -> None:
+    whole, killed = folder / "whole", folder / "killed"
+    subprocess.run(fresh(whole, vec), check=True, stdout=subprocess.DEVNULL)
+    draw = random.Random(0)
+    for _ in range(kills):
+        kill_at_random(killed, vec, draw)
+    subprocess.run(command("--resume", killed), check=True, stdout=subprocess.DEVNULL)
+    assert final_weights(killed) == final_weights(whole)
+    assert list_checkpoints(killed)[-1].timesteps == list_checkpoints(whole)[-1].timesteps
+    logs = [read_progress(run) for run in (whole, killed)]
+    assert logs[1]["steps"].is_monotonic_increasing
+    assert logs[0]["steps"].max() == logs[1]["steps"].max()
+
+
+def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    assert_killed_run_ends_the_same("native", 1, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("vec", ["native", "supersuit"])
+def test_a_run_killed_ten_times_ends_with_the_same_weights(vec: str, tmp_path: Path) -> None:
+    assert_killed_run_ends_the_same(vec, 10, tmp_path)
+
+
+def test_a_signal_saves_and_stops(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    line = fresh(run, "native", iterations=400)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for said in process.stdout:
+            if "validation" in said and "agent-steps" in said:
+                break
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert "--resume" in rest
+    state = load_trainer(list_checkpoints(run)[-1])
+    assert state.facts["timesteps"] == list_checkpoints(run)[-1].timesteps
+    assert not (run / "validation.json").exists()
+
+
+def test_resume_takes_no_other_settings() -> None:
+    assert TrainCommand(resume=Path("x")).resume == Path("x")
+    assert TrainCommand(restart=Path("x"), run_dir=Path("y")).run_dir == Path("y")
+    for wrong in (
+        {"resume": Path("x"), "lanes": 3},
+        {"resume": Path("x"), "restart": Path("y")},
+        {"resume": Path("x"), "run_dir": Path("y")},
+        {"restart": Path("x"), "seed": 3},
+    ):
+        with pytest.raises(ConfigError, match="--resume"):
+            TrainCommand(**wrong)
