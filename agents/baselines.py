@@ -11,7 +11,7 @@ import numpy as np
 
 from marl_stl_env.config import EnvConfig, Split
 from marl_stl_env.consensus.rules import DecisionRule
-from marl_stl_env.data.prepare import PreparedData
+from marl_stl_env.data.prepare import PreparedData, shift_prior
 from marl_stl_env.engine.observation import sensor_groups
 from marl_stl_env.types import Action, BoolArray, Float64Array, Int8Array
 
@@ -168,10 +168,16 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: str) -> di
     from marl_stl_env.data.synthetic_model import posterior
 
     raw = prepared.raw.take(prepared.rows[split])  # type: ignore[index]
+    rates = prepared.raw.threat_rate, raw.threat_rate
+
+    def seen_by(groups: tuple[str, ...]) -> Float64Array:
+        exact = posterior(raw.features, groups)
+        return exact if config.threat_rate is None else shift_prior(exact, *rates)
+
     threshold = config.reward.threshold
-    exact = posterior(raw.features)
+    exact = seen_by(tuple(prepared.raw.views))
     groups = threat_groups(config, prepared)
-    views = np.stack([posterior(raw.features, names) for names in groups], axis=1)
+    views = np.stack([seen_by(names) for names in groups], axis=1)
     vote = decision_rule(config)(as_actions(views >= threshold))
     return {
         "bayes": Baseline(as_actions(exact >= threshold), exact),

@@ -29,7 +29,7 @@ from marl_stl_env.data.store import (
 )
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.views import balanced_views
-from marl_stl_env.types import Float32Array, IntArray
+from marl_stl_env.types import Float32Array, Float64Array, IntArray
 
 _KEPT = 4
 _META, _ROWS = "prepared.json", "rows.npy"
@@ -188,18 +188,22 @@ def _open(folder: Path, source: Path) -> PreparedData:
 
 
 def _adjust(config: EnvConfig, raw: TrafficTable, part: TrafficTable) -> TrafficTable:
-    return part if config.threat_rate is None else _shift_prior(part, raw.threat_rate)
+    if config.threat_rate is None or part.posterior is None:
+        return part
+    return replace(part, posterior=shift_prior(part.posterior, raw.threat_rate, part.threat_rate))
 
 
-def _shift_prior(table: TrafficTable, rate: float) -> TrafficTable:
-    """Carry the exact posterior over from a prior of ``rate`` to the table's own threat rate.
+def shift_prior(posterior: Float64Array, old: float, new: float) -> Float64Array:
+    """Carry P(threat | features) over from one threat rate to another.
 
     Leaving out rows of one class at random multiplies the odds of a threat by one number:
     Saerens, Latinne, Decaestecker (2002), "Adjusting the outputs of a classifier to new a priori
     probabilities", equation 2.4.
+
+    Args:
+        posterior: At the old rate.  # (rows,) float64
+        old: Threat rate that the posterior knows.
+        new: Threat rate that it shall know.
     """
-    if table.posterior is None:
-        return table
-    threat = table.posterior * (table.threat_rate / rate)
-    benign = (1 - table.posterior) * ((1 - table.threat_rate) / (1 - rate))
-    return replace(table, posterior=threat / (threat + benign))
+    threat = posterior * (new / old)
+    return threat / (threat + (1 - posterior) * ((1 - new) / (1 - old)))
