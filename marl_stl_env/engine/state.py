@@ -21,6 +21,9 @@ from marl_stl_env.types import (
     IntArray,
 )
 
+# Plain integers: numpy takes ten times as long to compare with members of an enumeration.
+_BLOCK, _QUARANTINE = int(Action.BLOCK), int(Action.QUARANTINE)
+
 
 @dataclass
 class LaneState:
@@ -150,5 +153,5 @@ class StepRecord(NamedTuple):
 
 def is_threat_vote(actions: Int8Array) -> BoolArray:
     """Whether actions are votes for "threat"; works on any library's arrays.  # bool."""
-    votes: BoolArray = (actions == Action.BLOCK) | (actions == Action.QUARANTINE)
+    votes: BoolArray = (actions == _BLOCK) | (actions == _QUARANTINE)
     return votes

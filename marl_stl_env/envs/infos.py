@@ -8,11 +8,14 @@ from typing import TypeAlias
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.errors import ResetNeededError
+from marl_stl_env.types import Action
 
 Info: TypeAlias = dict[str, int]
 
 #: The keys of every sensor's info. Before the first step of an episode all are -1.
 INFO_KEYS = ("label", "family", "vote", "decision", "decision_vote", "faulty")
+
+_THREAT_VOTES = (int(Action.BLOCK), int(Action.QUARANTINE))
 
 
 def reset_info() -> Info:
@@ -40,12 +43,13 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     observed next.
     """
     record = last_step(engine)
+    decision = int(record.decisions[lane])
     team = {
         "label": int(record.labels[lane]),
         "family": int(engine.table.families[record.rows[lane]]),
-        "decision": int(record.decisions[lane]),
-        "decision_vote": int(record.decision_votes[lane]),
+        "decision": decision,
+        "decision_vote": int(decision in _THREAT_VOTES),
     }
-    sensors = zip(record.votes[lane].tolist(), record.faulty[lane].tolist(), strict=True)
-    for vote, faulty in sensors:
-        yield {**team, "vote": int(vote), "faulty": int(faulty)}
+    sensors = zip(record.actions[lane].tolist(), record.faulty[lane].tolist(), strict=True)
+    for action, faulty in sensors:
+        yield {**team, "vote": int(action in _THREAT_VOTES), "faulty": int(faulty)}
