@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.config import TrainConfig
+from agents.config import PPOConfig, TrainConfig
 from agents.judging import Act, greedy
 from agents.metrics import normalized_score, reward_per_event
 from agents.ppo import make_model, make_vec_env, resolve_device
@@ -15,17 +15,24 @@ from marl_stl_env.types import THREAT_VOTE, Action, Int8Array
 SENSORS = 256
 
 
-def train_team(env: EnvConfig, seed: int, iterations: int) -> Act:
+def train_team(env: EnvConfig, seed: int, iterations: int, ppo: PPOConfig | None = None) -> Act:
     """Train a team on the native path and return its greedy policy.
 
     Args:
         env: The environment, faulty sensors included.
         seed: Seed of the run.
         iterations: Rollouts of about 16,000 agent-steps.
+        ppo: The trainer; None takes the defaults.
     """
     lanes = SENSORS // env.agents
     config = TrainConfig(
-        env, vec="native", lanes=lanes, iterations=iterations, seed=seed, progress=False
+        env,
+        ppo or PPOConfig(),
+        vec="native",
+        lanes=lanes,
+        iterations=iterations,
+        seed=seed,
+        progress=False,
     )
     device = resolve_device("cpu", 1)
     venv = make_vec_env(config)

@@ -308,6 +308,18 @@ def test_records_are_not_changed_by_later_resets(table: TrafficTable) -> None:
         np.testing.assert_array_equal(getattr(record, name), kept)
 
 
+def test_new_seeds_leave_running_episodes_their_faulty_sensors(table: TrafficTable) -> None:
+    engine = Engine(EnvConfig(agents=7, faults=FaultConfig(2)), table, 40, 0)
+    engine.reset()
+    before = engine.get_state()
+    engine.seed(1000)
+    engine.reset(np.arange(40) < 20)
+    after = engine.get_state()
+    for name in ("faulty", "kinds"):
+        np.testing.assert_array_equal(after[name][20:], before[name][20:])
+        assert (after[name][:20] != before[name][:20]).any()
+
+
 def test_faulty_sensors_are_not_observed(table: TrafficTable) -> None:
     honest, lying = (
         Engine(EnvConfig(faults=FaultConfig(count, "random")), table, 16, 0) for count in (0, 2)
