@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.checkpoints import save_checkpoint
 from agents.judging import greedy, judge
 from agents.metrics import action_shares, score
-from agents.trainer_state import can_be_captured, capture
+from agents.trainer_state import capture
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 
@@ -100,6 +100,5 @@ class CheckpointCallback(BaseCallback):
         )
         for name, value in {**figures, **action_shares(judgement.decisions)}.items():
             self.logger.record(f"validation/{name.lower()}", value)
-        trainer = capture(self._ppo) if can_be_captured(self._ppo) else None
-        save_checkpoint(self._run, policy, self.num_timesteps, figures, trainer)
+        save_checkpoint(self._run, policy, self.num_timesteps, figures, capture(self._ppo))
         self._report(self.num_timesteps, figures)

@@ -15,6 +15,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
+from agents.device_ppo import DevicePPO
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import SuperSuitVecEnv
 from marl_stl_env.errors import MarlStlError, RunError
@@ -37,28 +38,16 @@ class TrainerState:
     facts: dict[str, Any]
 
 
-def can_be_captured(model: PPO) -> bool:
-    """Whether the trainer's path can be resumed: the native and the SuperSuit one can."""
-    return model.get_vec_normalize_env() is not None
-
-
 def capture(model: PPO) -> TrainerState:
     """What the trainer remembers now, between a learning step and the next rollout."""
-    normalizer, monitor, lanes = _wrappers(model)
     name, keys, *position = np.random.get_state(legacy=True)  # noqa: NPY002 - SB3 uses this one
     arrays: dict[str, AnyArray] = {
         "rng.torch": torch.get_rng_state().numpy(),
         "rng.numpy": np.asarray(keys),
-        "model.last_obs": np.asarray(model._last_obs),
-        "model.last_episode_starts": np.asarray(model._last_episode_starts),
-        "normalizer.returns": normalizer.returns,
-        "normalizer.moments": _moments(normalizer),
-        "monitor.returns": monitor.episode_returns,
-        "monitor.lengths": monitor.episode_lengths,
     }
+    arrays |= model.stream_state() if isinstance(model, DevicePPO) else _stream_state(model)
     if torch.cuda.is_available():
         arrays["rng.cuda"] = torch.cuda.get_rng_state().numpy()
-    arrays |= {f"{_LANES}{key}": array for key, array in lanes.get_state().items()}
     for number, moments in model.policy.optimizer.state_dict()["state"].items():
         for key, value in moments.items():
             arrays[f"{_OPTIMIZER}{number}.{key}"] = value.detach().cpu().numpy()
@@ -85,9 +74,38 @@ def restore(model: PPO, state: TrainerState) -> None:
 
 def _restore(model: PPO, state: TrainerState) -> None:
     arrays, facts = state.arrays, state.facts
-    normalizer, monitor, lanes = _wrappers(model)
     model._setup_learn(0)  # makes what a first training makes, and resets the environment
     model.num_timesteps, model._n_updates = facts["timesteps"], facts["updates"]
+    if isinstance(model, DevicePPO):
+        model.set_stream_state(arrays)
+    else:
+        _set_stream_state(model, arrays)
+    _restore_optimizer(model.policy.optimizer, _under(arrays, _OPTIMIZER))
+    if model.ep_info_buffer is not None:
+        model.ep_info_buffer.extend(facts["episodes"])
+    name, *position = facts["numpy"]
+    np.random.set_state((name, arrays["rng.numpy"], *position))  # noqa: NPY002
+    torch.set_rng_state(torch.from_numpy(arrays["rng.torch"].copy()))
+    if "rng.cuda" in arrays and torch.cuda.is_available():
+        torch.cuda.set_rng_state(torch.from_numpy(arrays["rng.cuda"].copy()))
+
+
+def _stream_state(model: PPO) -> dict[str, AnyArray]:
+    """What the trainer knows of its lanes: their state, open episodes and scaling of rewards."""
+    normalizer, monitor, lanes = _wrappers(model)
+    arrays: dict[str, AnyArray] = {
+        "model.last_obs": np.asarray(model._last_obs),
+        "model.last_episode_starts": np.asarray(model._last_episode_starts),
+        "normalizer.returns": normalizer.returns,
+        "normalizer.moments": _moments(normalizer),
+        "monitor.returns": monitor.episode_returns,
+        "monitor.lengths": monitor.episode_lengths,
+    }
+    return arrays | {f"{_LANES}{key}": array for key, array in lanes.get_state().items()}
+
+
+def _set_stream_state(model: PPO, arrays: dict[str, AnyArray]) -> None:
+    normalizer, monitor, lanes = _wrappers(model)
     model._last_obs = arrays["model.last_obs"].copy()
     model._last_episode_starts = arrays["model.last_episode_starts"].copy()
     normalizer.returns = arrays["normalizer.returns"].copy()
@@ -97,14 +115,6 @@ def _restore(model: PPO, state: TrainerState) -> None:
     monitor.episode_returns = arrays["monitor.returns"].copy()
     monitor.episode_lengths = arrays["monitor.lengths"].copy()
     lanes.set_state(_under(arrays, _LANES))
-    _restore_optimizer(model.policy.optimizer, _under(arrays, _OPTIMIZER))
-    if model.ep_info_buffer is not None:
-        model.ep_info_buffer.extend(facts["episodes"])
-    name, *position = facts["numpy"]
-    np.random.set_state((name, arrays["rng.numpy"], *position))  # noqa: NPY002
-    torch.set_rng_state(torch.from_numpy(arrays["rng.torch"].copy()))
-    if "rng.cuda" in arrays and torch.cuda.is_available():
-        torch.cuda.set_rng_state(torch.from_numpy(arrays["rng.cuda"].copy()))
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, AnyArray]) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from safetensors.numpy import load_file
 
 from agents.checkpoints import list_checkpoints, load_trainer
 from agents.config import PPOConfig, TrainCommand, TrainConfig, Vec
-from agents.ppo import make_model, make_vec_env
+from agents.ppo import make_trainer
 from agents.report import read_progress
 from agents.trainer_state import TrainerState, capture, restore
 from marl_stl_env.config import EnvConfig
@@ -35,7 +36,7 @@ ITERATION = 16 * 16
 
 def build(vec: Vec) -> Any:
     config = replace(CONFIG, vec=vec)
-    return make_model(config, make_vec_env(config, TABLE), TABLE.features, CPU)
+    return make_trainer(config, TABLE.features, CPU, TABLE)
 
 
 def learn(model: Any, iterations: int, again: bool = False) -> None:
@@ -48,8 +49,10 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.policy.state_dict().items()}
 
 
-@pytest.mark.parametrize("before", ["native", "supersuit"])
-@pytest.mark.parametrize("after", ["native", "supersuit"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [*product(["native", "supersuit"], repeat=2), ("device", "device")],
+)
 def test_continuing_equals_never_having_stopped(before: Vec, after: Vec) -> None:
     whole = build(before)  # building a model seeds the generators that it then uses
     learn(whole, 6)
@@ -147,7 +150,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("vec", ["native", "supersuit"])
+@pytest.mark.parametrize("vec", ["native", "supersuit", "device"])
 def test_a_run_killed_ten_times_ends_with_the_same_weights(vec: str, tmp_path: Path) -> None:
     assert_killed_run_ends_the_same(vec, 10, tmp_path)
 
