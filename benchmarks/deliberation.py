@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.deliberation --data-dir DIR --out deliberation.json``
 
-Every team sees the same number of events; deliberation takes twice the agent-steps for them. All
-figures are normalised scores on the test split. The gap is that between the vote of partial views
-and a team whose sensors all see everything.
+Figures are normalised scores on the test split. Deliberation takes twice the agent-steps for an
+event, and a language takes half as many events again to learn: three times the rollouts. The gap
+is that between the vote of partial views and a team whose sensors all see everything.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.byzantine import AWAKE_FAULTS, decide_with_faults
+from agents.config import PPOConfig
 from agents.judging import judge
 from agents.runs import write_json
 from benchmarks.teams import f1, normalized, train_team
@@ -30,15 +31,17 @@ DATASETS = {
     "synthetic": EnvConfig(),
     "nsl-kdd": EnvConfig(dataset="nsl-kdd", split_method="stratified", threat_rate=0.109),
 }
-TEAM, OWN = RewardConfig(team_share=1.0), RewardConfig(team_share=0.0)
-#: Shares chosen on the validation split of ``synthetic``, seed 100.
+OWN, MOST = RewardConfig(team_share=0.0), RewardConfig(team_share=0.8)
+#: With the default entropy bonus proposals drift to noise before anybody has learned to read them
+#: (``synthetic``, validation split, seed 100, 30 rollouts: 0.43 with 0.02, 0.55 with 0.002).
+TALK = PPOConfig(entropy_coefficient=0.002)
 TEAMS: dict[str, dict[str, Any]] = {
     "full views": {"views": "full", "reward": OWN},
-    "vote": {"reward": TEAM},
-    "deliberation": {"reward": TEAM, "deliberation": 1},
-    "vote, trained with a traitor": {"reward": TEAM, "faults": FaultConfig(1)},
+    "vote": {},
+    "deliberation": {"reward": MOST, "deliberation": 1},
+    "vote, trained with a traitor": {"faults": FaultConfig(1)},
     "deliberation, trained with a traitor": {
-        "reward": TEAM,
+        "reward": MOST,
         "deliberation": 1,
         "faults": FaultConfig(1),
     },
@@ -52,8 +55,8 @@ class Settings:
     Attributes:
         datasets: Of "synthetic" and "nsl-kdd" (stratified, 10.9 % threats).
         only: Teams to train, by name; none means all.
-        seeds: Trainings of every team.
-        iterations: Rollouts of 16,000 agent-steps without deliberation; twice as many with it.
+        seeds: Seeds of every team.
+        iterations: Rollouts of 16,000 agent-steps without deliberation.
         data_dir: Folder with the data files.
         quick: One seed and one iteration, to see it work.
         out: JSON file to write, rewritten after every team.
@@ -61,8 +64,8 @@ class Settings:
 
     datasets: tuple[str, ...] = tuple(DATASETS)
     only: tuple[str, ...] = ()
-    seeds: int = 3
-    iterations: int = 20
+    seeds: tuple[int, ...] = (0, 1, 2)
+    iterations: int = 30
     data_dir: Path | None = None
     quick: bool = False
     out: Path | None = None
@@ -71,9 +74,9 @@ class Settings:
 def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, Any]:
     """Train one team and judge it, honest and with one traitor of every kind."""
     env = replace(DATASETS[dataset], data_dir=settings.data_dir, **TEAMS[name])
-    iterations = 1 if settings.quick else settings.iterations * (1 + env.deliberation)
+    iterations = 1 if settings.quick else settings.iterations * (1 + 2 * env.deliberation)
     start = time.process_time()
-    act = train_team(env, seed, iterations)
+    act = train_team(env, seed, iterations, TALK if env.deliberation else None)
     seconds = time.process_time() - start
     env, table = replace(env, faults=FaultConfig()), prepare(env).tables["test"]
     judgement = judge(env, table, act)
@@ -138,7 +141,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main(settings: Settings) -> None:
     """Train, write and print."""
     results = []
-    for seed in range(1 if settings.quick else settings.seeds):
+    for seed in settings.seeds[:1] if settings.quick else settings.seeds:
         for dataset in settings.datasets:
             for name in settings.only or TEAMS:
                 results.append(study(dataset, name, seed, settings))
