@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
 
 from agents.runs import write_json
-from benchmarks.measure import VIEW_SIZES, generated_table, show, versions
+from benchmarks.measure import VIEW_SIZES, generated_table, rate, show, versions
 from benchmarks.throughput import engine_rate
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
@@ -92,6 +93,9 @@ def measure(case: Case, table: TrafficTable, settings: Settings) -> dict[str, An
     engine = Engine(EnvConfig(agents=case.sensors), table, case.lanes, seeds=0)
     seconds, repeats = (0.02, 1) if settings.quick else (settings.seconds, settings.repeats)
     found = engine_rate(engine, seconds, repeats)
+    target = engine.observe()
+    source, agent_steps = target.copy(), case.lanes * case.sensors
+    copying = rate(lambda: np.copyto(target, source), agent_steps, seconds, repeats)
     return {
         "lanes": case.lanes,
         "sensors": case.sensors,
@@ -99,6 +103,7 @@ def measure(case: Case, table: TrafficTable, settings: Settings) -> dict[str, An
         "rows": case.rows,
         "agent_steps_per_s": found,
         "gigabytes_per_s": found * case.bytes_per_step / 1e9,
+        "copying_per_s": copying,
     }
 
 
@@ -118,27 +123,22 @@ def grow(axis: str, settings: Settings) -> list[dict[str, Any]]:
 
 
 def draw(result: dict[str, Sequence[dict[str, Any]]], image: Path) -> None:
-    """Agent-steps per second and bytes per second along each axis."""
+    """Agent-steps per second along each axis, beside copying as many observations."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(1, len(SIZES), figsize=(13, 3.4), sharey=True)
+    figure, panels = plt.subplots(1, len(SIZES), figsize=(13, 3.2), sharey=True)
     for panel, axis in zip(panels, SIZES, strict=True):
         sizes = [entry[axis] for entry in result[axis]]
         panel.loglog(sizes, [entry["agent_steps_per_s"] for entry in result[axis]], "o-")
+        copying = [entry["copying_per_s"] for entry in result[axis]]
+        panel.loglog(sizes, copying, "--", color="gray")
         panel.set_xlabel(axis)
         panel.grid(alpha=0.3)
-        bandwidth = panel.twinx()
-        speeds = [entry["gigabytes_per_s"] for entry in result[axis]]
-        bandwidth.plot(sizes, speeds, "s--", color="tab:orange", alpha=0.7)
-        bandwidth.set_ylim(0, 1.3 * max(entry["gigabytes_per_s"] for entry in every(result)))
-        if axis != "rows":
-            bandwidth.set_yticklabels([])
-        else:
-            bandwidth.set_ylabel("observations written, GB/s", color="tab:orange")
-    panels[0].set_ylabel("agent-steps per second", color="tab:blue")
+    panels[0].legend(["engine", "copy of the same observations"], fontsize=8)
+    panels[0].set_ylabel("agent-steps per second")
     figure.tight_layout()
     with atomic_path(image) as draft:
         figure.savefig(draft, dpi=110)
