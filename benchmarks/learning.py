@@ -96,7 +96,8 @@ def run(config: TrainConfig, split: Literal["validation", "test"]) -> dict[str, 
         path, prepared = new_run(config), prepare(config.env)
         write_json(path / DATA, describe_data(prepared))
         start = time.perf_counter()
-        learn(config, path, prepared, resolve_device(config.device, config.threads))
+        if not learn(config, path, prepared, resolve_device(config.device, config.threads)):
+            raise SystemExit("stopped by a signal")
         seconds = time.perf_counter() - start
         _, result = evaluate(EvaluateConfig(run=path, split=split))
     return {**result, "seconds": seconds}
