@@ -94,6 +94,9 @@ def test_losses_on_the_same_rollout_equal_sb3_to_1e_5() -> None:
     assert isinstance(ours, DevicePPO)
     ours.policy.load_state_dict(theirs.policy.state_dict())
     buffer = theirs.rollout_buffer
+    # As if the policy had moved far since the rollout, so that the ratio is clipped both ways.
+    noise = np.random.default_rng(0).normal(scale=0.5, size=buffer.log_probs.shape)
+    buffer.log_probs += noise.astype(np.float32)
     batch = next(iter(buffer.get(len(buffer.advantages))))
     theirs.n_epochs, theirs.batch_size = 1, len(buffer.advantages)
     figures = ours.losses(
@@ -103,6 +106,7 @@ def test_losses_on_the_same_rollout_equal_sb3_to_1e_5() -> None:
     for name in ("loss", "policy_gradient_loss", "value_loss", "entropy_loss", "clip_fraction"):
         wanted = theirs.logger.name_to_value[f"train/{name}"]
         assert getattr(figures, name).item() == pytest.approx(wanted, abs=1e-5), name
+    assert 0.2 < figures.clip_fraction.item() < 0.9
 
 
 def test_sampling_is_the_policys_own() -> None:
