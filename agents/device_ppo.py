@@ -23,6 +23,7 @@ from torch.nn import functional
 from agents.device_env import DeviceVecEnv
 from agents.device_rollout import DeviceRollout, EpisodeStatistics, RewardScale
 from marl_stl_env.engine.torch_engine import TorchEngine
+from marl_stl_env.errors import DivergedError
 from marl_stl_env.types import AnyArray
 
 
@@ -218,7 +219,10 @@ class DevicePPO(PPO):
         logged["explained_variance"] = float(explained)
         logged["clip_range"] = cast("Any", self.clip_range)(self._current_progress_remaining)
         if not np.isfinite(logged["loss"]):
-            raise FloatingPointError(f"the loss is {logged['loss']}; lower --learning-rate")
+            raise DivergedError(
+                f"the loss is {logged['loss']} after {self.num_timesteps} agent-steps; lower "
+                "--learning-rate or --max-grad-norm"
+            )
         for name, value in logged.items():
             self.logger.record(f"train/{name}", value)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

@@ -112,6 +112,10 @@ class StateError(MarlStlError, ValueError):
     """A saved engine state does not belong to this engine."""
 
 
+class DivergedError(MarlStlError, FloatingPointError):
+    """A training went astray: a loss is not a number any more."""
+
+
 class RunError(MarlStlError):
     """A run directory is missing, incomplete or damaged."""
 

@@ -17,7 +17,7 @@ from agents.device_ppo import DevicePPO, explained_variance, sample
 from agents.device_rollout import DeviceRollout, EpisodeStatistics, RewardScale
 from agents.ppo import make_trainer, make_vec_env
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
-from marl_stl_env.errors import DeviceError, StateError
+from marl_stl_env.errors import DeviceError, DivergedError, StateError
 from tests.conftest import make_table
 from tests.oracles import gae
 
@@ -190,7 +190,7 @@ def test_explained_variance() -> None:
 def test_a_diverged_update_is_refused() -> None:
     model, _ = trained(CONFIG, "device", 1)
     model.rollout_buffer.advantages[0, 0] = float("nan")
-    with pytest.raises(FloatingPointError, match="learning-rate"):
+    with pytest.raises(DivergedError, match="learning-rate"):
         model.train()
 
 
