@@ -38,8 +38,8 @@ DATASETS = {
     "nsl-kdd": EnvConfig(dataset="nsl-kdd", split_method="stratified"),
 }
 #: A compromise, from single runs on the validation split with seven sensors and partial views of
-#: ``synthetic``: 0.41 with 0 and 0.30 with 0.5, both trained clean; 0.21 with 0.2 and 0 with 1, both
-#: under faults. With 0 training under faults would not differ from training without.
+#: ``synthetic``: 0.41 with 0 and 0.30 with 0.5, both trained clean; 0.21 with 0.2 and 0 with 1,
+#: both under faults. With 0 training under faults would not differ from training without.
 TEAM_SHARE = 0.2
 
 
