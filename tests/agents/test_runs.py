@@ -105,7 +105,8 @@ def test_the_evaluation_is_consistent(finished: Path) -> None:
     assert [(e["faulty"], e["fault"]) for e in result["byzantine"]] == [
         (1, fault) for fault in AWAKE_FAULTS
     ]
-    assert min(entry["reward_per_event"] for entry in result["byzantine"]) < reward
+    # Against the worst fault nothing is gained; a team that lets all pass has nothing to lose.
+    assert min(entry["reward_per_event"] for entry in result["byzantine"]) <= reward
     alone = [figures["reward_per_event"] for figures in result["agents"].values()]
     assert result["clones"]["reward_per_event"] == max(alone)
     # Bayes' rule is the best there is, and no view suffices.
