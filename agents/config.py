@@ -11,7 +11,7 @@ import tyro
 from marl_stl_env.config import EnvConfig, check_range, check_types
 from marl_stl_env.errors import ConfigError
 
-Vec = Literal["supersuit", "native", "device"]
+Vec = Literal["supersuit", "native", "device", "cuda"]
 Schedule = Literal["linear", "constant"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -78,7 +78,7 @@ class TrainConfig:
         ppo: The trainer.
         vec: "supersuit" goes through PettingZoo and SuperSuit, "native" through the batched
             engine; the same trajectories, the second many times faster. "device" keeps engine,
-            rollouts and learning on ``device``: the path for CUDA.
+            rollouts and learning on ``device``; "cuda" is that on a CUDA device.
         lanes: Independent copies of the stream.
         iterations: Rollouts, each followed by its update.
         evaluate_every: Iterations between two checkpoints, each judged on the validation split.
@@ -107,6 +107,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.run_dir, str):
             object.__setattr__(self, "run_dir", Path(self.run_dir))
+        if self.vec == "cuda":
+            object.__setattr__(self, "vec", "device")
+            object.__setattr__(self, "device", "cuda")
         check_types(self)
         for name in ("lanes", "iterations", "evaluate_every", "threads"):
             check_range(name, getattr(self, name), 1)

@@ -88,6 +88,11 @@ def test_overrides_replace_single_fields() -> None:
         make_config({"agents": 3}, {})  # type: ignore[arg-type]
 
 
+def test_vec_cuda_is_the_device_path_on_cuda() -> None:
+    config = TrainConfig(vec="cuda")
+    assert (config.vec, config.device) == ("device", "cuda")
+
+
 def test_paths_may_be_given_as_text() -> None:
     assert EnvConfig(data_dir="data").data_dir == Path("data")  # type: ignore[arg-type]
     assert TrainConfig(run_dir="here").run_dir == Path("here")  # type: ignore[arg-type]
