@@ -100,6 +100,7 @@ def evaluation(
         "families": family_recall(
             table, judgement.decision_votes, prepared.tables["train"].families
         ),
+        "stl": {},  # the environment has no signals to monitor yet
         "error_correlation": error_correlation(judgement.votes, table.labels),
     }
 

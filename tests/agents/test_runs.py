@@ -79,6 +79,7 @@ def test_the_evaluation_is_consistent(finished: Path) -> None:
     result = read_json(finished / "evaluation.json")
     assert (result["schema"], result["dataset"], result["split"]) == (1, "synthetic", "test")
     assert result["events"] == 30_000
+    assert result["stl"] == {}
     judged = {"decision": result["decision"], **result["agents"], **result["baselines"]}
     for name, figures in judged.items():
         tp, tn, fp, fn = (figures[count] for count in ("tp", "tn", "fp", "fn"))
