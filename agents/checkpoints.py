@@ -48,7 +48,7 @@ def save_checkpoint(
     policy: ActorCriticPolicy,
     timesteps: int,
     validation: dict[str, Any],
-    trainer: TrainerState | None,
+    trainer: TrainerState,
 ) -> None:
     """Write a checkpoint whole, then drop all but the best and the newest three."""
     folder = run / _FOLDER / f"{timesteps:012d}"
@@ -57,10 +57,8 @@ def save_checkpoint(
     with atomic_path(folder) as draft:
         draft.mkdir()
         save_model(policy, str(draft / _WEIGHTS))
-        facts: dict[str, Any] = {"timesteps": timesteps, "validation": validation}
-        if trainer is not None:
-            save_file(trainer.arrays, draft / _TRAINER)
-            facts["trainer"] = trainer.facts
+        save_file(trainer.arrays, draft / _TRAINER)
+        facts = {"timesteps": timesteps, "validation": validation, "trainer": trainer.facts}
         write_json(draft / _FACTS, facts)
     kept = list_checkpoints(run)
     best = max(kept, key=lambda checkpoint: checkpoint.reward)
@@ -116,11 +114,6 @@ def load_trainer(checkpoint: Checkpoint) -> TrainerState:
         RunError: If the file is damaged.
     """
     path = checkpoint.path / _TRAINER
-    if not path.exists():
-        raise RunError(
-            f"{checkpoint.path} holds no trainer's state: runs with --vec device cannot be "
-            "resumed; use --restart"
-        )
     try:
         return TrainerState(load_file(path), read_json(checkpoint.path / _FACTS)["trainer"])
     except (OSError, SafetensorError, KeyError) as error:
