@@ -187,6 +187,7 @@ class EnvConfig:
         data_dir: Folder with the data files; None takes ``$MARL_STL_DATA_DIR``.
         dataset_options: Options of the data set, each a text ``name=value``, such as
             ``path=flows.csv``; the value is JSON where it can be. Python also takes a mapping.
+            A ``path`` that names a file from here becomes absolute.
         download: Fetch the data from its publisher where it is not there.
         split: The part of the data that is replayed.
         split_method: "official" is the publisher's test set; "stratified" draws 70/15/15 by
@@ -228,11 +229,12 @@ class EnvConfig:
     deliberation: Deliberation = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.data_dir, str):
-            object.__setattr__(self, "data_dir", Path(self.data_dir))
+        if isinstance(self.data_dir, str | Path):
+            object.__setattr__(self, "data_dir", Path(self.data_dir).expanduser().absolute())
         if isinstance(self.dataset_options, Mapping):
             object.__setattr__(self, "dataset_options", _settings(self.dataset_options))
         check_types(self)
+        object.__setattr__(self, "dataset_options", tuple(map(_in_full, self.dataset_options)))
         check_range("agents", self.agents, 1, 64)
         check_range("episode_length", self.episode_length, 1, 10**9)
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
@@ -256,6 +258,16 @@ def _settings(options: Mapping[str, Any]) -> tuple[str, ...]:
             f"dataset_options holds what JSON cannot ({error}); load the table first and "
             "pass it as table="
         ) from None
+
+
+def _in_full(setting: str) -> str:
+    """A setting ``path=FILE`` with the whole path, so that it means the same file from anywhere.
+
+    Where there is no such file it stays as it is: it may be one of the data folder.
+    """
+    name, _, text = setting.partition("=")
+    path = Path(text).expanduser()
+    return f"path={path.absolute()}" if name == "path" and path.is_file() else setting
 
 
 def make_config(config: EnvConfig | None, overrides: dict[str, Any]) -> EnvConfig:

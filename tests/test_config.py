@@ -94,5 +94,5 @@ def test_vec_cuda_is_the_device_path_on_cuda() -> None:
 
 
 def test_paths_may_be_given_as_text() -> None:
-    assert EnvConfig(data_dir="data").data_dir == Path("data")  # type: ignore[arg-type]
+    assert EnvConfig(data_dir="data").data_dir == Path("data").absolute()  # type: ignore[arg-type]
     assert TrainConfig(run_dir="here").run_dir == Path("here")  # type: ignore[arg-type]

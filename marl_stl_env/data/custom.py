@@ -14,6 +14,7 @@ from marl_stl_env.data.build import MAX_ENTITIES, MAX_FAMILIES, Layout, Target, 
 from marl_stl_env.data.cache import file_digest
 from marl_stl_env.data.clock import is_number, seconds
 from marl_stl_env.data.info import Dataset
+from marl_stl_env.data.locate import resolve_data_dir
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.views import UNGROUPED
 from marl_stl_env.errors import ConfigError, DataFileNotFoundError, DataFormatError, LabelError
@@ -34,7 +35,7 @@ Names = str | Sequence[str]
 
 
 def files(data_dir: Path | str | None = None, path: str | Path | None = None) -> tuple[Path, ...]:
-    """The file at ``path``, or below the data folder; nothing for a DataFrame.
+    """The file at ``path``, or below the data folder, or of that name in it; none for a DataFrame.
 
     Args:
         data_dir: Folder with data files, or None.
@@ -45,13 +46,13 @@ def files(data_dir: Path | str | None = None, path: str | Path | None = None) ->
     """
     if path is None:
         return ()
-    choices = [Path(path).expanduser()]
-    choices += [Path(data_dir).expanduser() / path] if data_dir else []
-    for choice in choices:
+    named, root = Path(path).expanduser(), resolve_data_dir(data_dir)
+    choices = [named, *([root / named, root / named.name] if root else [])]
+    for choice in dict.fromkeys(choices):
         if choice.is_file():
             return (choice,)
     raise DataFileNotFoundError(
-        f"{' and '.join(map(str, choices))} is not a file; check the option path="
+        f"none of {', '.join(map(str, dict.fromkeys(choices)))} is a file; check the option path="
     )
 
 

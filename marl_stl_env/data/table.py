@@ -37,7 +37,8 @@ class TrafficTable:
         feature_names: Names of the columns of ``features``.
         views: Group name to the indices of its columns, in the data set's order.
         categories: Categorical column to the names of its codes (raw tables only).
-        entities: Code of the host behind the event, or None.  # (rows,) int32
+        entities: Code of the host behind the event, the same in every split, or None.
+            # (rows,) int32
         times: Seconds, ascending, or None.  # (rows,) float64
         posterior: Exact P(threat | features), where the generating model is known.  # (rows,)
         official_test: True for rows of the publisher's test set, or None.  # (rows,) bool
@@ -102,6 +103,11 @@ class TrafficTable:
     def threat_rate(self) -> float:
         """Share of threats among the events."""
         return float(self.labels.mean())
+
+    @property
+    def entity_count(self) -> int:
+        """Hosts that the codes in ``entities`` tell apart: all are below it. 0 without entities."""
+        return 0 if self.entities is None else int(self.entities.max()) + 1
 
     def take(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> TrafficTable:
         """The table of these rows, in this order.

@@ -14,7 +14,7 @@ from marl_stl_env.data.batch import Batch, Coder
 from marl_stl_env.data.batches import csv_batches
 from marl_stl_env.data.build import MAX_FAMILIES, Layout, Target, build_table
 from marl_stl_env.data.cache import file_digest
-from marl_stl_env.data.info import Dataset
+from marl_stl_env.data.info import Dataset, Download
 from marl_stl_env.data.locate import find_file, missing_file
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError
@@ -27,6 +27,14 @@ CITATION = (
     "systems, MilCIS"
 )
 LICENCE = "free for academic research, with citation; commercial use by agreement with the authors"
+_COPIES = (  # of the publisher's bytes: his own folder gives files to people only
+    "https://huggingface.co/datasets/Mouwiya/UNSW-NB15-small/resolve/"
+    "6f5f54594dfc80c84264aec4c7cc3d9b162f1e2f/"
+)
+_DIGESTS = {
+    TRAINING: "bec7dd5ec88dc2a0ccc7a07879d338395ed7421750f675fd0339e07dfe0648fa",
+    TESTING: "734fe6642edf758f7c94d7d9149426b49d202fe8e7bf0bef47392489c3c0a559",
+}
 HOMEPAGE = "https://research.unsw.edu.au/projects/unsw-nb15-dataset"
 DATASET = Dataset(
     name="unsw-nb15",
@@ -35,6 +43,7 @@ DATASET = Dataset(
     citation=CITATION,
     homepage=HOMEPAGE,
     folder="unsw_nb15",
+    downloads=tuple(Download((_COPIES + name,), name, digest) for name, digest in _DIGESTS.items()),
     dropped=(
         "id: the number of the row, and the files are sorted by label",
         "attack_cat: the label itself; it becomes the family",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,42 @@ def test_prepared_alike_in_memory_and_mapped(name: str, tmp_path: Path) -> None:
         assert isinstance(mapped.tables["train"].features, np.memmap)
 
 
+#: The sets whose samples tell hosts apart, and how many.
+HOSTS = {"synthetic": 250, "unsw-nb15-raw": 7, "ctu-13": 9, "custom": 4, "cic-ids2017 flows": 5}
+SPLITTING: list[dict[str, Any]] = [
+    {},
+    {"threat_rate": 0.2},
+    {"drop_duplicates": True},
+    {"split_method": "temporal"},
+]
+
+
+@pytest.mark.parametrize("settings", SPLITTING)
+@pytest.mark.parametrize("name", [*datasets(), "cic-ids2017 flows"])
+def test_entities_and_their_time_order(name: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Every split knows the host of each of its events, and shows a host's events in time order."""
+    make = cic_flows if name.endswith("flows") else SAMPLES[name]
+    config = EnvConfig(dataset=name.split()[0], data_dir=tmp_path, dataset_options=make(tmp_path))  # type: ignore[arg-type]
+    raw = prepare(config).raw
+    if name not in HOSTS:
+        assert (raw.entities, raw.entity_count, raw.times) == (None, 0, None)
+        return
+    assert raw.entity_count <= HOSTS[name]
+    prepared = prepare(replace(config, **settings))
+    for split, table in prepared.tables.items():
+        rows = prepared.rows[split]
+        assert table.entities is not None
+        assert raw.entities is not None
+        assert table.entities.dtype == np.int32
+        np.testing.assert_array_equal(table.entities, raw.entities[rows])
+        assert 0 <= table.entities.min() < table.entity_count <= raw.entity_count
+        assert table.times is not None
+        assert raw.times is not None
+        np.testing.assert_array_equal(table.times, raw.times[rows])
+        assert (np.diff(rows) > 0).all()
+        assert (np.diff(table.times) >= 0).all()
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_missing_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
@@ -130,10 +168,18 @@ def test_missing_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert dataset_info(name).homepage in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["unsw-nb15", "unsw-nb15-raw", "ctu-13"])
+@pytest.mark.parametrize("name", ["unsw-nb15-raw", "ctu-13"])
 def test_download_without_an_address(name: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="by hand from https://"):
         load_dataset(name, data_dir=tmp_path, download=True)
+
+
+@pytest.mark.parametrize("name", datasets())
+def test_downloads_have_checksums(name: str) -> None:
+    for download in dataset_info(name).downloads:
+        assert re.fullmatch("[0-9a-f]{64}", download.sha256)
+        assert download.urls
+        assert all(re.match("https?://", url) for url in download.urls)
 
 
 @pytest.mark.parametrize("name", datasets())

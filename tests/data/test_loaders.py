@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marl_stl_env.data import TrafficTable, load_dataset, split_rows, unsw_nb15
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data import TrafficTable, load_dataset, prepare, split_rows, unsw_nb15
 from marl_stl_env.data.registry import parse_options
 from marl_stl_env.errors import DataFileNotFoundError
 
 from .samples import (
     CIC_LABELS,
+    CUSTOM_COLUMNS,
     CUSTOM_OPTIONS,
     SAMPLES,
     UNSW_COLUMNS,
@@ -236,3 +239,32 @@ def test_files_of_other_data_sets_are_left_alone(tmp_path: Path) -> None:
         load_dataset("cic-ids2017", data_dir=tmp_path)
     SAMPLES["cic-ids2017"](tmp_path / "cic_ids2017" / "MachineLearningCVE")
     assert len(load_dataset("cic-ids2017", data_dir=tmp_path)) == 240
+
+
+def test_a_relative_path_is_settled_with_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is found again from another folder, and in another data folder once it moved."""
+    write_csv(tmp_path / "here" / "flows.csv", custom_rows(), CUSTOM_COLUMNS)
+    (tmp_path / "there").mkdir()
+    options = {"path": "flows.csv", **CUSTOM_OPTIONS}
+    monkeypatch.chdir(tmp_path / "here")
+    config = EnvConfig(dataset="custom", dataset_options=options)  # type: ignore[arg-type]
+    assert f"path={tmp_path / 'here' / 'flows.csv'}" in config.dataset_options
+    monkeypatch.chdir(tmp_path / "there")
+    assert len(prepare(config).raw) == 240
+    (tmp_path / "here" / "flows.csv").rename(tmp_path / "there" / "flows.csv")
+    assert len(prepare(replace(config, data_dir=tmp_path / "there")).raw) == 240
+    with pytest.raises(DataFileNotFoundError, match=r"here/flows\.csv"):
+        prepare(config)
+
+
+def test_a_relative_path_may_be_one_of_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_csv(tmp_path / "mine" / "flows.csv", custom_rows(), CUSTOM_COLUMNS)
+    options = {"path": "mine/flows.csv", **CUSTOM_OPTIONS}
+    monkeypatch.setenv("MARL_STL_DATA_DIR", str(tmp_path))
+    config = EnvConfig(dataset="custom", dataset_options=options)  # type: ignore[arg-type]
+    assert "path=mine/flows.csv" in config.dataset_options
+    assert len(prepare(config).raw) == 240

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.data import TrafficTable, load_dataset, prepare, split_rows
+from marl_stl_env.data import TrafficTable, dataset_info, load_dataset, prepare, split_rows
 from marl_stl_env.data.duplicates import find_duplicates
 
 # ruff: noqa: E501 - digests
@@ -25,6 +25,8 @@ def test_unsw(data_dir: Path) -> None:
     assert dict(table.source) == {
         "UNSW_NB15_testing-set.csv": "734fe6642edf758f7c94d7d9149426b49d202fe8e7bf0bef47392489c3c0a559"
     }
+    published = {download.name: download.sha256 for download in dataset_info("unsw-nb15").downloads}
+    assert dict(table.source).items() <= published.items()
     assert len(table) == 82_332
     assert counts(table) == {
         "Normal": 37_000, "Generic": 18_871, "Exploits": 11_132, "Fuzzers": 6_062, "DoS": 4_089,

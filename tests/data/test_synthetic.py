@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from marl_stl_env.data import TrafficTable, load_dataset
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data import TrafficTable, load_dataset, prepare
 from marl_stl_env.data.synthetic_kinds import FEATURES, KINDS, LOOK_ALIKES, VIEWS
 from marl_stl_env.data.synthetic_model import kind_counts, posterior
 from marl_stl_env.errors import ConfigError, TableError, UnknownNameError
@@ -197,3 +198,24 @@ def test_bad_requests() -> None:
         posterior(np.zeros((1, 22), np.float32), ("flows",))
     with pytest.raises(TableError, match="22"):
         posterior(np.zeros((1, 21), np.float32))
+
+
+def test_campaigns_play_out_in_order_in_every_split() -> None:
+    """Drawing rows at random must not mix up the stages of a kill chain."""
+    prepared = prepare(EnvConfig(dataset_options=("rows=20000",)))
+    names = ("recon", "exploit", "command_and_control", "exfiltration")
+    for table in prepared.tables.values():
+        stages = [table.family_names.index(name) for name in names]
+        chain = np.isin(table.families, stages)
+        stage = np.searchsorted(stages, table.families[chain], sorter=np.argsort(stages))
+        stage = np.argsort(stages)[stage]
+        assert table.entities is not None
+        host = table.entities[chain]
+        back = np.flatnonzero(np.diff(stage) < 0)
+        assert set(np.unique(stage)) == {0, 1, 2, 3}
+        # One chain follows the other: the stage falls only where the next chain begins.
+        assert (stage[back + 1] == 0).all()
+        assert len(back) == 11  # of 12 chains
+        ends = np.append(back, len(stage) - 1)
+        for first, last in zip(np.append(0, back + 1), ends, strict=True):
+            assert len(np.unique(host[first : last + 1])) == 1
