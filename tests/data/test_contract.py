@@ -137,7 +137,9 @@ SPLITTING: list[dict[str, Any]] = [
 def test_entities_and_their_time_order(name: str, settings: dict[str, Any], tmp_path: Path) -> None:
     """Every split knows the host of each of its events, and shows a host's events in time order."""
     make = cic_flows if name.endswith("flows") else SAMPLES[name]
-    config = EnvConfig(dataset=name.split()[0], data_dir=tmp_path, dataset_options=make(tmp_path))  # type: ignore[arg-type]
+    config = EnvConfig(
+        dataset=name.removesuffix(" flows"), data_dir=tmp_path, dataset_options=make(tmp_path)
+    )  # type: ignore[arg-type]
     raw = prepare(config).raw
     if name not in HOSTS:
         assert (raw.entities, raw.entity_count, raw.times) == (None, 0, None)
