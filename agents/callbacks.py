@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.checkpoints import save_checkpoint
 from agents.judging import greedy, judge
@@ -86,8 +86,8 @@ class CheckpointCallback(BaseCallback):
         self.logger.dump(self.num_timesteps)
 
     @property
-    def _ppo(self) -> PPO:
-        if not isinstance(self.model, PPO):
+    def _ppo(self) -> OnPolicyAlgorithm:
+        if not isinstance(self.model, OnPolicyAlgorithm):
             raise TypeError(f"checkpoints are of PPO, not of {type(self.model).__name__}")
         return self.model
 

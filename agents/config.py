@@ -13,6 +13,7 @@ from marl_stl_env.errors import ConfigError
 
 Vec = Literal["supersuit", "native", "device", "cuda"]
 Schedule = Literal["linear", "constant"]
+Network = Literal["mlp", "lstm"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -33,9 +34,12 @@ class PPOConfig:
         entropy_coefficient: Weight of the entropy bonus.
         value_coefficient: Weight of the value loss.
         max_grad_norm: Gradients are scaled down to this norm.
+        policy: "mlp" judges each event by itself. "lstm" remembers the events of its episode: the
+            policy and the value function each have a long short-term memory before the hidden
+            layers. Not on the device path.
         bins: Bins of the piecewise-linear encoding of every feature; 0 feeds the features as
             they are.
-        width: Units of each hidden layer.
+        width: Units of each hidden layer, and of each memory.
         depth: Hidden layers of the policy and of the value function.
     """
 
@@ -50,6 +54,7 @@ class PPOConfig:
     entropy_coefficient: float = 0.02
     value_coefficient: float = 1.5
     max_grad_norm: float = 0.5
+    policy: Network = "mlp"
     bins: int = 8
     width: int = 128
     depth: int = 2
@@ -114,6 +119,11 @@ class TrainConfig:
         for name in ("lanes", "iterations", "evaluate_every", "threads"):
             check_range(name, getattr(self, name), 1)
         check_range("seed", self.seed, 0, 2**32 - 1)
+        if self.vec == "device" and self.ppo.policy == "lstm":
+            raise ConfigError(
+                "policy='lstm': the trainer on the device has no memory; use --vec native or "
+                "supersuit (with --device cuda for the network), or --policy mlp"
+            )
         if self.env.split != "train":
             raise ConfigError(
                 f"split={self.env.split!r}: training uses the training split; judge on others with "

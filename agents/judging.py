@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from marl_stl_env.config import EnvConfig
@@ -53,8 +55,11 @@ def judge(config: EnvConfig, table: TrafficTable, act: Act) -> Judgement:
         config: The environment; episodes are replaced by the stretches, so each stretch has faulty
             sensors of its own.
         table: The scaled table of the split to judge on.
-        act: The policy of every honest sensor.
+        act: The policy of every honest sensor. A policy with memory begins each stretch without
+            one.
     """
+    if isinstance(act, RecurrentGreedy):
+        act.forget()
     rows, agents = len(table), config.agents
     stretch = -(-rows // _LANES)
     starts = np.minimum(np.arange(_LANES) * stretch, rows)
@@ -77,18 +82,51 @@ def judge(config: EnvConfig, table: TrafficTable, act: Act) -> Judgement:
 
 def greedy(policy: ActorCriticPolicy) -> Act:
     """The most probable action of a trained policy."""
-    threat = torch.from_numpy(THREAT_VOTE).to(policy.device)
+    if isinstance(policy, RecurrentActorCriticPolicy):
+        return RecurrentGreedy(policy)
 
     def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
         with torch.no_grad():
             batch = torch.from_numpy(observations).to(policy.device)
-            distribution = policy.get_distribution(batch).distribution
-            if not isinstance(distribution, torch.distributions.Categorical):
-                raise TypeError(f"a policy over actions is categorical, not {distribution!r}")
-            probabilities: torch.Tensor = distribution.probs
-        return (
-            probabilities.argmax(dim=1).to(torch.int8).cpu().numpy(),
-            probabilities[:, threat].sum(dim=1).double().cpu().numpy(),
-        )
+            return _most_probable(policy.get_distribution(batch))
 
     return act
+
+
+class RecurrentGreedy:
+    """The most probable action of a policy with memory, which lasts from call to call.
+
+    Args:
+        policy: A trained policy.
+    """
+
+    def __init__(self, policy: RecurrentActorCriticPolicy) -> None:
+        self._policy = policy
+        self._memory: tuple[torch.Tensor, ...] | None = None
+
+    def forget(self) -> None:
+        """Begin without memory, with a batch of any size."""
+        self._memory = None
+
+    def __call__(self, observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+        """Actions and threat probabilities of the next event; see :data:`Act`."""
+        policy, going_on = self._policy, torch.zeros(len(observations), device=self._policy.device)
+        if self._memory is None:
+            layers, _, units = policy.lstm_hidden_state_shape
+            self._memory = (going_on.new_zeros(layers, len(observations), units),) * 2
+        with torch.no_grad():
+            batch = torch.from_numpy(observations).to(policy.device)
+            hidden, cell = self._memory
+            chosen, self._memory = policy.get_distribution(batch, (hidden, cell), going_on)
+            return _most_probable(chosen)
+
+
+def _most_probable(chosen: Distribution) -> tuple[Int8Array, Float64Array]:
+    if not isinstance(chosen.distribution, torch.distributions.Categorical):
+        raise TypeError(f"a policy over actions is categorical, not {chosen.distribution!r}")
+    probabilities: torch.Tensor = chosen.distribution.probs
+    threat = torch.from_numpy(THREAT_VOTE).to(probabilities.device)
+    return (
+        probabilities.argmax(dim=1).to(torch.int8).cpu().numpy(),
+        probabilities[:, threat].sum(dim=1).double().cpu().numpy(),
+    )

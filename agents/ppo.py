@@ -7,7 +7,10 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
+from sb3_contrib import RecurrentPPO
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3 import PPO
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
@@ -16,6 +19,7 @@ from agents.config import Device, PPOConfig, TrainConfig
 from agents.device_env import DeviceVecEnv
 from agents.device_ppo import DevicePPO
 from agents.encoding import PiecewiseLinearEncoding, quantile_edges
+from agents.recurrent import TeamRecurrentPPO
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.spaces import action_space
@@ -60,7 +64,7 @@ def make_trainer(
     features: Float32Array,
     device: torch.device,
     table: TrafficTable | None = None,
-) -> PPO:
+) -> OnPolicyAlgorithm:
     """The trainer on its environment, on the path that the configuration names.
 
     Args:
@@ -97,7 +101,14 @@ def policy_settings(
         edges = quantile_edges(features, config.bins, observation_space.shape[0])
         settings["features_extractor_class"] = PiecewiseLinearEncoding
         settings["features_extractor_kwargs"] = {"edges": edges}
+    if config.policy == "lstm":
+        settings["lstm_hidden_size"] = config.width
     return settings
+
+
+def policy_class(config: PPOConfig) -> type[ActorCriticPolicy]:
+    """The class of the network."""
+    return RecurrentActorCriticPolicy if config.policy == "lstm" else ActorCriticPolicy
 
 
 def learning_rate(config: PPOConfig) -> float | Callable[[float], float]:
@@ -109,10 +120,11 @@ def learning_rate(config: PPOConfig) -> float | Callable[[float], float]:
 
 def make_model(
     config: TrainConfig, venv: VecEnv, features: Float32Array, device: torch.device
-) -> PPO:
+) -> OnPolicyAlgorithm:
     """PPO with ``normalize_advantage``: the rollout mixes all sensors, and so do its statistics.
 
-    Where sensors are faulty or deliberate, the rollout is a :class:`TeamRolloutBuffer`.
+    Where sensors are faulty or deliberate, the rollout is a :class:`TeamRolloutBuffer`. A policy
+    with memory is trained by sb3-contrib's ``RecurrentPPO``.
 
     Args:
         config: The run.
@@ -121,26 +133,30 @@ def make_model(
         device: Where the networks live.
     """
     ppo, env = config.ppo, config.env
-    make = DevicePPO if isinstance(venv, DeviceVecEnv) else PPO
-    model = make(
-        ActorCriticPolicy,
-        venv,
-        learning_rate=learning_rate(ppo),
-        n_steps=ppo.n_steps,
-        batch_size=min(ppo.batch_size, ppo.n_steps * venv.num_envs),
-        n_epochs=ppo.n_epochs,
-        gamma=ppo.discount,
-        gae_lambda=ppo.gae_lambda,
-        clip_range=ppo.clip_range,
-        normalize_advantage=True,
-        ent_coef=ppo.entropy_coefficient,
-        vf_coef=ppo.value_coefficient,
-        max_grad_norm=ppo.max_grad_norm,
-        rollout_buffer_class=TeamRolloutBuffer if env.faults.faulty or env.deliberation else None,
-        policy_kwargs=policy_settings(ppo, _box(venv), features),
-        seed=config.seed,
-        device=device,
-    )
+    settings: dict[str, Any] = {
+        "learning_rate": learning_rate(ppo),
+        "n_steps": ppo.n_steps,
+        "batch_size": min(ppo.batch_size, ppo.n_steps * venv.num_envs),
+        "n_epochs": ppo.n_epochs,
+        "gamma": ppo.discount,
+        "gae_lambda": ppo.gae_lambda,
+        "clip_range": ppo.clip_range,
+        "normalize_advantage": True,
+        "ent_coef": ppo.entropy_coefficient,
+        "vf_coef": ppo.value_coefficient,
+        "max_grad_norm": ppo.max_grad_norm,
+        "policy_kwargs": policy_settings(ppo, _box(venv), features),
+        "seed": config.seed,
+        "device": device,
+    }
+    team = bool(env.faults.faulty or env.deliberation)
+    make: Any
+    if ppo.policy == "lstm":
+        make = TeamRecurrentPPO if team else RecurrentPPO
+    else:
+        make = DevicePPO if isinstance(venv, DeviceVecEnv) else PPO
+        settings["rollout_buffer_class"] = TeamRolloutBuffer if team else None
+    model: OnPolicyAlgorithm = make(policy_class(ppo), venv, **settings)
     if isinstance(model.rollout_buffer, TeamRolloutBuffer):
         model.rollout_buffer.watch(venv)
     return model
@@ -153,7 +169,7 @@ def make_policy(
     device: torch.device,
 ) -> ActorCriticPolicy:
     """An untrained policy of the same shape, to load weights into."""
-    policy = ActorCriticPolicy(
+    policy = policy_class(config)(
         observation_space,
         action_space(),
         lambda _: config.learning_rate,

@@ -1,18 +1,21 @@
 """All that a trainer remembers between two iterations, as plain arrays and numbers.
 
 With it, and the policy's weights, a training continues bit-identically on the CPU: the optimiser's
-moments, the scaling of the rewards, the open episodes, the lanes of the environment, and the random
-number generators of torch and numpy (SB3 shuffles its minibatches with numpy's global one).
+moments, the scaling of the rewards, the open episodes, the lanes of the environment, the memory of
+a policy, and the random number generators of torch and numpy (SB3 shuffles its minibatches with
+numpy's global one).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from stable_baselines3 import PPO
+from sb3_contrib import RecurrentPPO
+from sb3_contrib.common.recurrent.type_aliases import RNNStates
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from agents.device_ppo import DevicePPO
@@ -21,7 +24,7 @@ from marl_stl_env.envs.supersuit import SuperSuitVecEnv
 from marl_stl_env.errors import MarlStlError, RunError
 from marl_stl_env.types import AnyArray
 
-_LANES, _OPTIMIZER = "lanes.", "optimizer."
+_LANES, _OPTIMIZER, _MEMORY = "lanes.", "optimizer.", "memory."
 _ADAM = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -38,7 +41,7 @@ class TrainerState:
     facts: dict[str, Any]
 
 
-def capture(model: PPO) -> TrainerState:
+def capture(model: OnPolicyAlgorithm) -> TrainerState:
     """What the trainer remembers now, between a learning step and the next rollout."""
     name, keys, *position = np.random.get_state(legacy=True)  # noqa: NPY002 - SB3 uses this one
     arrays: dict[str, AnyArray] = {
@@ -48,6 +51,8 @@ def capture(model: PPO) -> TrainerState:
     arrays |= model.stream_state() if isinstance(model, DevicePPO) else _stream_state(model)
     if torch.cuda.is_available():
         arrays["rng.cuda"] = torch.cuda.get_rng_state().numpy()
+    if isinstance(model, RecurrentPPO):
+        arrays |= _memory(model)
     for number, moments in model.policy.optimizer.state_dict()["state"].items():
         for key, value in moments.items():
             arrays[f"{_OPTIMIZER}{number}.{key}"] = value.detach().cpu().numpy()
@@ -60,7 +65,7 @@ def capture(model: PPO) -> TrainerState:
     return TrainerState({key: array.copy() for key, array in arrays.items()}, facts)
 
 
-def restore(model: PPO, state: TrainerState) -> None:
+def restore(model: OnPolicyAlgorithm, state: TrainerState) -> None:
     """Put a freshly built trainer where another one was; the weights are loaded elsewhere.
 
     Raises:
@@ -72,7 +77,7 @@ def restore(model: PPO, state: TrainerState) -> None:
         raise RunError(f"the checkpoint is not of this configuration: {error!r}") from error
 
 
-def _restore(model: PPO, state: TrainerState) -> None:
+def _restore(model: OnPolicyAlgorithm, state: TrainerState) -> None:
     arrays, facts = state.arrays, state.facts
     model._setup_learn(0)  # makes what a first training makes, and resets the environment
     model.num_timesteps, model._n_updates = facts["timesteps"], facts["updates"]
@@ -80,6 +85,8 @@ def _restore(model: PPO, state: TrainerState) -> None:
         model.set_stream_state(arrays)
     else:
         _set_stream_state(model, arrays)
+    if isinstance(model, RecurrentPPO):
+        _set_memory(model, _under(arrays, _MEMORY))
     _restore_optimizer(model.policy.optimizer, _under(arrays, _OPTIMIZER))
     if model.ep_info_buffer is not None:
         model.ep_info_buffer.extend(facts["episodes"])
@@ -90,7 +97,7 @@ def _restore(model: PPO, state: TrainerState) -> None:
         torch.cuda.set_rng_state(torch.from_numpy(arrays["rng.cuda"].copy()))
 
 
-def _stream_state(model: PPO) -> dict[str, AnyArray]:
+def _stream_state(model: OnPolicyAlgorithm) -> dict[str, AnyArray]:
     """What the trainer knows of its lanes: their state, open episodes and scaling of rewards."""
     normalizer, monitor, lanes = _wrappers(model)
     arrays: dict[str, AnyArray] = {
@@ -104,7 +111,7 @@ def _stream_state(model: PPO) -> dict[str, AnyArray]:
     return arrays | {f"{_LANES}{key}": array for key, array in lanes.get_state().items()}
 
 
-def _set_stream_state(model: PPO, arrays: dict[str, AnyArray]) -> None:
+def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> None:
     normalizer, monitor, lanes = _wrappers(model)
     model._last_obs = arrays["model.last_obs"].copy()
     model._last_episode_starts = arrays["model.last_episode_starts"].copy()
@@ -115,6 +122,24 @@ def _set_stream_state(model: PPO, arrays: dict[str, AnyArray]) -> None:
     monitor.episode_returns = arrays["monitor.returns"].copy()
     monitor.episode_lengths = arrays["monitor.lengths"].copy()
     lanes.set_state(_under(arrays, _LANES))
+
+
+def _memory(model: RecurrentPPO) -> dict[str, AnyArray]:
+    """Hidden and cell states of policy and value function.  # (layers, n_envs, units) float32."""
+    states = cast("RNNStates", model._last_lstm_states)
+    tensors = enumerate((*states.pi, *states.vf))
+    return {f"{_MEMORY}{number}": tensor.cpu().numpy() for number, tensor in tensors}
+
+
+def _set_memory(model: RecurrentPPO, arrays: dict[str, AnyArray]) -> None:
+    now = _memory(model)
+    if any(arrays[str(i)].shape != old.shape for i, old in enumerate(now.values())):
+        raise ValueError("the memory of another team")
+    hidden, cell, value_hidden, value_cell = (
+        torch.from_numpy(arrays[str(i)].copy()).to(model.device) for i in range(len(now))
+    )
+    memory = RNNStates((hidden, cell), (value_hidden, value_cell))
+    model._last_lstm_states = cast("Any", memory)
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, AnyArray]) -> None:
@@ -130,7 +155,9 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, AnyAr
     optimizer.load_state_dict(content)
 
 
-def _wrappers(model: PPO) -> tuple[VecNormalize, VecMonitor, TrafficVecEnv | SuperSuitVecEnv]:
+def _wrappers(
+    model: OnPolicyAlgorithm,
+) -> tuple[VecNormalize, VecMonitor, TrafficVecEnv | SuperSuitVecEnv]:
     normalizer = model.get_vec_normalize_env()
     monitor = normalizer.venv if normalizer is not None else None
     lanes: VecEnv | None = monitor.unwrapped if monitor is not None else None

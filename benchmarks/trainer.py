@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3 import PPO
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
@@ -79,20 +79,20 @@ def train_config(vec: Vec, lanes: int) -> TrainConfig:
     return TrainConfig(vec=vec, lanes=lanes, ppo=PPOConfig(bins=0), progress=False)
 
 
-def make_trainer(vec: Vec, table: TrafficTable, lanes: int) -> PPO:
+def make_trainer(vec: Vec, table: TrafficTable, lanes: int) -> OnPolicyAlgorithm:
     """PPO on the environment, as ``train.py`` builds it."""
     config = train_config(vec, lanes)
     venv = make_vec_env(config, table)
     return make_model(config, venv, table.features, torch.device("cpu"))
 
 
-def bare_trainer(table: TrafficTable, lanes: int, like: PPO) -> PPO:
+def bare_trainer(table: TrafficTable, lanes: int, like: OnPolicyAlgorithm) -> OnPolicyAlgorithm:
     """PPO on a :class:`NoOpVecEnv` of the same shapes, with no wrapper: the trainer's ceiling."""
     venv = NoOpVecEnv(like.n_envs, like.observation_space, like.action_space)
     return make_model(train_config("native", lanes), venv, table.features, torch.device("cpu"))
 
 
-def ppo_rates(trainers: Sequence[PPO], rounds: int) -> list[float]:
+def ppo_rates(trainers: Sequence[OnPolicyAlgorithm], rounds: int) -> list[float]:
     """Agent-steps per second of each trainer, interleaved, the best of several rounds."""
     best = [0.0] * len(trainers)
     for turn in range(rounds + 1):
@@ -132,7 +132,7 @@ class Stopwatch:
         return timed
 
 
-def ppo_profile(model: PPO, iterations: int) -> dict[str, float]:
+def ppo_profile(model: OnPolicyAlgorithm, iterations: int) -> dict[str, float]:
     """Shares of the time of a training on the native path, part by part; they add up to 1."""
     normalizer = model.get_env()
     if not isinstance(normalizer, VecNormalize):

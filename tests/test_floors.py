@@ -34,6 +34,7 @@ SIBLING_FLOORS = (1, 3)
 RESERVED = {
     "pandas": ("marl_stl_env.data", "agents"),
     "stable_baselines3": ("marl_stl_env.envs.sb3", "marl_stl_env.envs.supersuit", "agents"),
+    "sb3_contrib": ("agents",),
     "supersuit": ("marl_stl_env.envs.supersuit",),
     "torch": ("marl_stl_env.engine.torch_engine", "agents"),
     "matplotlib": ("marl_stl_env.rendering", "agents"),

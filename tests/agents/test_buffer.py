@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.buffer import TeamRolloutBuffer
 from agents.config import PPOConfig, TrainConfig, Vec
@@ -26,7 +26,7 @@ CONFIG = TrainConfig(
 )
 
 
-def rollout(config: TrainConfig) -> PPO:
+def rollout(config: TrainConfig) -> OnPolicyAlgorithm:
     """A model that has collected its second rollout and not learned from it."""
     venv = make_vec_env(config, TABLE)
     model = make_model(config, venv, TABLE.features, torch.device("cpu"))
@@ -37,7 +37,7 @@ def rollout(config: TrainConfig) -> PPO:
     return model
 
 
-def weights(model: PPO) -> torch.Tensor:
+def weights(model: OnPolicyAlgorithm) -> torch.Tensor:
     return torch.cat([value.flatten() for value in model.policy.state_dict().values()])
 
 

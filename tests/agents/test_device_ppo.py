@@ -55,6 +55,7 @@ def trained(config: TrainConfig, vec: str, rollouts: int) -> tuple[PPO, list[dic
     config = replace(config, vec=vec)  # type: ignore[arg-type]
     torch.set_num_threads(1)
     model = make_trainer(config, TABLE.features, CPU, TABLE)
+    assert isinstance(model, PPO)
     callback = Reseed()
     steps = rollouts * config.ppo.n_steps * model.n_envs
     model.learn(steps, callback=callback, log_interval=10**6)

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
 from agents.config import PPOConfig, TrainConfig, Vec
@@ -43,6 +44,7 @@ def test_rewards_are_scaled_and_observations_are_not() -> None:
     assert isinstance(venv.venv, VecMonitor)
     assert (venv.norm_obs, venv.norm_reward, venv.gamma) == (False, True, 0.9)
     model = make_model(CONFIG, venv, TABLE.features, CPU)
+    assert isinstance(model, PPO)
     assert model.normalize_advantage
     assert model.get_vec_normalize_env() is venv
 

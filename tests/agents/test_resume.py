@@ -16,7 +16,7 @@ import torch
 from safetensors.numpy import load_file
 
 from agents.checkpoints import list_checkpoints, load_trainer
-from agents.config import PPOConfig, TrainCommand, TrainConfig, Vec
+from agents.config import Network, PPOConfig, TrainCommand, TrainConfig, Vec
 from agents.ppo import make_trainer
 from agents.report import read_progress
 from agents.trainer_state import TrainerState, capture, restore
@@ -34,8 +34,8 @@ CONFIG = TrainConfig(
 ITERATION = 16 * 16
 
 
-def build(vec: Vec) -> Any:
-    config = replace(CONFIG, vec=vec)
+def build(vec: Vec, policy: Network = "mlp") -> Any:
+    config = replace(CONFIG, vec=vec, ppo=replace(CONFIG.ppo, policy=policy))
     return make_trainer(config, TABLE.features, CPU, TABLE)
 
 
@@ -50,16 +50,21 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [*product(["native", "supersuit"], repeat=2), ("device", "device")],
+    ("before", "after", "policy"),
+    [
+        *product(["native", "supersuit"], ["native", "supersuit"], ["mlp"]),
+        ("device", "device", "mlp"),
+        ("native", "native", "lstm"),
+        ("supersuit", "supersuit", "lstm"),
+    ],
 )
-def test_continuing_equals_never_having_stopped(before: Vec, after: Vec) -> None:
-    whole = build(before)  # building a model seeds the generators that it then uses
+def test_continuing_equals_never_having_stopped(before: Vec, after: Vec, policy: Network) -> None:
+    whole = build(before, policy)  # building a model seeds the generators that it then uses
     learn(whole, 6)
-    part = build(before)
+    part = build(before, policy)
     learn(part, 2)
     saved = capture(part)
-    other = build(after)
+    other = build(after, policy)
     kept = {name: array.copy() for name, array in saved.arrays.items()}
     np.random.seed(99)
     torch.manual_seed(99)
@@ -86,15 +91,17 @@ def test_continuing_equals_never_having_stopped(before: Vec, after: Vec) -> None
         "lanes.positions",
         "optimizer.0.exp_avg",
         "model.last_obs",
+        "memory.2",
     ],
 )
 def test_an_incomplete_state_is_refused(lost: str) -> None:
-    model = build("native")
+    model = build("native", "lstm")
     learn(model, 1)
     state = capture(model)
     arrays = {name: array for name, array in state.arrays.items() if name != lost}
+    assert len(arrays) == len(state.arrays) - 1
     with pytest.raises(RunError, match="not of this configuration"):
-        restore(build("native"), TrainerState(arrays, state.facts))
+        restore(build("native", "lstm"), TrainerState(arrays, state.facts))
 
 
 def command(*arguments: str | Path) -> list[str]:
