@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from marl_stl_env.config import EnvConfig, Split
+from agents.replay import decisions_of
+from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.data.prepare import PreparedData, shift_prior
+from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.observation import sensor_groups
 from marl_stl_env.types import Action, BoolArray, Float64Array, Int8Array
 
@@ -38,13 +40,30 @@ def decision_rule(config: EnvConfig) -> DecisionRule:
     return DecisionRule(agents, consensus.faulty_for(agents), consensus.threshold_for(agents))
 
 
+def team_vote(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int8Array:
+    """The decisions of the vote on these actions, weighed where this environment's votes are.
+
+    Args:
+        config: The environment.
+        table: The scaled table that was judged.
+        actions: What every sensor says.  # (rows, agents) int8
+
+    Returns:
+        The decisions.  # (rows,) int8
+    """
+    if config.consensus.weights == "audited":
+        honest = replace(config, faults=FaultConfig(), deliberation=0)
+        return decisions_of(honest, table, actions)
+    return decision_rule(config)(actions)
+
+
 def as_actions(threats: BoolArray) -> Int8Array:
     """Block threats and allow the rest."""
     return np.where(threats, np.int8(Action.BLOCK), np.int8(Action.ALLOW))
 
 
 def simple_baselines(config: EnvConfig, labels: BoolArray) -> dict[str, Baseline]:
-    """The baselines that need no features: both constants, chance under the vote, the oracle."""
+    """The baselines that need no features: both constants, chance voting alike, the oracle."""
     rows = len(labels)
     chance = np.random.default_rng(_SEED).integers(0, len(Action), (rows, config.agents))
     return {
@@ -84,7 +103,8 @@ class SupervisedBaselines:
         groups = threat_groups(self._config, self._prepared)
         self.fit([tuple(self._prepared.raw.views), *groups])
         views = np.stack([self.probabilities(names, split) for names in groups], axis=1)
-        vote = decision_rule(self._config)(as_actions(views >= self._config.reward.threshold))
+        actions = as_actions(views >= self._config.reward.threshold)
+        vote = team_vote(self._config, self._prepared.tables[split], actions)
         return {
             "supervised": self.of_views(tuple(self._prepared.raw.views), split),
             "supervised_vote": Baseline(vote, views.mean(axis=1)),
@@ -157,7 +177,7 @@ def _calibrated(known: Float64Array, labels: BoolArray, scores: Float64Array) ->
     return calibrated
 
 
-def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: str) -> dict[str, Baseline]:
+def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[str, Baseline]:
     """Bayes' rule on all columns, and the vote of each sensor's own Bayes rule.
 
     Returns:
@@ -167,7 +187,7 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: str) -> di
         return {}
     from marl_stl_env.data.synthetic_model import posterior
 
-    raw = prepared.raw.take(prepared.rows[split])  # type: ignore[index]
+    raw = prepared.raw.take(prepared.rows[split])
     rates = prepared.raw.threat_rate, raw.threat_rate
 
     def seen_by(groups: tuple[str, ...]) -> Float64Array:
@@ -178,7 +198,7 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: str) -> di
     exact = seen_by(tuple(prepared.raw.views))
     groups = threat_groups(config, prepared)
     views = np.stack([seen_by(names) for names in groups], axis=1)
-    vote = decision_rule(config)(as_actions(views >= threshold))
+    vote = team_vote(config, prepared.tables[split], as_actions(views >= threshold))
     return {
         "bayes": Baseline(as_actions(exact >= threshold), exact),
         "bayes_vote": Baseline(vote, views.mean(axis=1)),

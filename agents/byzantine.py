@@ -10,6 +10,7 @@ import numpy as np
 from agents.baselines import decision_rule
 from agents.judging import Act, Judgement, judge
 from agents.metrics import score
+from agents.replay import decisions_of
 from marl_stl_env.config import EnvConfig, FaultConfig
 from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.data.table import TrafficTable
@@ -17,9 +18,14 @@ from marl_stl_env.engine.faults import FaultySensors
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.types import Int8Array
 
-#: A sleeper that is awake does what the worst case does.
+#: A sleeper that is awake does what the worst case does, where it has no trust to lose.
 AWAKE_FAULTS = tuple(name for name in FAULTS if name != "sleeper")
 _FIGURES = ("f1", "reward_per_event", "recall")
+
+
+def judged_faults(config: EnvConfig) -> tuple[str, ...]:
+    """The faults that a team is judged under: sleepers too where past votes count."""
+    return tuple(FAULTS) if config.consensus.weights == "audited" else AWAKE_FAULTS
 
 
 def replay_with_faults(
@@ -28,6 +34,8 @@ def replay_with_faults(
     """The decisions if some sensors had lied, drawn anew for every event.
 
     Without deliberation nobody sees what others say, so the honest actions stay as they were.
+    Votes that are weighed need a past: there the liars are drawn for each stretch of
+    ``episode_length`` events.
 
     Args:
         config: The environment.
@@ -39,6 +47,8 @@ def replay_with_faults(
     Returns:
         The decisions.  # (rows,) int8
     """
+    if config.consensus.weights == "audited":
+        return decisions_of(replace(config, faults=faults), table, actions)
     rule, rows = decision_rule(config), len(table)
     liars = FaultySensors(faults, rule, rounds=1)
     state = LaneState.empty(rows, config.agents)
@@ -86,8 +96,8 @@ def byzantine_figures(
     """
     entries = []
     for count in range(1, config.consensus.faulty_for(config.agents) + 1):
-        for fault in AWAKE_FAULTS:
-            faults = FaultConfig(count, fault)
+        for fault in judged_faults(config):
+            faults = replace(config.faults, faulty=count, fault=fault)
             decisions = decide_with_faults(config, table, act, judgement, faults)
             figures = score(table.labels, decisions, config.reward)
             entries.append(
@@ -98,6 +108,8 @@ def byzantine_figures(
 
 def clones_control(config: EnvConfig, table: TrafficTable, judgement: Judgement) -> dict[str, Any]:
     """The same vote of n copies of one sensor, for the sensor whose copies earn most.
+
+    Copies always agree, so it does not matter what their votes weigh.
 
     That sensor is chosen on the split judged, so the control is flattered and not the team.
 

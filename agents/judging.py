@@ -1,4 +1,4 @@
-"""Let a team judge every event of a table exactly once, through the engine."""
+"""What a team says and decides on every event of a table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 
+from agents.replay import replay
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
@@ -19,8 +20,6 @@ from marl_stl_env.types import THREAT_VOTE, BoolArray, Float32Array, Float64Arra
 
 #: Maps observations (batch, width) to actions (batch,) and threat probabilities (batch,).
 Act: TypeAlias = Callable[[Float32Array], tuple[Int8Array, Float64Array]]
-
-_LANES = 256
 
 
 @dataclass(frozen=True)
@@ -61,22 +60,22 @@ def judge(config: EnvConfig, table: TrafficTable, act: Act) -> Judgement:
     if isinstance(act, RecurrentGreedy):
         act.forget()
     rows, agents = len(table), config.agents
-    stretch = -(-rows // _LANES)
-    starts = np.minimum(np.arange(_LANES) * stretch, rows)
-    engine = Engine(config, table, _LANES, seeds=0)
-    engine.reset()
-    engine.place(starts, np.minimum(starts + stretch, rows))
     actions = np.empty((rows, agents), dtype=np.int8)
     decisions = np.empty(rows, dtype=np.int8)
     scores = np.empty(rows, dtype=np.float64)
-    for _ in range(stretch * (1 + config.deliberation)):
-        chosen, threat = act(engine.observe().reshape(_LANES * agents, -1))
-        record = engine.step(chosen.reshape(_LANES, agents))
+    threat = np.empty(0)
+
+    def choose(engine: Engine) -> Int8Array:
+        nonlocal threat
+        chosen, threat = act(engine.observe().reshape(engine.lanes * agents, -1))
+        return chosen.reshape(-1, agents)
+
+    for record in replay(config, table, choose):
         live = record.live & record.voting
         judged = record.rows[live]
         actions[judged] = record.actions[live]
         decisions[judged] = record.decisions[live]
-        scores[judged] = threat.reshape(_LANES, agents).mean(axis=1)[live]
+        scores[judged] = threat.reshape(-1, agents).mean(axis=1)[live]
     return Judgement(actions, decisions, scores)
 
 

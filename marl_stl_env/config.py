@@ -15,6 +15,7 @@ Split = Literal["train", "validation", "test"]
 SplitMethod = Literal["auto", "stratified", "official", "temporal"]
 Views = Literal["groups", "full"]
 Order = Literal["sequential", "shuffled"]
+Weights = Literal["equal", "audited"]
 Deliberation = Literal[0, 1]
 
 #: In place of a fault's name: every lane draws one of all known faults at its reset.
@@ -116,13 +117,21 @@ class ConsensusConfig:
             ``(agents - 1) // 3``: none at all below four sensors.
         threshold: Threat votes that decide "threat" (tau), ``f + 1 <= tau <= agents - f``.
             None takes ``ceil(agents / 2)``.
+        weights: With "equal" every vote counts alike. With "audited" a vote weighs as much as
+            its sensor has told threats and benign events apart on audited events; ``threshold``
+            then decides only until one event of each class was audited.
+        audit_share: Share of the past events whose true label the team learns, in (0, 1]; used
+            with "audited" alone.
     """
 
     max_faulty: int | None = None
     threshold: int | None = None
+    weights: Weights = "equal"
+    audit_share: float = 0.1
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_range("audit_share", self.audit_share, 0.0, 1.0, open_low=True)
 
     def faulty_for(self, agents: int) -> int:
         """The number of Byzantine sensors f that ``agents`` sensors tolerate here.

@@ -1,6 +1,8 @@
 """Slow scalar references, written from the definitions and not from the code under test."""
 
+import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from marl_stl_env.config import EnvConfig
@@ -17,6 +19,11 @@ def is_threat_vote(action: int) -> bool:
 def decide(actions: list[int], faulty: int, threshold: int) -> int:
     """The decision on one vector of actions."""
     threat = sum(is_threat_vote(action) for action in actions) >= threshold
+    return decide_within(threat, actions, faulty)
+
+
+def decide_within(threat: bool, actions: list[int], faulty: int) -> int:
+    """The action of a class that is decided."""
     spoken = [action for action in actions if action != SILENT]
     counts = Counter(action for action in spoken if is_threat_vote(action) == threat)
     supported = {action: count for action, count in counts.items() if count > faulty}
@@ -24,6 +31,51 @@ def decide(actions: list[int], faulty: int, threshold: int) -> int:
         return QUARANTINE if threat else ALLOW
     most = max(supported.values())
     return min(action for action, count in supported.items() if count == most)
+
+
+class ScalarAudits:
+    """The audited events of one episode, kept as they are."""
+
+    def __init__(self, config: EnvConfig, seed: int, episode: int) -> None:
+        self.config, self.seed, self.episode = config, seed, episode
+        self.known: list[tuple[bool, list[int]]] = []
+
+    def vote(self, step: int, threat: bool, agreed: list[int]) -> None:
+        word = random_word(self.seed, self.episode, 2**62 + step)
+        if word / 2**64 < self.config.consensus.audit_share:
+            self.known.append((threat, agreed))
+
+    def rate(self, sensor: int, threat: bool, said_threat: bool) -> float:
+        """How often the sensor said so on events of this class (Laplace's rule of succession)."""
+        said = [
+            is_threat_vote(agreed[sensor])
+            for label, agreed in self.known
+            if label == threat and agreed[sensor] != SILENT
+        ]
+        return (said.count(said_threat) + 1) / (len(said) + 2)
+
+    def weight(self, sensor: int, action: int) -> float:
+        if action == SILENT:
+            return 0.0
+        said = is_threat_vote(action)
+        ratio = math.log(self.rate(sensor, True, said) / self.rate(sensor, False, said))
+        return min(max(ratio, 0.0), 2.0) if said else max(min(ratio, 0.0), -2.0)
+
+    def decide(self, actions: list[int]) -> int:
+        faulty, threshold = quorums(self.config)
+        votes = sum(is_threat_vote(action) for action in actions)
+        threats = sum(label for label, _ in self.known)
+        benign = len(self.known) - threats
+        if self.config.consensus.weights == "equal" or not (threats and benign):
+            return decide(actions, faulty, threshold)
+        # A threat if stopping it pays: P * (TP - FN) >= (1 - P) * (TN - FP).
+        reward, odds = self.config.reward, (threats + 1) / (benign + 1)
+        for sensor, action in enumerate(actions):
+            odds *= math.exp(self.weight(sensor, action))
+        pays = odds * (reward.true_positive - reward.false_negative)
+        stopping = pays >= reward.true_negative - reward.false_positive
+        threat = faulty < votes and (stopping or votes >= len(actions) - faulty)
+        return decide_within(threat, actions, faulty)
 
 
 def payoff(config: EnvConfig, threat: bool, action: int) -> float:
@@ -68,8 +120,15 @@ HARM_ORDER = {
 class ScalarFaults:
     """The faulty sensors of one episode of one lane."""
 
-    def __init__(self, config: EnvConfig, seed: int, episode: int) -> None:
+    def __init__(
+        self,
+        config: EnvConfig,
+        seed: int,
+        episode: int,
+        decide: Callable[[list[int]], int] | None = None,
+    ) -> None:
         self.config, self.seed, self.episode = config, seed, episode
+        self.decide = decide or ScalarAudits(config, seed, episode).decide
         self.kind = config.faults.fault
         if self.kind == "mixed":
             self.kind = FAULT_NAMES[self.word(1) % len(FAULT_NAMES)]
@@ -113,7 +172,7 @@ class ScalarFaults:
 
     def harm(self, actions: list[int], threat: bool, claim: int) -> int:
         said = [claim if s in self.faulty else a for s, a in enumerate(actions)]
-        return HARM_ORDER[threat].index(decide(said, *quorums(self.config)))
+        return HARM_ORDER[threat].index(self.decide(said))
 
 
 def quorums(config: EnvConfig) -> tuple[int, int]:
@@ -138,18 +197,20 @@ class ScalarEnv:
     ) -> None:
         self.config, self.table = config, table
         self.row = self.start = start
-        self.faults = ScalarFaults(config, seed, episode)
+        self.audits = ScalarAudits(config, seed, episode)
+        self.faults = ScalarFaults(config, seed, episode, self.audits.decide)
         self.proposals: list[int] | None = None
 
     def step(self, actions: list[int]) -> ScalarStep:
         config, threat = self.config, bool(self.table.labels[self.row])
         vote = not config.deliberation or self.proposals is not None
         agreed = self.faults.agreed(actions, threat, self.row - self.start, vote)
-        decision = decide(agreed, *quorums(config))
+        decision = self.audits.decide(agreed)
         if not vote:
             self.proposals = agreed
             return ScalarStep(threat, agreed, decision, [0.0] * config.agents, 0.0, False)
         self.proposals = None
+        self.audits.vote(self.row - self.start, threat, agreed)
         team = payoff(config, threat, decision)
         share = config.reward.team_share
         own = [payoff(config, threat, action) for action in actions]

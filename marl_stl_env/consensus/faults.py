@@ -20,6 +20,8 @@ from marl_stl_env.errors import ConfigError, InvalidActionError, UnknownNameErro
 from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Int8Array, IntArray
 
 WordArray: TypeAlias = NDArray[np.uint64]
+#: The decisions on agreed actions: (lanes, agents) int8 to (lanes,) int8.
+Decide: TypeAlias = Callable[[Int8Array], Int8Array]
 _Class = TypeVar("_Class", bound="type[Fault]")
 
 #: How bad a decision is for the defender, ``HARM[label, action]``: a wrong class is worse than
@@ -37,6 +39,7 @@ class Scene(NamedTuple):
         labels: True where the event is a threat.  # (lanes,) bool
         steps: Step of each lane's episode, from 0.  # (lanes,)
         words: Random bits, the only source of chance.  # (lanes, agents) uint64
+        decide: What the team would decide on a vector of actions.
     """
 
     actions: Int8Array
@@ -44,6 +47,7 @@ class Scene(NamedTuple):
     labels: BoolArray
     steps: IntArray
     words: WordArray
+    decide: Decide
 
 
 class Fault(ABC):
@@ -63,8 +67,11 @@ class Fault(ABC):
         labels: BoolArray,
         steps: IntArray,
         words: WordArray,
+        decide: Decide | None = None,
     ) -> Int8Array:
         """The actions as agreed upon; see :class:`Scene` for the arguments.
+
+        Without ``decide`` the team decides by ``rule``, as it does where all votes count alike.
 
         Returns:
             The honest sensors' actions and the faulty sensors' claims, -1 for silence.
@@ -73,7 +80,7 @@ class Fault(ABC):
         Raises:
             InvalidActionError: If a claim is neither an action nor silence.
         """
-        scene = Scene(actions, faulty, labels, steps, words)
+        scene = Scene(actions, faulty, labels, steps, words, decide or self.rule)
         agreed = np.where(faulty, np.asarray(self._claims(scene)), actions)
         if ((agreed < SILENT) | (agreed >= ACTIONS)).any():
             raise InvalidActionError(
@@ -211,7 +218,7 @@ class WorstCase(Fault):
     def _claims(self, scene: Scene) -> Int8Array:
         labels = scene.labels.astype(np.int8)
         agreed = [np.where(scene.faulty, np.int8(claim), scene.actions) for claim in Action]
-        harm = np.stack([HARM[labels, self.rule(actions)] for actions in agreed])
+        harm = np.stack([HARM[labels, scene.decide(actions)] for actions in agreed])
         best: Int8Array = harm.argmax(axis=0).astype(np.int8)
         return best[:, None]
 

@@ -34,10 +34,21 @@ def decide(actions: Int8Array, max_faulty: int, threshold: int) -> Int8Array:
     Returns:
         The decisions.  # (lanes,) int8
     """
-    votes = np.ascontiguousarray(actions.T)  # sums over the first axis are the fast ones
-    support = [(votes == action).sum(axis=0, dtype=np.int8) for action in Action]
-    decisions: IntArray = from_support(support, max_faulty, threshold)
+    decisions: IntArray = from_support(supporters(actions), max_faulty, threshold)
     return decisions.astype(np.int8)
+
+
+def supporters(actions: Int8Array) -> list[Int8Array]:
+    """How many sensors chose each action.
+
+    Args:
+        actions: 0 to 3, or -1 for silence.  # (lanes, agents) int8
+
+    Returns:
+        Counts, action by action.  # 4 of (lanes,) int8
+    """
+    votes = np.ascontiguousarray(actions.T)  # sums over the first axis are the fast ones
+    return [(votes == action).sum(axis=0, dtype=np.int8) for action in Action]
 
 
 def from_support(support: Sequence[Any], max_faulty: int, threshold: int) -> Any:
@@ -51,8 +62,23 @@ def from_support(support: Sequence[Any], max_faulty: int, threshold: int) -> Any
     Returns:
         The decisions.  # (lanes,) integer
     """
+    _, block, quarantine, _ = support
+    return of_class(block + quarantine >= threshold, support, max_faulty)
+
+
+def of_class(threat: Any, support: Sequence[Any], max_faulty: int) -> Any:
+    """The action of :func:`decide` once the class is decided.
+
+    Args:
+        threat: Whether the event is decided to be a threat, in any array library.
+            # (lanes,) bool
+        support: Supporters of each action.  # 4 of (lanes,) integer
+        max_faulty: Byzantine sensors to tolerate (f).
+
+    Returns:
+        The decisions.  # (lanes,) integer
+    """
     allow, block, quarantine, alert = support
-    threat = block + quarantine >= threshold
     lower, higher = (threat * block + ~threat * allow), (threat * quarantine + ~threat * alert)
     lower_wins = lower >= higher
     supported = (lower > max_faulty) | (higher > max_faulty)

@@ -9,6 +9,7 @@ from marl_stl_env.config import EnvConfig, check_range
 from marl_stl_env.consensus.rules import SILENT, DecisionRule
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.audits import audited_votes
 from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
 from marl_stl_env.engine.faults import FaultySensors
@@ -69,10 +70,14 @@ class Engine:
             config.consensus.threshold_for(config.agents),
         )
         self._decide = arrays.decision_rule(self.rule)
+        self._audits = audited_votes(config, self.rule, lanes)
+        if self._audits is not None:
+            self._decide = self._audits.decide
         self._payoffs = Payoffs(config.reward, arrays)
         self._faults: FaultySensors | None = None
         if config.faults.faulty:
-            self._faults = FaultySensors(config.faults, self.rule, 1 + config.deliberation)
+            rounds = 1 + config.deliberation
+            self._faults = FaultySensors(config.faults, self.rule, rounds, self._audits)
         self._order = arrays.asarray(replay_order(len(table), config.order))
         self._labels = arrays.asarray(table.labels)
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
@@ -135,6 +140,8 @@ class Engine:
         begin_episodes(self._state, mask, len(self.table), length, self._arrays)
         if self._faults is not None:
             self._faults.draw(self._state, mask)
+        if self._audits is not None:
+            self._audits.forget(mask)
         if self.config.deliberation:
             self._open_events(mask)
 
@@ -186,6 +193,8 @@ class Engine:
         rewards = self._payoffs.of_sensors(labels, actions, team)
         if self._faults is not None or self.config.deliberation:
             rewards *= voting[:, None] & ~faulty
+        if self._audits is not None:
+            self._audits.audit(state, agreed, labels, live & voting)
         advance(state, live)
         if self.config.deliberation:
             state.proposals = self._arrays.where(voting[:, None], SILENT, agreed)
@@ -230,7 +239,7 @@ class Engine:
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically, as plain arrays."""
-        return self._state.to_arrays()
+        return self._state.to_arrays() | (self._audits.to_arrays() if self._audits else {})
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -238,7 +247,14 @@ class Engine:
         Raises:
             StateError: If the arrays do not fit this engine.
         """
+        if self._audits is not None:
+            arrays = self._audits.taken_from(arrays)
         self._state = LaneState.from_arrays(arrays, self.lanes, self.agents, len(self.table))
+
+    @property
+    def rows(self) -> IntArray:
+        """Table row of every lane's current event.  # (lanes,) int64."""
+        return self._current_rows()
 
     def _open_events(self, mask: BoolArray) -> None:
         """Begin the current event of the masked lanes with its proposal round."""

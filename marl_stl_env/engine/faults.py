@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from marl_stl_env.config import MIXED, FaultConfig
-from marl_stl_env.consensus.faults import FAULTS, Fault, draw_faulty, make_fault
+from marl_stl_env.consensus.faults import FAULTS, Decide, Fault, draw_faulty, make_fault
 from marl_stl_env.consensus.rules import DecisionRule
+from marl_stl_env.engine.audits import AuditedVotes
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.engine.streams import WordArray, random_words
 from marl_stl_env.types import BoolArray, Int8Array, IntArray
@@ -23,15 +26,23 @@ class FaultySensors:
         config: How many there are, and of which kind.
         rule: The vote of the team.
         rounds: Rounds of an event: 2 with a proposal round, 1 without.
+        audits: What the votes weigh; None where all count alike.
 
     Raises:
         UnknownNameError: If there is no such fault.
     """
 
-    def __init__(self, config: FaultConfig, rule: DecisionRule, rounds: int) -> None:
+    def __init__(
+        self,
+        config: FaultConfig,
+        rule: DecisionRule,
+        rounds: int,
+        audits: AuditedVotes | None = None,
+    ) -> None:
         names = list(FAULTS) if config.fault == MIXED else [config.fault]
         self._faults = [_fault(name, config, rule) for name in names]
         self._count, self._agents, self._rounds = config.faulty, rule.agents, rounds
+        self._audits = audits
 
     def draw(self, state: LaneState, mask: BoolArray) -> None:
         """Draw the faulty sensors of the episodes that the masked lanes have just begun.
@@ -61,14 +72,17 @@ class FaultySensors:
         steps = state.positions - state.starts
         words = self._words(state, 1 + steps * self._rounds + (self._rounds - 1) * state.voting)
         if len(self._faults) == 1:
-            return self._faults[0](actions, state.faulty, labels, steps, words)
+            decide = self._decide_in(slice(None))
+            return self._faults[0](actions, state.faulty, labels, steps, words, decide)
         agreed = actions.copy()
         for number, fault in enumerate(self._faults):
             here = np.flatnonzero(state.kinds == number)
-            agreed[here] = fault(
-                actions[here], state.faulty[here], labels[here], steps[here], words[here]
-            )
+            scene = (actions[here], state.faulty[here], labels[here], steps[here], words[here])
+            agreed[here] = fault(*scene, self._decide_in(here))
         return agreed
+
+    def _decide_in(self, lanes: IntArray | slice) -> Decide | None:
+        return None if self._audits is None else partial(self._audits.decide, lanes=lanes)
 
     def _words(self, state: LaneState, blocks: IntArray) -> WordArray:
         """One word for every sensor; block 0 chooses the faulty, later ones are for the steps."""

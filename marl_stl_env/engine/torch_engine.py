@@ -94,7 +94,7 @@ class TorchEngine(Engine):
     nothing.
 
     Args:
-        config: The environment; faulty sensors are not to be had here.
+        config: The environment; faulty sensors and audited votes are not to be had here.
         table: The scaled table of one split; it is copied to the device.
         lanes: Independent copies of the stream, at least 1.
         seeds: One seed s (lane i gets s + i), or one per lane; None draws from the system.
@@ -103,7 +103,7 @@ class TorchEngine(Engine):
 
     Raises:
         ConfigError: If ``lanes`` or ``seeds`` are out of range.
-        DeviceError: If the environment has faulty sensors.
+        DeviceError: If the environment has faulty sensors or audited votes.
     """
 
     def __init__(
@@ -119,6 +119,11 @@ class TorchEngine(Engine):
             raise DeviceError(
                 f"faulty={config.faults.faulty}: faulty sensors are simulated by the numpy engine "
                 "only; use --vec native, or no faulty sensors"
+            )
+        if config.consensus.weights != "equal":
+            raise DeviceError(
+                f"weights={config.consensus.weights!r}: only the numpy engine weighs votes; use "
+                "--vec native, or --weights equal"
             )
         self.device = torch.device(device)
         self._steps_left: int | None = None

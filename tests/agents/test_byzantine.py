@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.baselines import team_vote
 from agents.byzantine import (
     AWAKE_FAULTS,
     byzantine_figures,
@@ -85,6 +86,23 @@ def test_figures_of_every_fault_up_to_the_bound() -> None:
     }
     three = replace(CONFIG, agents=3, consensus=ConsensusConfig())
     assert byzantine_figures(three, TABLE, act, judge(three, TABLE, act)) == []
+
+
+def test_audited_votes_are_replayed_as_the_engine_does() -> None:
+    audited = replace(CONFIG, consensus=ConsensusConfig(weights="audited", audit_share=0.3))
+    equal, weighed = (judge(config, TABLE, act) for config in (CONFIG, audited))
+    assert (weighed.actions == equal.actions).all()
+    assert (weighed.decisions != equal.decisions).any()
+    assert (team_vote(audited, TABLE, weighed.actions) == weighed.decisions).all()
+    assert (team_vote(CONFIG, TABLE, weighed.actions) == equal.decisions).all()
+    for fault in FAULT_NAMES:
+        faults = FaultConfig(2, fault, sleeper_start=20)
+        lying = judge(replace(audited, faults=faults), TABLE, act).decisions
+        replayed = replay_with_faults(audited, TABLE, weighed.actions, faults)
+        assert (replayed == lying).all()
+        assert (replayed != weighed.decisions).any()
+    judged = byzantine_figures(audited, TABLE, act, weighed)
+    assert {entry["fault"] for entry in judged} == set(FAULT_NAMES)
 
 
 def test_the_worst_case_is_the_worst() -> None:

@@ -38,6 +38,7 @@ def random_scene(seed: int = 0, faulty: int = 2) -> Scene:
         labels=rng.random(LANES) < 0.5,
         steps=rng.integers(0, 200, LANES),
         words=random_words(rng, LANES, AGENTS),
+        decide=RULE,
     )
 
 
@@ -48,6 +49,7 @@ def part_of(scene: Scene, lanes: slice) -> Scene:
         scene.labels[lanes],
         scene.steps[lanes],
         scene.words[lanes],
+        scene.decide,
     )
 
 
@@ -130,7 +132,8 @@ def test_no_claims_do_more_harm_than_the_worst_case(agents: int, faulty: int) ->
     mask = draw_faulty(random_words(rng, lanes, agents), faulty)
     for threshold in range(tolerated + 1, agents - tolerated + 1):
         rule = DecisionRule(agents, tolerated, threshold)
-        scene = Scene(actions, mask, labels, np.zeros(lanes, int), random_words(rng, lanes, agents))
+        words = random_words(rng, lanes, agents)
+        scene = Scene(actions, mask, labels, np.zeros(lanes, int), words, rule)
         harm = HARM[labels.astype(int), rule(WorstCase(rule)(*scene))]
         most = np.zeros(lanes, np.int8)
         for lies in product((SILENT, *Action), repeat=faulty):

@@ -37,6 +37,25 @@ CONFIGS = {
     "mixed faults, deliberation": EnvConfig(
         agents=5, episode_length=20, faults=FaultConfig(2, "mixed", 8), deliberation=1
     ),
+    "audited votes": EnvConfig(
+        agents=7, episode_length=40, consensus=ConsensusConfig(weights="audited", audit_share=0.5)
+    ),
+    "audited votes, mixed faults, deliberation": EnvConfig(
+        agents=4,
+        episode_length=30,
+        consensus=ConsensusConfig(weights="audited", audit_share=1.0),
+        faults=FaultConfig(1, "mixed", 8),
+        deliberation=1,
+    ),
+    **{
+        f"audited votes, two {fault}": EnvConfig(
+            agents=7,
+            episode_length=40,
+            consensus=ConsensusConfig(weights="audited", audit_share=0.6),
+            faults=FaultConfig(2, fault, 15),
+        )
+        for fault in FAULT_NAMES
+    },
     "all faulty": EnvConfig(episode_length=20, faults=FaultConfig(4, "random")),
     **{
         f"one {fault}": EnvConfig(
@@ -51,6 +70,14 @@ def random_actions(rng: np.random.Generator, engine: Engine) -> np.ndarray:
     return rng.integers(0, 4, (engine.lanes, engine.agents))
 
 
+def guesses(rng: np.random.Generator, engine: Engine) -> np.ndarray:
+    """Actions of the right class, three times of four."""
+    shape = (engine.lanes, engine.agents)
+    threat = engine.table.labels[engine.rows][:, None] ^ (rng.random(shape) < 0.25)
+    coin = rng.random(shape) < 0.5
+    return np.where(threat, 1 + coin, 3 * coin)
+
+
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_every_step_equals_the_scalar_oracle(config: EnvConfig) -> None:
     table = make_table(200)
@@ -63,7 +90,7 @@ def test_every_step_equals_the_scalar_oracle(config: EnvConfig) -> None:
             for lane, start in enumerate(starts)
         ]
         for _ in range(min(config.episode_length, len(table)) * (1 + config.deliberation)):
-            actions = random_actions(rng, engine)
+            actions = guesses(rng, engine)
             record = engine.step(actions)
             for lane, oracle in enumerate(oracles):
                 wanted = oracle.step(actions[lane].tolist())
@@ -98,6 +125,11 @@ TRAITORS = {
     "one liar": {"faults": FaultConfig(1, "random")},
     "mixed": {"faults": FaultConfig(3, "mixed", 6)},
     "deliberation": {"deliberation": 1, "faults": FaultConfig(1, "mixed", 6)},
+    "audited votes": {
+        "agents": 7,
+        "consensus": ConsensusConfig(weights="audited", audit_share=0.8),
+        "faults": FaultConfig(2, "flip"),
+    },
 }
 
 
@@ -114,7 +146,7 @@ def test_lane_i_of_seed_s_is_the_only_lane_of_seed_s_plus_i(
     for engine in (many, *alone):
         engine.reset()
     for _ in range(65):
-        observed, actions = many.observe(), random_actions(rng, many)
+        observed, actions = many.observe(), guesses(rng, many)
         record = many.step(actions)
         for lane, engine in enumerate(alone):
             np.testing.assert_array_equal(engine.observe()[0], observed[lane])
@@ -161,12 +193,12 @@ def test_state_continues_bit_identically(table: TrafficTable, settings: dict[str
     engine = Engine(config, table, 4, 9)
     engine.reset()
     for _ in range(17):
-        engine.step(random_actions(rng, engine))
+        engine.step(guesses(rng, engine))
     other = Engine(config, table, 4, 1234)
     other.set_state(engine.get_state())
     for _ in range(40):
         np.testing.assert_array_equal(engine.observe(), other.observe())
-        actions = random_actions(rng, engine)
+        actions = guesses(rng, engine)
         records = engine.step(actions), other.step(actions)
         np.testing.assert_array_equal(records[0].rewards, records[1].rewards)
         np.testing.assert_array_equal(records[0].actions, records[1].actions)

@@ -172,6 +172,12 @@ def test_what_the_device_does_not_have_is_refused() -> None:
     faulty = replace(EnvConfig(), faults=FaultConfig(faulty=1))
     with pytest.raises(DeviceError, match="--vec native"):
         TorchEngine(faulty, TABLE, 2, 0, "cpu")
+
+
+def test_audited_votes_are_refused() -> None:
+    audited = EnvConfig(consensus=ConsensusConfig(weights="audited"))
+    with pytest.raises(DeviceError, match="--weights equal"):
+        TorchEngine(audited, TABLE, 2, 0, "cpu")
     with pytest.raises(ConfigError):
         TorchEngine(EnvConfig(), TABLE, 0, 0, "cpu")
     engine = TorchEngine(EnvConfig(), TABLE, 2, 0, "cpu")

@@ -1,0 +1,62 @@
+"""Let a team judge every event of a table exactly once, a stretch of it in every lane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.types import Int8Array
+
+_LANES = 256
+
+
+def replay(
+    config: EnvConfig, table: TrafficTable, choose: Callable[[Engine], Int8Array]
+) -> Iterator[StepRecord]:
+    """Step through the whole table.
+
+    Episodes are replaced by the stretches, so each stretch has faulty sensors of its own. Audited
+    votes begin at nothing in each stretch; with them stretches are as long as episodes.
+
+    Args:
+        config: The environment.
+        table: The scaled table to judge.
+        choose: The actions of the engine's sensors on their current events.
+            # (lanes, agents) int8
+
+    Yields:
+        Every step.
+    """
+    rows = len(table)
+    stretch = -(-rows // _LANES)
+    if config.consensus.weights == "audited":
+        stretch = max(stretch, min(config.episode_length, rows))
+    lanes = -(-rows // stretch)
+    starts = np.arange(lanes) * stretch
+    engine = Engine(config, table, lanes, seeds=0)
+    engine.reset()
+    engine.place(starts, np.minimum(starts + stretch, rows))
+    for _ in range(stretch * (1 + config.deliberation)):
+        yield engine.step(choose(engine))
+
+
+def decisions_of(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int8Array:
+    """What a team decides whose sensors, where honest, say what is given.
+
+    Args:
+        config: The environment, without deliberation.
+        table: The scaled table to judge.
+        actions: What each sensor says on each event.  # (rows, agents) int8
+
+    Returns:
+        The decisions.  # (rows,) int8
+    """
+    decisions = np.empty(len(table), dtype=np.int8)
+    for record in replay(config, table, lambda engine: actions[engine.rows]):
+        decisions[record.rows[record.live]] = record.decisions[record.live]
+    return decisions
