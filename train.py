@@ -4,6 +4,7 @@ import sys
 
 from agents.cli import run_command
 from agents.config import TrainCommand
+from agents.presets import PRESETS
 
 
 def main(command: TrainCommand) -> None:
@@ -19,4 +20,6 @@ def main(command: TrainCommand) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(TrainCommand, main, "Train a team of sensors on labelled traffic."))
+    sys.exit(
+        run_command(TrainCommand, main, "Train a team of sensors on labelled traffic.", PRESETS)
+    )

@@ -12,6 +12,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from agents.checkpoints import save_checkpoint
 from agents.judging import greedy, judge
 from agents.metrics import action_shares, score
+from agents.returns import reward_unit
 from agents.trainer_state import capture
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
@@ -34,6 +35,23 @@ class RewardCallback(BaseCallback):
         if self._rewards:
             self.logger.record("rollout/reward_per_event", sum(self._rewards) / len(self._rewards))
         self._rewards.clear()
+
+
+class ValueLossCallback(BaseCallback):
+    """Logs the value loss of every update in reward units too, where runs can be compared."""
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        # An update's figures are in the logger until the next rollout is done.
+        loss = self.logger.name_to_value.get("train/value_loss")
+        if loss is not None and isinstance(self.model, OnPolicyAlgorithm):
+            unit = reward_unit(self.model)
+            self.logger.record("train/value_loss_reward_units", loss * unit**2)
+
+    def _on_training_end(self) -> None:
+        self._on_rollout_start()
 
 
 class CheckpointCallback(BaseCallback):

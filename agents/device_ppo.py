@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional
 
+from agents.config import ReturnNormalization
 from agents.device_env import DeviceVecEnv
 from agents.device_rollout import DeviceRollout, EpisodeStatistics, RewardScale
 from marl_stl_env.engine.torch_engine import TorchEngine
@@ -87,13 +88,26 @@ def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
 class DevicePPO(PPO):
     """SB3's PPO on an environment whose engine lives on the training device.
 
-    The environment is an :class:`agents.device_env.DeviceVecEnv`; arguments are PPO's.
+    The environment is an :class:`agents.device_env.DeviceVecEnv`.
+
+    Args:
+        args: PPO's.
+        return_normalization: How rewards or returns are normalised.
+        settings: PPO's.
     """
+
+    def __init__(
+        self, *args: Any, return_normalization: ReturnNormalization = "running", **settings: Any
+    ) -> None:
+        self._return_normalization = return_normalization
+        super().__init__(*args, **settings)
 
     def _setup_model(self) -> None:
         self.rollout_buffer_class = cast("type[RolloutBuffer]", DeviceRollout)
+        self.rollout_buffer_kwargs = {"batch_returns": self._return_normalization == "batch"}
         super()._setup_model()
-        self._scale = RewardScale(self.n_envs, self.gamma, self.device)
+        scaling = self._return_normalization == "running"
+        self._scale = RewardScale(self.n_envs, self.gamma, self.device, scaling)
         self._episodes = EpisodeStatistics(self.n_envs, self.device)
 
     def _maybe_recommend_cpu(self, mlp_class_name: str = "ActorCriticPolicy") -> None:
@@ -265,6 +279,11 @@ class DevicePPO(PPO):
             tensor.copy_(torch.tensor(arrays[name]))
         lanes = {n.removeprefix("lanes."): a for n, a in arrays.items() if n.startswith("lanes.")}
         self._engine.set_state(lanes)
+
+    @property
+    def reward_unit(self) -> float:
+        """Rewards per unit of the value function's target, as of the last rollout."""
+        return float(self._scale.unit * cast("DeviceRollout", self.rollout_buffer).unit)
 
     @property
     def _engine(self) -> TorchEngine:

@@ -20,6 +20,7 @@ class RewardScale:
         count: Streams of rewards (sensors of all lanes).
         discount: Discount of the returns whose variance is tracked.
         device: Where the statistics live.
+        scaling: Whether rewards are scaled; without it there are only the statistics.
 
     Attributes:
         mean: Running mean of the discounted returns.  # () float64
@@ -28,8 +29,10 @@ class RewardScale:
         returns: The discounted return of every stream so far.  # (count,) float64
     """
 
-    def __init__(self, count: int, discount: float, device: torch.device) -> None:
-        self._discount = discount
+    def __init__(
+        self, count: int, discount: float, device: torch.device, scaling: bool = True
+    ) -> None:
+        self._discount, self._scaling = discount, scaling
         self.mean = torch.zeros((), dtype=torch.float64, device=device)
         self.var = torch.ones_like(self.mean)
         self.count = torch.full_like(self.mean, 1e-4)
@@ -43,13 +46,17 @@ class RewardScale:
             over: Whether the stream's episode is over.  # (count,) bool
 
         Returns:
-            Scaled rewards, clipped to ±10.  # (count,) float32
+            Scaled rewards, clipped to ±10; without scaling, as they are.  # (count,) float32
         """
         self.returns.mul_(self._discount).add_(rewards)
         self._update()
-        scaled = (rewards / torch.sqrt(self.var + _EPSILON)).clamp(-_CLIP, _CLIP)
         self.returns.masked_fill_(over, 0.0)
-        return scaled.float()
+        return (rewards / self.unit).clamp(-_CLIP, _CLIP).float() if self._scaling else rewards
+
+    @property
+    def unit(self) -> Tensor:
+        """What rewards are divided by now.  # () float64."""
+        return torch.sqrt(self.var + _EPSILON) if self._scaling else torch.ones_like(self.var)
 
     def forget_returns(self) -> None:
         """Begin all returns anew, as a reset of every lane does."""
@@ -131,6 +138,8 @@ class DeviceRollout:
         gae_lambda: Lambda of generalised advantage estimation.
         gamma: Discount.
         n_envs: Sensors of all lanes.
+        batch_returns: Give the returns mean 0 and variance 1, by the formula of
+            :func:`agents.returns.normalize_returns`.
 
     Attributes:
         observations: (steps, n_envs, width) float32
@@ -141,6 +150,7 @@ class DeviceRollout:
         log_probs: (steps, n_envs) float32
         advantages: (steps, n_envs) float32
         returns: (steps, n_envs) float32
+        unit: What the returns were divided by.  # () float64
     """
 
     buffer_size: int
@@ -150,6 +160,7 @@ class DeviceRollout:
     gae_lambda: float
     gamma: float
     n_envs: int
+    batch_returns: bool = False
 
     def __post_init__(self) -> None:
         shape = (self.buffer_size, self.n_envs)
@@ -162,6 +173,7 @@ class DeviceRollout:
         self.rewards, self.episode_starts = empty(), empty()
         self.values, self.log_probs = empty(), empty()
         self.advantages, self.returns = empty(), empty()
+        self.unit = torch.ones((), dtype=torch.float64, device=self.device)
         self._step = 0
 
     def reset(self) -> None:
@@ -201,6 +213,14 @@ class DeviceRollout:
             self.advantages[step] = running
             going, following = 1.0 - self.episode_starts[step], self.values[step]
         torch.add(self.advantages, self.values, out=self.returns)
+        if self.batch_returns:
+            self._normalize_returns()
+
+    def _normalize_returns(self) -> None:
+        exact = self.returns.double()
+        deviation = exact.std(correction=0)
+        self.unit.copy_(torch.where(deviation > _EPSILON, deviation + _EPSILON, 1.0))
+        self.returns.copy_((exact - exact.mean()) / self.unit)
 
     def get(self, batch_size: int) -> Iterator[RolloutBufferSamples]:
         """One pass over all transitions, in random minibatches."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from agents.device_env import DeviceVecEnv
 from agents.device_ppo import DevicePPO
 from agents.encoding import PiecewiseLinearEncoding, quantile_edges
 from agents.recurrent import TeamRecurrentPPO
+from agents.returns import buffer_class
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.spaces import action_space
@@ -46,7 +48,7 @@ def resolve_device(device: Device, threads: int) -> torch.device:
 
 
 def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecNormalize:
-    """The training environment, with episode statistics and running reward scaling.
+    """The training environment, with episode statistics and, where asked for, scaled rewards.
 
     Args:
         config: The run.
@@ -55,7 +57,10 @@ def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecN
     make = TrafficVecEnv if config.vec == "native" else supersuit_vec_env
     venv: VecEnv = make(config.env, config.lanes, config.seed, table)
     return VecNormalize(
-        VecMonitor(venv), norm_obs=False, norm_reward=True, gamma=config.ppo.discount
+        VecMonitor(venv),
+        norm_obs=False,
+        norm_reward=config.ppo.return_normalization == "running",
+        gamma=config.ppo.discount,
     )
 
 
@@ -123,8 +128,7 @@ def make_model(
 ) -> OnPolicyAlgorithm:
     """PPO with ``normalize_advantage``: the rollout mixes all sensors, and so do its statistics.
 
-    Where sensors are faulty or deliberate, the rollout is a :class:`TeamRolloutBuffer`. A policy
-    with memory is trained by sb3-contrib's ``RecurrentPPO``.
+    A policy with memory is trained by sb3-contrib's ``RecurrentPPO``.
 
     Args:
         config: The run.
@@ -132,7 +136,7 @@ def make_model(
         features: The scaled features of the training split.  # (rows, features) float32
         device: Where the networks live.
     """
-    ppo, env = config.ppo, config.env
+    ppo = config.ppo
     settings: dict[str, Any] = {
         "learning_rate": learning_rate(ppo),
         "n_steps": ppo.n_steps,
@@ -149,13 +153,14 @@ def make_model(
         "seed": config.seed,
         "device": device,
     }
-    team = bool(env.faults.faulty or env.deliberation)
+    buffer = buffer_class(config)
     make: Any
     if ppo.policy == "lstm":
-        make = TeamRecurrentPPO if team else RecurrentPPO
+        make = RecurrentPPO if buffer is None else TeamRecurrentPPO
+    elif isinstance(venv, DeviceVecEnv):
+        make = partial(DevicePPO, return_normalization=ppo.return_normalization)
     else:
-        make = DevicePPO if isinstance(venv, DeviceVecEnv) else PPO
-        settings["rollout_buffer_class"] = TeamRolloutBuffer if team else None
+        make = partial(PPO, rollout_buffer_class=buffer)
     model: OnPolicyAlgorithm = make(policy_class(ppo), venv, **settings)
     if isinstance(model.rollout_buffer, TeamRolloutBuffer):
         model.rollout_buffer.watch(venv)

@@ -13,7 +13,7 @@ from types import FrameType
 import torch
 from stable_baselines3.common.logger import configure
 
-from agents.callbacks import CheckpointCallback, RewardCallback
+from agents.callbacks import CheckpointCallback, RewardCallback, ValueLossCallback
 from agents.checkpoints import load_trainer, load_weights, newest_checkpoint
 from agents.config import EvaluateConfig, TrainConfig
 from agents.evaluation import check_data, describe_data, judge_run
@@ -142,7 +142,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
             if model.num_timesteps < total:
                 model.learn(
                     total - model.num_timesteps,
-                    callback=[RewardCallback(), callback],
+                    callback=[RewardCallback(), ValueLossCallback(), callback],
                     reset_num_timesteps=checkpoint is None,
                     progress_bar=config.progress,
                 )

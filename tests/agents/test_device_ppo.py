@@ -11,11 +11,12 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
-from agents.config import PPOConfig, TrainConfig
+from agents.config import PPOConfig, ReturnNormalization, TrainConfig
 from agents.device_env import DeviceVecEnv
 from agents.device_ppo import DevicePPO, explained_variance, sample
 from agents.device_rollout import DeviceRollout, EpisodeStatistics, RewardScale
 from agents.ppo import make_trainer, make_vec_env
+from agents.returns import reward_unit
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.errors import DeviceError, DivergedError, StateError
 from tests.conftest import make_table
@@ -62,9 +63,15 @@ def trained(config: TrainConfig, vec: str, rollouts: int) -> tuple[PPO, list[dic
     return model, callback.figures[1:]
 
 
-@pytest.mark.parametrize("discount", [0.0, 0.9])
-def test_rollouts_losses_and_weights_are_those_of_sb3(discount: float) -> None:
-    config = replace(CONFIG, ppo=replace(CONFIG.ppo, discount=discount))
+@pytest.mark.parametrize(
+    ("normalization", "discount"),
+    [("running", 0.0), ("running", 0.9), ("batch", 0.9), ("none", 0.9)],
+)
+def test_rollouts_losses_and_weights_are_those_of_sb3(
+    normalization: ReturnNormalization, discount: float
+) -> None:
+    ppo = replace(CONFIG.ppo, discount=discount, return_normalization=normalization)
+    config = replace(CONFIG, ppo=ppo)
     (ours, our_figures), (theirs, their_figures) = (
         trained(config, vec, 3) for vec in ("device", "native")
     )
@@ -84,6 +91,7 @@ def test_rollouts_losses_and_weights_are_those_of_sb3(discount: float) -> None:
             assert first[key] == pytest.approx(second[key], rel=1e-4, abs=1e-5), name
         key = "train/explained_variance"
         assert first[key] == pytest.approx(second[key], abs=1e-4)
+    assert reward_unit(ours) == pytest.approx(reward_unit(theirs), rel=1e-4)
     weights = theirs.policy.state_dict()
     for name, value in ours.policy.state_dict().items():
         torch.testing.assert_close(value, weights[name], rtol=1e-3, atol=1e-4)
@@ -206,12 +214,14 @@ def test_what_the_device_does_not_have_is_refused() -> None:
         venv.step(np.zeros(8, int))
 
 
+@pytest.mark.parametrize("normalization", ["running", "batch"])
 def test_no_rollout_or_minibatch_needs_a_value_on_the_host(
-    monkeypatch: pytest.MonkeyPatch,
+    normalization: ReturnNormalization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tensors on the meta device have no values: whatever asks for one raises."""
     monkeypatch.setattr(DeviceVecEnv, "seed", lambda *_: [])  # it tells the host the seeds
-    config = replace(CONFIG, vec="device")
+    ppo = replace(CONFIG.ppo, return_normalization=normalization)
+    config = replace(CONFIG, vec="device", ppo=ppo)
     model = make_trainer(config, TABLE.features, torch.device("meta"), TABLE)
     assert isinstance(model, DevicePPO)
     callback, steps = Reseed(), CONFIG.ppo.n_steps

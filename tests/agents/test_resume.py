@@ -16,7 +16,14 @@ import torch
 from safetensors.numpy import load_file
 
 from agents.checkpoints import list_checkpoints, load_trainer
-from agents.config import Network, PPOConfig, TrainCommand, TrainConfig, Vec
+from agents.config import (
+    Network,
+    PPOConfig,
+    ReturnNormalization,
+    TrainCommand,
+    TrainConfig,
+    Vec,
+)
 from agents.ppo import make_trainer
 from agents.report import read_progress
 from agents.trainer_state import TrainerState, capture, restore
@@ -34,8 +41,9 @@ CONFIG = TrainConfig(
 ITERATION = 16 * 16
 
 
-def build(vec: Vec, policy: Network = "mlp") -> Any:
-    config = replace(CONFIG, vec=vec, ppo=replace(CONFIG.ppo, policy=policy))
+def build(vec: Vec, policy: Network = "mlp", normalization: ReturnNormalization = "running") -> Any:
+    ppo = replace(CONFIG.ppo, policy=policy, return_normalization=normalization)
+    config = replace(CONFIG, vec=vec, ppo=ppo)
     return make_trainer(config, TABLE.features, CPU, TABLE)
 
 
@@ -50,21 +58,25 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "policy"),
+    ("before", "after", "policy", "normalization"),
     [
-        *product(["native", "supersuit"], ["native", "supersuit"], ["mlp"]),
-        ("device", "device", "mlp"),
-        ("native", "native", "lstm"),
-        ("supersuit", "supersuit", "lstm"),
+        *product(["native", "supersuit"], ["native", "supersuit"], ["mlp"], ["running"]),
+        *product(["native"], ["native"], ["mlp"], ["batch", "none"]),
+        *product(["device"], ["device"], ["mlp"], ["running", "batch", "none"]),
+        ("native", "native", "lstm", "running"),
+        ("supersuit", "supersuit", "lstm", "running"),
     ],
 )
-def test_continuing_equals_never_having_stopped(before: Vec, after: Vec, policy: Network) -> None:
-    whole = build(before, policy)  # building a model seeds the generators that it then uses
+def test_continuing_equals_never_having_stopped(
+    before: Vec, after: Vec, policy: Network, normalization: ReturnNormalization
+) -> None:
+    # Building a model seeds the generators that it then uses.
+    whole = build(before, policy, normalization)
     learn(whole, 6)
-    part = build(before, policy)
+    part = build(before, policy, normalization)
     learn(part, 2)
     saved = capture(part)
-    other = build(after, policy)
+    other = build(after, policy, normalization)
     kept = {name: array.copy() for name, array in saved.arrays.items()}
     np.random.seed(99)
     torch.manual_seed(99)

@@ -65,7 +65,12 @@ def test_a_run_directory_is_complete(finished: Path) -> None:
     }
     assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
     header = (finished / "progress.csv").read_text().splitlines()[0].split(",")
-    for column in ("train/value_loss", "train/explained_variance", "validation/f1"):
+    for column in (
+        "train/value_loss",
+        "train/value_loss_reward_units",
+        "train/explained_variance",
+        "validation/f1",
+    ):
         assert column in header
 
 

@@ -1,0 +1,37 @@
+"""Published settings, as defaults of the command line."""
+
+from __future__ import annotations
+
+from agents.config import PPOConfig, TrainCommand
+from marl_stl_env.config import EnvConfig, RewardConfig
+
+#: ``docs/results.md`` says which of these settings are published and which are assumed.
+PRESETS: dict[str, TrainCommand] = {
+    "seed": TrainCommand(
+        preset="seed",
+        env=EnvConfig(
+            agents=3,
+            views="full",
+            episode_length=1000,
+            reward=RewardConfig(true_negative=1.0, false_negative=-10.0),
+        ),
+        ppo=PPOConfig(
+            learning_rate=3e-4,
+            schedule="constant",
+            n_steps=2048,
+            batch_size=64,
+            n_epochs=10,
+            discount=0.99,
+            gae_lambda=0.95,
+            clip_range=0.2,
+            entropy_coefficient=0.05,
+            value_coefficient=1.5,
+            max_grad_norm=0.5,
+            bins=0,
+            width=64,
+            depth=2,
+        ),
+        lanes=1,
+        iterations=150,
+    )
+}
