@@ -137,9 +137,10 @@ SPLITTING: list[dict[str, Any]] = [
 def test_entities_and_their_time_order(name: str, settings: dict[str, Any], tmp_path: Path) -> None:
     """Every split knows the host of each of its events, and shows a host's events in time order."""
     make = cic_flows if name.endswith("flows") else SAMPLES[name]
+    options: Any = make(tmp_path)
     config = EnvConfig(
-        dataset=name.removesuffix(" flows"), data_dir=tmp_path, dataset_options=make(tmp_path)
-    )  # type: ignore[arg-type]
+        dataset=name.removesuffix(" flows"), data_dir=tmp_path, dataset_options=options
+    )
     raw = prepare(config).raw
     if name not in HOSTS:
         assert (raw.entities, raw.entity_count, raw.times) == (None, 0, None)
