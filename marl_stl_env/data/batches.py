@@ -99,6 +99,36 @@ def csv_batches(
     return Batches(str(path), tuple(clean), read)
 
 
+def table_batches(
+    path: Path,
+    *,
+    header: Sequence[str] = (),
+    rename: Rename | None = None,
+    quoted: bool = True,
+) -> Batches:
+    """A Parquet file, or a CSV file with or without a header line.
+
+    Args:
+        path: The file; Parquet where its name ends with ``.parquet`` or ``.pq``.
+        header: The columns of files of this kind that have no header line: a first line without
+            any of these names is a row.
+        rename: Cleans the names of a header before they are checked.
+        quoted: Whether ``"`` quotes a field.
+
+    Raises:
+        DataFileNotFoundError: If there is no such file.
+        DataFormatError: If it is damaged, or its header is not usable.
+    """
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return parquet_batches(path, rename=rename)
+    names = None
+    if header:
+        first = [name.strip().lower() for name in first_fields(path, quoted=quoted)]
+        if not set(first) & {name.lower() for name in header}:
+            names = header
+    return csv_batches(path, names=names, rename=rename, quoted=quoted)
+
+
 def first_fields(path: Path, *, quoted: bool = True) -> list[str]:
     """The fields of a CSV file's first line.
 
@@ -194,8 +224,12 @@ def _csv_error(path: Path, error: Exception) -> DataFormatError:
     )
 
 
-def parquet_batches(path: Path) -> Batches:
+def parquet_batches(path: Path, *, rename: Rename | None = None) -> Batches:
     """A Parquet file.
+
+    Args:
+        path: The file.
+        rename: Cleans the names of its columns before they are checked.
 
     Raises:
         DataFileNotFoundError: If there is no such file.
@@ -213,21 +247,24 @@ def parquet_batches(path: Path) -> Batches:
         raise DataFormatError(
             path, f"no Parquet file, or cut off ({error}); get the file again"
         ) from None
-    _check_header(path, names)
+    clean = rename(names) if rename else names
+    _check_header(path, clean)
+    place = dict(zip(clean, names, strict=True))
 
     def read(columns: Sequence[str]) -> Iterator[Batch]:
         try:
             with parquet.ParquetFile(path) as file:
                 row = 1
-                for chunk in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+                asked = [place[name] for name in columns]
+                for chunk in file.iter_batches(BATCH_ROWS, columns=asked):
                     found = dict(zip(chunk.schema.names, chunk.columns, strict=True))
                     rows = np.arange(row, row + chunk.num_rows)
-                    yield Batch(str(path), {name: found[name] for name in columns}, rows)
+                    yield Batch(str(path), {name: found[place[name]] for name in columns}, rows)
                     row += chunk.num_rows
         except damaged as error:
             raise DataFormatError(path, f"it is damaged ({error}); get the file again") from None
 
-    return Batches(str(path), tuple(names), read)
+    return Batches(str(path), tuple(clean), read)
 
 
 def frame_batches(frame: Any) -> Batches:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from marl_stl_env.data.batch import Batch, Coder
-from marl_stl_env.data.batches import Batches
+from marl_stl_env.data.batches import Batches, Rename, table_batches
 from marl_stl_env.data.store import FEATURES, create_columns
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import DataFormatError
@@ -30,32 +30,60 @@ Target = tuple[IntArray, BoolArray]
 
 
 @dataclass(frozen=True, eq=False)
+class Format:
+    """How the files of a data set are written, and what says which events are threats.
+
+    Attributes:
+        families: Holds the names of the attack families.
+        labels: The columns that ``target`` and ``keep`` read.
+        target: Family and label of every row.
+        keep: The rows to keep (others are no events, such as repeated header lines), or None.
+        header: The columns of files without a header line; empty where all have one.
+        rename: Cleans the names of a header.
+        quoted: Whether ``"`` quotes a field of a CSV file.
+        fallback: Encoding of text that is not UTF-8; None refuses it.
+    """
+
+    families: Coder
+    labels: Sequence[str]
+    target: Callable[[Batch], Target]
+    keep: Callable[[Batch], BoolArray] | None = None
+    header: Sequence[str] = ()
+    rename: Rename | None = None
+    quoted: bool = True
+    fallback: str | None = None
+
+    def open(self, path: Path) -> Batches:
+        """The rows of a file.
+
+        Raises:
+            DataFileNotFoundError: If there is no such file.
+            DataFormatError: If it is damaged, or its header is not usable.
+        """
+        return table_batches(path, header=self.header, rename=self.rename, quoted=self.quoted)
+
+
+@dataclass(frozen=True, eq=False)
 class Layout:
     """What the columns of a source mean.
 
     Attributes:
+        format: How its files are written.
         views: View to the columns it shows; the features are their union, in this order.
         categorical: The features that are text.
-        families: Holds the names of the attack families.
-        target: Family and label of every row.
-        columns: Further columns that ``target``, ``keep`` and ``time`` read.
         entity: Column of the host behind the event, or None.
+        clock: Column that ``time`` reads, or None.
         time: Seconds of every row, or None.
-        missing: Whether numbers may be missing or infinite.
-        keep: The rows to keep (others are no events, such as repeated header lines), or None.
-        fallback: Encoding of text that is not UTF-8; None refuses it.
+        missing: Whether numbers may be missing or infinite, and categories empty.
     """
 
+    format: Format
     views: Mapping[str, Sequence[str]]
     categorical: Sequence[str]
-    families: Coder
-    target: Callable[[Batch], Target]
-    columns: Sequence[str]
     entity: str | None = None
+    clock: str | None = None
     time: Callable[[Batch], Float64Array] | None = None
     missing: bool = False
-    keep: Callable[[Batch], BoolArray] | None = None
-    fallback: str | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -65,8 +93,8 @@ class Layout:
     @property
     def needed(self) -> tuple[str, ...]:
         """Every column that is read."""
-        entity = (self.entity,) if self.entity else ()
-        return tuple(dict.fromkeys((*self.features, *self.columns, *entity)))
+        further = (*self.format.labels, self.clock, self.entity)
+        return tuple(dict.fromkeys((*self.features, *(name for name in further if name))))
 
 
 @dataclass
@@ -109,8 +137,10 @@ def build_table(
     """
     for source in sources:
         source.need(layout.needed, "Is this the right file, and are the names spelled alike?")
-    coders = {c: Coder(limit=MAX_CATEGORIES, fallback=layout.fallback) for c in layout.categorical}
-    hosts = Coder(_entity_name, limit=MAX_ENTITIES, fallback=layout.fallback)
+    fallback = layout.format.fallback
+    clean = str.strip if layout.missing else _category
+    coders = {c: Coder(clean, limit=MAX_CATEGORIES, fallback=fallback) for c in layout.categorical}
+    hosts = Coder(_entity_name, limit=MAX_ENTITIES, fallback=fallback)
     columns = create_columns(len(layout.features), folder)
     rows = _Rows()
     for source in sources:
@@ -130,7 +160,7 @@ def build_table(
         features=columns.finish(order, folder / FEATURES if folder else None),
         labels=in_order(labels),
         families=in_order(np.concatenate(rows.families)),
-        family_names=layout.families.names,
+        family_names=layout.format.families.names,
         feature_names=layout.features,
         views={view: tuple(place[n] for n in names) for view, names in layout.views.items()},
         categories={feature: coder.names for feature, coder in coders.items()},
@@ -149,11 +179,12 @@ def _append(
     columns: Any,
     rows: _Rows,
 ) -> None:
-    if layout.keep is not None:
-        batch = batch.where(layout.keep(batch))
+    keep = layout.format.keep
+    if keep is not None:
+        batch = batch.where(keep(batch))
     if not len(batch):
         return
-    families, threats = layout.target(batch)
+    families, threats = layout.format.target(batch)
     rows.families.append(families.astype(np.int16))
     rows.labels.append(threats)
     if layout.entity is not None:
@@ -167,6 +198,14 @@ def _append(
         for name in layout.features
     ]
     columns.append(block)
+
+
+def _category(text: str) -> str:
+    """A category of a data set in which none is missing."""
+    name = text.strip()
+    if not name or '"' in name:
+        raise ValueError(f"{text[:30]!r} is not a name; get the file again")
+    return name
 
 
 def _entity_name(text: str) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from marl_stl_env.data.batch import Batch, Coder
-from marl_stl_env.data.batches import Batches, csv_batches
-from marl_stl_env.data.build import MAX_FAMILIES, Layout, Target, build_table
+from marl_stl_env.data.batches import Batches
+from marl_stl_env.data.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.cache import file_digest
 from marl_stl_env.data.clock import seconds
 from marl_stl_env.data.info import Dataset, Download
@@ -108,26 +108,36 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    sources = [csv_batches(path, rename=clean_header) for path in paths]
+    form = written()
+    sources = [form.open(path) for path in paths]
     flows = _are_flows(sources)
-    families = Coder(family_name, limit=MAX_FAMILIES, fallback="cp1252", kind=LabelError)
-    families.add(BENIGN)
     layout = Layout(
+        form,
         views=_views(),
         categorical=(),
-        families=families,
-        target=lambda batch: _target(batch, families),
-        columns=("Label", "Timestamp") if flows else ("Label",),
         entity="Source IP" if flows else None,
+        clock="Timestamp" if flows else None,
         time=_times if flows else None,
         missing=True,
-        keep=_events,
-        fallback="cp1252",
     )
     return build_table(
         DATASET.name, sources, layout, folder=folder, shuffle=not flows,
         digests={path.name: file_digest(path) for path in paths},
     )  # fmt: skip
+
+
+def written() -> Format:
+    """How the files are written."""
+    families = Coder(family_name, limit=MAX_FAMILIES, fallback="cp1252", kind=LabelError)
+    families.add(BENIGN)
+    return Format(
+        families,
+        labels=("Label",),
+        target=lambda batch: _target(batch, families),
+        keep=_events,
+        rename=clean_header,
+        fallback="cp1252",
+    )
 
 
 def clean_header(names: list[str]) -> list[str]:

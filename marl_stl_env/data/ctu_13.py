@@ -15,8 +15,7 @@ from typing import Literal
 import numpy as np
 
 from marl_stl_env.data.batch import Batch, Coder
-from marl_stl_env.data.batches import csv_batches
-from marl_stl_env.data.build import MAX_FAMILIES, Layout, Target, build_table
+from marl_stl_env.data.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.cache import file_digest
 from marl_stl_env.data.clock import seconds
 from marl_stl_env.data.info import Dataset
@@ -86,24 +85,37 @@ def load(
         UnknownNameError: If ``background`` is neither.
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
+    form = written(background)
+    layout = Layout(
+        form,
+        views=VIEWS,
+        categorical=CATEGORICAL,
+        entity="SrcAddr",
+        clock="StartTime",
+        time=lambda batch: seconds(batch, "StartTime", _FORMATS),
+        missing=True,  # the type-of-service fields are often empty
+    )
+    return build_table(
+        DATASET.name, [form.open(path) for path in paths], layout, folder=folder,
+        digests={path.name: file_digest(path) for path in paths},
+    )  # fmt: skip
+
+
+def written(background: Literal["benign", "drop"] = "benign") -> Format:
+    """How the files are written.
+
+    Raises:
+        UnknownNameError: If ``background`` is neither.
+    """
     if background not in ("benign", "drop"):
         raise UnknownNameError("background", background, ("benign", "drop"))
     families = Coder(family_name, limit=MAX_FAMILIES, kind=LabelError)
-    layout = Layout(
-        views=VIEWS,
-        categorical=CATEGORICAL,
-        families=families,
+    return Format(
+        families,
+        labels=("Label",),
         target=lambda batch: _target(batch, families),
-        columns=("Label", "StartTime"),
-        entity="SrcAddr",
-        time=lambda batch: seconds(batch, "StartTime", _FORMATS),
-        missing=True,  # the type-of-service fields are often empty
         keep=_not_background if background == "drop" else None,
     )
-    return build_table(
-        DATASET.name, [csv_batches(path) for path in paths], layout, folder=folder,
-        digests={path.name: file_digest(path) for path in paths},
-    )  # fmt: skip
 
 
 def family_name(text: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from marl_stl_env.data.batch import MISSING, Batch, Coder
-from marl_stl_env.data.batches import Batches, csv_batches, frame_batches, parquet_batches
-from marl_stl_env.data.build import MAX_ENTITIES, MAX_FAMILIES, Layout, Target, build_table
+from marl_stl_env.data.batches import Batches, frame_batches, table_batches
+from marl_stl_env.data.build import MAX_ENTITIES, MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.cache import file_digest
 from marl_stl_env.data.clock import is_number, seconds
 from marl_stl_env.data.info import Dataset
@@ -108,16 +108,14 @@ def load(
         features = sorted({name for names in shown.values() for name in names})
     if not features:
         raise DataFormatError(source.file, "no column is left to be a feature")
-    families = Coder(_family_name, limit=MAX_FAMILIES, kind=LabelError)
     labels = Coder(_family_name, limit=MAX_FAMILIES, kind=LabelError)
     benign = _benign(benign_values)
     layout = Layout(
+        _format(label, family, labels, benign),
         views=shown or {UNGROUPED: features},
         categorical=_categorical(source, features, texts),
-        families=families,
-        target=lambda batch: _target(batch, label, family, labels, families, benign),
-        columns=[name for name in (label, family, time) if name],
         entity=entity,
+        clock=time,
         time=(lambda batch: seconds(batch, time)) if time else None,
         missing=True,
     )
@@ -129,13 +127,27 @@ def load(
     return table
 
 
+def written(label: str, benign_values: Any = None, family: str | None = None) -> Format:
+    """How the table is written; the arguments are those of :func:`load`."""
+    labels = Coder(_family_name, limit=MAX_FAMILIES, kind=LabelError)
+    return _format(label, family, labels, _benign(benign_values))
+
+
+def _format(label: str, family: str | None, labels: Coder, benign: frozenset[str]) -> Format:
+    families = Coder(_family_name, limit=MAX_FAMILIES, kind=LabelError)
+    return Format(
+        families,
+        labels=(label, family) if family else (label,),
+        target=lambda batch: _target(batch, label, family, labels, families, benign),
+    )
+
+
 def _source(paths: Sequence[Path], frame: Any) -> Batches:
     if (frame is None) == (not paths):
         raise ConfigError("data set 'custom' needs either path=FILE or frame=DATAFRAME")
     if frame is not None:
         return frame_batches(frame)
-    parquet = paths[0].suffix.lower() in (".parquet", ".pq")
-    return parquet_batches(paths[0]) if parquet else csv_batches(paths[0])
+    return table_batches(paths[0])
 
 
 def _names(names: Names) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from marl_stl_env.data import nsl_kdd
 from marl_stl_env.data.batch import Batch, Coder
-from marl_stl_env.data.batches import Batches, csv_batches, frame_batches
-from marl_stl_env.data.build import MAX_FAMILIES, Layout, Target, build_table
+from marl_stl_env.data.batches import Batches, frame_batches
+from marl_stl_env.data.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.cache import file_digest
 from marl_stl_env.data.info import Dataset, Download
 from marl_stl_env.data.locate import find_file, missing_file
@@ -56,6 +56,7 @@ DATASET = Dataset(
     ),
 )
 NORMAL = "normal"
+_COLUMNS = (*nsl_kdd.FEATURES, "label")
 
 
 def files(data_dir: Path | str | None = None) -> tuple[Path, ...]:
@@ -84,25 +85,26 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     Raises:
         DataFormatError: If the file is not what it should be, with file, row and column.
     """
-    families = Coder(family_name, limit=MAX_FAMILIES, kind=LabelError)
-    families.add(NORMAL)
-    layout = Layout(
-        views=nsl_kdd.VIEWS,
-        categorical=nsl_kdd.CATEGORICAL,
-        families=families,
-        target=lambda batch: _target(batch, families),
-        columns=("label",),
-    )
-    columns = (*nsl_kdd.FEATURES, "label")
-    source = (
-        _sklearn_batches(paths[0].parent, columns)
-        if len(paths) == 2
-        else csv_batches(paths[0], names=columns, quoted=False)
-    )
+    form = written()
+    source = _sklearn_batches(paths[0].parent) if len(paths) == 2 else form.open(paths[0])
     return build_table(
-        DATASET.name, [source], layout, folder=folder, shuffle=True,
+        DATASET.name, [source], Layout(form, nsl_kdd.VIEWS, nsl_kdd.CATEGORICAL),
+        folder=folder, shuffle=True,
         digests={path.name: file_digest(path) for path in paths},
     )  # fmt: skip
+
+
+def written() -> Format:
+    """How the files are written."""
+    families = Coder(family_name, limit=MAX_FAMILIES, kind=LabelError)
+    families.add(NORMAL)
+    return Format(
+        families,
+        labels=("label",),
+        target=lambda batch: _target(batch, families),
+        header=_COLUMNS,
+        quoted=False,
+    )
 
 
 def family_name(text: str) -> str:
@@ -124,14 +126,14 @@ def _target(batch: Batch, families: Coder) -> Target:
     return codes, codes != families.add(NORMAL)
 
 
-def _sklearn_batches(folder: Path, columns: Sequence[str]) -> Batches:
+def _sklearn_batches(folder: Path) -> Batches:
     import pandas as pd
     from sklearn.datasets import fetch_kddcup99
 
     fetched: Any = fetch_kddcup99(
         percent10=True, data_home=str(folder.parent), download_if_missing=False
     )
-    frame = pd.DataFrame(fetched["data"], columns=list(columns[:-1]))
+    frame = pd.DataFrame(fetched["data"], columns=list(nsl_kdd.FEATURES))
     frame["label"] = fetched["target"]
     for name in nsl_kdd.FEATURES:
         if name not in nsl_kdd.CATEGORICAL:

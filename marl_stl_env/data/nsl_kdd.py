@@ -7,21 +7,20 @@ difficulty score derived from how many classifiers got the row right, is left ou
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from marl_stl_env.data.batch import Batch, Coder
+from marl_stl_env.data.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.cache import file_digest
 from marl_stl_env.data.info import Dataset, Download
 from marl_stl_env.data.locate import find_file, missing_file
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.errors import DataFormatError
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array
+from marl_stl_env.errors import LabelError
+from marl_stl_env.types import IntArray
 
 FILES = ("KDDTrain+.txt", "KDDTest+.txt")
 _ARCHIVES = (
@@ -68,17 +67,8 @@ _VIEW_NAMES = {
 }
 VIEWS = {view: tuple(names.split()) for view, names in _VIEW_NAMES.items()}
 FEATURES = tuple(name for names in VIEWS.values() for name in names)
-_COLUMNS = (*FEATURES, "label", "difficulty")
-_NUMERIC = tuple(name for name in _COLUMNS if name not in (*CATEGORICAL, "label"))
-_NAME = re.compile(r"[A-Za-z0-9_.\-/]+")
-
-
-@dataclass(frozen=True, eq=False)
-class _File:
-    """One file, checked: text columns as arrays of str, numbers as float32."""
-
-    text: dict[str, AnyArray]
-    numbers: dict[str, Float32Array]
+COLUMNS = (*FEATURES, "label", "difficulty")
+NORMAL = "normal"
 
 
 def files(data_dir: Path | str | None = None) -> tuple[Path, ...]:
@@ -106,132 +96,72 @@ def load(
     Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    parts = [_read(path) for path in paths]
-    rows = [len(part.text["label"]) for part in parts]
-    features = np.empty((sum(rows), len(FEATURES)), np.float32)
-    categories: dict[str, tuple[str, ...]] = {}
-    for column, name in enumerate(FEATURES):
-        if name in CATEGORICAL:
-            names, codes = np.unique(_pool(parts, name), return_inverse=True)
-            categories[name], features[:, column] = tuple(map(str, names)), codes
-        else:
-            features[:, column] = np.concatenate([part.numbers[name] for part in parts])
-    labels = _pool(parts, "label")
-    names = np.unique(labels)
-    family_names = ("normal", *(str(name) for name in names if name != "normal"))
-    families = np.searchsorted(names, labels)
-    code = np.array([family_names.index(str(name)) for name in names], np.int16)
-    return TrafficTable(
-        name="nsl-kdd",
+    form = written()
+    table = build_table(
+        DATASET.name,
+        [form.open(path) for path in paths],
+        Layout(form, VIEWS, CATEGORICAL),
+        official=[False, True],
+        digests={path.name: file_digest(path) for path in paths},
+    )
+    return _by_name(table)
+
+
+def written() -> Format:
+    """How the files are written."""
+    families = Coder(_attack, limit=MAX_FAMILIES, kind=LabelError)
+    families.add(NORMAL)
+    return Format(
+        families,
+        labels=("label",),
+        target=lambda batch: _target(batch, families),
+        header=COLUMNS,
+        quoted=False,
+    )
+
+
+def _target(batch: Batch, families: Coder) -> Target:
+    codes = families.codes(batch, "label")
+    return codes, codes != families.add(NORMAL)
+
+
+def _attack(text: str) -> str:
+    """A label as it is.
+
+    Raises:
+        ValueError: If it is a number, or a spelling of "normal" that would become an attack.
+    """
+    odd = text.endswith(".") or (text.lower() == NORMAL and text != NORMAL)
+    if odd or not text[:1].isalpha():
+        raise ValueError(
+            f"{text!r} is no NSL-KDD label: they are attack names such as neptune, or normal "
+            "(KDD Cup 1999 files end them with a dot)"
+        )
+    return text
+
+
+def _by_name(table: TrafficTable) -> TrafficTable:
+    """The table with attacks and categories coded in the order of their names.
+
+    Splits and columns then do not depend on which row comes first.
+    """
+    features, categories = np.array(table.features), {}
+    for name in CATEGORICAL:
+        column = table.feature_names.index(name)
+        categories[name], code = _sorted(table.categories[name])
+        features[:, column] = code[features[:, column].astype(np.int64)]
+    attacks, code = _sorted(table.family_names[1:])
+    families = np.append(0, code + 1).astype(np.int16)[table.families]
+    return replace(
+        table,
         features=features,
-        labels=labels != "normal",
-        families=code[families],
-        family_names=family_names,
-        feature_names=FEATURES,
-        views={
-            view: tuple(FEATURES.index(name) for name in names) for view, names in VIEWS.items()
-        },
         categories=categories,
-        official_test=np.repeat([False, True], rows),
-        source={path.name: file_digest(path) for path in paths},
+        families=families,
+        family_names=(NORMAL, *attacks),
     )
 
 
-def _pool(parts: list[_File], name: str) -> AnyArray:
-    return np.concatenate([part.text[name] for part in parts])
-
-
-def _read(path: Path) -> _File:
-    import pandas as pd
-
-    content = path.read_bytes()
-    _check_lines(path, content)
-    frame = pd.read_csv(
-        BytesIO(content.replace(b"\r\n", b"\n")),
-        lineterminator="\n",
-        header=None,
-        names=list(_COLUMNS),
-        dtype=dict.fromkeys((*CATEGORICAL, "label"), "category"),
-        index_col=False,
-        quoting=3,
-        na_filter=False,
-        skip_blank_lines=False,
-        low_memory=False,
-    )
-    text = {name: _text(path, name, frame[name]) for name in (*CATEGORICAL, "label")}
-    _check_labels(path, text["label"])
-    return _File(text, {name: _numbers(path, name, frame[name]) for name in _NUMERIC})
-
-
-def _check_lines(path: Path, content: bytes) -> None:
-    """Refuse what is not text in lines of 43 fields."""
-    if not content.strip():
-        raise DataFormatError(path, "the file is empty; get it again")
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        row = content[: error.start].count(b"\n") + 1
-        raise DataFormatError(
-            path, f"byte {error.start} is not text; get it again", row=row
-        ) from None
-    raw = np.frombuffer(content, np.uint8)
-    ends = np.flatnonzero(raw == ord("\n"))
-    if content[-1:] != b"\n":
-        ends = np.append(ends, len(raw))
-    commas = np.searchsorted(np.flatnonzero(raw == ord(",")), ends)
-    fields = np.diff(commas, prepend=0) + 1
-    wrong = np.flatnonzero(fields != len(_COLUMNS))
-    if wrong.size:
-        row, last = int(wrong[0]) + 1, len(ends)
-        cut = " (the file seems cut off)" if row == last and fields[-1] < len(_COLUMNS) else ""
-        raise DataFormatError(
-            path,
-            f"{fields[row - 1]} fields instead of {len(_COLUMNS)} (41 features, label, "
-            f"difficulty){cut}; get the .txt file again, not the .arff or the _20Percent one",
-            row=row,
-        )
-
-
-def _text(path: Path, column: str, series: Any) -> AnyArray:
-    """A text column as an array of str; odd names are refused."""
-    names = [str(name) for name in series.cat.categories]
-    for code, name in enumerate(names):
-        if not _NAME.fullmatch(name):
-            row = int((series.cat.codes.to_numpy() == code).argmax()) + 1
-            what = "an empty value" if not name.strip() else f"{name!r} is not a name"
-            raise DataFormatError(path, f"{what}; get the file again", row=row, column=column)
-    return np.asarray(np.array(names)[series.cat.codes.to_numpy()])
-
-
-def _check_labels(path: Path, labels: AnyArray) -> None:
-    """Refuse spellings of "normal" that would turn benign rows into attacks, and numbers."""
-    for name in map(str, np.unique(labels)):
-        odd = name.endswith(".") or (name.lower() == "normal" and name != "normal")
-        if odd or name[0].isdigit():
-            raise DataFormatError(
-                path,
-                f"{name!r} is no NSL-KDD label: they are attack names such as neptune, or normal "
-                "(KDD Cup 1999 files end them with a dot)",
-                row=int((labels == name).argmax()) + 1,
-                column="label",
-            )
-
-
-def _numbers(path: Path, column: str, series: Any) -> Float32Array:
-    """A numeric column as float32; text, NaN and infinities are refused."""
-    import pandas as pd
-
-    if series.dtype == bool:  # pandas takes a column of True and False for truth values
-        series = series.astype(str)
-    with np.errstate(over="ignore"):
-        values: Float32Array = pd.to_numeric(series, errors="coerce").to_numpy(np.float32)
-    bad: BoolArray = ~np.isfinite(values)
-    if bad.any():
-        row = int(bad.argmax())
-        raise DataFormatError(
-            path,
-            f"{series.iloc[row]!r} is not a finite number; get the file again",
-            row=row + 1,
-            column=column,
-        )
-    return values
+def _sorted(names: tuple[str, ...]) -> tuple[tuple[str, ...], IntArray]:
+    """Names in order, and the new code of each old one."""
+    order = np.argsort(names)
+    return tuple(names[i] for i in order), np.argsort(order)

@@ -15,10 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from marl_stl_env.config import check_range
+from marl_stl_env.data.batch import Batch, Coder
+from marl_stl_env.data.build import Format, Target
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.synthetic_kinds import FEATURES, KINDS, VERSION, VIEWS
 from marl_stl_env.data.synthetic_model import kind_counts, posterior, sample
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.errors import LabelError
 from marl_stl_env.types import AnyArray, Float64Array, IntArray
 
 DATASET = Dataset(
@@ -118,6 +121,27 @@ def load(
         posterior=posterior(features),
         source={"synthetic": f"version {VERSION}, rows {rows}, seed {seed}"},
     )
+
+
+def written() -> Format:
+    """How files with such events are written: the features by name, and ``kind`` for the label."""
+    threats = {kind.name: kind.threat for kind in KINDS}
+    kinds = Coder(_known_kind, limit=len(KINDS), kind=LabelError)
+
+    def target(batch: Batch) -> Target:
+        codes = kinds.codes(batch, "kind")
+        return codes, np.array([threats[name] for name in kinds.names])[codes]
+
+    return Format(kinds, labels=("kind",), target=target)
+
+
+def _known_kind(text: str) -> str:
+    known = [kind.name for kind in KINDS]
+    if text.strip() not in known:
+        raise ValueError(
+            f"{text[:30]!r} is no kind of synthetic event; they are {', '.join(known)}"
+        )
+    return text.strip()
 
 
 def _timeline(

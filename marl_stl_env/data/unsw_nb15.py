@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from marl_stl_env.data.batch import Batch, Coder
-from marl_stl_env.data.batches import csv_batches
-from marl_stl_env.data.build import MAX_FAMILIES, Layout, Target, build_table
+from marl_stl_env.data.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.cache import file_digest
 from marl_stl_env.data.info import Dataset, Download
 from marl_stl_env.data.locate import find_file, missing_file
@@ -89,25 +88,34 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    families = Coder(family_name, limit=MAX_FAMILIES, kind=LabelError)
-    families.add(NORMAL)
-    layout = Layout(
-        views={view: names.split() for view, names in VIEWS.items()},
-        categorical=CATEGORICAL,
-        families=families,
-        target=lambda batch: target(batch, families, "attack_cat", "label"),
-        columns=("attack_cat", "label"),
-    )
+    form = written()
+    views = {view: names.split() for view, names in VIEWS.items()}
     return build_table(
         DATASET.name,
-        [csv_batches(path, rename=lambda names: [n.strip().lower() for n in names])
-         for path in paths],
-        layout,
+        [form.open(path) for path in paths],
+        Layout(form, views, CATEGORICAL),
         folder=folder,
         shuffle=True,
         official=[is_test(path) for path in paths] if len(paths) == 2 else None,
         digests={path.name: file_digest(path) for path in paths},
-    )  # fmt: skip
+    )
+
+
+def written() -> Format:
+    """How the files are written."""
+    families = Coder(family_name, limit=MAX_FAMILIES, kind=LabelError)
+    families.add(NORMAL)
+    return Format(
+        families,
+        labels=("attack_cat", "label"),
+        target=lambda batch: target(batch, families, "attack_cat", "label"),
+        rename=lower,
+    )
+
+
+def lower(names: list[str]) -> list[str]:
+    """Names of columns in lower case and without spaces around them."""
+    return [name.strip().lower() for name in names]
 
 
 def is_test(path: Path) -> bool:

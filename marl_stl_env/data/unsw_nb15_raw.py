@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from marl_stl_env.data import unsw_nb15
-from marl_stl_env.data.batch import Coder
-from marl_stl_env.data.batches import csv_batches
-from marl_stl_env.data.build import MAX_FAMILIES, Layout, build_table
+from marl_stl_env.data.batch import Batch, Coder
+from marl_stl_env.data.build import MAX_FAMILIES, Format, Layout, build_table
 from marl_stl_env.data.cache import file_digest
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.locate import find_all, missing_file
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError
+from marl_stl_env.types import BoolArray
 
 _NAMES = """
 srcip sport dstip dsport proto state dur sbytes dbytes sttl dttl sloss dloss service sload dload
@@ -77,23 +77,39 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    families = Coder(unsw_nb15.family_name, limit=MAX_FAMILIES, kind=LabelError)
-    families.add(unsw_nb15.NORMAL)
+    form = written()
     layout = Layout(
+        form,
         views={view: names.split() for view, names in VIEWS.items()},
         categorical=unsw_nb15.CATEGORICAL,
-        families=families,
-        target=lambda batch: unsw_nb15.target(batch, families, "attack_cat", "label"),
-        columns=("attack_cat", "label", "stime"),
         entity="srcip",
+        clock="stime",
         time=lambda batch: batch.numbers("stime", missing=False),
         missing=True,
-        keep=lambda batch: np.logical_not(batch.equals("srcip", "srcip")),  # a header, if any
     )
     return build_table(
         DATASET.name,
-        [csv_batches(path, names=COLUMNS) for path in paths],
+        [form.open(path) for path in paths],
         layout,
         folder=folder,
         digests={path.name: file_digest(path) for path in paths},
     )
+
+
+def written() -> Format:
+    """How the files are written."""
+    families = Coder(unsw_nb15.family_name, limit=MAX_FAMILIES, kind=LabelError)
+    families.add(unsw_nb15.NORMAL)
+    return Format(
+        families,
+        labels=("attack_cat", "label"),
+        target=lambda batch: unsw_nb15.target(batch, families, "attack_cat", "label"),
+        keep=_events,
+        header=COLUMNS,
+        rename=unsw_nb15.lower,
+    )
+
+
+def _events(batch: Batch) -> BoolArray:
+    """Rows that are no repeated header."""
+    return np.logical_not(batch.equals("label", "Label") | batch.equals("label", "label"))

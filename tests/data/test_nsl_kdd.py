@@ -65,33 +65,34 @@ def test_unknown_attack_is_a_new_family(tmp_path: Path) -> None:
 
 
 MALFORMED: dict[str, tuple[str | bytes, int | None, str | None, str]] = {
-    "empty": ("", None, None, "empty"),
-    "blank": ("\n\n", None, None, "empty"),
+    "empty": ("", 1, None, "empty"),
+    "blank": ("\n\n", 1, None, "empty"),
     "too few fields": (LINES[0] + "\n0,tcp,http\n" + LINES[1] + "\n", 2, None, "3 fields instead"),
     "too many fields": (LINES[0] + ",1\n" + LINES[1] + "\n", 1, None, "44 fields instead of 43"),
     "no difficulty": ("\n".join(line.rsplit(",", 1)[0] for line in LINES), 1, None, "42 fields"),
-    "blank line": (LINES[0] + "\n\n" + LINES[1] + "\n", 2, None, "1 fields"),
+    "blank line": (LINES[0] + "\n\n" + LINES[1] + "\n", 2, "label", "'' is no NSL-KDD label"),
     "truncated": (TEXT[:-40], 3, None, "cut off"),
-    "text in a number": (replaced(1, 4, "many"), 2, "src_bytes", "'many' is not a finite"),
+    "text in a number": (replaced(1, 4, "many"), 2, "src_bytes", "'many' is not a number"),
     "text in a rate": (replaced(2, 40, "x"), 3, "dst_host_srv_rerror_rate", "'x'"),
     "empty number": (replaced(0, 22, ""), 1, "count", "'' is not a finite"),
     "nan": (replaced(1, 0, "nan"), 2, "duration", "not a finite"),
     "inf": (replaced(2, 5, "inf"), 3, "dst_bytes", "not a finite"),
-    "overflow": (replaced(2, 5, "1e300"), 3, "dst_bytes", "not a finite"),
-    "truth value": (replaced(2, 6, "True"), 3, "land", "'True' is not a finite"),
-    "cr in a line": (replaced(1, 4, "1\r5"), 2, "src_bytes", "not a finite"),
-    "text in difficulty": (replaced(0, 42, "hard"), 1, "difficulty", "'hard'"),
-    "empty label": (replaced(1, 41, ""), 2, "label", "an empty value"),
+    "overflow": (replaced(2, 5, "1e300"), 3, "dst_bytes", "exceeds"),
+    "truth value": (replaced(2, 6, "True"), 3, "land", "'True' is not a number"),
+    "cr in a line": (replaced(1, 4, "1\r5"), 2, None, "5 fields instead of 43"),
+    "empty label": (replaced(1, 41, ""), 2, "label", "'' is no NSL-KDD label"),
     "number as label": (replaced(1, 41, "7"), 2, "label", "no NSL-KDD label"),
     "dotted label": (replaced(0, 41, "normal."), 1, "label", "end them with a dot"),
     "capital label": (replaced(0, 41, "Normal"), 1, "label", "'Normal' is no NSL-KDD label"),
-    "empty service": (replaced(2, 2, " "), 3, "service", "an empty value"),
+    "empty service": (replaced(2, 2, " "), 3, "service", "' ' is not a name"),
     "quoted service": (replaced(2, 2, '"http"'), 3, "service", "not a name"),
     "header": (
-        "duration," + ",".join(["x"] * 42) + "\n" + TEXT, 1, "duration", "'duration' is not",
+        "duration," + ",".join(["x"] * 42) + "\n" + TEXT, 1, "x", "two columns have this name",
     ),
-    "bytes that are no text": (TEXT.encode().replace(b"udp", b"u\xffp"), 2, None, "not text"),
-    "nul byte": (TEXT.encode().replace(b"udp", b"u\x00p"), 2, "protocol_type", "not a name"),
+    "bytes that are no text": (
+        TEXT.encode().replace(b"udp", b"u\xffp"), 2, "protocol_type", "not UTF-8",
+    ),
+    "nul byte": (TEXT.encode().replace(b"udp", b"u\x00p"), 2, "protocol_type", "control character"),
 }  # fmt: skip
 
 
