@@ -24,6 +24,7 @@ from agents.baselines import SupervisedBaselines, as_actions
 from agents.metrics import reward_per_event, score
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data import Preprocessor, TrafficTable, load_dataset, prepare
+from marl_stl_env.data.build import SHUFFLE_SEED
 from marl_stl_env.types import BoolArray, Float32Array, Float64Array, IntArray
 
 pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,11 +43,9 @@ def test_threshold() -> None:
 def test_constants_at_the_rate_of_the_reference() -> None:
     """At 10.9 % threats: -0.20 for always-allow, -7.54 for always-block, -3.87 for chance."""
     labels = np.arange(1000) < 109
-    allow, block = (
-        reward_per_event(labels, as_actions(np.full(1000, threat)), REWARD)
-        for threat in (False, True)
-    )
-    assert (allow, block) == (pytest.approx(-0.20, abs=0.005), pytest.approx(-7.54, abs=0.005))
+    allow, block = (payoff(labels, np.full(1000, threat)) for threat in (False, True))
+    assert allow == pytest.approx(-0.20, abs=0.005)
+    assert block == pytest.approx(-7.54, abs=0.005)
     assert (allow + block) / 2 == pytest.approx(-3.87, abs=0.005)
 
 
@@ -102,13 +101,20 @@ def test_all_features(
 def load_once(data_dir: Path, name: str, once: bool) -> TrafficTable:
     """A raw table in the order of its file, of every vector the first one where ``once``."""
     table = load_dataset(name, data_dir=data_dir)
+    if name == "unsw-nb15":
+        table = table.take(np.argsort(np.random.default_rng(SHUFFLE_SEED).permutation(len(table))))
     if not once:
         return table
     return table.take(np.sort(np.unique(np.array(table.features), axis=0, return_index=True)[1]))
 
 
 def content(table: TrafficTable) -> tuple[Float32Array, BoolArray]:
-    return np.array(table.features), np.array(table.labels)
+    """Features, with categories numbered in the order of their names, and labels."""
+    features = np.array(table.features)
+    for name, names in table.categories.items():
+        column = table.feature_names.index(name)
+        features[:, column] = np.argsort(np.argsort(names))[features[:, column].astype(int)]
+    return features, np.array(table.labels)
 
 
 def resampled(labels: BoolArray, seed: int) -> IntArray:
