@@ -16,6 +16,7 @@ SplitMethod = Literal["auto", "stratified", "official", "temporal"]
 Views = Literal["groups", "full"]
 Order = Literal["sequential", "shuffled"]
 Weights = Literal["equal", "audited"]
+Balance = Literal["none", "families"]
 Deliberation = Literal[0, 1]
 
 #: In place of a fault's name: every lane draws one of all known faults at its reset.
@@ -207,6 +208,11 @@ class EnvConfig:
             the unseen attacks of a real test set would.
         drop_duplicates: Keep one event of all that have the same features.
         threat_rate: Share of threats to resample every split to, in (0, 1); None leaves it.
+        balance: "families" lets training replay every attack family equally often, at the same
+            threat rate; "none" replays the training split as it is.
+        decoys: Decoys that training replays for every event of its own: threats whose columns are
+            each drawn from another training event. They teach to stop what looks like nothing
+            known.
         agents: Number of sensors, 1 to 64.
         views: "groups" gives each sensor its part of the columns, "full" all of them.
         episode_length: Events of an episode (fewer where the split is shorter).
@@ -228,6 +234,8 @@ class EnvConfig:
     holdout_families: tuple[str, ...] = ()
     drop_duplicates: bool = False
     threat_rate: float | None = None
+    balance: Balance = "none"
+    decoys: float = 0.0
     agents: int = 4
     views: Views = "groups"
     episode_length: int = 1000
@@ -249,6 +257,7 @@ class EnvConfig:
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         if self.threat_rate is not None and not 0.0 < self.threat_rate < 1.0:
             raise ConfigError(f"threat_rate={self.threat_rate!r} is outside (0, 1)")
+        check_range("decoys", self.decoys, 0.0, 100.0)
         self.consensus.threshold_for(self.agents)
         check_range("faulty", self.faults.faulty, 0, self.agents)
         if self.deliberation and self.agents == 1:

@@ -9,6 +9,7 @@ from marl_stl_env.config import EnvConfig, check_range
 from marl_stl_env.consensus.rules import SILENT, DecisionRule
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.data.training import training_table
 from marl_stl_env.engine.audits import audited_votes
 from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
@@ -105,6 +106,8 @@ class Engine:
             DataError: If the data cannot be read, split or scaled.
         """
         prepared = prepare(config, table)
+        if config.split == "train":
+            return cls(config, training_table(config, prepared), lanes, seeds)
         return cls(config, prepared.tables[config.split], lanes, seeds)
 
     def seed(self, seeds: int | ArrayLike | None = None) -> None:

@@ -1,0 +1,117 @@
+"""The events that a training replays: the training split, balanced and with decoys where asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from marl_stl_env.config import Balance, EnvConfig
+from marl_stl_env.data.prepare import PreparedData
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.types import Float32Array, IntArray
+
+#: Name of the decoys' family.
+DECOY = "<decoy>"
+_KEPT = 4
+
+
+def training_table(config: EnvConfig, prepared: PreparedData) -> TrafficTable:
+    """The table that lanes replay in training.
+
+    Judging, baselines and scaling always use the split as it is.
+
+    Args:
+        config: ``balance``, ``decoys`` and ``split_seed`` matter.
+        prepared: The data.
+    """
+    if config.balance == "none" and not config.decoys:
+        return prepared.tables["train"]
+    return _build(prepared, config.balance, config.decoys, config.split_seed)
+
+
+@lru_cache(maxsize=_KEPT)
+def _build(prepared: PreparedData, balance: Balance, decoys: float, seed: int) -> TrafficTable:
+    rng = np.random.default_rng(seed)
+    train = prepared.tables["train"]
+    places = np.arange(len(train))
+    if balance == "families":
+        places = balanced_rows(train, rng)
+    table = replace(train.take(places), entities=None, times=None, posterior=None)
+    if count := round(decoys * len(places)):
+        rows = prepared.rows["train"][places]
+        raw = shuffled_columns(prepared.raw.features, rows, count, rng)
+        table = _with_decoys(prepared, table, raw)
+    return table.take(rng.permutation(len(table)))
+
+
+def balanced_rows(table: TrafficTable, rng: np.random.Generator) -> IntArray:
+    """Rows of the table in which every attack family is equally frequent.
+
+    Benign rows and the number of threats stay. The rows of a large family are drawn without
+    replacement; those of a small one are all taken before one is taken again.
+
+    Args:
+        table: Gives labels and families.
+        rng: Source of randomness.
+
+    Returns:
+        Row indices, ascending; those of small families repeat.  # (rows,) int64
+    """
+    threats = np.flatnonzero(table.labels)
+    families = table.families[threats]
+    present = rng.permutation(np.unique(families))
+    shares = np.array_split(threats, len(present))  # as many rows each, to within one
+    drawn = [
+        np.resize(rng.permutation(threats[families == family]), len(share))
+        for family, share in zip(present, shares, strict=True)
+    ]
+    return np.sort(np.concatenate([np.flatnonzero(~table.labels), *drawn]))
+
+
+def shuffled_columns(
+    features: Float32Array, rows: IntArray, count: int, rng: np.random.Generator
+) -> Float32Array:
+    """Events whose columns are each drawn from another row: the product of the marginals.
+
+    The artificial anomalies of Theiler and Cai (2003), "Resampling approach for anomaly detection
+    in multispectral images", which turn the detection of what is new into classification.
+
+    Args:
+        features: Raw features, categories as codes.  # (table rows, columns) float32
+        rows: The rows to draw from.  # (k,) int64
+        count: Events to make.
+        rng: Source of randomness.
+
+    Returns:
+        Features of the events.  # (count, columns) float32
+    """
+    made = np.empty((count, features.shape[1]), np.float32)
+    for number in range(features.shape[1]):
+        made[:, number] = features[:, number][rng.choice(rows, count)]
+    return made
+
+
+def _with_decoys(prepared: PreparedData, table: TrafficTable, decoys: Float32Array) -> TrafficTable:
+    """The table with these raw events, scaled, at its end."""
+    code, count = len(table.family_names), len(decoys)
+    raw = replace(
+        prepared.raw,
+        features=decoys,
+        labels=np.ones(count, bool),
+        families=np.zeros(count, np.int16),
+        entities=None,
+        times=None,
+        posterior=None,
+        official_test=None,
+    )
+    scaled = prepared.preprocessor.transform(raw).features
+    return replace(
+        table,
+        features=np.concatenate([table.features, scaled]),
+        labels=np.concatenate([table.labels, raw.labels]),
+        families=np.concatenate([table.families, np.full(count, code, np.int16)]),
+        family_names=(*table.family_names, DECOY),
+        official_test=None,
+    )
