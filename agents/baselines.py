@@ -181,7 +181,7 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> 
     """Bayes' rule on all columns, and the vote of each sensor's own Bayes rule.
 
     Returns:
-        Nothing where the distribution of the data is not known.
+        Nothing where the distribution of the data is not known, no vote where views are random.
     """
     if prepared.raw.posterior is None:
         return {}
@@ -190,16 +190,16 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> 
     raw = prepared.raw.take(prepared.rows[split])
     rates = prepared.raw.threat_rate, raw.threat_rate
 
-    def seen_by(groups: tuple[str, ...]) -> Float64Array:
+    def seen_by(groups: tuple[str, ...] | None) -> Float64Array:
         exact = posterior(raw.features, groups)
         return exact if config.threat_rate is None else shift_prior(exact, *rates)
 
     threshold = config.reward.threshold
-    exact = seen_by(tuple(prepared.raw.views))
+    exact = seen_by(None)
+    bayes = Baseline(as_actions(exact >= threshold), exact)
+    if config.random_views:
+        return {"bayes": bayes}
     groups = threat_groups(config, prepared)
     views = np.stack([seen_by(names) for names in groups], axis=1)
     vote = team_vote(config, prepared.tables[split], as_actions(views >= threshold))
-    return {
-        "bayes": Baseline(as_actions(exact >= threshold), exact),
-        "bayes_vote": Baseline(vote, views.mean(axis=1)),
-    }
+    return {"bayes": bayes, "bayes_vote": Baseline(vote, views.mean(axis=1))}

@@ -142,7 +142,10 @@ def preflight(
 
 
 def _key(config: EnvConfig, prepared: PreparedData, judged: str) -> str:
-    settings = [_VERSION, judged, config.agents, config.views, config.reward, config.consensus]
+    settings = [
+        _VERSION, judged, config.agents, config.views, config.random_views, config.reward,
+        config.consensus,
+    ]  # fmt: skip
     return key_of([*map(str, settings), _data_key(prepared)])
 
 

@@ -203,7 +203,7 @@ class EnvConfig:
         split_method: "official" is the publisher's test set; "stratified" draws 70/15/15 by
             attack family; "temporal" cuts in time order with a gap; "auto" is official where
             the publisher gives a test set and stratified elsewhere.
-        split_seed: Seed of the split.
+        split_seed: Seed of the split, of balance, decoys and random views.
         holdout_families: Attack families whose training rows stand in validation instead, as
             the unseen attacks of a real test set would.
         drop_duplicates: Keep one event of all that have the same features.
@@ -215,6 +215,8 @@ class EnvConfig:
             known.
         agents: Number of sensors, 1 to 64.
         views: "groups" gives each sensor its part of the columns, "full" all of them.
+        random_views: Share of the columns, in (0, 1], in each of as many random views as there are
+            sensors, drawn with ``split_seed`` in place of the data set's own views; 0 keeps those.
         episode_length: Events of an episode (fewer where the split is shorter).
         order: "sequential" replays the table in its order, "shuffled" in one fixed random order.
         reward: What a decision is worth.
@@ -238,6 +240,7 @@ class EnvConfig:
     decoys: float = 0.0
     agents: int = 4
     views: Views = "groups"
+    random_views: float = 0.0
     episode_length: int = 1000
     order: Order = "sequential"
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -258,6 +261,7 @@ class EnvConfig:
         if self.threat_rate is not None and not 0.0 < self.threat_rate < 1.0:
             raise ConfigError(f"threat_rate={self.threat_rate!r} is outside (0, 1)")
         check_range("decoys", self.decoys, 0.0, 100.0)
+        check_range("random_views", self.random_views, 0.0, 1.0)
         self.consensus.threshold_for(self.agents)
         check_range("faulty", self.faults.faulty, 0, self.agents)
         if self.deliberation and self.agents == 1:

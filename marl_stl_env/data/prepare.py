@@ -28,7 +28,7 @@ from marl_stl_env.data.store import (
     save_table,
 )
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.data.views import balanced_views
+from marl_stl_env.data.views import balanced_views, random_columns
 from marl_stl_env.types import Float32Array, Float64Array, IntArray
 
 _KEPT = 4
@@ -63,7 +63,7 @@ def prepare(config: EnvConfig, table: TrafficTable | None = None) -> PreparedDat
 
     Args:
         config: Only its data fields matter: ``dataset``, ``data_dir``, ``dataset_options``,
-            ``download`` and those of the split.
+            ``download``, those of the split, and with ``random_views`` the number of sensors.
         table: A raw table to use instead of ``config.dataset``.
 
     Raises:
@@ -81,6 +81,9 @@ def prepare(config: EnvConfig, table: TrafficTable | None = None) -> PreparedDat
         drop_duplicates=config.drop_duplicates,
         threat_rate=config.threat_rate,
     )
+    if config.random_views:
+        shared = prepare(replace(config, random_views=0.0), table)
+        return _with_random_views(shared, config.agents, config.random_views, config.split_seed)
     if table is not None:
         return _prepare(key, table, None)
     source = cached_table(
@@ -102,6 +105,29 @@ def _prepare(config: EnvConfig, table: TrafficTable | None, source: Path | None)
     if table is None:
         table = load_dataset(config.dataset, **parse_options(config.dataset_options))
     return prepare_in_memory(config, table)
+
+
+@lru_cache(maxsize=_KEPT)
+def _with_random_views(prepared: PreparedData, views: int, share: float, seed: int) -> PreparedData:
+    """The same tables with views of random columns; one-hot columns of a category stay together."""
+    names = [column.name for column in prepared.preprocessor.columns]
+    hands = random_columns(len(names), views, share, np.random.default_rng(seed))
+    held = {f"random_{i}": tuple(names[column] for column in hand) for i, hand in enumerate(hands)}
+    scaling = replace(prepared.preprocessor, views=held)
+    inputs = {
+        view: tuple(sorted(map(prepared.raw.feature_names.index, members)))
+        for view, members in held.items()
+    }
+
+    def regrouped(table: TrafficTable, groups: Mapping[str, tuple[int, ...]]) -> TrafficTable:
+        return TrafficTable.of_checked(table.state() | {"views": groups})
+
+    return replace(
+        prepared,
+        raw=regrouped(prepared.raw, inputs),
+        tables={n: regrouped(t, scaling.output_views) for n, t in prepared.tables.items()},
+        preprocessor=scaling,
+    )
 
 
 def prepare_in_memory(config: EnvConfig, raw: TrafficTable) -> PreparedData:

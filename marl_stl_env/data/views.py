@@ -1,4 +1,4 @@
-"""Views for tables that declare none: as informative as each other on the training rows."""
+"""Views that the table does not declare: equally informative ones, and random ones."""
 
 from __future__ import annotations
 
@@ -44,6 +44,29 @@ def balanced_views(table: TrafficTable, train: IntArray) -> TrafficTable:
         hands[seat if lap % 2 == 0 else count - 1 - seat].append(column)
     views = {f"view_{i}": tuple(sorted(hand)) for i, hand in enumerate(hands)}
     return TrafficTable.of_checked(table.state() | {"views": views})
+
+
+def random_columns(
+    columns: int, views: int, share: float, rng: np.random.Generator
+) -> list[tuple[int, ...]]:
+    """Views that each hold a random share of the columns, and one more where one is in none.
+
+    Ho (1998), "The random subspace method for constructing decision forests".
+
+    Args:
+        columns: Number of columns.
+        views: Number of views.
+        share: Share of the columns in each view, in (0, 1].
+        rng: Source of randomness.
+
+    Returns:
+        The columns of each view, ascending.
+    """
+    size = max(1, round(share * columns))
+    hands = [set(rng.choice(columns, size, replace=False).tolist()) for _ in range(views)]
+    for column in sorted(set(range(columns)).difference(*hands)):
+        hands[rng.integers(views)].add(column)
+    return [tuple(sorted(hand)) for hand in hands]
 
 
 def mutual_information(values: Float32Array, labels: BoolArray) -> float:

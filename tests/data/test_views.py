@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.data import prepare
-from marl_stl_env.data.views import UNGROUPED, balanced_views, mutual_information
+from marl_stl_env.data import load_dataset, prepare
+from marl_stl_env.data.views import (
+    UNGROUPED,
+    balanced_views,
+    mutual_information,
+    random_columns,
+)
+from marl_stl_env.engine.engine import Engine
 
 from .tables import make_table
 
@@ -74,3 +80,33 @@ def test_prepared_tables_have_them() -> None:
     prepared = prepare(EnvConfig(), table)
     assert set(prepared.raw.views) == {"view_0", "view_1", "view_2", "view_3"}
     assert set(prepared.tables["test"].views) == set(prepared.raw.views)
+
+
+def test_random_columns_have_their_share_and_leave_none_out() -> None:
+    views = random_columns(20, 50, 0.3, np.random.default_rng(0))
+    assert {len(view) for view in views} == {6}
+    counts = np.bincount(np.concatenate(views), minlength=20)
+    assert np.abs(counts - 15).max() < 15  # 50 draws of 6 out of 20
+    assert len(set(views)) == 50
+    few = random_columns(20, 2, 0.1, np.random.default_rng(0))
+    assert sorted({column for view in few for column in view}) == list(range(20))
+
+
+def test_each_sensor_sees_its_random_view() -> None:
+    raw = load_dataset("synthetic", rows=2_000)
+    config = EnvConfig(agents=6, random_views=0.5)
+    prepared, plain = prepare(config, raw), prepare(EnvConfig(), raw)
+    assert prepared is prepare(config, raw)
+    for split, table in prepared.tables.items():
+        assert table.features is plain.tables[split].features
+    table, engine = prepared.tables["train"], Engine.from_config(config, 1, 0, raw)
+    seen = engine.observations.visible()
+    for agent, (name, columns) in enumerate(table.views.items()):
+        assert set(np.flatnonzero(seen[agent])) == set(columns)
+        # A category is seen whole or not at all, and raw and scaled table name the same columns.
+        inputs = {column.partition("=")[0] for column in np.array(table.feature_names)[seen[agent]]}
+        assert inputs == {prepared.raw.feature_names[i] for i in prepared.raw.views[name]}
+        held = [n for n in table.feature_names if n.partition("=")[0] in inputs]
+        assert len(held) == len(columns)
+    other = prepare(EnvConfig(agents=6, random_views=0.5, split_seed=1), raw)
+    assert other.raw.views != prepared.raw.views
