@@ -10,7 +10,7 @@ import torch
 
 from agents.device_ppo import DevicePPO
 from agents.ppo import make_trainer
-from benchmarks import cuda, device_learning, growth, throughput
+from benchmarks import cuda, device_learning, growth, return_normalization, throughput
 from benchmarks.measure import generated_table, rate
 from benchmarks.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
 from benchmarks.trainer import Stopwatch
@@ -91,6 +91,24 @@ def test_both_paths_learn_the_same() -> None:
     for path in (native, device):
         untrained = max(rewards[0] for rewards in path["rewards"])
         assert path["final_mean"] > untrained + 0.5
+
+
+def test_return_normalization(tmp_path: Path) -> None:
+    out, image = tmp_path / "returns.json", tmp_path / "returns.png"
+    return_normalization.main(return_normalization.Settings(quick=True, out=out, image=image))
+    runs = read(out)["runs"]
+    assert [(one["mode"], one["discount"]) for one in runs] == [
+        (mode, discount) for discount in (0.99, 0.0) for mode in ("running", "batch", "none")
+    ]
+    curves = {(one["mode"], one["discount"]): one["curves"] for one in runs}
+    for (mode, _), one in curves.items():
+        assert len(one["value_loss"]) == 2
+        assert (one["value_loss"] == one["value_loss_reward_units"]) == (mode == "none")
+    assert curves["none", 0.0]["own_event_share"] == pytest.approx([1.0, 1.0])
+    assert curves["none", 0.99]["own_event_share"][0] < 0.5
+    assert image.read_bytes().startswith(b"\x89PNG")
+    again = return_normalization.Settings(results=(out, out))
+    assert return_normalization.study(again) == [*runs, *runs]
 
 
 def optimizer_steps(model: DevicePPO) -> int:
