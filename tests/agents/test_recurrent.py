@@ -18,7 +18,9 @@ from tests.conftest import make_table
 TABLE, CPU = make_table(), torch.device("cpu")
 CONFIG = TrainConfig(
     env=EnvConfig(episode_length=10, faults=FaultConfig(2, "mixed", 3)),
-    ppo=PPOConfig(n_steps=16, batch_size=64, width=16, discount=0.7, policy="lstm"),
+    ppo=PPOConfig(
+        n_steps=16, batch_size=64, width=16, discount=0.7, schedule="constant", policy="lstm"
+    ),
     lanes=4,
     seed=3,
     vec="native",
@@ -66,9 +68,11 @@ def test_faulty_transitions_do_not_touch_the_update() -> None:
     buffer.actions[lies] = 3
     for name in ("values", "log_probs", "advantages", "returns"):
         getattr(buffer, name)[lies] = 1e6
+    before = weights(clean)
     for model in (clean, poisoned):
         np.random.seed(0)
         model.train()
+    assert not torch.equal(weights(clean), before)
     torch.testing.assert_close(weights(clean), weights(poisoned), rtol=0, atol=0)
 
 

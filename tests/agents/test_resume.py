@@ -120,7 +120,7 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, str(ROOT / "train.py"), *(str(part) for part in arguments)]
 
 
-def fresh(run: Path, vec: str, iterations: int = 12) -> list[str]:
+def fresh(run: Path, vec: str, iterations: int) -> list[str]:
     """The command of a new small run."""
     flags = "--lanes 16 --width 16 --checkpoint-every 1 --no-progress --no-preflight"
     return command(
@@ -134,30 +134,35 @@ def final_weights(run: Path) -> dict[str, Any]:
     return {name: array.tolist() for name, array in content.items()}
 
 
-def kill_at_random(run: Path, vec: str, draw: random.Random) -> None:
-    """Begin or continue a run, and kill it at a random moment after its first checkpoint."""
+def progress_of(run: Path) -> int:
+    """The agent-steps of the newest checkpoint, also while old ones are being removed."""
+    found = run.glob("checkpoints/*/checkpoint.json")
+    return max((int(facts.parent.name) for facts in found), default=0)
+
+
+def kill_at_random(run: Path, vec: str, iterations: int, draw: random.Random) -> None:
+    """Begin or continue a run, and kill it at a random moment of one of its next iterations."""
     begun = (run / "config.json").exists()
-    old = len(list_checkpoints(run)) if begun else 0
-    line = command("--resume", run) if begun else fresh(run, vec)
+    line = command("--resume", run) if begun else fresh(run, vec, iterations)
+    wanted = progress_of(run) + draw.randrange(0 if begun else 1, 3) * 16 * 4 * 64
     with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            if len(list_checkpoints(run)) > 0 and (old == 0 or draw.random() < 0.02):
-                break
-            time.sleep(0.02)
+        while progress_of(run) < wanted and process.poll() is None:
+            time.sleep(0.01)
         time.sleep(draw.random() * 0.5)
         process.kill()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
 
 
 def assert_killed_run_ends_the_same(vec: str, kills: int, folder: Path) -> None:
-    whole, killed = folder / "whole", folder / "killed"
-    subprocess.run(fresh(whole, vec), check=True, stdout=subprocess.DEVNULL)
+    whole, killed, iterations = folder / "whole", folder / "killed", 4 * kills + 6
+    subprocess.run(fresh(whole, vec, iterations), check=True, stdout=subprocess.DEVNULL)
     draw = random.Random(0)
     for _ in range(kills):
-        kill_at_random(killed, vec, draw)
+        kill_at_random(killed, vec, iterations, draw)
+    assert 0 < progress_of(killed) < progress_of(whole)
     subprocess.run(command("--resume", killed), check=True, stdout=subprocess.DEVNULL)
     assert final_weights(killed) == final_weights(whole)
-    assert list_checkpoints(killed)[-1].timesteps == list_checkpoints(whole)[-1].timesteps
+    assert progress_of(killed) == progress_of(whole)
     logs = [read_progress(run) for run in (whole, killed)]
     assert logs[1]["steps"].is_monotonic_increasing
     assert logs[0]["steps"].max() == logs[1]["steps"].max()
@@ -168,7 +173,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("vec", ["native", "supersuit", "device"])
 def test_a_run_killed_ten_times_ends_with_the_same_weights(vec: str, tmp_path: Path) -> None:
     assert_killed_run_ends_the_same(vec, 10, tmp_path)
