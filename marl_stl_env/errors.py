@@ -120,6 +120,10 @@ class RunError(MarlStlError):
     """A run directory is missing, incomplete or damaged."""
 
 
+class ExportError(MarlStlError):
+    """A policy cannot be written for other programs as asked."""
+
+
 class FormulaError(MarlStlError, ValueError):
     """A temporal-logic formula is not well formed, or cannot be used as asked.
 

@@ -35,6 +35,7 @@ RESERVED = {
     "pandas": ("marl_stl_env.data", "agents"),
     "stable_baselines3": ("marl_stl_env.envs.sb3", "marl_stl_env.envs.supersuit", "agents"),
     "sb3_contrib": ("agents",),
+    "onnxruntime": ("agents.onnx_file",),
     "supersuit": ("marl_stl_env.envs.supersuit",),
     "torch": ("marl_stl_env.engine.torch_engine", "agents"),
     "matplotlib": ("marl_stl_env.rendering", "agents"),
