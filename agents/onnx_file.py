@@ -84,17 +84,27 @@ class MemoryOutputs(nn.Module):
         super().__init__()
         self.policy = policy
 
-    def forward(self, observation: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self,
+        observation: Tensor,
+        hidden: Tensor,
+        cell: Tensor,
+        value_hidden: Tensor,
+        value_cell: Tensor,
+    ) -> tuple[Tensor, ...]:
         """Action probabilities, values and the new memory.
 
         Args:
             observation: (batch, width) float32
-            memory: Hidden and cell state of policy and value function.  # (batch, units) float32
+            hidden: Hidden state of the policy's memory.  # (batch, units) float32
+            cell: Its cell state.  # (batch, units) float32
+            value_hidden: Hidden state of the value function's memory.  # (batch, units) float32
+            value_cell: Its cell state.  # (batch, units) float32
 
         Returns:
             Probabilities (batch, actions) float32, values (batch,) float32, and the memory.
         """
-        policy, (hidden, cell, value_hidden, value_cell) = self.policy, memory
+        policy = self.policy
         features = policy.features_extractor(observation)
         hidden, cell = _step(policy.lstm_actor, features, hidden, cell)
         value_hidden, value_cell = _step(policy.lstm_critic, features, value_hidden, value_cell)
@@ -158,7 +168,6 @@ def save_onnx(policy: ActorCriticPolicy, observations: Float32Array, out: Path) 
 
 def _write(said: Outputs | MemoryOutputs, inputs: tuple[Tensor, ...], path: Path) -> None:
     rows = {0: torch.export.Dim("batch")}
-    shapes: Any = (rows,) if len(inputs) == 1 else (rows, (rows,) * (len(inputs) - 1))
     with _libraries():
         torch.onnx.export(
             said,
@@ -166,7 +175,7 @@ def _write(said: Outputs | MemoryOutputs, inputs: tuple[Tensor, ...], path: Path
             path,
             input_names=said.inputs,
             output_names=said.outputs,
-            dynamic_shapes=shapes,
+            dynamic_shapes=(rows,) * len(inputs),
             external_data=False,
             dynamo=True,
             verbose=False,
