@@ -1,7 +1,14 @@
 """A multi-agent intrusion-response environment over real labelled traffic."""
 
 from marl_stl_env import data, envs
-from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig
+from marl_stl_env.config import (
+    ConsensusConfig,
+    EnvConfig,
+    FaultConfig,
+    ResponseConfig,
+    RewardConfig,
+    StlConfig,
+)
 from marl_stl_env.data import TrafficTable, datasets, load_dataset
 from marl_stl_env.envs.parallel import aec_env, parallel_env
 from marl_stl_env.registration import register_environments
@@ -14,7 +21,9 @@ __all__ = [
     "ConsensusConfig",
     "EnvConfig",
     "FaultConfig",
+    "ResponseConfig",
     "RewardConfig",
+    "StlConfig",
     "TrafficTable",
     "aec_env",
     "data",

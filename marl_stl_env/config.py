@@ -18,6 +18,7 @@ Order = Literal["sequential", "shuffled"]
 Weights = Literal["equal", "audited"]
 Balance = Literal["none", "families"]
 Deliberation = Literal[0, 1]
+Dynamics = Literal["replay", "response"]
 
 #: In place of a fault's name: every lane draws one of all known faults at its reset.
 MIXED = "mixed"
@@ -68,10 +69,11 @@ class RewardConfig:
         true_negative: A benign event that passed.
         false_positive: A benign event that was stopped.
         false_negative: A threat that passed.
-        allow_cost: Subtracted for every Allow; likewise the next three.
-        block_cost: Subtracted for every Block.
-        quarantine_cost: Subtracted for every Quarantine.
-        alert_cost: Subtracted for every Alert.
+        allow_cost: Subtracted for every Allow.
+        block_cost: Subtracted for every Block; None is 0 in a replay and 1.5 in a response.
+        quarantine_cost: Subtracted for every Quarantine; None is 0 or 4.
+        alert_cost: Subtracted for every Alert, in a response once more above the analyst's
+            budget; None is 0 or 0.5.
         team_share: A sensor's reward is ``(1 - team_share)`` of what its own action earns
             plus ``team_share`` of what the team's decision earns; in [0, 1].
     """
@@ -81,15 +83,16 @@ class RewardConfig:
     false_positive: float = -8.0
     false_negative: float = -10.0
     allow_cost: float = 0.0
-    block_cost: float = 0.0
-    quarantine_cost: float = 0.0
-    alert_cost: float = 0.0
+    block_cost: float | None = None
+    quarantine_cost: float | None = None
+    alert_cost: float | None = None
     team_share: float = 1.0
 
     def __post_init__(self) -> None:
         check_types(self)
         for item in fields(self):
-            check_range(item.name, getattr(self, item.name), -1e6, 1e6)
+            if getattr(self, item.name) is not None:
+                check_range(item.name, getattr(self, item.name), -1e6, 1e6)
         check_range("team_share", self.team_share, 0.0, 1.0)
         if self.true_positive <= self.false_negative or self.true_negative <= self.false_positive:
             raise ConfigError(
@@ -97,6 +100,15 @@ class RewardConfig:
                 f"{self.true_positive}, false_negative={self.false_negative}, true_negative="
                 f"{self.true_negative}, false_positive={self.false_positive}"
             )
+
+    def action_costs(self, dynamics: Dynamics = "replay") -> tuple[float, float, float, float]:
+        """The cost of each action, in the order of :class:`~marl_stl_env.types.Action`."""
+        given = (self.block_cost, self.quarantine_cost, self.alert_cost)
+        usual = (1.5, 4.0, 0.5) if dynamics == "response" else (0.0, 0.0, 0.0)
+        block, quarantine, alert = (
+            default if cost is None else cost for cost, default in zip(given, usual, strict=True)
+        )
+        return self.allow_cost, block, quarantine, alert
 
     @property
     def threshold(self) -> float:
@@ -189,6 +201,61 @@ class FaultConfig:
 
 
 @dataclass(frozen=True)
+class ResponseConfig:
+    """What actions change in ``TrafficResponse-v0``; times are steps of the lane.
+
+    Attributes:
+        quarantine_length: Steps for which a Quarantine isolates the event's entity.
+        alert_budget: Alerts that the analyst takes on in any ``alert_window`` steps.
+        alert_window: Steps over which the budget counts.
+        alert_delay: Steps from an alert to the analyst's verdict on the entity.
+        verdict_length: Steps for which a verdict is shown.
+    """
+
+    quarantine_length: int = 40
+    alert_budget: int = 4
+    alert_window: int = 64
+    alert_delay: int = 4
+    verdict_length: int = 64
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for item in fields(self):
+            lowest = 0 if item.name == "alert_budget" else 1
+            check_range(item.name, getattr(self, item.name), lowest, 10**6)
+
+
+@dataclass(frozen=True)
+class StlConfig:
+    """Which promises are watched.
+
+    Attributes:
+        monitor: Watch them in every lane.
+        observe: Also show every sensor how much of each promise is left, in [-1, 1].
+        specs: The promises, each a text ``name=formula``, such as
+            ``quiet=G (false_alarms_64 <= 3)``; none takes the default set of the dynamics. Python
+            also takes a mapping.
+        posture_window: Steps over which the default promise "posture" counts errors.
+    """
+
+    monitor: bool = False
+    observe: bool = False
+    specs: tuple[str, ...] = ()
+    posture_window: int = 64
+
+    def __post_init__(self) -> None:
+        if isinstance(self.specs, Mapping):
+            object.__setattr__(self, "specs", _settings(self.specs))
+        check_types(self)
+        check_range("posture_window", self.posture_window, 1, 10**6)
+        for text in self.specs:
+            if "=" not in text or not text.split("=", 1)[0].strip():
+                raise ConfigError(f"specs holds {text!r}: write every promise as name=formula")
+        if self.observe and not self.monitor:
+            raise ConfigError("observe=True shows what monitor=True watches: set both")
+
+
+@dataclass(frozen=True)
 class EnvConfig:
     """One environment: its data, its sensors, its episodes, its rewards and its vote.
 
@@ -224,6 +291,10 @@ class EnvConfig:
         faults: Which sensors lie.
         deliberation: With 1 every event has a proposal round before the vote; what was proposed,
             as agreed on, is shown to all sensors and earns nothing.
+        dynamics: "replay" (``Traffic-v0``): every event stands alone. "response"
+            (``TrafficResponse-v0``): quarantines last and alerts buy verdicts; needs entities.
+        response: The settings of the response.
+        stl: Which promises are watched.
     """
 
     dataset: str = "synthetic"
@@ -247,6 +318,9 @@ class EnvConfig:
     consensus: ConsensusConfig = field(default_factory=ConsensusConfig)
     faults: FaultConfig = field(default_factory=FaultConfig)
     deliberation: Deliberation = 0
+    dynamics: Dynamics = "replay"
+    response: ResponseConfig = field(default_factory=ResponseConfig)
+    stl: StlConfig = field(default_factory=StlConfig)
 
     def __post_init__(self) -> None:
         if isinstance(self.data_dir, str | Path):
@@ -266,6 +340,11 @@ class EnvConfig:
         check_range("faulty", self.faults.faulty, 0, self.agents)
         if self.deliberation and self.agents == 1:
             raise ConfigError("deliberation=1 needs at least 2 agents: one has nobody to tell")
+        if self.deliberation and self.stl.monitor:
+            raise ConfigError(
+                "monitor=True with deliberation=1: promises are about events, and a proposal is a "
+                "step without one; use deliberation=0"
+            )
 
 
 def _settings(options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -81,7 +81,10 @@ class ScalarAudits:
 def payoff(config: EnvConfig, threat: bool, action: int) -> float:
     """What one action on one event earns."""
     reward = config.reward
-    cost = (reward.allow_cost, reward.block_cost, reward.quarantine_cost, reward.alert_cost)
+    usual = (1.5, 4.0, 0.5) if config.dynamics == "response" else (0.0, 0.0, 0.0)
+    given = (reward.block_cost, reward.quarantine_cost, reward.alert_cost)
+    cost = [reward.allow_cost]
+    cost += [u if g is None else g for g, u in zip(given, usual, strict=True)]
     if is_threat_vote(action):
         value = reward.true_positive if threat else reward.false_positive
     else:

@@ -15,11 +15,15 @@ from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
 from marl_stl_env.engine.faults import FaultySensors
 from marl_stl_env.engine.observation import ObservationModel
+from marl_stl_env.engine.promises import Promises
+from marl_stl_env.engine.response import CONTEXT, Outcome, ResponseDynamics
 from marl_stl_env.engine.reward import Payoffs
+from marl_stl_env.engine.signals import Happening
 from marl_stl_env.engine.state import LaneState, StepRecord
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
 from marl_stl_env.types import (
     ACTIONS,
+    Action,
     AnyArray,
     BoolArray,
     Float32Array,
@@ -28,6 +32,8 @@ from marl_stl_env.types import (
 )
 
 _ACTION_BITS = 2
+_QUARANTINE = np.int8(Action.QUARANTINE)
+_RESPONSE, _PROMISES = "response.", "promises."
 
 
 class Engine:
@@ -45,10 +51,13 @@ class Engine:
 
     Attributes:
         last: The record of the last step, or None before the first.
+        promises: The watched promises, or None where none are.
 
     Raises:
         ConfigError: If ``lanes`` or ``seeds`` are out of range.
-        UnknownNameError: If there is no such fault.
+        UnknownNameError: If there is no such fault or signal.
+        TableError: If the dynamics need entities and the table names none.
+        FormulaError: If a promise is not a formula that can be monitored.
     """
 
     def __init__(
@@ -62,8 +71,16 @@ class Engine:
         check_range("lanes", lanes, 1, 2**24)
         self.config, self.table, self.lanes = config, table, lanes
         self.agents, self._arrays = config.agents, arrays
+        order = replay_order(len(table), config.order)
+        self._response: ResponseDynamics | None = None
+        if config.dynamics == "response":
+            self._response = ResponseDynamics(config, table, order, lanes)
+        self.promises: Promises | None = None
+        if config.stl.monitor:
+            entities = self._response.entities if self._response else None
+            self.promises = Promises(config, lanes, entities)
         self.observations = ObservationModel(
-            table, config.agents, config.views, config.deliberation, arrays
+            table, config.agents, config.views, config.deliberation, arrays, self._told()
         )
         self.rule = DecisionRule(
             config.agents,
@@ -74,14 +91,15 @@ class Engine:
         self._audits = audited_votes(config, self.rule, lanes)
         if self._audits is not None:
             self._decide = self._audits.decide
-        self._payoffs = Payoffs(config.reward, arrays)
+        self._payoffs = Payoffs(config.reward, arrays, config.dynamics)
         self._faults: FaultySensors | None = None
         if config.faults.faulty:
             rounds = 1 + config.deliberation
             self._faults = FaultySensors(config.faults, self.rule, rounds, self._audits)
-        self._order = arrays.asarray(replay_order(len(table), config.order))
+        self._order = arrays.asarray(order)
         self._labels = arrays.asarray(table.labels)
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
+        self._nothing = Outcome.nothing(lanes, arrays)
         self._state = LaneState.empty(lanes, config.agents).map(arrays.asarray)
         self.last: StepRecord | None = None
         self.seed(seeds)
@@ -147,6 +165,10 @@ class Engine:
             self._audits.forget(mask)
         if self.config.deliberation:
             self._open_events(mask)
+        if self._response is not None:
+            self._response.reset(mask)
+        if self.promises is not None:
+            self.promises.reset(mask)
 
     def place(self, starts: IntArray, ends: IntArray) -> None:
         """Put every lane on a stretch of the replay of the caller's choice.
@@ -165,6 +187,10 @@ class Engine:
         self.set_state(self.get_state() | bounds)
         if self.config.deliberation:
             self._open_events(self._all)
+        if self._response is not None:
+            self._response.place(int((ends - starts).max()))
+        if self.promises is not None:
+            self.promises.reset(self._all)
 
     def step(self, actions: AnyArray) -> StepRecord:
         """Let every lane judge its current event and move on to the next.
@@ -190,14 +216,22 @@ class Engine:
             agreed = self._faults.agreed(actions, labels, state)
         decisions = self._decide(agreed)
         team = self._payoffs.of_actions(labels, decisions)
+        outcome = self._nothing
+        if self._response is not None:
+            outcome = self._response.step(state, labels, decisions)
+            decisions = np.where(outcome.isolated, _QUARANTINE, decisions)
+            team = self._payoffs.of_response(labels, team, outcome.isolated, outcome.refused)
         voting, faulty = state.voting, state.faulty
         if self.config.deliberation:
             team = team * voting
-        rewards = self._payoffs.of_sensors(labels, actions, team)
+        rewards = self._payoffs.of_sensors(labels, actions, team, outcome.isolated)
         if self._faults is not None or self.config.deliberation:
             rewards *= voting[:, None] & ~faulty
         if self._audits is not None:
             self._audits.audit(state, agreed, labels, live & voting)
+        if self.promises is not None:
+            steps = state.positions - state.starts
+            self.promises.step(Happening(steps, labels, decisions, team, outcome))
         advance(state, live)
         if self.config.deliberation:
             state.proposals = self._arrays.where(voting[:, None], SILENT, agreed)
@@ -213,6 +247,8 @@ class Engine:
             live=live,
             voting=voting,
             faulty=faulty,
+            isolated=outcome.isolated,
+            granted=outcome.granted,
         )
         return self.last
 
@@ -230,19 +266,26 @@ class Engine:
         if self.config.deliberation:
             state = self._state
             self.observations.show_proposals(observed, state.proposals, state.voting)
+        if told := self._context():
+            self.observations.tell(observed, told)
         return observed
 
     def global_state(self) -> Float32Array:
-        """The unmasked features of every lane's current event.
+        """The unmasked features of every lane's current event, and what all sensors are told.
 
         Returns:
-            Global states, in a fresh array.  # (lanes, features) float32
+            Global states, in a fresh array.  # (lanes, features + told) float32
         """
-        return self.observations.state(self._current_rows())
+        features = self.observations.state(self._current_rows())
+        told = self._context()
+        return np.concatenate([features, *told], axis=1) if told else features
 
     def get_state(self) -> dict[str, AnyArray]:
-        """All that is needed to continue bit-identically, as plain arrays."""
-        return self._state.to_arrays() | (self._audits.to_arrays() if self._audits else {})
+        """All that is needed to continue bit-identically, as plain arrays, lanes first."""
+        arrays = self._state.to_arrays() | (self._audits.to_arrays() if self._audits else {})
+        for prefix, part in self._parts().items():
+            arrays |= {f"{prefix}{name}": array for name, array in part.get_state().items()}
+        return arrays
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -250,9 +293,30 @@ class Engine:
         Raises:
             StateError: If the arrays do not fit this engine.
         """
-        if self._audits is not None:
-            arrays = self._audits.taken_from(arrays)
-        self._state = LaneState.from_arrays(arrays, self.lanes, self.agents, len(self.table))
+        own = self._audits.taken_from(arrays) if self._audits else dict(arrays)
+        for prefix, part in self._parts().items():
+            names = [name for name in own if name.startswith(prefix)]
+            part.set_state({name.removeprefix(prefix): own.pop(name) for name in names})
+        self._state = LaneState.from_arrays(own, self.lanes, self.agents, len(self.table))
+
+    def _parts(self) -> dict[str, ResponseDynamics | Promises]:
+        """What remembers something beside the lanes' places."""
+        parts = {_RESPONSE: self._response, _PROMISES: self.promises}
+        return {prefix: part for prefix, part in parts.items() if part is not None}
+
+    def _told(self) -> dict[str, float]:
+        """The columns that all sensors are told, and the smallest value of each."""
+        told = dict.fromkeys(CONTEXT, 0.0) if self._response is not None else {}
+        if self.promises is not None and self.config.stl.observe:
+            told |= {f"promise: {one.name}": -1.0 for one in self.promises.specifications}
+        return told
+
+    def _context(self) -> list[Float32Array]:
+        """What all sensors are told now."""
+        told = [] if self._response is None else [self._response.context(self._state)]
+        if self.promises is not None and self.config.stl.observe:
+            told.append(self.promises.observation())
+        return told
 
     @property
     def rows(self) -> IntArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class ObservationModel:
     An observation is the event's features, 0 where the sensor does not see them, followed by a
     one-hot indicator of the sensor. With deliberation there follow a flag, 1 in the vote and 0 in
     the proposal round, and a one-hot code of what each sensor proposed, all 0 for silence and
-    before the vote.
+    before the vote. Last comes what all sensors are told alike.
 
     Args:
         table: The scaled table.
@@ -77,6 +77,7 @@ class ObservationModel:
         views: "groups" or "full".
         deliberation: 1 where every event has a proposal round.
         arrays: The library of the arrays.
+        told: What all sensors are told, each with its smallest value; the largest is 1.
 
     Attributes:
         layout: Name of each column of an observation.
@@ -91,6 +92,7 @@ class ObservationModel:
         views: Views,
         deliberation: Deliberation = 0,
         arrays: Arrays = NUMPY,
+        told: Mapping[str, float] | None = None,
     ) -> None:
         self._features = arrays.table(table.features)
         self._agents, self._arrays = agents, arrays
@@ -101,11 +103,12 @@ class ObservationModel:
         context = list(sensors)
         if deliberation:
             context += ["voting", *(f"{one}_{a.name.lower()}" for one in sensors for a in Action)]
-        self.layout = (*table.feature_names, *context)
-        features = table.features.shape[1]
-        limits = np.repeat(np.array([FEATURE_LIMIT, 1.0], np.float32), [features, len(context)])
-        self.low: Float32Array = np.where(limits == 1.0, np.float32(0.0), -limits)
-        self.high: Float32Array = limits
+        lowest = {**dict.fromkeys(context, 0.0), **(told or {})}
+        self.layout = (*table.feature_names, *lowest)
+        self._told = len(table.feature_names) + len(context)
+        limits = np.full(len(table.feature_names), FEATURE_LIMIT, np.float32)
+        self.low: Float32Array = np.append(-limits, np.array([*lowest.values()], np.float32))
+        self.high: Float32Array = np.append(limits, np.ones(len(lowest), np.float32))
 
     @property
     def width(self) -> int:
@@ -161,7 +164,25 @@ class ObservationModel:
         flag = self._features.shape[1] + self._agents
         observations[:, :, flag] = voting[:, None]
         codes = proposals[:, :, None] == self._actions
-        observations[:, :, flag + 1 :] = codes.reshape(len(codes), 1, -1)
+        observations[:, :, flag + 1 : self._told] = codes.reshape(len(codes), 1, -1)
+
+    def tell(self, observations: Float32Array, told: Sequence[Float32Array]) -> None:
+        """Write what all sensors are told into observations.
+
+        Args:
+            observations: Changed in place.  # (lanes, agents, width) float32
+            told: Values of neighbouring columns.  # (lanes, columns) float32 each
+        """
+        column = self._told
+        for values in told:
+            observations[:, :, column : column + values.shape[1]] = values[:, None, :]
+            column += values.shape[1]
+
+    @property
+    def shared(self) -> IntArray:
+        """The columns of a global state: the features and what all are told."""
+        features = np.arange(self._features.shape[1])
+        return np.append(features, np.arange(self._told, self.width))
 
     def state(self, rows: IntArray) -> Float32Array:
         """The unmasked features of these events.

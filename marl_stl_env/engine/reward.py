@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_stl_env.config import RewardConfig
+from marl_stl_env.config import Dynamics, RewardConfig
 from marl_stl_env.engine.backend import NUMPY, Arrays
-from marl_stl_env.types import ACTIONS, THREAT_VOTE, BoolArray, Float32Array, Int8Array
+from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Float32Array, Int8Array
 
 
-def payoff_table(config: RewardConfig) -> Float32Array:
+def payoff_table(config: RewardConfig, dynamics: Dynamics = "replay") -> Float32Array:
     """The payoff of each action on a benign event (row 0) and on a threat (row 1).
+
+    Args:
+        config: The rewards.
+        dynamics: Those of the environment, which decide on costs that are not given.
 
     Returns:
         Payoffs, action costs included.  # (2, actions) float32
     """
     stopped = np.array([config.false_positive, config.true_positive])[:, None]
     passed = np.array([config.true_negative, config.false_negative])[:, None]
-    costs = [config.allow_cost, config.block_cost, config.quarantine_cost, config.alert_cost]
+    costs = np.array(config.action_costs(dynamics))
     table: Float32Array = (np.where(THREAT_VOTE, stopped, passed) - costs).astype(np.float32)
     return table
 
@@ -28,11 +32,18 @@ class Payoffs:
     Args:
         config: The rewards.
         arrays: The library of the arrays.
+        dynamics: Those of the environment.
     """
 
-    def __init__(self, config: RewardConfig, arrays: Arrays = NUMPY) -> None:
+    def __init__(
+        self, config: RewardConfig, arrays: Arrays = NUMPY, dynamics: Dynamics = "replay"
+    ) -> None:
         self._arrays = arrays
-        self._table = arrays.asarray(payoff_table(config).ravel())
+        self._table = arrays.asarray(payoff_table(config, dynamics).ravel())
+        self._contained: Float32Array = np.array(
+            [config.false_positive, config.true_positive], np.float32
+        )
+        self._refused = np.float32(config.action_costs(dynamics)[Action.ALERT])
         self._team_share = config.team_share
 
     def of_actions(self, labels: BoolArray, actions: Int8Array) -> Float32Array:
@@ -48,13 +59,37 @@ class Payoffs:
         payoffs: Float32Array = self._arrays.take(self._table, labels * ACTIONS + actions)
         return payoffs
 
-    def of_sensors(self, labels: BoolArray, actions: Int8Array, team: Float32Array) -> Float32Array:
+    def of_response(
+        self, labels: BoolArray, team: Float32Array, isolated: BoolArray, refused: BoolArray
+    ) -> Float32Array:
+        """The team's payoff, given what earlier decisions left behind.
+
+        Args:
+            labels: True labels.  # (lanes,) bool
+            team: Payoff of the decision if the entity were free.  # (lanes,) float32
+            isolated: Whether isolation contained the event, which costs nothing.  # (lanes,) bool
+            refused: Whether an alert came above the budget, which costs once more.
+                # (lanes,) bool
+
+        Returns:
+            Payoffs.  # (lanes,) float32
+        """
+        free = team - self._refused * refused
+        contained = self._contained.take(labels.astype(np.int64))
+        payoffs: Float32Array = np.where(isolated, contained, free)
+        return payoffs
+
+    def of_sensors(
+        self, labels: BoolArray, actions: Int8Array, team: Float32Array, isolated: BoolArray
+    ) -> Float32Array:
         """Each sensor's reward: its own payoff and the team's, mixed by ``team_share``.
 
         Args:
             labels: True labels.  # (lanes,) bool
             actions: What each sensor wanted.  # (lanes, agents) int8
             team: Payoff of the decision.  # (lanes,) float32
+            isolated: Where what the sensors want changes nothing, the team's payoff is theirs.
+                # (lanes,) bool
 
         Returns:
             Rewards.  # (lanes, agents) float32
@@ -65,4 +100,5 @@ class Payoffs:
             rewards += team[:, None]
             return rewards
         own = self.of_actions(labels[:, None], actions)
+        own = self._arrays.where(isolated[:, None], team[:, None], own)
         return (1.0 - share) * own + share * team[:, None]

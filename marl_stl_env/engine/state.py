@@ -127,6 +127,9 @@ class StepRecord(NamedTuple):
             else in the record means anything.  # (lanes,) bool
         voting: Whether the step was the vote and not a proposal round.  # (lanes,) bool
         faulty: Which sensors were faulty.  # (lanes, agents) bool
+        isolated: Whether the event was contained because its entity was isolated; the decision is
+            then Quarantine, whatever the vote.  # (lanes,) bool
+        granted: Whether an alert got the analyst to look.  # (lanes,) bool
     """
 
     rows: IntArray
@@ -139,6 +142,8 @@ class StepRecord(NamedTuple):
     live: BoolArray
     voting: BoolArray
     faulty: BoolArray
+    isolated: BoolArray
+    granted: BoolArray
 
     @property
     def votes(self) -> BoolArray:

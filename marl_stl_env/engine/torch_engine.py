@@ -103,7 +103,7 @@ class TorchEngine(Engine):
 
     Raises:
         ConfigError: If ``lanes`` or ``seeds`` are out of range.
-        DeviceError: If the environment has faulty sensors or audited votes.
+        DeviceError: If the environment has faulty sensors, audited votes, a response or promises.
     """
 
     def __init__(
@@ -120,11 +120,13 @@ class TorchEngine(Engine):
                 f"faulty={config.faults.faulty}: faulty sensors are simulated by the numpy engine "
                 "only; use --vec native, or no faulty sensors"
             )
-        if config.consensus.weights != "equal":
-            raise DeviceError(
-                f"weights={config.consensus.weights!r}: only the numpy engine weighs votes; use "
-                "--vec native, or --weights equal"
-            )
+        for setting, wanted in {
+            f"weights={config.consensus.weights!r}": config.consensus.weights != "equal",
+            "dynamics='response'": config.dynamics == "response",
+            "monitor=True": config.stl.monitor,
+        }.items():
+            if wanted:
+                raise DeviceError(f"{setting}: the numpy engine alone has it; use --vec native")
         self.device = torch.device(device)
         self._steps_left: int | None = None
         super().__init__(config, table, lanes, seeds, TorchArrays(self.device, precision))

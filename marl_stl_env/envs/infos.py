@@ -13,7 +13,7 @@ from marl_stl_env.types import Action
 Info: TypeAlias = dict[str, int]
 
 #: The keys of every sensor's info. Before the first step of an episode all are -1.
-INFO_KEYS = ("label", "family", "vote", "decision", "decision_vote", "faulty")
+INFO_KEYS = ("label", "family", "vote", "decision", "decision_vote", "faulty", "isolated")
 
 _THREAT_VOTES = (int(Action.BLOCK), int(Action.QUARANTINE))
 
@@ -38,9 +38,10 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     """The facts of the last step in one lane, sensor by sensor.
 
     ``label`` is 1 for a threat, ``family`` indexes ``engine.table.family_names``, ``vote`` is the
-    sensor's threat vote, ``decision`` the team's action, ``decision_vote`` its threat vote and
-    ``faulty`` 1 for a faulty sensor. All are of the event that was just judged, never of the one
-    observed next.
+    sensor's threat vote, ``decision`` the team's action, ``decision_vote`` its threat vote,
+    ``faulty`` 1 for a faulty sensor and ``isolated`` 1 where the event's entity was in quarantine
+    already, which makes the decision Quarantine. All are of the event that was just judged, never
+    of the one observed next.
     """
     record = last_step(engine)
     decision = int(record.decisions[lane])
@@ -49,6 +50,7 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
         "family": int(engine.table.families[record.rows[lane]]),
         "decision": decision,
         "decision_vote": int(decision in _THREAT_VOTES),
+        "isolated": int(record.isolated[lane]),
     }
     sensors = zip(record.actions[lane].tolist(), record.faulty[lane].tolist(), strict=True)
     for action, faulty in sensors:

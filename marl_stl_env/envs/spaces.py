@@ -16,10 +16,13 @@ def observation_space(engine: Engine) -> spaces.Box:
 
 
 def state_space(engine: Engine) -> spaces.Box:
-    """The space of the unmasked features.  # (features,) float32."""
-    features = engine.table.features.shape[1]
+    """The space of the unmasked features and of what all sensors are told.
+
+    # (features + told,) float32
+    """
     model = engine.observations
-    return spaces.Box(model.low[:features], model.high[:features], dtype=np.float32)
+    columns = model.shared
+    return spaces.Box(model.low[columns], model.high[columns], dtype=np.float32)
 
 
 def action_space() -> spaces.Discrete:

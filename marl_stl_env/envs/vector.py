@@ -103,8 +103,9 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
 
         Returns:
             Observations (lanes, width) float32, rewards (lanes,) float32, terminations and
-            truncations (lanes,) bool, and infos as arrays: ``label``, ``family``, ``decision`` and
-            ``decision_vote``, with ``_label`` and so on marking the lanes they hold for.
+            truncations (lanes,) bool, and infos as arrays: ``label``, ``family``, ``decision``,
+            ``decision_vote`` and ``isolated``, with ``_label`` and so on marking the lanes they
+            hold for.
 
         Raises:
             ResetNeededError: Before the first reset, or after an episode's end with "Disabled".
@@ -141,6 +142,7 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
             "family": self.engine.table.families[record.rows].astype(np.int64),
             "decision": record.decisions.astype(np.int64),
             "decision_vote": record.decision_votes.astype(np.int64),
+            "isolated": record.isolated.astype(np.int64),
         }
         return facts | {f"_{name}": judged for name in facts}
 

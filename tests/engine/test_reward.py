@@ -22,7 +22,7 @@ def test_team_share_mixes(share: float, expected: list[float]) -> None:
     payoffs = Payoffs(RewardConfig(team_share=share))
     labels, actions = np.array([False]), np.array([[0, 1]], np.int8)
     team = np.array([-8], np.float32)
-    assert payoffs.of_sensors(labels, actions, team).tolist() == [expected]
+    assert payoffs.of_sensors(labels, actions, team, np.array([False])).tolist() == [expected]
 
 
 def test_threshold_is_where_both_votes_earn_the_same() -> None:

@@ -1,0 +1,240 @@
+"""What actions change in ``TrafficResponse-v0``: quarantines last, and alerts buy verdicts.
+
+While an entity is isolated its events are contained whatever the sensors vote. No event is ever
+taken out of the stream, so that rewards stay comparable and nobody can farm threats by letting
+attacks go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.backend import NUMPY, Arrays
+from marl_stl_env.engine.entities import entity_slots
+from marl_stl_env.engine.state import LaneState, is_threat_vote
+from marl_stl_env.errors import StateError, TableError
+from marl_stl_env.types import (
+    Action,
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Int8Array,
+    Int32Array,
+    IntArray,
+)
+
+_QUARANTINE, _ALERT = int(Action.QUARANTINE), int(Action.ALERT)
+_NEVER = -1
+
+#: What every sensor is told of the current event's entity and of the analyst, each in [0, 1].
+CONTEXT = ("isolated", "isolation_left", "verdict_threat", "verdict_benign", "analysed", "budget")
+
+
+class Outcome(NamedTuple):
+    """What a decision did beyond its payoff.
+
+    Attributes:
+        isolated: Whether the event was contained because its entity was isolated.  # (lanes,) bool
+        granted: Whether an alert got an analyst.  # (lanes,) bool
+        refused: Whether an alert came above the budget.  # (lanes,) bool
+        requarantined: Whether a benign event's entity went back into quarantine; the steps since
+            its last one, or -1.  # (lanes,) int32
+        age: At a threat that passed: steps since the first of its entity's threats of which none
+            was stopped since; else 0.  # (lanes,) int32
+    """
+
+    isolated: BoolArray
+    granted: BoolArray
+    refused: BoolArray
+    requarantined: Int32Array
+    age: Int32Array
+
+    @classmethod
+    def nothing(cls, lanes: int, arrays: Arrays = NUMPY) -> Outcome:
+        """What decisions do in a replay, where nothing persists."""
+        no, zero = np.zeros(lanes, np.bool_), np.zeros(lanes, np.int32)
+        return cls(*(arrays.asarray(array) for array in (no, no, no, zero + _NEVER, zero)))
+
+
+@dataclass
+class _Memory:
+    """What a lane remembers; times are its steps, -1 is never."""
+
+    isolated_until: Int32Array  # (lanes, slots)
+    verdict_from: Int32Array  # (lanes, slots)
+    verdict: BoolArray  # (lanes, slots)
+    passing_since: Int32Array  # (lanes, slots)
+    granted: BoolArray  # (lanes, alert_window), by step modulo the window
+    spent: Int32Array  # (lanes,), alerts granted within the window
+
+    @classmethod
+    def empty(cls, lanes: int, slots: int, window: int) -> _Memory:
+        def never() -> Int32Array:
+            return np.full((lanes, slots), _NEVER, np.int32)
+
+        def zeros(*shape: int) -> BoolArray:
+            return np.zeros(shape, np.bool_)
+
+        spent = np.zeros(lanes, np.int32)
+        return cls(never(), never(), zeros(lanes, slots), never(), zeros(lanes, window), spent)
+
+
+class ResponseDynamics:
+    """The response of many lanes.
+
+    Args:
+        config: The environment.
+        table: The scaled table of one split.
+        order: Table row at each place of the replay.  # (rows + 1,) int64
+        lanes: Independent copies of the stream.
+
+    Raises:
+        TableError: If the table names no entities.
+    """
+
+    def __init__(self, config: EnvConfig, table: TrafficTable, order: IntArray, lanes: int) -> None:
+        if table.entities is None:
+            raise TableError(
+                f"dynamics='response' isolates entities, but {table.name!r} names none; use "
+                "dynamics='replay', a data set with hosts (synthetic, ctu-13, unsw-nb15-raw, "
+                "cic-ids2017 flow files), or a custom table with entity=COLUMN"
+            )
+        self._settings, self._lanes = config.response, lanes
+        self._entities = table.entities[order]
+        self.entities = len(np.unique(self._entities))
+        self._number = np.arange(lanes)
+        self._provide(config.episode_length)
+
+    def _provide(self, window: int) -> None:
+        """Make room for stretches of this length, and forget everything."""
+        self._slots = entity_slots(self._entities, window)
+        self._memory = _Memory.empty(self._lanes, self._slots.count, self._settings.alert_window)
+
+    def reset(self, mask: BoolArray) -> None:
+        """Forget what was known in the masked lanes.  # (lanes,) bool."""
+        empty = _Memory.empty(1, 1, 1)
+        for item in fields(_Memory):
+            getattr(self._memory, item.name)[mask] = getattr(empty, item.name).flat[0]
+
+    def place(self, longest: int) -> None:
+        """Forget everything, and make room for stretches of this length."""
+        if longest > self._slots.window:
+            self._provide(longest)
+        self.reset(np.ones(self._lanes, np.bool_))
+
+    def isolated(self, state: LaneState) -> BoolArray:
+        """Whether the entity of each lane's current event is isolated.  # (lanes,) bool."""
+        steps = state.positions - state.starts
+        until = self._memory.isolated_until[self._number, self._here(state)]
+        return np.asarray(until > steps)
+
+    def step(self, state: LaneState, labels: BoolArray, decisions: Int8Array) -> Outcome:
+        """Carry the decisions out, in the lanes that vote on a running episode.
+
+        Args:
+            state: Where every lane stands, before it moves on.
+            labels: True labels of the current events.  # (lanes,) bool
+            decisions: What the teams decided.  # (lanes,) int8
+        """
+        memory, settings = self._memory, self._settings
+        at = (self._number, self._here(state))
+        steps = (state.positions - state.starts).astype(np.int32)
+        acting = (state.positions < state.ends) & state.voting
+        until = memory.isolated_until[at]
+        isolated = until > steps
+        free = acting & ~isolated
+
+        starts = free & (decisions == _QUARANTINE)
+        again = starts & ~labels & (until != _NEVER)
+        requarantined = np.where(again, steps - until, np.int32(_NEVER))
+        memory.isolated_until[at] = np.where(starts, steps + 1 + settings.quarantine_length, until)
+        granted, refused = self._alert(at, steps, free & (decisions == _ALERT), labels, acting)
+        stopped = isolated | is_threat_vote(decisions)
+        age = self._age(at, steps, labels, stopped, acting)
+        return Outcome(isolated, granted, refused, requarantined, age)
+
+    def _alert(
+        self,
+        at: tuple[IntArray, IntArray],
+        steps: Int32Array,
+        alerts: BoolArray,
+        labels: BoolArray,
+        acting: BoolArray,
+    ) -> tuple[BoolArray, BoolArray]:
+        """Call the analyst; one who is at work on the entity, or was lately, needs no call."""
+        memory, settings = self._memory, self._settings
+        due = memory.verdict_from[at]
+        wanted = alerts & ~((due != _NEVER) & (steps < due + settings.verdict_length))
+        turn = (self._number, steps % settings.alert_window)
+        memory.spent -= acting & memory.granted[turn]
+        granted = wanted & (memory.spent < settings.alert_budget)
+        memory.spent += granted
+        memory.granted[turn] = np.where(acting, granted, memory.granted[turn])
+        memory.verdict_from[at] = np.where(granted, steps + settings.alert_delay, due)
+        memory.verdict[at] = np.where(granted, labels, memory.verdict[at])
+        return granted, wanted & ~granted
+
+    def _age(
+        self,
+        at: tuple[IntArray, IntArray],
+        steps: Int32Array,
+        labels: BoolArray,
+        stopped: BoolArray,
+        acting: BoolArray,
+    ) -> Int32Array:
+        since = self._memory.passing_since[at]
+        passes = acting & labels & ~stopped
+        since = np.where(passes & (since == _NEVER), steps, since)
+        self._memory.passing_since[at] = np.where(acting & stopped, np.int32(_NEVER), since)
+        return np.where(passes, steps - since, np.int32(0))
+
+    def context(self, state: LaneState) -> Float32Array:
+        """What every sensor is told, in the order of :data:`CONTEXT`.
+
+        Returns:
+            Values in [0, 1].  # (lanes, context) float32
+        """
+        memory, settings = self._memory, self._settings
+        at = (self._number, self._here(state))
+        steps = state.positions - state.starts
+        left = np.maximum(memory.isolated_until[at] - steps, 0)
+        due = memory.verdict_from[at]
+        known = (due != _NEVER) & (steps < due + settings.verdict_length)
+        shown, threat = known & (steps >= due), memory.verdict[at]
+        told = np.empty((self._lanes, len(CONTEXT)), np.float32)
+        told[:, 0], told[:, 1] = left > 0, left / settings.quarantine_length
+        told[:, 2], told[:, 3] = shown & threat, shown & ~threat
+        told[:, 4] = known & ~shown
+        # The place of this step still holds the call that now leaves the window.
+        turn = (self._number, steps % settings.alert_window)
+        spent = memory.spent - memory.granted[turn]
+        told[:, 5] = 1.0 - spent / max(settings.alert_budget, 1)
+        return told
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """Copies of all arrays, by name."""
+        return {item.name: getattr(self._memory, item.name).copy() for item in fields(_Memory)}
+
+    def set_state(self, arrays: dict[str, AnyArray]) -> None:
+        """Go back to a state that :meth:`get_state` gave.
+
+        Raises:
+            StateError: If the arrays do not fit.
+        """
+        for item in fields(_Memory):
+            own, given = getattr(self._memory, item.name), arrays.get(item.name)
+            if given is None or (given.shape, given.dtype) != (own.shape, own.dtype):
+                raise StateError(
+                    f"the response's {item.name} must be {own.shape} {own.dtype}; the state "
+                    "belongs to an engine with other lanes, data or settings"
+                )
+        self._memory = _Memory(**{item.name: arrays[item.name].copy() for item in fields(_Memory)})
+
+    def _here(self, state: LaneState) -> IntArray:
+        """The slot of the entity of each lane's current event."""
+        return self._slots.slots.take(state.positions)

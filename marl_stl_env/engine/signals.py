@@ -1,0 +1,242 @@
+"""The signals of a step, for promises to speak of.
+
+===========================  ====================================================================
+signal                       meaning
+===========================  ====================================================================
+``threat``                   the event is a threat (boolean, like the next three)
+``stopped``                  it was stopped: by Block, by Quarantine or by a running isolation
+``isolated``                 its entity was isolated already
+``alerted``                  the team called the analyst
+``reward``                   what the decision earned
+``age``                      at a threat that passed: steps since the first of its entity's threats
+                             of which none was stopped since; 0 at all other events
+``quarantined``              entities in isolation
+``quarantined_fraction``     their share of all entities of the split
+``alerts_<w>``               alerts in the last w steps, and so on for the next ones
+``quarantines_<w>``          quarantines begun
+``threats_<w>``              threats of entities not isolated
+``misses_<w>``               threats that passed
+``benign_<w>``               benign events of entities not isolated
+``false_alarms_<w>``         benign events among them that were stopped
+``requarantined_benign_<w>`` whether a benign event's entity went into quarantine, having left it
+                             at most w steps before (0 or 1)
+``denied_<w>``               share of the benign events of the last w steps that were stopped, those
+                             of isolated entities included; 0 where there were none
+``missed_margin_<w>``        misses that the promised rate would still allow
+``false_alarm_margin_<w>``   false alarms that it would still allow
+===========================  ====================================================================
+
+``age``, ``quarantined`` and ``requarantined_benign`` need the dynamics "response". The margins are
+those of :class:`~marl_stl_env.stl.specs.Allowances`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from marl_stl_env.engine.response import Outcome
+from marl_stl_env.engine.state import is_threat_vote
+from marl_stl_env.errors import StateError, UnknownNameError
+from marl_stl_env.stl.specs import Allowances
+from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array, Int8Array, IntArray
+
+#: Counted events, each a bit of the history.
+COUNTED = (
+    "alerts", "quarantines", "threats", "misses", "benign", "false_alarms", "_denied", "_offered",
+)  # fmt: skip
+_BIT = {name: np.uint8(1 << i) for i, name in enumerate(COUNTED)}
+_DERIVED = {
+    "denied": ("_denied", "_offered"),
+    "missed_margin": ("misses", "threats"),
+    "false_alarm_margin": ("false_alarms", "benign"),
+}
+_PLAIN = ("threat", "stopped", "isolated", "alerted", "reward")
+_RESPONSE = ("age", "quarantined", "quarantined_fraction")
+_REPEATED = "requarantined_benign"
+_WINDOWED = tuple(name for name in COUNTED if name[0] != "_") + tuple(_DERIVED)
+_ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One step of all lanes, as the signals need it.
+
+    Attributes:
+        steps: Number of the step in its episode.  # (lanes,) int64
+        labels: True labels.  # (lanes,) bool
+        decisions: What was carried out.  # (lanes,) int8
+        rewards: What the decision earned.  # (lanes,) float32
+        outcome: What the response brought; nothing in a replay.
+    """
+
+    steps: IntArray
+    labels: BoolArray
+    decisions: Int8Array
+    rewards: Float32Array
+    outcome: Outcome
+
+
+class SignalBook:
+    """Keeps the counts that a set of signals needs, lane by lane.
+
+    Args:
+        names: The signals wanted.
+        lanes: Independent copies of the stream.
+        episode_length: Steps of an episode.
+        entities: Entities of the split; None in a replay.
+        quarantine_length: Steps that an isolation lasts.
+
+    Raises:
+        UnknownNameError: If there is no such signal with these dynamics.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        lanes: int,
+        episode_length: int,
+        entities: int | None = None,
+        quarantine_length: int = 1,
+    ) -> None:
+        self.names = tuple(sorted(names))
+        self._entities, self._lanes = entities, np.arange(lanes)
+        self._parsed = {name: self._parse(name) for name in self.names}
+        wanted: set[tuple[str, int]] = set()
+        for kind, window in self._parsed.values():
+            wanted |= {(part, window) for part in _DERIVED.get(kind, (kind,)) if part in _BIT}
+            if kind.startswith("quarantined"):
+                wanted.add(("quarantines", quarantine_length))
+        self._isolation = quarantine_length
+        self._allowances = {
+            window: Allowances.for_rates(window, max(episode_length, window))
+            for kind, window in self._parsed.values()
+            if kind.endswith("_margin")
+        }
+        self._windows = sorted({window for _, window in wanted})
+        self._counts = {key: np.zeros(lanes, np.int64) for key in sorted(wanted)}
+        self._history = np.zeros((lanes, max(self._windows, default=1)), np.uint8)
+
+    def reset(self, mask: BoolArray) -> None:
+        """Begin a new episode in the masked lanes.  # (lanes,) bool."""
+        self._history[mask] = 0
+        for count in self._counts.values():
+            count[mask] = 0
+
+    def step(self, happening: Happening) -> dict[str, AnyArray]:
+        """Take one step of every lane.
+
+        Returns:
+            The signals by name.  # (lanes,) numbers or booleans each
+        """
+        stopped = is_threat_vote(happening.decisions)
+        self._count(_bits(happening, stopped), happening.steps)
+        return {name: self._signal(name, happening, stopped) for name in self.names}
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """Copies of all arrays, by name, lanes first."""
+        counts = {f"{name}_{window}": count for (name, window), count in self._counts.items()}
+        arrays: dict[str, AnyArray] = {"history": self._history, **counts}
+        return {name: array.copy() for name, array in arrays.items()}
+
+    def set_state(self, arrays: dict[str, AnyArray]) -> None:
+        """Go back to a state that :meth:`get_state` gave.
+
+        Raises:
+            StateError: If it belongs to other signals or another number of lanes.
+        """
+        own = self.get_state()
+        if {n: a.shape for n, a in own.items()} != {n: a.shape for n, a in arrays.items()}:
+            raise StateError(
+                f"the signals need the arrays {sorted(own)} over {len(self._lanes)} lanes, not "
+                f"{sorted(arrays)}; the state belongs to other specifications or other lanes"
+            )
+        self._history[:] = arrays["history"]
+        for (name, window), count in self._counts.items():
+            count[:] = arrays[f"{name}_{window}"]
+
+    def _count(self, bits: AnyArray, steps: IntArray) -> None:
+        length = self._history.shape[1]
+        leaving = {
+            window: self._history[self._lanes, (steps - window) % length]
+            for window in self._windows
+        }
+        for (name, window), count in self._counts.items():
+            np.add(count, (bits & _BIT[name]) != 0, out=count)
+            np.subtract(count, (leaving[window] & _BIT[name]) != 0, out=count)
+        self._history[self._lanes, steps % length] = bits
+
+    def _signal(self, name: str, happening: Happening, stopped: BoolArray) -> AnyArray:
+        kind, window = self._parsed[name]
+        if kind in _BIT:
+            return self._counts[kind, window]
+        if kind in _DERIVED:
+            return self._derived(kind, window)
+        if kind in _PLAIN:
+            return _plain(kind, happening, stopped)
+        return self._response(kind, window, happening.outcome)
+
+    def _derived(self, kind: str, window: int) -> AnyArray:
+        part, whole = (self._counts[name, window] for name in _DERIVED[kind])
+        if kind == "denied":
+            return (part / np.maximum(whole, 1)).astype(np.float32)
+        allowances = self._allowances[window]
+        allowed = allowances.missed if kind == "missed_margin" else allowances.false_alarms
+        return allowed[whole] - part
+
+    def _response(self, kind: str, window: int, outcome: Outcome) -> AnyArray:
+        if kind == "age":
+            return outcome.age
+        if kind == _REPEATED:
+            since = outcome.requarantined
+            return np.asarray((since >= 0) & (since < window), np.int64)
+        held = self._counts["quarantines", self._isolation]
+        return held if kind == "quarantined" else held / np.float32(self._entities)
+
+    def _parse(self, name: str) -> tuple[str, int]:
+        plain = _PLAIN if self._entities is None else _PLAIN + _RESPONSE
+        windowed = _WINDOWED if self._entities is None else (*_WINDOWED, _REPEATED)
+        match = re.fullmatch(r"(\w+)_([1-9]\d{0,5})", name)
+        if name in plain:
+            return name, 0
+        if match is None or match[1] not in windowed:
+            known = [*plain, *(f"{kind}_<steps>" for kind in windowed)]
+            raise UnknownNameError("signal", name, known)
+        return match[1], int(match[2])
+
+
+def _plain(kind: str, happening: Happening, stopped: BoolArray) -> AnyArray:
+    """A signal that says what this very step was."""
+    match kind:
+        case "threat":
+            return happening.labels
+        case "stopped":
+            return stopped
+        case "isolated":
+            return happening.outcome.isolated
+        case "alerted":
+            return np.asarray(happening.decisions == _ALERT)
+    return happening.rewards
+
+
+def _bits(happening: Happening, stopped: BoolArray) -> AnyArray:
+    """All that is counted of a step, in one byte per lane."""
+    threats, decisions = happening.labels, happening.decisions
+    judged = ~happening.outcome.isolated
+    facts = {
+        "alerts": decisions == _ALERT,
+        "quarantines": judged & (decisions == _QUARANTINE),
+        "threats": judged & threats,
+        "misses": threats & ~stopped,
+        "benign": judged & ~threats,
+        "false_alarms": judged & ~threats & stopped,
+        "_denied": ~threats & stopped,
+        "_offered": ~threats,
+    }
+    bits = np.zeros(len(threats), np.uint8)
+    for name, fact in facts.items():
+        bits |= fact * _BIT[name]
+    return bits
