@@ -212,11 +212,11 @@ class ResponseConfig:
         verdict_length: Steps for which a verdict is shown.
     """
 
-    quarantine_length: int = 40
+    quarantine_length: int = 10
     alert_budget: int = 4
     alert_window: int = 64
     alert_delay: int = 4
-    verdict_length: int = 64
+    verdict_length: int = 256
 
     def __post_init__(self) -> None:
         check_types(self)

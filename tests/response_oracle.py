@@ -114,7 +114,7 @@ class ScalarResponse:
         if name == "quarantined":
             return held
         if name == "quarantined_fraction":
-            return held / len(set(self.entities))
+            return held / len({e.entity for e in self.past[-64:]})
         kind, text = name.rsplit("_", 1)
         window = int(text)
         recent = self.past[-window:]

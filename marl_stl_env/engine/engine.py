@@ -77,8 +77,7 @@ class Engine:
             self._response = ResponseDynamics(config, table, order, lanes)
         self.promises: Promises | None = None
         if config.stl.monitor:
-            entities = self._response.entities if self._response else None
-            self.promises = Promises(config, lanes, entities)
+            self.promises = Promises(config, lanes)
         self.observations = ObservationModel(
             table, config.agents, config.views, config.deliberation, arrays, self._told()
         )

@@ -38,7 +38,6 @@ class Promises:
     Args:
         config: The environment.
         lanes: Independent copies of the stream.
-        entities: Entities of the split; None in a replay.
 
     Attributes:
         specifications: The promises, in the order of all arrays.
@@ -48,12 +47,12 @@ class Promises:
         UnknownNameError: If a promise names a signal that these dynamics do not give.
     """
 
-    def __init__(self, config: EnvConfig, lanes: int, entities: int | None) -> None:
+    def __init__(self, config: EnvConfig, lanes: int) -> None:
         self.specifications = specifications(config)
         self._monitors = MonitorSet(self.specifications, lanes)
         names = frozenset[str]().union(*(one.signals for one in self.specifications))
-        length, isolation = config.episode_length, config.response.quarantine_length
-        self._book = SignalBook(names, lanes, length, entities, isolation)
+        lasting = config.response.quarantine_length if config.dynamics == "response" else None
+        self._book = SignalBook(names, lanes, config.episode_length, lasting)
         self._lanes = lanes
 
     def reset(self, mask: BoolArray) -> None:

@@ -30,6 +30,8 @@ from marl_stl_env.types import (
 
 _QUARANTINE, _ALERT = int(Action.QUARANTINE), int(Action.ALERT)
 _NEVER = -1
+#: Entities met within this many steps are present.
+PRESENCE = 64
 
 #: What every sensor is told of the current event's entity and of the analyst, each in [0, 1].
 CONTEXT = ("isolated", "isolation_left", "verdict_threat", "verdict_benign", "analysed", "budget")
@@ -46,6 +48,7 @@ class Outcome(NamedTuple):
             its last one, or -1.  # (lanes,) int32
         age: At a threat that passed: steps since the first of its entity's threats of which none
             was stopped since; else 0.  # (lanes,) int32
+        present: Entities met in the last :data:`PRESENCE` steps.  # (lanes,) int32
     """
 
     isolated: BoolArray
@@ -53,12 +56,13 @@ class Outcome(NamedTuple):
     refused: BoolArray
     requarantined: Int32Array
     age: Int32Array
+    present: Int32Array
 
     @classmethod
     def nothing(cls, lanes: int, arrays: Arrays = NUMPY) -> Outcome:
         """What decisions do in a replay, where nothing persists."""
         no, zero = np.zeros(lanes, np.bool_), np.zeros(lanes, np.int32)
-        return cls(*(arrays.asarray(array) for array in (no, no, no, zero + _NEVER, zero)))
+        return cls(*(arrays.asarray(array) for array in (no, no, no, zero + _NEVER, zero, zero)))
 
 
 @dataclass
@@ -69,19 +73,21 @@ class _Memory:
     verdict_from: Int32Array  # (lanes, slots)
     verdict: BoolArray  # (lanes, slots)
     passing_since: Int32Array  # (lanes, slots)
+    last_met: Int32Array  # (lanes, slots)
     granted: BoolArray  # (lanes, alert_window), by step modulo the window
     spent: Int32Array  # (lanes,), alerts granted within the window
+    present: Int32Array  # (lanes,), entities met lately
 
     @classmethod
     def empty(cls, lanes: int, slots: int, window: int) -> _Memory:
         def never() -> Int32Array:
             return np.full((lanes, slots), _NEVER, np.int32)
 
-        def zeros(*shape: int) -> BoolArray:
-            return np.zeros(shape, np.bool_)
+        def zeros() -> Int32Array:
+            return np.zeros(lanes, np.int32)
 
-        spent = np.zeros(lanes, np.int32)
-        return cls(never(), never(), zeros(lanes, slots), never(), zeros(lanes, window), spent)
+        verdict, granted = np.zeros((lanes, slots), np.bool_), np.zeros((lanes, window), np.bool_)
+        return cls(never(), never(), verdict, never(), never(), granted, zeros(), zeros())
 
 
 class ResponseDynamics:
@@ -106,7 +112,6 @@ class ResponseDynamics:
             )
         self._settings, self._lanes = config.response, lanes
         self._entities = table.entities[order]
-        self.entities = len(np.unique(self._entities))
         self._number = np.arange(lanes)
         self._provide(config.episode_length)
 
@@ -156,7 +161,8 @@ class ResponseDynamics:
         granted, refused = self._alert(at, steps, free & (decisions == _ALERT), labels, acting)
         stopped = isolated | is_threat_vote(decisions)
         age = self._age(at, steps, labels, stopped, acting)
-        return Outcome(isolated, granted, refused, requarantined, age)
+        present = self._met(at, steps, state.positions, acting)
+        return Outcome(isolated, granted, refused, requarantined, age, present)
 
     def _alert(
         self,
@@ -192,6 +198,23 @@ class ResponseDynamics:
         since = np.where(passes & (since == _NEVER), steps, since)
         self._memory.passing_since[at] = np.where(acting & stopped, np.int32(_NEVER), since)
         return np.where(passes, steps - since, np.int32(0))
+
+    def _met(
+        self,
+        at: tuple[IntArray, IntArray],
+        steps: Int32Array,
+        positions: IntArray,
+        acting: BoolArray,
+    ) -> Int32Array:
+        """Count the entities met lately: this one, less those last met just too long ago."""
+        memory, gone = self._memory, steps - PRESENCE
+        last = memory.last_met[at]
+        new = acting & ((last == _NEVER) | (last <= gone))
+        memory.last_met[at] = np.where(acting, steps, last)
+        leaving = (self._number, self._slots.slots.take(np.maximum(positions - PRESENCE, 0)))
+        old = acting & (gone >= 0) & (memory.last_met[leaving] == gone)
+        memory.present = memory.present + new - old
+        return memory.present
 
     def context(self, state: LaneState) -> Float32Array:
         """What every sensor is told, in the order of :data:`CONTEXT`.

@@ -101,4 +101,5 @@ class Payoffs:
             return rewards
         own = self.of_actions(labels[:, None], actions)
         own = self._arrays.where(isolated[:, None], team[:, None], own)
-        return (1.0 - share) * own + share * team[:, None]
+        mixed: Float32Array = (1.0 - share) * own + share * team[:, None]
+        return mixed

@@ -11,7 +11,7 @@ signal                       meaning
 ``age``                      at a threat that passed: steps since the first of its entity's threats
                              of which none was stopped since; 0 at all other events
 ``quarantined``              entities in isolation
-``quarantined_fraction``     their share of all entities of the split
+``quarantined_fraction``     their number over that of the entities met in the last 64 steps
 ``alerts_<w>``               alerts in the last w steps, and so on for the next ones
 ``quarantines_<w>``          quarantines begun
 ``threats_<w>``              threats of entities not isolated
@@ -87,8 +87,7 @@ class SignalBook:
         names: The signals wanted.
         lanes: Independent copies of the stream.
         episode_length: Steps of an episode.
-        entities: Entities of the split; None in a replay.
-        quarantine_length: Steps that an isolation lasts.
+        quarantine_length: Steps that an isolation lasts; None in a replay.
 
     Raises:
         UnknownNameError: If there is no such signal with these dynamics.
@@ -99,18 +98,16 @@ class SignalBook:
         names: Iterable[str],
         lanes: int,
         episode_length: int,
-        entities: int | None = None,
-        quarantine_length: int = 1,
+        quarantine_length: int | None = None,
     ) -> None:
         self.names = tuple(sorted(names))
-        self._entities, self._lanes = entities, np.arange(lanes)
+        self._isolation, self._lanes = quarantine_length or 0, np.arange(lanes)
         self._parsed = {name: self._parse(name) for name in self.names}
         wanted: set[tuple[str, int]] = set()
         for kind, window in self._parsed.values():
             wanted |= {(part, window) for part in _DERIVED.get(kind, (kind,)) if part in _BIT}
             if kind.startswith("quarantined"):
-                wanted.add(("quarantines", quarantine_length))
-        self._isolation = quarantine_length
+                wanted.add(("quarantines", self._isolation))
         self._allowances = {
             window: Allowances.for_rates(window, max(episode_length, window))
             for kind, window in self._parsed.values()
@@ -194,11 +191,11 @@ class SignalBook:
             since = outcome.requarantined
             return np.asarray((since >= 0) & (since < window), np.int64)
         held = self._counts["quarantines", self._isolation]
-        return held if kind == "quarantined" else held / np.float32(self._entities)
+        return held if kind == "quarantined" else (held / outcome.present).astype(np.float32)
 
     def _parse(self, name: str) -> tuple[str, int]:
-        plain = _PLAIN if self._entities is None else _PLAIN + _RESPONSE
-        windowed = _WINDOWED if self._entities is None else (*_WINDOWED, _REPEATED)
+        plain = _PLAIN if not self._isolation else _PLAIN + _RESPONSE
+        windowed = _WINDOWED if not self._isolation else (*_WINDOWED, _REPEATED)
         match = re.fullmatch(r"(\w+)_([1-9]\d{0,5})", name)
         if name in plain:
             return name, 0

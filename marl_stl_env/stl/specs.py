@@ -6,10 +6,12 @@ that their truth is known at every step (horizon 0):
 =============================  ==================================================================
 signal                         meaning
 =============================  ==================================================================
-``age``                        steps since the oldest uncontained malicious event of any entity
-``quarantined_fraction``       share of all entities in quarantine
+``age``                        at a threat that passed: steps since the first of its entity's
+                               threats of which none was stopped since; 0 at all other events
+``quarantined_fraction``       isolated entities, over those met in the last 64 steps
 ``alerts_16``                  alerts in the last 16 steps
-``requarantined_benign_40``    benign entities quarantined again within the last 40 steps
+``requarantined_benign_40``    1 where a benign event's entity goes into quarantine at most 40
+                               steps after it left it
 ``denied_32``                  share of the benign events of the last 32 steps that were stopped
 ``missed_margin_<w>``          threats that could have been missed on top, in the last w steps
 ``false_alarm_margin_<w>``     benign events that could have been stopped on top, likewise
@@ -172,7 +174,7 @@ def default_specifications(window: int = 64) -> tuple[Specification, ...]:
     posture = f"missed_margin_{window} >= 0 and false_alarm_margin_{window} >= 0"
     return (
         Specification.parse("responsive", "G (age <= 20)", scale=20),
-        Specification.parse("collateral", "G (quarantined_fraction <= 0.25)", scale=0.25),
+        Specification.parse("collateral", "G[64,inf) (quarantined_fraction <= 0.25)", scale=0.25),
         Specification.parse("alert budget", "G (alerts_16 <= 6)", scale=6),
         Specification.parse("no flapping", "G (requarantined_benign_40 <= 0)"),
         Specification.parse("posture", f"G[{window},inf) ({posture})", scale=4),
