@@ -29,6 +29,14 @@ def make_table(rows: int = 600, seed: int = 0, threat_rate: float = 0.2) -> Traf
     )
 
 
+def with_entities(table: TrafficTable, entities: int, seed: int = 0) -> TrafficTable:
+    """The table with every event on one of a few entities, in runs."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, entities, len(table))
+    runs = np.maximum.accumulate(np.where(rng.random(len(table)) < 0.4, np.arange(len(table)), 0))
+    return TrafficTable(**(table.state() | {"entities": chosen[runs].astype(np.int32)}))
+
+
 @pytest.fixture
 def table() -> TrafficTable:
     return make_table()

@@ -5,7 +5,6 @@ Everything is recomputed from the whole history of the episode at every step.
 
 from dataclasses import dataclass
 
-import numpy as np
 from scipy.stats import binom
 
 from marl_stl_env.config import EnvConfig
@@ -157,12 +156,3 @@ class ScalarResponse:
             return 0.0
         ended = before[-1] + 1 + self.config.response.quarantine_length
         return float(now - 1 - ended < window)
-
-
-def with_entities(table: TrafficTable, entities: int, seed: int = 0) -> TrafficTable:
-    """The table with every event on one of a few entities, in runs."""
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(0, entities, len(table))
-    runs = np.maximum.accumulate(np.where(rng.random(len(table)) < 0.4, np.arange(len(table)), 0))
-    fields = table.state() | {"entities": chosen[runs].astype(np.int32)}
-    return TrafficTable(**fields)

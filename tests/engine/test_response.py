@@ -11,8 +11,8 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.entities import entity_slots
 from marl_stl_env.engine.response import CONTEXT
 from marl_stl_env.errors import ConfigError, StateError, TableError, UnknownNameError
-from tests.conftest import make_table
-from tests.response_oracle import ScalarResponse, with_entities
+from tests.conftest import make_table, with_entities
+from tests.response_oracle import ScalarResponse
 
 SIGNALS = (
     "threat", "stopped", "isolated", "alerted", "reward", "age", "quarantined",

@@ -9,10 +9,10 @@ import marl_stl_env as mse
 from marl_stl_env.envs.infos import INFO_KEYS
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError, UnknownNameError
-from tests.conftest import make_table
+from tests.conftest import make_table, with_entities
 from tests.oracles import ScalarEnv
 
-TABLE = make_table()
+TABLE = with_entities(make_table(), 30)
 
 
 def make(**settings: Any) -> TrafficParallelEnv:
@@ -47,8 +47,10 @@ def test_pettingzoo_seed() -> None:
     parallel_seed_test(lambda: make(episode_length=50))
 
 
-def test_pettingzoo_aec_api() -> None:
-    api_test(mse.aec_env(table=TABLE, episode_length=30), num_cycles=100)
+@pytest.mark.parametrize("dynamics", ["replay", "response"])
+def test_pettingzoo_aec_api(dynamics: str) -> None:
+    env = mse.aec_env(table=TABLE, episode_length=30, dynamics=dynamics)
+    api_test(env, num_cycles=100)
 
 
 def test_whole_episodes_are_deterministic() -> None:

@@ -6,20 +6,23 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from marl_stl_env.config import EnvConfig, FaultConfig
+from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import supersuit_vec_env
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
-from tests.conftest import make_table
+from tests.conftest import make_table, with_entities
 from tests.oracles import gae
 
-TABLE = make_table()
+TABLE = with_entities(make_table(), 30)
 
 
 CONFIGS = {
     **{f"{agents} sensors": EnvConfig(agents=agents, episode_length=13) for agents in (1, 3, 4, 7)},
     "traitors": EnvConfig(agents=7, episode_length=13, faults=FaultConfig(2, "mixed", 4)),
+    "response": EnvConfig(
+        dynamics="response", episode_length=13, stl=StlConfig(monitor=True, observe=True)
+    ),
     "deliberation": EnvConfig(episode_length=7, faults=FaultConfig(1, "random"), deliberation=1),
 }
 
@@ -73,6 +76,20 @@ def test_seeds_and_later_episodes_agree() -> None:
     for _ in range(3):
         one, other = (np.asarray(venv.reset()) for venv in venvs)
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_state_moves_between_the_paths() -> None:
+    config, rng = CONFIGS["response"], np.random.default_rng(0)
+    native, suit = (make(config, 3, 5, TABLE) for make in (TrafficVecEnv, supersuit_vec_env))
+    for venv in (native, suit):
+        venv.reset()
+    for _ in range(7):
+        native.step(rng.integers(0, 4, native.num_envs))
+    suit.set_state(native.get_state())
+    for _ in range(20):
+        actions = rng.integers(0, 4, native.num_envs)
+        for mine, theirs in zip(native.step(actions)[:3], suit.step(actions)[:3], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 def test_monitor_and_attributes() -> None:

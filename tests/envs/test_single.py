@@ -7,14 +7,25 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import marl_stl_env as mse
 from marl_stl_env.envs.single import TrafficEnv
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
-from tests.conftest import make_table
+from tests.conftest import make_table, with_entities
 
-TABLE = make_table()
+TABLE = with_entities(make_table(), 30)
 
 
-def test_gymnasium_checker() -> None:
-    env = gymnasium.make("marl_stl_env/Traffic-v0", table=TABLE, episode_length=40)
+@pytest.mark.parametrize("name", ["Traffic-v0", "TrafficResponse-v0"])
+def test_gymnasium_checker(name: str) -> None:
+    env = gymnasium.make(f"marl_stl_env/{name}", table=TABLE, episode_length=40)
     check_env(env.unwrapped, skip_render_check=True)
+
+
+def test_what_an_analyst_is_told() -> None:
+    env = gymnasium.make("marl_stl_env/TrafficResponse-v0", table=TABLE, episode_length=40)
+    layout = env.unwrapped.observation_layout  # type: ignore[attr-defined]
+    assert layout[-6:-4] == ("isolated", "isolation_left")
+    assert env.observation_space.shape == (len(layout),)
+    env.reset(seed=0)
+    told = [env.step(2)[0][-6:] for _ in range(20)]
+    assert max(observation[0] for observation in told) == 1.0
 
 
 def test_sb3_checker() -> None:

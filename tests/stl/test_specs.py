@@ -55,7 +55,7 @@ def test_the_default_set() -> None:
     ("name", "signal", "fine", "bad", "since"),
     [
         ("responsive", "age", 20, 21, 0),
-        ("collateral", "quarantined_fraction", 0.25, 0.26, 0),
+        ("collateral", "quarantined_fraction", 0.25, 0.26, 64),
         ("alert budget", "alerts_16", 6, 7, 0),
         ("no flapping", "requarantined_benign_40", 0, 1, 0),
         ("posture", "missed_margin_64", 0, -1, 64),
