@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig
+from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig, StlConfig
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.engine.streams import random_bits, random_words
@@ -168,54 +168,20 @@ def test_wrong_actions_are_refused(actions: object) -> None:
         engine.step(actions)
 
 
-def test_what_the_device_does_not_have_is_refused() -> None:
-    faulty = replace(EnvConfig(), faults=FaultConfig(faulty=1))
-    with pytest.raises(DeviceError, match="--vec native"):
-        TorchEngine(faulty, TABLE, 2, 0, "cpu")
+REFUSED = {
+    "faulty": EnvConfig(faults=FaultConfig(faulty=1)),
+    "weights": EnvConfig(consensus=ConsensusConfig(weights="audited")),
+    "dynamics": EnvConfig(dynamics="response"),
+    "monitor": EnvConfig(stl=StlConfig(monitor=True)),
+}
 
 
-def test_audited_votes_are_refused() -> None:
-    audited = EnvConfig(consensus=ConsensusConfig(weights="audited"))
-    with pytest.raises(DeviceError, match="--weights equal"):
-        TorchEngine(audited, TABLE, 2, 0, "cpu")
+@pytest.mark.parametrize("setting", REFUSED)
+def test_what_the_numpy_engine_alone_has_is_refused(setting: str) -> None:
+    with pytest.raises(DeviceError, match=f"{setting}.*--vec native"):
+        TorchEngine(REFUSED[setting], TABLE, 2, 0, "cpu")
+
+
+def test_no_lanes_are_refused() -> None:
     with pytest.raises(ConfigError):
         TorchEngine(EnvConfig(), TABLE, 0, 0, "cpu")
-    engine = TorchEngine(EnvConfig(), TABLE, 2, 0, "cpu")
-    with pytest.raises(StateError):
-        engine.set_state({})
-
-
-@pytest.mark.parametrize("agents", [4, 9])
-@pytest.mark.parametrize("deliberation", [0, 1])
-def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: int) -> None:
-    """Tensors on the meta device have no values: whatever asks for one raises."""
-    config = EnvConfig(agents=agents, deliberation=deliberation, episode_length=3)  # type: ignore[arg-type]
-    engine = TorchEngine(config, TABLE, 5, 0, "meta")
-    engine.reset()
-    some, actions = (
-        torch.zeros(2, 5, dtype=torch.bool, device="meta")[0],
-        torch.zeros(5, agents, dtype=torch.int64, device="meta"),
-    )
-    for masked in (False, True):
-        if masked:
-            engine.reset(some)
-        for _ in range(8):
-            engine.step(actions)
-            engine.restart()
-            assert engine.observe().device.type == "meta"  # type: ignore[attr-defined]
-            engine.global_state()
-    record = engine.step(actions)
-    with pytest.raises(RuntimeError, match="meta"):
-        bool(record.truncated.any())
-
-
-def test_the_state_stays_where_it_is() -> None:
-    """A CUDA graph of a step reads and writes the same memory at every replay."""
-    engine = TorchEngine(EnvConfig(episode_length=3), TABLE, 4, 0, "cpu")
-    engine.reset()
-    before = [getattr(engine._state, item.name) for item in fields(engine._state)]
-    for _ in range(7):
-        engine.step(torch.zeros(4, 4, dtype=torch.int64))
-        engine.restart()
-    after = [getattr(engine._state, item.name) for item in fields(engine._state)]
-    assert all(one is other for one, other in zip(before, after, strict=True))
