@@ -1,6 +1,5 @@
 """The engine on torch against the engine on numpy, on the CPU."""
 
-from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.engine.streams import random_bits, random_words
 from marl_stl_env.engine.torch_engine import TorchEngine
-from marl_stl_env.errors import ConfigError, DeviceError, InvalidActionError, StateError
+from marl_stl_env.errors import ConfigError, DeviceError, InvalidActionError
 from tests.conftest import make_table
 
 TABLE = make_table(300)
