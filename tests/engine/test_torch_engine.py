@@ -1,7 +1,5 @@
 """The engine on torch against the engine on numpy, on the CPU."""
 
-
-import numpy as np
 import pytest
 import torch
 
