@@ -1,5 +1,8 @@
 """The engine on torch against the engine on numpy, on the CPU."""
 
+from dataclasses import fields
+
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +11,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.engine.streams import random_bits, random_words
 from marl_stl_env.engine.torch_engine import TorchEngine
-from marl_stl_env.errors import ConfigError, DeviceError, InvalidActionError
+from marl_stl_env.errors import ConfigError, DeviceError, InvalidActionError, StateError
 from tests.conftest import make_table
 
 TABLE = make_table(300)
@@ -182,3 +185,42 @@ def test_what_the_numpy_engine_alone_has_is_refused(setting: str) -> None:
 def test_no_lanes_are_refused() -> None:
     with pytest.raises(ConfigError):
         TorchEngine(EnvConfig(), TABLE, 0, 0, "cpu")
+    engine = TorchEngine(EnvConfig(), TABLE, 2, 0, "cpu")
+    with pytest.raises(StateError):
+        engine.set_state({})
+
+
+@pytest.mark.parametrize("agents", [4, 9])
+@pytest.mark.parametrize("deliberation", [0, 1])
+def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: int) -> None:
+    """Tensors on the meta device have no values: whatever asks for one raises."""
+    config = EnvConfig(agents=agents, deliberation=deliberation, episode_length=3)  # type: ignore[arg-type]
+    engine = TorchEngine(config, TABLE, 5, 0, "meta")
+    engine.reset()
+    some, actions = (
+        torch.zeros(2, 5, dtype=torch.bool, device="meta")[0],
+        torch.zeros(5, agents, dtype=torch.int64, device="meta"),
+    )
+    for masked in (False, True):
+        if masked:
+            engine.reset(some)
+        for _ in range(8):
+            engine.step(actions)
+            engine.restart()
+            assert engine.observe().device.type == "meta"  # type: ignore[attr-defined]
+            engine.global_state()
+    record = engine.step(actions)
+    with pytest.raises(RuntimeError, match="meta"):
+        bool(record.truncated.any())
+
+
+def test_the_state_stays_where_it_is() -> None:
+    """A CUDA graph of a step reads and writes the same memory at every replay."""
+    engine = TorchEngine(EnvConfig(episode_length=3), TABLE, 4, 0, "cpu")
+    engine.reset()
+    before = [getattr(engine._state, item.name) for item in fields(engine._state)]
+    for _ in range(7):
+        engine.step(torch.zeros(4, 4, dtype=torch.int64))
+        engine.restart()
+    after = [getattr(engine._state, item.name) for item in fields(engine._state)]
+    assert all(one is other for one, other in zip(before, after, strict=True))
