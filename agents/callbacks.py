@@ -10,6 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.checkpoints import save_checkpoint
+from agents.checks import ITERATIONS
 from agents.judging import greedy, judge
 from agents.metrics import action_shares, score
 from agents.returns import reward_unit
@@ -61,8 +62,9 @@ class CheckpointCallback(BaseCallback):
         run: The run directory.
         config: The environment.
         table: The scaled validation table.
-        every: Iterations between two checkpoints; the last iteration always makes one.
-        report: Called with the agent-steps and the figures of each judgement.
+        every: Iterations between two checkpoints; the last iteration always makes one, and so do
+            those after which the checklist is due.
+        report: Called with the agent-steps and the figures of each judgement, before it is saved.
 
     Attributes:
         stop: Set to True, by a signal handler say, to save and stop after the current iteration.
@@ -91,7 +93,7 @@ class CheckpointCallback(BaseCallback):
         if self.num_timesteps == self._begun_at:
             return
         iteration = self.num_timesteps // (self._ppo.n_steps * self._ppo.n_envs)
-        if self.stop or iteration % self._every == 0:
+        if self.stop or iteration % self._every == 0 or iteration in ITERATIONS:
             self._save()
         self._stopped = self.stop
 
@@ -118,5 +120,5 @@ class CheckpointCallback(BaseCallback):
         )
         for name, value in {**figures, **action_shares(judgement.decisions)}.items():
             self.logger.record(f"validation/{name.lower()}", value)
-        save_checkpoint(self._run, policy, self.num_timesteps, figures, capture(self._ppo))
         self._report(self.num_timesteps, figures)
+        save_checkpoint(self._run, policy, self.num_timesteps, figures, capture(self._ppo))

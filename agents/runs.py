@@ -14,11 +14,12 @@ from marl_stl_env.errors import RunError
 from marl_stl_env.files import write_text
 
 RUNS = Path("runs")
-CONFIG, DATA, EVALUATION, VALIDATION = (
+CONFIG, DATA, EVALUATION, VALIDATION, CHECKLIST = (
     "config.json",
     "data.json",
     "evaluation.json",
     "validation.json",
+    "checklist.json",
 )
 
 _CONFIG_ADAPTER = TypeAdapter(TrainConfig)

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from stable_baselines3.common.logger import configure
 
 from agents.callbacks import CheckpointCallback, RewardCallback, ValueLossCallback
+from agents.checklist import setting_of
+from agents.checklist_callback import ChecklistCallback
 from agents.checkpoints import load_trainer, load_weights, newest_checkpoint
 from agents.config import EvaluateConfig, TrainConfig
 from agents.evaluation import check_data, describe_data, judge_run
@@ -32,6 +35,7 @@ from agents.report import (
 from agents.runs import DATA, VALIDATION, find_run, new_run, read_config, write_json
 from agents.trainer_state import restore
 from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.errors import DivergedError
 
 
 def train(config: TrainConfig) -> Path:
@@ -44,7 +48,7 @@ def train(config: TrainConfig) -> Path:
 
     Returns:
         The run directory: ``config.json``, ``data.json``, ``progress.csv``, TensorBoard events,
-        ``checkpoints/``, ``validation.json`` and ``curves.png``.
+        ``checklist.json``, ``checkpoints/``, ``validation.json`` and ``curves.png``.
 
     Raises:
         DeviceError: If CUDA was asked for and is not there.
@@ -125,6 +129,9 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
 
     Returns:
         Whether all iterations are done.
+
+    Raises:
+        DivergedError: If a NaN or inf turned up; the checkpoints are from before it.
     """
     model = make_trainer(config, prepared.tables["train"].features, device)
     total = config.iterations * model.n_steps * model.n_envs
@@ -134,18 +141,27 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     if checkpoint is not None:
         load_weights(checkpoint, model.policy, device)
         restore(model, load_trainer(checkpoint))
+    checklist = ChecklistCallback(run, setting_of(config, prepared), config.iterations)
+
+    def report(timesteps: int, figures: dict[str, Any]) -> None:
+        show_progress(timesteps, figures)
+        checklist.judged(figures)
+
     callback = CheckpointCallback(
-        run, config.env, prepared.tables["validation"], config.evaluate_every, show_progress
+        run, config.env, prepared.tables["validation"], config.evaluate_every, report
     )
     try:
         with stopped_by_signals(callback):
             if model.num_timesteps < total:
                 model.learn(
                     total - model.num_timesteps,
-                    callback=[RewardCallback(), ValueLossCallback(), callback],
+                    callback=[RewardCallback(), ValueLossCallback(), checklist, callback],
                     reset_num_timesteps=checkpoint is None,
                     progress_bar=config.progress,
                 )
+    except DivergedError as error:
+        checklist.failed(error)
+        raise
     finally:
         if model.env is not None:
             model.env.close()

@@ -116,6 +116,19 @@ class DivergedError(MarlStlError, FloatingPointError):
     """A training went astray: a loss is not a number any more."""
 
 
+class NotFiniteError(DivergedError):
+    """A NaN or inf turned up in a training.
+
+    Args:
+        place: Where it was seen first.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, place: str, remedy: str) -> None:
+        self.place, self.remedy = place, remedy
+        super().__init__(f"NaN or inf first in {place}; {remedy}")
+
+
 class RunError(MarlStlError):
     """A run directory is missing, incomplete or damaged."""
 

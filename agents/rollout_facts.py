@@ -1,0 +1,165 @@
+"""What a rollout says about the environment and the policy, gathered while it is collected.
+
+Works on numpy arrays and on tensors of the path "device" alike: everything is reduced to a few
+numbers where it lies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from agents.device_ppo import DevicePPO
+from agents.probe import label_signal
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.supersuit import SuperSuitVecEnv
+from marl_stl_env.types import Action
+
+_PROBED = 16_384
+
+
+def engines_of(model: OnPolicyAlgorithm) -> list[Engine]:
+    """The engines behind the trainer's environment: one, or one per copy on SuperSuit's path."""
+    venv: Any = model.get_env()
+    lanes = venv.unwrapped
+    if isinstance(lanes, SuperSuitVecEnv):
+        return [env.unwrapped.engine for env in lanes.envs]
+    return [lanes.engine]
+
+
+class RolloutFacts:
+    """Gathers the steps of a rollout and reduces them at its end.
+
+    Args:
+        model: The trainer.
+    """
+
+    def __init__(self, model: OnPolicyAlgorithm) -> None:
+        self._model, self._engines = model, engines_of(model)
+        self.layout = self._engines[0].observations.layout
+        self.agents = self._engines[0].agents
+        self._on_device = isinstance(model, DevicePPO)
+        self._records: list[list[Any]] = []
+        self._rewards: list[Any] = []
+
+    def begin(self) -> None:
+        """Forget the last rollout."""
+        self._records.clear()
+        self._rewards.clear()
+
+    def step(self) -> None:
+        """Take in the step that the environment has just done."""
+        self._records.append([engine.last for engine in self._engines])
+        self._rewards.append(self._unscaled())
+
+    def rewards(self) -> Any:
+        """Unscaled rewards as the trainer got them.  # (steps, lanes, agents) float32."""
+        return _stack(self._rewards).reshape(len(self._rewards), -1, self.agents)
+
+    def reduce(self) -> dict[str, float | None]:
+        """The rollout in numbers: reward, threat share, actions, and what right votes gained."""
+        labels, decisions = self._field("labels"), self._field("decision_votes")
+        votes, rewards = self._field("votes"), self.rewards()
+        counted = self._field("voting")[..., None] & ~self._field("faulty")
+        threat = labels[..., None]
+        agreeing = (votes == decisions[..., None]) & counted
+        parts = {"all": counted}
+        for name, kind in (("benign", ~threat), ("threat", threat)):
+            parts[f"right_{name}"] = agreeing & (votes == threat) & kind
+            parts[f"wrong_{name}"] = agreeing & (votes != threat) & kind
+        sums = [(rewards * mask).sum() for mask in parts.values()]
+        counts = [mask.sum() for mask in parts.values()]
+        shares = (labels * 1.0).mean(0)  # of each lane
+        actions = self._model.rollout_buffer.actions
+        returns: Any = self._model.rollout_buffer.returns
+        numbers = _floats(
+            [
+                *sums,
+                *counts,
+                shares.mean(),
+                ((shares - shares.mean()) ** 2).mean(),
+                (returns * returns).mean(),
+                *((actions == int(action)).sum() for action in Action),
+            ]
+        )
+        size = len(parts)
+        means = dict(zip(parts, map(_ratio, numbers, numbers[size:]), strict=False))
+        share, variance, power, *chosen = numbers[2 * size :]
+        lanes = len(shares)
+        return {
+            "reward": means["all"],
+            "threat_share": share,
+            "threat_share_error": math.sqrt(variance / (lanes - 1)) if lanes > 7 else None,
+            "gain_benign": _difference(means["right_benign"], means["wrong_benign"]),
+            "gain_threat": _difference(means["right_threat"], means["wrong_threat"]),
+            "return_power": power,
+            **{a.name: count / sum(chosen) for a, count in zip(Action, chosen, strict=True)},
+        }
+
+    def signal(self) -> dict[str, float | None]:
+        """What :func:`agents.probe.label_signal` finds in this rollout."""
+        rows, labels = self._field("rows"), self._field("labels")
+        observations: Any = self._model.rollout_buffer.observations
+        steps, lanes = rows.shape
+        seen = observations.reshape(steps, lanes, -1)
+        every = max(1, steps * lanes // _PROBED)
+        voting = self._field("voting")[:, ::every]
+        area, error = label_signal(
+            _numpy(seen[:, ::every][voting]),
+            _numpy(labels[:, ::every][voting]).astype(np.bool_),
+            _numpy(rows[:, ::every][voting]),
+        )
+        return {"signal": area, "signal_error": error}
+
+    def _unscaled(self) -> Any:
+        normalizer = self._model.get_vec_normalize_env()
+        if self._on_device or normalizer is None:
+            return self._engines[0].last.rewards  # type: ignore[union-attr]
+        return normalizer.get_original_reward()
+
+    def _field(self, name: str) -> Any:
+        """One field of all steps' records.  # (steps, lanes, ...)."""
+        return _stack([_join([getattr(r, name) for r in records]) for records in self._records])
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _stack(parts: Sequence[Any]) -> Any:
+    return torch.stack(list(parts)) if isinstance(parts[0], torch.Tensor) else np.stack(parts)
+
+
+def _floats(numbers: Sequence[Any]) -> list[float]:
+    """Numbers of one library, brought to the host at once."""
+    if isinstance(numbers[0], torch.Tensor):
+        listed: list[float] = torch.stack([number.double() for number in numbers]).tolist()
+        return listed
+    return [float(number) for number in numbers]
+
+
+def _numpy(array: Any) -> Any:
+    return array.cpu().numpy() if isinstance(array, torch.Tensor) else np.asarray(array)
+
+
+def _ratio(total: float, count: float) -> float | None:
+    return total / count if count else None
+
+
+def _difference(right: float | None, wrong: float | None) -> float | None:
+    return None if right is None or wrong is None else right - wrong
+
+
+def reward_unit(model: OnPolicyAlgorithm) -> float:
+    """Rewards per unit of the value function's target."""
+    if isinstance(model, DevicePPO):
+        return math.sqrt(float(model._scale.var) + 1e-8)
+    normalizer = model.get_vec_normalize_env()
+    if normalizer is None or not normalizer.norm_reward:
+        return 1.0
+    return math.sqrt(float(normalizer.ret_rms.var) + normalizer.epsilon)
