@@ -13,9 +13,7 @@ from agents.checks import Check
 _SIGNS = {"passed": "holds", "failed": "FAILED", "unknown": "not yet known"}
 
 
-def show_checklist(
-    iteration: int, checks: Sequence[Check], console: Console | None = None
-) -> None:
+def show_checklist(iteration: int, checks: Sequence[Check], console: Console | None = None) -> None:
     """Print one line where all holds, and else every failed line with its cause and remedy."""
     console = console or Console()
     failed = [check for check in checks if check.status == "failed"]
@@ -42,8 +40,9 @@ def show_checklist(
 
 def as_markdown(checks: Sequence[Check]) -> str:
     """All lines as a table, the failed ones first."""
-    lines = ["| | check | should hold | measured | likely cause | try |", "|---|---|---|---|---|---|"]
-    for check in sorted(checks, key=lambda check: check.status != "failed"):
-        cells = (check.name, check.expectation, check.measured, check.cause or "", check.remedy or "")
-        lines.append(f"| {_SIGNS[check.status]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    titles = ("", "check", "should hold", "measured", "likely cause", "try")
+    rows = [titles, ("---",) * len(titles)]
+    for one in sorted(checks, key=lambda check: check.status != "failed"):
+        told = (one.name, one.expectation, one.measured, one.cause or "", one.remedy or "")
+        rows.append((_SIGNS[one.status], *told))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -293,9 +293,7 @@ def _value_loss(history: History, setting: Setting) -> Check:
 
 def _explained_variance(history: History, setting: Setting) -> Check:
     known = [
-        one.explained_variance
-        for one in history[-_RECENT:]
-        if one.explained_variance is not None
+        one.explained_variance for one in history[-_RECENT:] if one.explained_variance is not None
     ]
     holds: bool | None = None
     if known and len(history) >= ITERATIONS[0]:
@@ -370,8 +368,7 @@ def _f1(history: History, setting: Setting) -> Check:
         "f1",
         f"the greedy team's F1 is above that of blocking everything ({setting.constant_f1:.3f})",
         f"{f1:.3f} on validation" if judged else "not judged yet",
-        f1 > setting.constant_f1
-        or (False if judged and _should_have_learned(history) else None),
+        f1 > setting.constant_f1 or (False if judged and _should_have_learned(history) else None),
         "the votes do not tell threats from benign events",
         "more --iterations; --views full to see whether the views are the reason",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class GradientWatch:
         self._norms: list[Tensor] = []
         self._steps: list[Tensor] = []
         self._handles: list[Any] = [
-            parameter.register_post_accumulate_grad_hook(partial(self._see, name))
+            cast("Any", parameter).register_post_accumulate_grad_hook(partial(self._see, name))
             for name, parameter in policy.named_parameters()
         ]
         self._handles.append(optimizer.register_step_pre_hook(self._step))

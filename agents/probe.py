@@ -28,7 +28,8 @@ def label_signal(
         rows: Its row of the table.  # (events,) int64
 
     Returns:
-        Area under the ROC curve and its standard error by chance; None twice where a class is too rare.
+        Area under the ROC curve and its standard error by chance; None twice where a class is
+        too rare.
     """
     from sklearn.metrics import roc_auc_score
 
