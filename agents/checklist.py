@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from agents.baselines import simple_baselines
-from agents.checks import Check, Iteration, Setting
+from agents.checks import Check, Fault, Iteration, Setting
 from agents.config import TrainConfig
 from agents.metrics import reward_per_event
 from agents.runs import CHECKLIST, read_json, write_json
@@ -34,7 +34,7 @@ class Checked:
     timesteps: int
     diagnosis: str | None
     checks: list[Check]
-    fault: str | None = None
+    fault: Fault | None = None
 
 
 @dataclass

@@ -12,11 +12,11 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.checklist import Checked, Checklist, read_checklist, write_checklist
 from agents.checklist_report import as_markdown, show_checklist
-from agents.checks import Iteration, Setting, diagnosis, due, examine
+from agents.checks import Fault, Iteration, Setting, diagnosis, due, examine
 from agents.device_ppo import DevicePPO
 from agents.gradients import GradientWatch, check_weights
-from agents.guard import check_observations, check_rewards, check_rollout
-from agents.rollout_facts import RolloutFacts, reward_unit
+from agents.guard import LOWER_RATE, check_observations, check_rewards, check_rollout
+from agents.rollout_facts import RolloutFacts
 from marl_stl_env.errors import DivergedError, NotFiniteError
 from marl_stl_env.types import Action
 
@@ -91,7 +91,11 @@ class ChecklistCallback(BaseCallback):
 
     def failed(self, error: DivergedError) -> None:
         """Go through the checklist for the last time, with what ended the training."""
-        self._check(str(error))
+        if isinstance(error, NotFiniteError):
+            fault = Fault(f"NaN or inf first in {error.place}", error.remedy)
+        else:
+            fault = Fault(str(error), LOWER_RATE)
+        self._check(fault)
         write_checklist(self._run, self._content)
 
     @property
@@ -124,7 +128,7 @@ class ChecklistCallback(BaseCallback):
                 timesteps=self.num_timesteps,
                 shares={action.name: rollout.pop(action.name) for action in Action},
                 explained_variance=explained if math.isfinite(explained) else None,
-                value_loss=loss * reward_unit(self._trainer) ** 2,
+                value_loss=self._figure("value_loss_reward_units"),
                 value_error=loss / power if power else None,
                 entropy=-self._figure("entropy_loss"),
                 approx_kl=self._figure("approx_kl"),
@@ -142,10 +146,10 @@ class ChecklistCallback(BaseCallback):
         """
         value = float(self.logger.name_to_value[f"train/{name}"])
         if not math.isfinite(value):
-            raise NotFiniteError(f"train/{name}", "lower --learning-rate or --max-grad-norm")
+            raise NotFiniteError(f"train/{name}", LOWER_RATE)
         return value
 
-    def _check(self, fault: str | None = None) -> None:
+    def _check(self, fault: Fault | None = None) -> None:
         checks = examine(self._content.history, self._setting, fault)
         first = diagnosis(checks)
         checked = Checked(

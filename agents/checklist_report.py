@@ -14,28 +14,39 @@ _SIGNS = {"passed": "holds", "failed": "FAILED", "unknown": "not yet known"}
 
 
 def show_checklist(iteration: int, checks: Sequence[Check], console: Console | None = None) -> None:
-    """Print one line where all holds, and else every failed line with its cause and remedy."""
+    """Print one line where nothing failed, else a table of the failed lines before it."""
     console = console or Console()
     failed = [check for check in checks if check.status == "failed"]
     unknown = [check.name for check in checks if check.status == "unknown"]
-    passed = len(checks) - len(failed) - len(unknown)
-    rest = f"{passed} of {len(checks)} hold"
+    summary = f"{len(checks) - len(failed) - len(unknown)} of {len(checks)} hold"
     if unknown:
-        rest += f", too early to tell: {', '.join(unknown)}"
-    title = f"checklist after iteration {iteration}: "
-    if not failed:
-        console.print(title + rest, soft_wrap=True, highlight=False)
-        return
-    table = Table(title=f"[bold red]{title}{len(failed)} failed[/]", show_lines=True)
-    for column in ("failed", "should hold", "measured", "likely cause", "try"):
-        table.add_column(column, overflow="fold")
+        summary += f"; too early to tell: {', '.join(unknown)}"
+    if failed:
+        console.print(_table(iteration, failed))
+        summary += "; docs/training.md explains every line"
+    console.print(
+        f"checklist after iteration {iteration}: {summary}", soft_wrap=True, highlight=False
+    )
+
+
+def _table(iteration: int, failed: Sequence[Check]) -> Table:
+    table = Table(
+        title=f"[bold red]checklist after iteration {iteration}: {len(failed)} failed[/]",
+        show_header=False,
+        show_lines=True,
+    )
     for check in failed:
-        cells = (check.name, check.expectation, check.measured, check.cause, check.remedy)
-        table.add_row(
-            *(escape(cell or "") for cell in cells), style="bold" if check is failed[0] else None
-        )
-    console.print(table)
-    console.print(f"{rest}; docs/training.md explains every line", soft_wrap=True, highlight=False)
+        facts = {
+            "should hold": check.expectation,
+            "measured": check.measured,
+            "likely cause": check.cause,
+            "try": check.remedy,
+        }
+        text = Table.grid(padding=(0, 1))
+        for title, fact in facts.items():
+            text.add_row(f"[dim]{title}[/]", escape(fact or ""))
+        table.add_row(f"[bold red]{check.name}[/]", text)
+    return table
 
 
 def as_markdown(checks: Sequence[Check]) -> str:

@@ -116,16 +116,29 @@ class Check:
     remedy: str | None = None
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A NaN or inf that ended a training.
+
+    Attributes:
+        place: Where it was seen first.
+        remedy: What to try.
+    """
+
+    place: str
+    remedy: str
+
+
 History: TypeAlias = Sequence[Iteration]
 
 
-def examine(history: History, setting: Setting, fault: str | None = None) -> list[Check]:
+def examine(history: History, setting: Setting, fault: Fault | None = None) -> list[Check]:
     """Go through the checklist.
 
     Args:
         history: The iterations so far.
         setting: What they are compared with.
-        fault: Where a NaN or inf ended the training, and what to do about it.
+        fault: What ended the training, if it has not come to its end.
 
     Returns:
         All lines, causes before what follows from them.
@@ -163,16 +176,15 @@ def _line(
     return Check(name, expectation, measured, "unknown" if holds is None else "passed")
 
 
-def _finite(history: History, fault: str | None) -> Check:
+def _finite(history: History, fault: Fault | None) -> Check:
     norm = max((one.gradient_norm for one in history), default=0.0)
-    measured = fault or f"all finite; largest gradient norm before clipping {norm:.3g}"
     return _line(
         "finite",
         "no NaN or inf in observations, rewards, losses, gradients and weights",
-        measured,
+        fault.place if fault else f"all finite; largest gradient norm before clipping {norm:.3g}",
         fault is None,
-        "a number that is none spreads to everything that is computed with it",
-        "mend the place named; the last checkpoint is from before it (--resume goes on there)",
+        "a NaN spreads to everything that is computed with it; this is where it came in",
+        fault.remedy if fault else "",
     )
 
 
@@ -296,8 +308,8 @@ def _explained_variance(history: History, setting: Setting) -> Check:
         one.explained_variance for one in history[-_RECENT:] if one.explained_variance is not None
     ]
     holds: bool | None = None
-    if known and len(history) >= ITERATIONS[0]:
-        holds = fmean(known) > _EXPLAINS
+    if known:
+        holds = fmean(known) > _EXPLAINS or (False if _should_have_learned(history) else None)
     return _line(
         "explained_variance",
         "the value function explains some of the returns",

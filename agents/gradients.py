@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from agents.guard import LOWER_RATE
 from marl_stl_env.errors import NotFiniteError
 
 
@@ -94,5 +95,5 @@ def _not_finite(names: list[str], norms: Tensor, kind: str = "gradient of layer"
     number = finite.index(False) if False in finite else 0
     return NotFiniteError(
         f"the {kind} {names[number]!r} ({float(norms[number])})",
-        "lower --learning-rate or --max-grad-norm",
+        LOWER_RATE,
     )

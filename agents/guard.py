@@ -12,7 +12,7 @@ from marl_stl_env.errors import NotFiniteError
 
 _CHECK_FEATURES = "check the features of that column: python -m marl_stl_env.data check"
 _CHECK_REWARDS = "check the reward, and every wrapper between the environment and the trainer"
-_LOWER_RATE = "lower --learning-rate or --max-grad-norm"
+LOWER_RATE = "lower --learning-rate or --max-grad-norm"
 
 
 def check_observations(observations: Any, layout: Sequence[str], agents: int) -> None:
@@ -63,8 +63,8 @@ def check_rollout(buffer: Any) -> None:
     Raises:
         NotFiniteError: If there is a NaN or inf.
     """
-    remedies = {"rewards": _CHECK_REWARDS, "values": _LOWER_RATE, "log_probs": _LOWER_RATE}
-    remedies |= {"advantages": _LOWER_RATE, "returns": _LOWER_RATE}
+    remedies = {"rewards": _CHECK_REWARDS, "values": LOWER_RATE, "log_probs": LOWER_RATE}
+    remedies |= {"advantages": LOWER_RATE, "returns": LOWER_RATE}
     for name, remedy in remedies.items():
         if _first_fault(getattr(buffer, name)) is not None:
             raise NotFiniteError(f"the {name.replace('_', ' ')} of the rollout", remedy)

@@ -153,13 +153,3 @@ def _ratio(total: float, count: float) -> float | None:
 
 def _difference(right: float | None, wrong: float | None) -> float | None:
     return None if right is None or wrong is None else right - wrong
-
-
-def reward_unit(model: OnPolicyAlgorithm) -> float:
-    """Rewards per unit of the value function's target."""
-    if isinstance(model, DevicePPO):
-        return math.sqrt(float(model._scale.var) + 1e-8)
-    normalizer = model.get_vec_normalize_env()
-    if normalizer is None or not normalizer.norm_reward:
-        return 1.0
-    return math.sqrt(float(normalizer.ret_rms.var) + normalizer.epsilon)
