@@ -10,11 +10,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.checkpoints import save_checkpoint
-from agents.checks import ITERATIONS
 from agents.judging import greedy, judge
 from agents.metrics import action_shares, score
 from agents.returns import reward_unit
 from agents.trainer_state import capture
+from agents.training_record import ITERATIONS
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from agents.baselines import simple_baselines
-from agents.checks import Check, Fault, Iteration, Setting
+from agents.checks import Check
 from agents.config import TrainConfig
 from agents.metrics import reward_per_event
 from agents.runs import CHECKLIST, read_json, write_json
+from agents.training_record import Fault, Iteration, Setting
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.errors import RunError
 

@@ -12,11 +12,12 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.checklist import Checked, Checklist, read_checklist, write_checklist
 from agents.checklist_report import as_markdown, show_checklist
-from agents.checks import Fault, Iteration, Setting, diagnosis, due, examine
+from agents.checks import diagnosis, examine
 from agents.device_ppo import DevicePPO
 from agents.gradients import GradientWatch, check_weights
 from agents.guard import LOWER_RATE, check_observations, check_rewards, check_rollout
 from agents.rollout_facts import RolloutFacts
+from agents.training_record import Fault, Iteration, Setting, due
 from marl_stl_env.errors import DivergedError, NotFiniteError
 from marl_stl_env.types import Action
 

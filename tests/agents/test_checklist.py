@@ -1,0 +1,265 @@
+"""Small trainings, healthy and broken on purpose: does the checklist name what was broken?"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.numpy import load_file
+
+import agents.ppo
+from agents.checklist import Checked, read_checklist, write_checklist
+from agents.checklist_report import as_markdown, show_checklist
+from agents.checkpoints import list_checkpoints
+from agents.config import PPOConfig, TrainConfig
+from agents.device_env import DeviceVecEnv
+from agents.training import learn
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.envs.sb3 import TrafficVecEnv
+from marl_stl_env.errors import NotFiniteError, RunError
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(
+    env=EnvConfig(dataset_options=("rows=20000",), episode_length=200),
+    ppo=PPOConfig(batch_size=1024, width=16, n_epochs=2),
+    vec="native",
+    lanes=24,
+    iterations=10,
+    progress=False,
+    preflight=False,
+)
+FIRST_NAN = 5  # the step at which a broken environment breaks
+
+
+class FlippedReward(TrafficVecEnv):
+    def step_wait(self) -> Any:
+        observations, rewards, dones, infos = super().step_wait()
+        return observations, -rewards, dones, infos
+
+
+class ShuffledLabels(TrafficVecEnv):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.engine._labels = np.random.default_rng(0).permutation(self.engine._labels)
+
+
+class OneClass(TrafficVecEnv):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.engine._labels = np.zeros_like(self.engine._labels)
+
+
+class Poisoned(TrafficVecEnv):
+    """A NaN in one feature of one event in fifty."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        poison(self.engine)
+
+
+class PoisonedDevice(DeviceVecEnv):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        poison(self.engine)
+
+
+class LostReward(TrafficVecEnv):
+    """A reward that is no number, in the fourth rollout."""
+
+    steps = 0
+
+    def step_wait(self) -> Any:
+        observations, rewards, dones, infos = super().step_wait()
+        self.steps += 1
+        if self.steps == 3 * CONFIG.ppo.n_steps + FIRST_NAN:
+            rewards = rewards.copy()
+            rewards[7] = np.nan
+        return observations, rewards, dones, infos
+
+
+def poison(engine: Any) -> None:
+    features = engine.observations._features
+    features = features.clone() if isinstance(features, torch.Tensor) else np.array(features)
+    features[::50, 5] = np.nan
+    engine.observations._features = features
+
+
+@pytest.fixture(scope="module")
+def prepared() -> PreparedData:
+    return prepare(CONFIG.env)
+
+
+def checked(config: TrainConfig, run: Path, prepared: PreparedData) -> Checked:
+    """What the checklist said last of a training."""
+    assert learn(config, run, prepared, CPU)
+    return read_checklist(run).checked[-1]
+
+
+def failed(last: Checked) -> set[str]:
+    return {check.name for check in last.checks if check.status == "failed"}
+
+
+@pytest.mark.parametrize("vec", ["native", "device"])
+def test_a_healthy_training_has_no_failed_line(
+    vec: Any, prepared: PreparedData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = checked(replace(CONFIG, vec=vec), tmp_path, prepared)
+    assert (last.iteration, last.diagnosis) == (10, None)
+    assert last.timesteps == 10 * 64 * 24 * 4
+    status = {check.name: check.status for check in last.checks}
+    for name in ("finite", "threat_share", "reward_sign", "features", "learning_rate"):
+        assert status[name] == "passed"
+    history = read_checklist(tmp_path).history
+    assert [one.iteration for one in history] == list(range(1, 11))
+    assert history[-1].judged is not None
+    assert "checklist after iteration 10" in capsys.readouterr().out
+    columns = (tmp_path / "progress.csv").read_text().splitlines()[0].split(",")
+    assert "train/gradient_norm" in columns
+    assert not any(column.startswith("checklist") for column in columns)
+
+
+@pytest.mark.parametrize(
+    ("broken", "name", "told"),
+    [
+        (FlippedReward, "reward_sign", "-20 on threats"),
+        (ShuffledLabels, "features", "AUC"),
+        (OneClass, "threat_share", "0.0%"),
+    ],
+)
+def test_a_broken_environment_is_named(
+    broken: type[TrafficVecEnv],
+    name: str,
+    told: str,
+    prepared: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agents.ppo, "TrafficVecEnv", broken)
+    last = checked(CONFIG, tmp_path, prepared)
+    assert last.diagnosis == name
+    assert failed(last) == {name}
+    (line,) = (check for check in last.checks if check.name == name)
+    assert told in line.measured
+
+
+def test_a_learning_rate_that_is_too_large_is_named(prepared: PreparedData, tmp_path: Path) -> None:
+    config = replace(CONFIG, ppo=replace(CONFIG.ppo, learning_rate=0.1))
+    last = checked(config, tmp_path, prepared)
+    assert last.diagnosis == "learning_rate"
+    (line,) = (check for check in last.checks if check.name == "learning_rate")
+    assert "--learning-rate 1e-02" in (line.remedy or "")
+    assert "action_shares" in failed(last)  # the policy is dead
+
+
+@pytest.mark.parametrize(
+    ("vec", "attribute", "broken"),
+    [("native", "TrafficVecEnv", Poisoned), ("device", "DeviceVecEnv", PoisonedDevice)],
+)
+def test_a_nan_in_the_features_stops_the_training_and_is_named(
+    vec: Any,
+    attribute: str,
+    broken: type[TrafficVecEnv],
+    prepared: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    column = prepared.tables["train"].feature_names[5]
+    monkeypatch.setattr(agents.ppo, attribute, broken)
+    with pytest.raises(NotFiniteError, match=f"column '{column}' of the observation of sensor_0"):
+        learn(replace(CONFIG, vec=vec), tmp_path, prepared, CPU)
+    last = read_checklist(tmp_path).checked[-1]
+    assert last.diagnosis == "finite"
+    assert last.fault is not None
+    assert column in last.checks[0].measured
+    assert list_checkpoints(tmp_path) == []
+
+
+def test_a_nan_in_the_rewards_keeps_the_last_good_checkpoint(
+    prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents.ppo, "TrafficVecEnv", LostReward)
+    config = replace(CONFIG, evaluate_every=1)
+    place = f"reward of sensor_3 in lane 1 at step {FIRST_NAN - 1} of the rollout"
+    with pytest.raises(NotFiniteError, match=place):
+        learn(config, tmp_path, prepared, CPU)
+    kept = list_checkpoints(tmp_path)
+    assert [one.timesteps for one in kept] == [n * 64 * 24 * 4 for n in (1, 2, 3)]
+    for checkpoint in kept:
+        for weights in load_file(checkpoint.path / "policy.safetensors").values():
+            assert np.isfinite(weights).all()
+    # Mended, the training goes on from there, and nothing of the fault is left on record.
+    monkeypatch.undo()
+    last = checked(config, tmp_path, prepared)
+    assert last.diagnosis is None
+    assert [one.fault for one in read_checklist(tmp_path).checked] == [None]
+    assert [one.iteration for one in read_checklist(tmp_path).history] == list(range(1, 11))
+
+
+def test_a_nan_in_a_gradient_names_its_layer(
+    prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = agents.ppo.make_model
+
+    def poisoned(*args: Any) -> Any:
+        model = make(*args)
+        layer = model.policy.mlp_extractor.value_net[0]
+        layer.weight.register_hook(lambda gradient: gradient * torch.nan)
+        return model
+
+    monkeypatch.setattr(agents.ppo, "make_model", poisoned)
+    with pytest.raises(NotFiniteError, match=r"mlp_extractor\.value_net\.0\.weight"):
+        learn(CONFIG, tmp_path, prepared, CPU)
+    assert list_checkpoints(tmp_path) == []
+
+
+def test_watching_changes_nothing(
+    prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, iterations=3)
+    learn(config, tmp_path / "watched", prepared, CPU)
+    for name in ("_on_training_start", "_on_rollout_start", "_on_rollout_end", "_on_training_end"):
+        monkeypatch.setattr(f"agents.training.ChecklistCallback.{name}", lambda _: None)
+    monkeypatch.setattr("agents.training.ChecklistCallback._on_step", lambda _: True)
+    learn(config, tmp_path / "unwatched", prepared, CPU)
+    watched, unwatched = (
+        load_file(list_checkpoints(tmp_path / name)[-1].path / "policy.safetensors")
+        for name in ("watched", "unwatched")
+    )
+    for name, weights in watched.items():
+        np.testing.assert_array_equal(weights, unwatched[name])
+    assert read_checklist(tmp_path / "unwatched").history == []
+
+
+def test_the_file_comes_back_and_a_damaged_one_is_refused(
+    prepared: PreparedData, tmp_path: Path
+) -> None:
+    checked(replace(CONFIG, iterations=2), tmp_path, prepared)
+    content = read_checklist(tmp_path)
+    write_checklist(tmp_path / "copy", content)
+    assert read_checklist(tmp_path / "copy") == content
+    content.forget_after(content.history[0].timesteps)
+    assert (len(content.history), content.checked) == (1, [])
+    (tmp_path / "checklist.json").write_text('{"history": [{}]}')
+    with pytest.raises(RunError, match=r"checklist\.json is not a checklist"):
+        read_checklist(tmp_path)
+
+
+def test_what_a_person_sees(prepared: PreparedData, tmp_path: Path) -> None:
+    config = replace(CONFIG, iterations=2, ppo=replace(CONFIG.ppo, learning_rate=0.1))
+    last = checked(config, tmp_path, prepared)
+    console = Console(width=120, record=True, quiet=False, file=(tmp_path / "out").open("w"))
+    show_checklist(2, last.checks, console)
+    said = console.export_text()
+    for text in ("learning_rate", "measured", "--learning-rate 1e-02", "follows from"):
+        assert text in said
+    first_row = as_markdown(last.checks).splitlines()[2]
+    assert first_row.startswith("| FAILED | learning_rate |")
+    healthy = [replace(check, status="passed") for check in last.checks]
+    show_checklist(2, healthy, console)
+    assert console.export_text().splitlines() == [
+        f"checklist after iteration 2: {len(healthy)} of {len(healthy)} hold"
+    ]
