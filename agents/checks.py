@@ -22,6 +22,7 @@ Status: TypeAlias = Literal["passed", "failed", "unknown"]
 
 _FIRST, _RECENT = 3, 5
 _LARGE_KL, _SMALL_KL = 0.3, 2e-4
+_DEAD = 1e-4
 _EXPLODES, _EXPLODED = 3.0, 30.0
 _EXPLAINS = 1e-3
 _KNOWN_SIGNAL = 0.03
@@ -162,21 +163,28 @@ def _features(history: History, setting: Setting) -> Check:
 def _learning_rate(history: History, setting: Setting) -> Check:
     largest = max(history, key=lambda one: one.approx_kl)
     mean, rate = fmean(one.approx_kl for one in history), setting.learning_rate
-    too_large = largest.approx_kl > _LARGE_KL
-    holds = not too_large and (mean >= _SMALL_KL or None)
-    if mean < _SMALL_KL and len(history) >= ITERATIONS[0]:
-        holds = False
-    remedy = f"--learning-rate {rate / 10 if too_large else rate * 10:.0e}"
+    spreads = [one.value_spread for one in history if one.value_spread is not None]
+    dead = bool(spreads) and fmean(spreads[-_RECENT:]) < _DEAD
+    too_large = dead or largest.approx_kl > _LARGE_KL
+    too_small = mean < _SMALL_KL and not too_large
+    cause = "the learning rate is too large: one update threw the policy away"
+    if dead:
+        cause = "the network is dead: a learning rate too large drove its units to 0 for good"
+    elif too_small:
+        cause = "the learning rate is too small: the policy hardly moves"
+    early = len(history) < ITERATIONS[0]
     return _line(
         "learning_rate",
-        f"an update moves the policy a little (divergence {_SMALL_KL:g} to {_LARGE_KL:g})",
-        f"mean {mean:.2g}; largest {largest.approx_kl:.3g} after iteration {largest.iteration}, "
-        f"{largest.clip_fraction:.0%} of the ratios clipped",
-        holds,
-        "the learning rate is too large: one update threw the policy away"
+        f"an update moves the policy a little (divergence {_SMALL_KL:g} to {_LARGE_KL:g}), and "
+        "what the network says depends on what it sees",
+        f"divergence {mean:.2g} on average, at most {largest.approx_kl:.3g} (iteration "
+        f"{largest.iteration}, {largest.clip_fraction:.0%} of the ratios clipped)"
+        + (", and the same value for every event" if dead else ""),
+        False if too_large else (None if too_small and early else not too_small),
+        cause,
+        f"--learning-rate {rate / 10:.0e} --max-grad-norm 0.1"
         if too_large
-        else "the learning rate is too small: the policy hardly moves",
-        remedy + (", --max-grad-norm 0.1" if too_large else ""),
+        else f"--learning-rate {rate * 10:.0e}",
     )
 
 

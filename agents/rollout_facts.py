@@ -77,6 +77,7 @@ class RolloutFacts:
         shares = (labels * 1.0).mean(0)  # of each lane
         actions = self._model.rollout_buffer.actions
         returns: Any = self._model.rollout_buffer.returns
+        values: Any = self._model.rollout_buffer.values
         numbers = _floats(
             [
                 *sums,
@@ -84,12 +85,13 @@ class RolloutFacts:
                 shares.mean(),
                 ((shares - shares.mean()) ** 2).mean(),
                 (returns * returns).mean(),
+                ((values - values.mean()) ** 2).mean(),
                 *((actions == int(action)).sum() for action in Action),
             ]
         )
         size = len(parts)
         means = dict(zip(parts, map(_ratio, numbers, numbers[size:]), strict=False))
-        share, variance, power, *chosen = numbers[2 * size :]
+        share, variance, power, spread, *chosen = numbers[2 * size :]
         lanes = len(shares)
         return {
             "reward": means["all"],
@@ -98,6 +100,7 @@ class RolloutFacts:
             "gain_benign": _difference(means["right_benign"], means["wrong_benign"]),
             "gain_threat": _difference(means["right_threat"], means["wrong_threat"]),
             "return_power": power,
+            "value_spread": math.sqrt(spread / power) if power else None,
             **{a.name: count / sum(chosen) for a, count in zip(Action, chosen, strict=True)},
         }
 

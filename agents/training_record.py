@@ -32,6 +32,8 @@ class Iteration:
         explained_variance: Of the returns, by the value function before the update.
         value_loss: Mean squared error of the value function, in reward units.
         value_error: The same, over the mean square of what it should predict.
+        value_spread: How much the values of the rollout differ: their standard deviation over the
+            root mean square of what they should predict.
         entropy: Of the policy.
         approx_kl: Divergence between the policy before the update and after it.
         clip_fraction: Share of probability ratios that were clipped.
@@ -52,6 +54,7 @@ class Iteration:
     explained_variance: float | None
     value_loss: float
     value_error: float | None
+    value_spread: float | None
     entropy: float
     approx_kl: float
     clip_fraction: float

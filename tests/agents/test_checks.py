@@ -33,6 +33,7 @@ def iteration(number: int, last: int) -> Iteration:
         explained_variance=0.1 * progress,
         value_loss=30.0 - 20.0 * progress,
         value_error=0.8,
+        value_spread=0.2,
         entropy=1.3 - 0.5 * progress,
         approx_kl=0.01,
         clip_fraction=0.1,
@@ -68,7 +69,8 @@ def test_a_healthy_training_has_no_failed_line() -> None:
         ({"gain_threat": -20.0}, "reward_sign", "flipped"),
         ({"signal": 0.51}, "features", "shuffled"),
         ({"approx_kl": 1e-5}, "learning_rate", "too small"),
-        ({"approx_kl": 2.0}, "learning_rate", "too large"),
+        ({"approx_kl": 2.0}, "learning_rate", "threw the policy away"),
+        ({"value_spread": 1e-7}, "learning_rate", "network is dead"),
         (
             {"shares": {"ALLOW": 0.6, "BLOCK": 0.005, "QUARANTINE": 0.005, "ALERT": 0.39}},
             "action_shares",

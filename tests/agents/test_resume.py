@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from agents.checklist import read_checklist
 from agents.checkpoints import list_checkpoints, load_trainer
 from agents.config import (
     Network,
@@ -163,6 +164,8 @@ def assert_killed_run_ends_the_same(vec: str, kills: int, folder: Path) -> None:
     subprocess.run(command("--resume", killed), check=True, stdout=subprocess.DEVNULL)
     assert final_weights(killed) == final_weights(whole)
     assert progress_of(killed) == progress_of(whole)
+    assert read_checklist(killed) == read_checklist(whole)
+    assert len(read_checklist(whole).history) == iterations
     logs = [read_progress(run) for run in (whole, killed)]
     assert logs[1]["steps"].is_monotonic_increasing
     assert logs[0]["steps"].max() == logs[1]["steps"].max()

@@ -67,6 +67,7 @@ class Count(BaseCallback):
             self.facts = self.gathered.reduce()
             buffer = self.model.rollout_buffer  # type: ignore[attr-defined]
             self.power = float((np.asarray(buffer.returns, dtype=np.float64) ** 2).mean())
+            self.values = np.asarray(buffer.values, dtype=np.float64)
             self.actions = np.asarray(buffer.actions).ravel().astype(int).tolist()
             self.signal = self.gathered.signal()
 
@@ -101,6 +102,8 @@ def test_the_figures_are_those_of_a_slow_count(vec: str) -> None:
         share = found.actions.count(int(action)) / len(found.actions)
         assert found.facts[action.name] == pytest.approx(share)
     assert found.facts["return_power"] == pytest.approx(found.power, rel=1e-4)
+    spread = float(found.values.std()) / found.power**0.5
+    assert found.facts["value_spread"] == pytest.approx(spread, rel=1e-4)
     assert found.signal["signal"] is not None
 
 

@@ -57,6 +57,7 @@ def test_a_run_directory_is_complete(finished: Path) -> None:
         "config.json",
         "data.json",
         "progress.csv",
+        "checklist.json",
         "events",
         "checkpoints",
         "validation.json",
