@@ -207,8 +207,8 @@ def test_a_nan_in_a_gradient_names_its_layer(
 
     def poisoned(*args: Any) -> Any:
         model = make(*args)
-        layer = model.policy.mlp_extractor.value_net[0]
-        layer.weight.register_hook(lambda gradient: gradient * torch.nan)
+        weights: Any = model.policy.get_parameter("mlp_extractor.value_net.0.weight")
+        weights.register_hook(lambda gradient: gradient * torch.nan)
         return model
 
     monkeypatch.setattr(agents.ppo, "make_model", poisoned)

@@ -1,5 +1,7 @@
 """What is seen of gradients and weights, against norms computed by hand."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,12 @@ def update(net: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor) -> 
     return norm
 
 
+def spoil(net: nn.Module, name: str, factor: float) -> Any:
+    """Multiply a layer's gradient in every backward pass."""
+    layer: Any = net.get_parameter(name)
+    return layer.register_hook(lambda gradient: gradient * factor)
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_norms_are_those_before_clipping(at_once: bool) -> None:
     net = network()
@@ -47,7 +55,7 @@ def test_the_layer_where_a_nan_begins_is_named_before_any_weight_is_lost() -> No
     optimizer = torch.optim.Adam(net.parameters())
     watch = GradientWatch(net, optimizer)
     before = [weights.clone() for weights in net.parameters()]
-    net[0].weight.register_hook(lambda gradient: gradient * torch.nan)
+    spoil(net, "0.weight", torch.nan)
     with pytest.raises(NotFiniteError, match=r"gradient of layer '0\.weight'"):
         update(net, optimizer, torch.randn(5, 3))
     for weights, old in zip(net.parameters(), before, strict=True):
@@ -60,7 +68,7 @@ def test_a_device_that_is_not_waited_for_tells_later() -> None:
     optimizer = torch.optim.Adam(net.parameters())
     watch = GradientWatch(net, optimizer, at_once=False)
     update(net, optimizer, torch.randn(5, 3))
-    handle = net[2].bias.register_hook(lambda gradient: gradient * torch.inf)
+    handle = spoil(net, "2.bias", torch.inf)
     update(net, optimizer, torch.randn(5, 3))
     handle.remove()
     update(net, optimizer, torch.randn(5, 3))  # all weights are lost by now
@@ -72,6 +80,6 @@ def test_a_lost_weight_is_named() -> None:
     net = network()
     check_weights(net)
     with torch.no_grad():
-        net[2].weight[0, 0] = torch.inf
+        net.get_parameter("2.weight")[0, 0] = torch.inf
     with pytest.raises(NotFiniteError, match=r"weights of layer '2\.weight'"):
         check_weights(net)

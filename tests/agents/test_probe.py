@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from agents.probe import label_signal
 
 
-def sample(shift: float, events: int = 4_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def sample(shift: float, events: int = 4_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     labels = rng.random(events) < 0.2
     seen = rng.normal(size=(events, 6)).astype(np.float32)
