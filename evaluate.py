@@ -7,15 +7,23 @@ from agents.config import EvaluateConfig
 
 
 def main(settings: EvaluateConfig) -> None:
-    """Judge a run, print the table and write ``evaluation.json``."""
-    from agents.evaluation import evaluate
-    from agents.report import say, show_evaluation, verdict
+    """Judge a run and write ``evaluation.json``, or let it decide on new traffic."""
+    from agents.report import say, show_decisions, show_evaluation, verdict
 
-    path, result = evaluate(settings)
-    show_evaluation(result)
-    say(verdict(result))
+    if settings.input is not None:
+        from agents.deciding import decide
+
+        path, result = decide(settings)
+        show_decisions(result)
+    else:
+        from agents.evaluation import evaluate
+
+        path, result = evaluate(settings)
+        show_evaluation(result)
+        say(verdict(result))
     say(f"written to {path}")
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(EvaluateConfig, main, "Judge a trained team on every test event once."))
+    text = "Judge a trained team on every test event once, or let it decide on new traffic."
+    sys.exit(run_command(EvaluateConfig, main, text))

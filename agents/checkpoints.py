@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_model, save_model
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -105,6 +105,21 @@ def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy, device: torc
         load_model(policy, path, device=str(device))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise RunError(f"{path} does not hold this policy's weights: {error}") from None
+
+
+def encoding_size(checkpoint: Checkpoint) -> int:
+    """Bins of a saved policy's piecewise-linear encoding, over all columns; 0 without encoding.
+
+    Raises:
+        RunError: If the file is missing or damaged.
+    """
+    path = checkpoint.path / _WEIGHTS
+    try:
+        with safe_open(path, framework="numpy") as weights:
+            names = [n for n in weights.keys() if n.endswith("features_extractor.columns")]  # noqa: SIM118
+            return int(weights.get_slice(names[0]).get_shape()[0]) if names else 0
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} does not hold a policy's weights: {error}") from None
 
 
 def load_trainer(checkpoint: Checkpoint) -> TrainerState:

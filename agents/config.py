@@ -182,12 +182,16 @@ class TrainCommand(TrainConfig):
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """One judgement of a finished run.
+    """One judgement of a finished run, or its decisions on new traffic.
 
     Attributes:
         run: The run directory; None takes the newest under ``runs``.
         data_dir: Folder with the data files, where it has moved since the training.
         split: The split to judge on.
+        input: New traffic to decide on instead: CSV or Parquet with the columns of the run's data
+            set. Labels may be left out; where they are there, the decisions are judged by them.
+        decisions: Where to write the decisions on it; None takes ``decisions.parquet`` in the run
+            directory.
         device: "auto" takes CUDA where it is.
         threads: Threads of torch.
     """
@@ -195,9 +199,16 @@ class EvaluateConfig:
     run: tyro.conf.Positional[Path | None] = None
     data_dir: Path | None = None
     split: Literal["train", "validation", "test"] = "test"
+    input: Path | None = None
+    decisions: Path | None = None
     device: Device = "auto"
     threads: int = 1
 
     def __post_init__(self) -> None:
         check_types(self)
         check_range("threads", self.threads, 1)
+        if self.decisions is not None and self.input is None:
+            raise ConfigError(
+                f"decisions={str(self.decisions)!r} says where to write the decisions on input=, "
+                "which is not given"
+            )

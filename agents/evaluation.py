@@ -9,11 +9,11 @@ from typing import Any
 
 from agents.baselines import Baseline, SupervisedBaselines, bayes_baselines, simple_baselines
 from agents.byzantine import byzantine_figures, clones_control
-from agents.checkpoints import best_checkpoint, load_weights
+from agents.checkpoints import best_checkpoint
 from agents.config import EvaluateConfig, TrainConfig
 from agents.judging import Judgement, greedy, judge
 from agents.metrics import action_shares, family_recall, normalized_score, score
-from agents.ppo import make_policy, resolve_device
+from agents.ppo import resolve_device, saved_policy
 from agents.runs import DATA, EVALUATION, find_run, read_config, read_json, write_json
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.consensus.correlation import error_correlation
@@ -143,8 +143,7 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[
     device = resolve_device(settings.device, settings.threads)
     table = prepared.tables[settings.split]
     space = observation_space(Engine(config.env, table, lanes=1))
-    policy = make_policy(config.ppo, space, prepared.tables["train"].features, device)
-    load_weights(best_checkpoint(run), policy, device)
+    policy = saved_policy(config.ppo, space, best_checkpoint(run), device)
     env, act = replace(config.env, faults=FaultConfig()), greedy(policy)
     judgement = judge(env, table, act)
     references = baselines(env, prepared, settings.split)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
@@ -16,6 +17,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from agents.buffer import TeamRolloutBuffer
+from agents.checkpoints import Checkpoint, encoding_size, load_weights
 from agents.config import Device, PPOConfig, TrainConfig
 from agents.device_env import DeviceVecEnv
 from agents.device_ppo import DevicePPO
@@ -88,22 +90,33 @@ def make_trainer(
     return make_model(config, venv, features, device)
 
 
-def policy_settings(
+def bin_edges(
     config: PPOConfig, observation_space: spaces.Box, features: Float32Array
-) -> dict[str, Any]:
-    """The network, as SB3's policies take it.
+) -> list[tuple[float, ...]]:
+    """The edges of the encoding's bins, column by column.
 
     Args:
         config: The trainer.
         observation_space: The space of one sensor's observation.  # (width,)
         features: The scaled features of the training split.  # (rows, features) float32
     """
+    if not config.bins:
+        return []
+    return quantile_edges(features, config.bins, observation_space.shape[0])
+
+
+def policy_settings(config: PPOConfig, edges: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """The network, as SB3's policies take it.
+
+    Args:
+        config: The trainer.
+        edges: The edges of the encoding's bins, column by column; none without encoding.
+    """
     settings: dict[str, Any] = {
         "net_arch": [config.width] * config.depth,
         "activation_fn": torch.nn.ReLU,
     }
-    if config.bins:
-        edges = quantile_edges(features, config.bins, observation_space.shape[0])
+    if edges:
         settings["features_extractor_class"] = PiecewiseLinearEncoding
         settings["features_extractor_kwargs"] = {"edges": edges}
     if config.policy == "lstm":
@@ -149,7 +162,7 @@ def make_model(
         "ent_coef": ppo.entropy_coefficient,
         "vf_coef": ppo.value_coefficient,
         "max_grad_norm": ppo.max_grad_norm,
-        "policy_kwargs": policy_settings(ppo, _box(venv), features),
+        "policy_kwargs": policy_settings(ppo, bin_edges(ppo, _box(venv), features)),
         "seed": config.seed,
         "device": device,
     }
@@ -170,7 +183,7 @@ def make_model(
 def make_policy(
     config: PPOConfig,
     observation_space: spaces.Box,
-    features: Float32Array,
+    edges: Sequence[Sequence[float]],
     device: torch.device,
 ) -> ActorCriticPolicy:
     """An untrained policy of the same shape, to load weights into."""
@@ -178,10 +191,29 @@ def make_policy(
         observation_space,
         action_space(),
         lambda _: config.learning_rate,
-        **policy_settings(config, observation_space, features),
+        **policy_settings(config, edges),
     )
     policy.set_training_mode(False)
     return policy.to(device)
+
+
+def saved_policy(
+    config: PPOConfig,
+    observation_space: spaces.Box,
+    checkpoint: Checkpoint,
+    device: torch.device,
+) -> ActorCriticPolicy:
+    """A checkpoint's policy, without the data that it was trained on.
+
+    Raises:
+        RunError: If the checkpoint's file is damaged or the shapes differ.
+    """
+    # Only the number of bins shapes the network; their edges come with the weights.
+    bins = encoding_size(checkpoint)
+    edges = [np.arange(bins + 1.0).tolist()] if bins else []
+    policy = make_policy(config, observation_space, edges, device)
+    load_weights(checkpoint, policy, device)
+    return policy
 
 
 def _box(venv: VecEnv) -> spaces.Box:

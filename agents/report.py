@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from marl_stl_env.data.splits import SplitReport
@@ -52,6 +53,14 @@ def show_evaluation(result: dict[str, Any]) -> None:
         f"{result['dataset']}, {result['split']} split: {result['events']:,} events, "
         f"{result['threat_rate']:.1%} threats"
     )
+    _show_policies(title, result)
+    say(_relative_line(result))
+    say(_clones_line(result))
+    if result["byzantine"]:
+        show_byzantine(result)
+
+
+def _show_policies(title: str, result: dict[str, Any]) -> None:
     table = Table(title=title)
     table.add_column("policy")
     for column in _COLUMNS:
@@ -62,10 +71,31 @@ def show_evaluation(result: dict[str, Any]) -> None:
         cells = [f"{figures[column]:.3f}" if column in figures else "" for column in _COLUMNS]
         table.add_row(name, *cells, style="bold" if figures is result["decision"] else None)
     _console.print(table)
-    say(_relative_line(result))
-    say(_clones_line(result))
-    if result["byzantine"]:
-        show_byzantine(result)
+
+
+def show_decisions(result: dict[str, Any]) -> None:
+    """Print what a team decided on new traffic, what of it was amiss, and how good it was."""
+    counts = result["decisions"]
+    shares = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    say(f"{result['events']:,} events of {result['input']}: {shares}")
+    amiss = result["not_as_in_training"]
+    if amiss["missing"]:
+        names = ", ".join(amiss["missing"])
+        _warn(f"{len(amiss['missing'])} columns are missing and were filled in: {names}")
+    if amiss["absent"]:
+        _warn(f"no number, median filled in: {_listed(amiss['absent'])}")
+    if amiss["unknown"]:
+        _warn(f"category taken for <other>: {_listed(amiss['unknown'])}")
+    if "decision" in result:
+        _show_policies(f"judged by its labels, {result['threat_rate']:.1%} threats", result)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} in {count:,} events" for name, count in counts.items())
+
+
+def _warn(text: str) -> None:
+    _console.print(f"[bold yellow]warning[/]: {escape(text)}", soft_wrap=True)
 
 
 def show_byzantine(result: dict[str, Any]) -> None:

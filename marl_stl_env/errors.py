@@ -137,6 +137,10 @@ class ExportError(MarlStlError):
     """A policy cannot be written for other programs as asked."""
 
 
+class DecidingError(MarlStlError, ValueError):
+    """A trained team cannot decide on new traffic as asked."""
+
+
 class FormulaError(MarlStlError, ValueError):
     """A temporal-logic formula is not well formed, or cannot be used as asked.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,20 @@ class Batch:
         mask = pa.array(keep)
         kept = {name: column.filter(mask) for name, column in self.columns.items()}
         return Batch(self.file, kept, self.rows[keep])
+
+    def as_text(self, columns: Iterable[str]) -> Batch:
+        """The rows with these columns, numbers and truth values among them, as text."""
+        import pyarrow as pa
+
+        texts = {}
+        for name in columns:
+            array = self.columns[name]
+            if pa.types.is_dictionary(array.type):
+                array = array.dictionary_decode()
+            if not pa.types.is_binary(array.type):
+                array = array.cast(pa.string()).cast(pa.binary())
+            texts[name] = array
+        return Batch(self.file, {**self.columns, **texts}, self.rows)
 
     def equals(self, column: str, text: str) -> BoolArray:
         """Where a text column holds exactly this text.  # (rows,) bool."""

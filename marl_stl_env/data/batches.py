@@ -105,6 +105,7 @@ def table_batches(
     header: Sequence[str] = (),
     rename: Rename | None = None,
     quoted: bool = True,
+    whole: bool = True,
 ) -> Batches:
     """A Parquet file, or a CSV file with or without a header line.
 
@@ -114,6 +115,7 @@ def table_batches(
             any of these names is a row.
         rename: Cleans the names of a header before they are checked.
         quoted: Whether ``"`` quotes a field.
+        whole: Refuse files without a header line whose rows lack the last of these columns.
 
     Raises:
         DataFileNotFoundError: If there is no such file.
@@ -125,7 +127,7 @@ def table_batches(
     if header:
         first = [name.strip().lower() for name in first_fields(path, quoted=quoted)]
         if not set(first) & {name.lower() for name in header}:
-            names = header
+            names = header if whole else header[: len(first)]
     return csv_batches(path, names=names, rename=rename, quoted=quoted)
 
 

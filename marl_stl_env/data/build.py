@@ -53,14 +53,20 @@ class Format:
     quoted: bool = True
     fallback: str | None = None
 
-    def open(self, path: Path) -> Batches:
+    def open(self, path: Path, *, whole: bool = True) -> Batches:
         """The rows of a file.
+
+        Args:
+            path: The file.
+            whole: Refuse files without a header line whose rows lack the last columns.
 
         Raises:
             DataFileNotFoundError: If there is no such file.
             DataFormatError: If it is damaged, or its header is not usable.
         """
-        return table_batches(path, header=self.header, rename=self.rename, quoted=self.quoted)
+        return table_batches(
+            path, header=self.header, rename=self.rename, quoted=self.quoted, whole=whole
+        )
 
 
 @dataclass(frozen=True, eq=False)

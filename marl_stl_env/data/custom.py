@@ -234,21 +234,10 @@ def _target(
     families: Coder,
     benign: frozenset[str],
 ) -> Target:
-    codes = labels.codes(_as_text(batch, label), label)
+    batch = batch.as_text((label, family) if family else (label,))
+    codes = labels.codes(batch, label)
     threat = np.array([name.lower() not in benign for name in labels.names])[codes]
-    return families.codes(_as_text(batch, family or label), family or label), threat
-
-
-def _as_text(batch: Batch, column: str) -> Batch:
-    """The batch with a column of numbers or truth values as text."""
-    import pyarrow as pa
-
-    array = batch.columns[column]
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if not pa.types.is_binary(array.type):
-        array = array.cast(pa.string())
-    return Batch(batch.file, {column: array}, batch.rows)
+    return families.codes(batch, family or label), threat
 
 
 def _check_benign(

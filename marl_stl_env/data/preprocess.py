@@ -168,18 +168,40 @@ class Preprocessor:
             )
         for begin in range(0, len(rows), BLOCK_ROWS):
             part = rows[begin : begin + BLOCK_ROWS]
-            block = np.empty((len(part), len(self.feature_names)), np.float32)
-            start = 0
-            for column in self.columns:
-                values = table.features[:, self.inputs.index(column.name)][part]
-                stop = start + len(column.outputs)
-                if isinstance(column, NumericColumn):
-                    block[:, start] = _scale(column, values)
-                else:
-                    block[:, start:stop] = _one_hot(column, values, table.categories)
-                start = stop
+            raw = {
+                column.name: table.features[:, self.inputs.index(column.name)][part]
+                for column in self.columns
+            }
+            yield self.encode(raw, table.categories, len(part))
             release(table.features)
-            yield block
+
+    def encode(
+        self, raw: Mapping[str, Float32Array], categories: Mapping[str, tuple[str, ...]], rows: int
+    ) -> Float32Array:
+        """The scaled features of a few rows.
+
+        Args:
+            raw: Every column of ``columns`` as it was read.  # each (rows,) float32
+            categories: Categorical column to the names of its codes.
+            rows: Number of rows.
+
+        Returns:
+            (rows, outputs) float32
+
+        Raises:
+            TableError: If codes have no name.
+        """
+        block = np.empty((rows, len(self.feature_names)), np.float32)
+        start = 0
+        for column in self.columns:
+            values = raw[column.name]
+            stop = start + len(column.outputs)
+            if isinstance(column, NumericColumn):
+                block[:, start] = _scale(column, values)
+            else:
+                block[:, start:stop] = _one_hot(column, values, categories)
+            start = stop
+        return block
 
     @property
     def feature_names(self) -> tuple[str, ...]:

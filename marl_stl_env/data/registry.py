@@ -1,8 +1,9 @@
 """The known data sets, and how to load one by name.
 
-A loader is a module with ``DATASET``, ``files(data_dir, ...)``, which names the files to read, and
+A loader is a module with ``DATASET``, ``files(data_dir, ...)``, which names the files to read,
 ``load(paths, folder, ...)``, which reads them into a raw table whose features stand in ``folder``
-(or in memory where it is None). Further parameters of the two are the options of the data set.
+(or in memory where it is None), and ``written(...)``, which says how they are written. Further
+parameters of the first two are the options of the data set; ``written`` takes some of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from marl_stl_env.data.build import Format
 from marl_stl_env.data.cache import entry, file_digest, key_of
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.store import open_table, save_table
@@ -100,6 +102,21 @@ def cached_table(
         key_of([name, sorted(reading.items()), contents]),
         lambda draft: save_table(loader.load(paths, draft, **reading), draft),
     )
+
+
+def file_format(name: str, options: Mapping[str, Any]) -> Format:
+    """How files of a data set are written, as its loader reads them.
+
+    Args:
+        name: One of :func:`datasets`.
+        options: Options of the data set.
+
+    Raises:
+        UnknownNameError: If the data set does not exist.
+    """
+    loader = _loader(name)
+    form: Format = loader.written(**_of(loader.written, options))
+    return form
 
 
 def parse_options(settings: tuple[str, ...]) -> dict[str, Any]:

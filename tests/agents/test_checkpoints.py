@@ -16,7 +16,7 @@ from agents.checkpoints import (
     save_checkpoint,
 )
 from agents.config import PPOConfig
-from agents.ppo import make_policy
+from agents.ppo import bin_edges, make_policy, saved_policy
 from agents.trainer_state import TrainerState
 from marl_stl_env.errors import RunError
 from tests.conftest import make_table
@@ -28,7 +28,8 @@ TRAINER = TrainerState({"x": np.arange(3, dtype=np.uint64)}, {"updates": 2})
 
 def policy(seed: int, config: PPOConfig | None = None) -> ActorCriticPolicy:
     torch.manual_seed(seed)
-    return make_policy(config or PPOConfig(width=8), SPACE, make_table().features, CPU)
+    config = config or PPOConfig(width=8)
+    return make_policy(config, SPACE, bin_edges(config, SPACE, make_table().features), CPU)
 
 
 def weights(of: ActorCriticPolicy) -> dict[str, Any]:
@@ -49,6 +50,16 @@ def test_weights_come_back(tmp_path: Path) -> None:
     load_weights(best_checkpoint(tmp_path), other, CPU)
     for name, value in weights(saved).items():
         torch.testing.assert_close(weights(other)[name], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("config", [PPOConfig(width=8), PPOConfig(width=8, bins=0)])
+def test_a_saved_policy_needs_no_training_data(tmp_path: Path, config: PPOConfig) -> None:
+    saved = policy(0, config)
+    save_checkpoint(tmp_path, saved, 7, {"reward_per_event": 0.0}, TRAINER)
+    loaded = saved_policy(config, SPACE, best_checkpoint(tmp_path), CPU)
+    assert loaded.state_dict().keys() == saved.state_dict().keys()
+    for name, value in loaded.state_dict().items():
+        torch.testing.assert_close(saved.state_dict()[name], value, rtol=0, atol=0)
 
 
 def test_the_trainer_comes_back(tmp_path: Path) -> None:

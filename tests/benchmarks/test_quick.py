@@ -10,7 +10,7 @@ import torch
 
 from agents.device_ppo import DevicePPO
 from agents.ppo import make_trainer
-from benchmarks import cuda, device_learning, growth, return_normalization, throughput
+from benchmarks import cuda, decide, device_learning, growth, return_normalization, throughput
 from benchmarks.measure import generated_table, rate
 from benchmarks.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
 from benchmarks.trainer import Stopwatch
@@ -31,6 +31,14 @@ def test_throughput(tmp_path: Path) -> None:
     assert {"engine, into a buffer", "TrafficVecEnv", "SB3 PPO on TrafficVecEnv"} <= set(names)
     assert "ordinary Gymnasium env, AsyncVectorEnv" in names
     assert sum(result["trainer_profile"].values()) == pytest.approx(1.0)
+
+
+def test_decide(tmp_path: Path) -> None:
+    out = tmp_path / "decide.json"
+    decide.main(decide.DecideConfig(rows=2_000, repeats=1, out=out))
+    figures = read(out)["figures"]
+    assert [row["file"] for row in figures] == ["CSV", "Parquet"]
+    assert all(row["events/s"] > 0 for row in figures)
 
 
 def test_growth(tmp_path: Path) -> None:
