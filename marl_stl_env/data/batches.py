@@ -114,7 +114,7 @@ def table_batches(
         header: The columns of files of this kind that have no header line: a first line without
             any of these names is a row.
         rename: Cleans the names of a header before they are checked.
-        quoted: Whether ``"`` quotes a field.
+        quoted: Whether ``"`` quotes a field of a file without a header line.
         whole: Refuse files without a header line whose rows lack the last of these columns.
 
     Raises:
@@ -123,12 +123,12 @@ def table_batches(
     """
     if path.suffix.lower() in (".parquet", ".pq"):
         return parquet_batches(path, rename=rename)
-    names = None
     if header:
-        first = [name.strip().lower() for name in first_fields(path, quoted=quoted)]
+        first = [name.strip().lower() for name in first_fields(path)]
         if not set(first) & {name.lower() for name in header}:
             names = header if whole else header[: len(first)]
-    return csv_batches(path, names=names, rename=rename, quoted=quoted)
+            return csv_batches(path, names=names, rename=rename, quoted=quoted)
+    return csv_batches(path, rename=rename)
 
 
 def first_fields(path: Path, *, quoted: bool = True) -> list[str]:

@@ -40,7 +40,7 @@ class Format:
         keep: The rows to keep (others are no events, such as repeated header lines), or None.
         header: The columns of files without a header line; empty where all have one.
         rename: Cleans the names of a header.
-        quoted: Whether ``"`` quotes a field of a CSV file.
+        quoted: Whether ``"`` quotes a field of a file without a header line.
         fallback: Encoding of text that is not UTF-8; None refuses it.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from agents.ppo import bin_edges, make_policy, saved_policy
 from agents.runs import DATA, new_run, read_json, write_json
 from agents.trainer_state import TrainerState
 from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig
-from marl_stl_env.data import prepare
+from marl_stl_env.data import nsl_kdd, prepare
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
@@ -237,6 +238,11 @@ def test_as_the_loaders_read(tmp_path: Path) -> None:
     bare, summary = ask(run, tmp_path / "bare.csv")
     pd.testing.assert_frame_equal(bare, found)
     assert "decision" not in summary
+    named = pd.read_csv(tmp_path / "KDDTest+.txt", names=list(nsl_kdd.COLUMNS)).iloc[:, ::-1]
+    named.to_csv(tmp_path / "named.csv", index=False, quoting=csv.QUOTE_ALL)
+    quoted, summary = ask(run, tmp_path / "named.csv")
+    pd.testing.assert_frame_equal(quoted, found)
+    assert summary["threat_rate"] == 0.5
 
     write_csv(tmp_path / "own.csv", custom_rows(), CUSTOM_COLUMNS)
     options: Any = {
