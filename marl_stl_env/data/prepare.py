@@ -114,8 +114,10 @@ def _with_random_views(prepared: PreparedData, views: int, share: float, seed: i
     hands = random_columns(len(names), views, share, np.random.default_rng(seed))
     held = {f"random_{i}": tuple(names[column] for column in hand) for i, hand in enumerate(hands)}
     scaling = replace(prepared.preprocessor, views=held)
+    raw_names = prepared.raw.feature_names
+    unused = set(raw_names).difference(names)  # dropped ones: every raw column has a view
     inputs = {
-        view: tuple(sorted(map(prepared.raw.feature_names.index, members)))
+        view: tuple(i for i, name in enumerate(raw_names) if name in (unused | set(members)))
         for view, members in held.items()
     }
 

@@ -110,3 +110,12 @@ def test_each_sensor_sees_its_random_view() -> None:
         assert len(held) == len(columns)
     other = prepare(EnvConfig(agents=6, random_views=0.5, split_seed=1), raw)
     assert other.raw.views != prepared.raw.views
+
+
+def test_random_views_know_of_dropped_columns() -> None:
+    rng = np.random.default_rng(0)
+    features = np.column_stack([rng.normal(size=(200, 3)), np.ones(200)])
+    raw = make_table(features, rng.random(200) < 0.5)
+    prepared = prepare(EnvConfig(agents=2, random_views=0.5), raw)
+    assert prepared.tables["train"].feature_names == ("f0", "f1", "f2")
+    assert len(prepared.raw.take(prepared.rows["test"])) == len(prepared.rows["test"])
