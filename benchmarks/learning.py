@@ -1,152 +1,215 @@
-"""How well teams learn, over seeds.
+"""How well and how fast teams learn, over seeds.
 
-``python -m benchmarks.learning headline --out headline.json`` trains every setting of the results
-table and judges it on the test split. ``python -m benchmarks.learning choices --out choices.json``
-varies one default at a time and judges on the validation split alone: this is where the defaults
-come from.
+``python -m benchmarks.learning study --folder DIR`` trains every setting of the results with ten
+seeds, judges each team on the test split once, and keeps one JSON file per run, so that a study
+that was stopped goes on where it stood. ``table`` puts what the folder holds into
+``docs/learning.json`` and the tables of ``docs/results.md``. ``choices`` varies one default at a
+time and judges on the validation split alone: this is where the defaults come from.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import tyro
 from rich.console import Console
-from rich.table import Table
 
-from agents.config import EvaluateConfig, PPOConfig, TrainConfig
-from agents.evaluation import describe_data, evaluate
-from agents.ppo import resolve_device
-from agents.runs import DATA, new_run, write_json
+from agents.checkpoints import best_checkpoint, load_weights
+from agents.config import TrainConfig
+from agents.evaluation import baselines, describe_data, evaluation
+from agents.judging import greedy, judge
+from agents.metrics import reward_per_event
+from agents.ppo import make_policy, resolve_device
+from agents.report import read_progress
+from agents.runs import DATA, new_run, read_json, write_json
 from agents.training import learn
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
-from marl_stl_env.data.prepare import prepare
+from benchmarks import learning_table
+from benchmarks.learning_settings import CHOICES, SETTINGS, Setting
+from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.spaces import observation_space
 
-OWN = RewardConfig(team_share=0.0)
-NSL = EnvConfig(dataset="nsl-kdd")
-STRATIFIED = replace(NSL, split_method="stratified")
-FULL: dict[str, Any] = {"views": "full", "reward": OWN}
-RARE = replace(STRATIFIED, threat_rate=0.109)
-
-HEADLINE = {
-    "synthetic": (EnvConfig(), 60),
-    "synthetic, full views": (EnvConfig(**FULL), 90),
-    "nsl-kdd stratified": (STRATIFIED, 60),
-    "nsl-kdd stratified, full views": (replace(STRATIFIED, **FULL), 60),
-    "nsl-kdd stratified at 10.9 %": (RARE, 60),
-    "nsl-kdd stratified at 10.9 %, full views": (replace(RARE, **FULL), 60),
-    "nsl-kdd official": (NSL, 60),
-    "nsl-kdd official, full views": (replace(NSL, **FULL), 60),
-}
-_THREE_VOTES = EnvConfig(consensus=ConsensusConfig(threshold=3))
-CHOICES: dict[str, tuple[EnvConfig, PPOConfig]] = {
-    "defaults": (EnvConfig(), PPOConfig()),
-    "team_share 0.5": (EnvConfig(reward=RewardConfig(team_share=0.5)), PPOConfig()),
-    "team_share 0": (EnvConfig(reward=OWN), PPOConfig()),
-    "threshold 3": (_THREE_VOTES, PPOConfig()),
-    "discount 0.5": (EnvConfig(), PPOConfig(discount=0.5)),
-    "discount 0.99": (EnvConfig(), PPOConfig(discount=0.99)),
-    "width 64": (EnvConfig(), PPOConfig(width=64)),
-    "width 256": (EnvConfig(), PPOConfig(width=256)),
-    "no encoding": (EnvConfig(), PPOConfig(bins=0)),
-    "learning rate 3e-4": (EnvConfig(), PPOConfig(learning_rate=3e-4)),
-    "entropy 0.05": (EnvConfig(), PPOConfig(entropy_coefficient=0.05)),
-    "full views": (EnvConfig(views="full"), PPOConfig()),
-    "full views, team_share 0": (EnvConfig(**FULL), PPOConfig()),
-}
-FIGURES = ("f1", "precision", "recall", "pr_auc", "reward_per_event")
-RATIOS = ("normalized_score", "ceiling_ratio", "vote_ratio", "bayes_ratio", "bayes_vote_ratio")
+DOCS = Path(__file__).parent.parent / "docs"
+REACHED = 0.95
+Judged = Literal["validation", "test"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to train.
+    """What to do.
 
     Attributes:
-        study: "headline" judges on the test split, "choices" on the validation split.
+        what: "study" judges on the test split, "choices" on the validation split; "table" writes
+            down what a study has found.
+        folder: Folder of the runs' JSON files.
         seeds: Seeds of every setting.
-        only: Settings to run, by name; none means all.
+        only: Settings to train, by name; none means all.
         data_dir: Folder with the data files.
-        quick: A tenth of the iterations, to see it work.
-        out: JSON file to write, rewritten after every setting.
+        workers: Processes; each takes one setting after the other.
+        quick: A fifteenth of the iterations and two seeds, to see it work.
+        docs: Folder with ``results.md`` to write the tables into.
     """
 
-    study: tyro.conf.Positional[Literal["headline", "choices"]]
-    seeds: tuple[int, ...] = (0, 1, 2)
+    what: tyro.conf.Positional[Literal["study", "choices", "table"]]
+    folder: Path = Path("learning")
+    seeds: tuple[int, ...] = tuple(range(10))
     only: tuple[str, ...] = ()
     data_dir: Path | None = None
+    workers: int = 2
     quick: bool = False
-    out: Path | None = None
-    native: TrainConfig = field(default=TrainConfig(vec="native", progress=False), init=False)
+    docs: Path = DOCS
+
+    @property
+    def judged(self) -> Judged:
+        """The split that teams are judged on."""
+        return "test" if self.what == "study" else "validation"
+
+    def chosen(self) -> dict[str, Setting]:
+        """The settings to train, by name."""
+        known = SETTINGS if self.what == "study" else CHOICES
+        found = {name: one for name, one in known.items() if not self.only or name in self.only}
+        if self.quick:
+            found = {
+                n: replace(s, iterations=s.iterations // 15, every=2) for n, s in found.items()
+            }
+        return {
+            name: replace(one, env=replace(one.env, data_dir=self.data_dir))
+            for name, one in found.items()
+        }
 
 
-def run(config: TrainConfig, split: Literal["validation", "test"]) -> dict[str, Any]:
+def run(setting: Setting, seed: int, split: Judged, references: Any = None) -> dict[str, Any]:
     """Train once and judge the best checkpoint.
 
+    Args:
+        setting: What to train.
+        seed: Seed of the run.
+        split: The split to judge on.
+        references: The baselines on that split; None computes them.
+
     Returns:
-        The evaluation, with ``seconds`` of training.
+        The evaluation, with the recall of seen and unseen attack families, the seconds and the
+        CPU seconds of training, and those after which 95 % of the final score was reached.
     """
+    if references is None:
+        references = baselines(setting.env, prepare(setting.env), split)
     with tempfile.TemporaryDirectory() as folder:
-        config = replace(config, run_dir=Path(folder) / "run")
+        config = replace(setting.train_config(seed), run_dir=Path(folder) / "run")
         path, prepared = new_run(config), prepare(config.env)
         write_json(path / DATA, describe_data(prepared))
-        start = time.perf_counter()
-        if not learn(config, path, prepared, resolve_device(config.device, config.threads)):
+        started, cpu = time.perf_counter(), time.process_time()
+        device = resolve_device(config.device, config.threads)
+        if not learn(config, path, prepared, device):
             raise SystemExit("stopped by a signal")
-        seconds = time.perf_counter() - start
-        _, result = evaluate(EvaluateConfig(run=path, split=split))
-    return {**result, "seconds": seconds}
-
-
-def experiments(settings: Settings) -> dict[str, TrainConfig]:
-    """The runs of a study, by name, without their seeds."""
-    base = settings.native
-    if settings.study == "headline":
-        found = {
-            name: replace(base, env=replace(env, data_dir=settings.data_dir), iterations=iterations)
-            for name, (env, iterations) in HEADLINE.items()
-        }
-    else:
-        found = {name: replace(base, env=env, ppo=ppo) for name, (env, ppo) in CHOICES.items()}
-    if settings.quick:
-        found = {name: replace(c, iterations=c.iterations // 10) for name, c in found.items()}
-    return {name: c for name, c in found.items() if not settings.only or name in settings.only}
-
-
-def summary(results: list[dict[str, Any]]) -> dict[str, str]:
-    """Mean over the seeds, with the smallest and the largest, of what the table shows."""
-    columns = {name: [one["decision"][name] for one in results] for name in FIGURES}
-    columns |= {name: [one[name] for one in results] for name in RATIOS if name in results[0]}
-    columns["seconds"] = [one["seconds"] for one in results]
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        space = observation_space(Engine(config.env, prepared.tables[split], lanes=1))
+        policy = make_policy(config.ppo, space, prepared.tables["train"].features, device)
+        load_weights(best_checkpoint(path), policy, device)
+        judgement = judge(config.env, prepared.tables[split], greedy(policy))
+        reached = time_to_reach(path, config, prepared)
+    result = evaluation(config.env, prepared, split, judgement, references)
     return {
-        name: f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-        for name, values in columns.items()
-        if None not in values
+        **result,
+        **pooled_recall(result["families"]),
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "seconds_to_95": reached * cpu / seconds,
     }
 
 
+def pooled_recall(families: dict[str, Any]) -> dict[str, float | None]:
+    """Recall over all events of the families that training saw, and of those it did not."""
+    pooled: dict[str, float | None] = {}
+    for name, seen in (("recall_seen", True), ("recall_unseen", False)):
+        chosen = [one for one in families.values() if one["seen_in_train"] is seen]
+        events = sum(one["events"] for one in chosen)
+        caught = sum(one["events"] * one["recall"] for one in chosen)
+        pooled[name] = caught / events if events else None
+    return pooled
+
+
+def time_to_reach(run_dir: Path, config: TrainConfig, prepared: PreparedData) -> float:
+    """Seconds until the validation score first was 95 % of what it was in the end.
+
+    The score is the reward over that of the best constant policy.
+    """
+    labels, reward = prepared.tables["validation"].labels, config.env.reward
+    constant = max(reward_per_event(labels, labels.astype("int8") * 0 + a, reward) for a in (0, 1))
+    progress = read_progress(run_dir)
+    judged = progress[progress["validation/reward_per_event"].notna()]
+    gained = judged["validation/reward_per_event"].to_numpy() - constant
+    elapsed = progress["time/time_elapsed"].ffill().loc[judged.index].to_numpy()
+    return float(elapsed[(gained >= REACHED * gained[-1]).argmax()])
+
+
+def run_file(folder: Path, name: str, seed: int) -> Path:
+    """Where the result of one run is kept."""
+    return folder / re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") / f"{seed}.json"
+
+
+def train_setting(settings: Settings, name: str) -> str:
+    """Train a setting with every seed that has no result yet."""
+    setting = settings.chosen()[name]
+    seeds = settings.seeds[:2] if settings.quick else settings.seeds
+    missing = [seed for seed in seeds if not run_file(settings.folder, name, seed).exists()]
+    references = None
+    for seed in missing:
+        references = references or baselines(setting.env, prepare(setting.env), settings.judged)
+        result = run(setting, seed, settings.judged, references)
+        path = run_file(settings.folder, name, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"setting": name, "seed": seed, **result})
+    return name
+
+
+def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The results in a folder by setting, in the order of the settings, by seed."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in folder.glob("*/*.json"):
+        result = read_json(path)
+        found[result["setting"]].append({**result["decision"], **result})
+    order = [*SETTINGS, *CHOICES]
+    return {
+        name: sorted(found[name], key=lambda one: one["seed"])
+        for name in sorted(found, key=order.index)
+    }
+
+
+def write_tables(settings: Settings) -> None:
+    """Write the JSON beside the results page, and the tables into it."""
+    found = collect(settings.folder)
+    write_json(settings.docs / "learning.json", found)
+    lines = [
+        *learning_table.quality_table(found),
+        "",
+        *learning_table.relative_table(found),
+        "",
+        *learning_table.reference_table(found),
+    ]
+    learning_table.replace_section(settings.docs / "results.md", "learning", lines)
+
+
 def main(settings: Settings) -> None:
-    """Run the study, print a table and write all evaluations."""
-    split: Literal["validation", "test"] = "test" if settings.study == "headline" else "validation"
-    done: dict[str, list[dict[str, Any]]] = {}
+    """Train what is missing and print the table, or write it down."""
+    if settings.what == "table":
+        write_tables(settings)
+        return
     console = Console()
-    for name, config in experiments(settings).items():
-        done[name] = [run(replace(config, seed=seed), split) for seed in settings.seeds]
-        table = Table(title=f"{name}: {split} split, seeds {settings.seeds}", show_header=False)
-        for figure, text in summary(done[name]).items():
-            table.add_row(figure, text)
-        for baseline, figures in done[name][0]["baselines"].items():
-            table.add_row(
-                baseline, f"F1 {figures['f1']:.3f}, reward {figures['reward_per_event']:.3f}"
-            )
-        console.print(table)
-        if settings.out is not None:
-            write_json(settings.out, {"seeds": settings.seeds, "split": split, "settings": done})
+    with ProcessPoolExecutor(settings.workers, get_context("spawn")) as pool:
+        names = list(settings.chosen())
+        for name in pool.map(train_setting, [settings] * len(names), names):
+            console.print(f"{name}: done")
+    found = {name: runs for name, runs in collect(settings.folder).items() if name in names}
+    for line in learning_table.quality_table(found) + learning_table.relative_table(found):
+        console.print(line, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

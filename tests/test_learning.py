@@ -6,18 +6,15 @@ from typing import Any
 
 import pytest
 
-from agents.config import TrainConfig
-from benchmarks.learning import HEADLINE, run
+from benchmarks.learning import run
+from benchmarks.learning_settings import SETTINGS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def judged(setting: str, data_dir: Path | None = None) -> dict[str, Any]:
-    env, iterations = HEADLINE[setting]
-    config = TrainConfig(
-        env=replace(env, data_dir=data_dir), vec="native", iterations=iterations, progress=False
-    )
-    return run(config, "test")
+    known = SETTINGS[setting]
+    return run(replace(known, env=replace(known.env, data_dir=data_dir)), 0, "test")
 
 
 def test_full_views_reach_bayes_rule() -> None:

@@ -1,0 +1,212 @@
+"""Attacks that training has not seen: settings chosen by leaving whole attack types out.
+
+The attack types of the training file are dealt into five folds; in turn the types of a fold stand
+in validation alone (``holdout_families``). What is judged is the recall of the types left out,
+every type with the same weight, and the false alarms on the benign validation events, put together
+at the training file's threat rate. The test file has no part in it.
+
+``python -m benchmarks.unseen teams --data-dir DIR`` does so for teams; ``forest`` for a random
+forest, the reference, whose threshold is the best of these folds, and which is then fitted on all
+types and judged on KDDTest+.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+from agents.config import PPOConfig
+from agents.judging import judge
+from agents.metrics import score
+from agents.runs import write_json
+from benchmarks.measure import show
+from benchmarks.teams import train_team
+from marl_stl_env.config import EnvConfig, RewardConfig
+from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.types import Action, BoolArray, Float64Array, IntArray
+
+FOLDS = 5
+OWN = RewardConfig(team_share=0.0)
+
+
+@dataclass(frozen=True)
+class Team:
+    """One way to train a team."""
+
+    env: EnvConfig
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+
+def teams(nsl: EnvConfig) -> dict[str, Team]:
+    """What is compared, each building on the one before."""
+    return {"defaults": Team(nsl)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run.
+
+    Attributes:
+        what: "teams" or "forest".
+        data_dir: Folder with the data files.
+        only: Teams to train, by name; none means all.
+        seed: Seed of the folds, and of the first training.
+        folds: How many of the five folds to train on.
+        iterations: Rollouts of each training.
+        trees: Trees of the forest.
+        out: JSON file to write.
+    """
+
+    what: tyro.conf.Positional[Literal["teams", "forest"]]
+    data_dir: Path | None = None
+    only: tuple[str, ...] = ()
+    seed: int = 0
+    folds: int = FOLDS
+    iterations: int = 30
+    trees: int = 100
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What was said about events of types left out and about benign events.
+
+    Attributes:
+        types: The attack type of each event, -1 for benign.  # (events,) int64
+        scores: Larger for "threat"; 0 and 1 for decisions.  # (events,) float64
+    """
+
+    types: IntArray
+    scores: Float64Array
+
+
+def deal_types(table: TrafficTable, seed: int) -> list[tuple[str, ...]]:
+    """The attack types of a table in five folds of about as many types."""
+    codes = np.random.default_rng(seed).permutation(np.unique(table.families[table.labels]))
+    names = [table.family_names[code] for code in codes]
+    return [tuple(names[fold::FOLDS]) for fold in range(FOLDS)]
+
+
+def each_fold(env: EnvConfig, settings: Settings) -> Iterator[tuple[EnvConfig, PreparedData]]:
+    """The environment and its data with the types of one fold after the other left out."""
+    held = deal_types(prepare(env).tables["train"], settings.seed)
+    for types in held[: settings.folds]:
+        left_out = replace(env, holdout_families=types)
+        yield left_out, prepare(left_out)
+
+
+def verdicts(env: EnvConfig, table: TrafficTable, scores: Float64Array) -> Verdicts:
+    """Of a validation table, the events of the types left out and the benign ones."""
+    left_out = [table.family_names.index(name) for name in env.holdout_families]
+    types = np.where(table.labels, table.families, np.int64(-1))
+    kept = ~table.labels | np.isin(table.families, left_out)
+    return Verdicts(types[kept], scores[kept])
+
+
+def figures(found: list[Verdicts], threshold: float, rate: float, reward: RewardConfig) -> Any:
+    """Recall with every type alike, false alarms, and F1 and reward at a threat rate.
+
+    Args:
+        found: One entry per fold.
+        threshold: Scores from here on are threat votes.
+        rate: Share of threats to put the two together at.
+        reward: What a decision is worth.
+    """
+    types = np.concatenate([one.types for one in found])
+    votes = np.concatenate([one.scores for one in found]) >= threshold
+    recalls = [votes[types == code].mean() for code in np.unique(types[types >= 0])]
+    recall, alarms = float(np.mean(recalls)), float(votes[types < 0].mean())
+    tp, fp = rate * recall, (1 - rate) * alarms
+    fn, tn = rate - tp, 1 - rate - fp
+    earned = (
+        tp * reward.true_positive
+        + tn * reward.true_negative
+        + fp * reward.false_positive
+        + fn * reward.false_negative
+    )
+    return {
+        "f1": 2 * tp / (2 * tp + fp + fn),
+        "reward": earned,
+        "recall": recall,
+        "false_alarms": alarms,
+    }
+
+
+def leave_types_out(team: Team, settings: Settings) -> dict[str, Any]:
+    """Train on every fold and judge what was left out."""
+    found, start = [], time.process_time()
+    for number, (env, prepared) in enumerate(each_fold(team.env, settings)):
+        act = train_team(env, settings.seed + number, settings.iterations, team.ppo)
+        table = prepared.tables["validation"]
+        decisions = judge(replace(env, split="validation"), table, act).decision_votes
+        found.append(verdicts(env, table, decisions.astype(np.float64)))
+    rate = prepare(team.env).tables["train"].threat_rate
+    result: dict[str, Any] = figures(found, 0.5, rate, team.env.reward)
+    return result | {"cpu_seconds": time.process_time() - start}
+
+
+def forest(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
+    """The reference: a random forest with the threshold that is best on types left out."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    def fitted(tables: list[TrafficTable]) -> Any:
+        features = np.concatenate([table.features for table in tables])
+        labels = np.concatenate([table.labels for table in tables])
+        model = RandomForestClassifier(settings.trees, random_state=settings.seed)
+        return model.fit(features, labels)
+
+    def says(model: Any, table: TrafficTable) -> Float64Array:
+        scores: Float64Array = model.predict_proba(table.features)[:, 1]
+        return scores
+
+    found = []
+    for env, prepared in each_fold(nsl, settings):
+        model, table = fitted([prepared.tables["train"]]), prepared.tables["validation"]
+        found.append(verdicts(env, table, says(model, table)))
+    prepared, reward = prepare(nsl), nsl.reward
+    rate = prepared.tables["train"].threat_rate
+    levels = (np.arange(settings.trees) + 0.5) / settings.trees
+    by_level = {float(level): figures(found, level, rate, reward) for level in levels}
+    best = max(by_level, key=lambda level: by_level[level]["f1"])
+    model = fitted([prepared.tables["train"], prepared.tables["validation"]])
+    test = prepared.tables["test"]
+    return {
+        "threshold": best,
+        "left_out": by_level[best],
+        "test": score(test.labels, _actions(says(model, test) >= best), reward),
+    }
+
+
+def _actions(threats: BoolArray) -> Any:
+    return np.where(threats, np.int8(Action.BLOCK), np.int8(Action.ALLOW))
+
+
+def main(settings: Settings) -> None:
+    """Run, print a table and write the figures."""
+    nsl = EnvConfig(dataset="nsl-kdd", data_dir=settings.data_dir)
+    results: dict[str, Any] = {}
+    if settings.what == "forest":
+        results = forest(nsl, settings)
+        rows = [[part, *results[part].values()] for part in ("left_out", "test")]
+        show("types left out", ["", *results["left_out"]], rows[:1])
+        show(f"KDDTest+ at {results['threshold']}", ["", *results["test"]], rows[1:])
+    for name, team in teams(nsl).items() if settings.what == "teams" else ():
+        if settings.only and name not in settings.only:
+            continue
+        results[name] = leave_types_out(team, settings)
+        show(name, list(results[name]), [list(results[name].values())])
+        if settings.out is not None:
+            write_json(settings.out, results)
+    if settings.out is not None:
+        write_json(settings.out, results)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
