@@ -21,7 +21,9 @@ from typing import Any, Literal
 
 import tyro
 from rich.console import Console
+from safetensors.numpy import load_file, save_file
 
+from agents.baselines import Baseline
 from agents.checkpoints import best_checkpoint, load_weights
 from agents.config import TrainConfig
 from agents.evaluation import baselines, describe_data, evaluation
@@ -36,6 +38,8 @@ from benchmarks.learning_settings import CHOICES, SETTINGS, Setting
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
+from marl_stl_env.files import atomic_path
+from marl_stl_env.types import AnyArray
 
 DOCS = Path(__file__).parent.parent / "docs"
 REACHED = 0.95
@@ -86,21 +90,19 @@ class Settings:
         }
 
 
-def run(setting: Setting, seed: int, split: Judged, references: Any = None) -> dict[str, Any]:
+def run(setting: Setting, seed: int, split: Judged, known: dict[str, Baseline]) -> dict[str, Any]:
     """Train once and judge the best checkpoint.
 
     Args:
         setting: What to train.
         seed: Seed of the run.
         split: The split to judge on.
-        references: The baselines on that split; None computes them.
+        known: The baselines on that split.
 
     Returns:
         The evaluation, with the recall of seen and unseen attack families, the seconds and the
         CPU seconds of training, and those after which 95 % of the final score was reached.
     """
-    if references is None:
-        references = baselines(setting.env, prepare(setting.env), split)
     with tempfile.TemporaryDirectory() as folder:
         config = replace(setting.train_config(seed), run_dir=Path(folder) / "run")
         path, prepared = new_run(config), prepare(config.env)
@@ -115,7 +117,7 @@ def run(setting: Setting, seed: int, split: Judged, references: Any = None) -> d
         load_weights(best_checkpoint(path), policy, device)
         judgement = judge(config.env, prepared.tables[split], greedy(policy))
         reached = time_to_reach(path, config, prepared)
-    result = evaluation(config.env, prepared, split, judgement, references)
+    result = evaluation(config.env, prepared, split, judgement, known)
     return {
         **result,
         **pooled_recall(result["families"]),
@@ -155,18 +157,29 @@ def run_file(folder: Path, name: str, seed: int) -> Path:
     return folder / re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") / f"{seed}.json"
 
 
+def references(settings: Settings, name: str) -> dict[str, Baseline]:
+    """The baselines of a setting, judged once and then kept in the folder."""
+    path = run_file(settings.folder, name, 0).with_name(f"{settings.judged}.safetensors")
+    if not path.exists():
+        env = settings.chosen()[name].env
+        found = baselines(env, prepare(env), settings.judged)
+        arrays: dict[str, AnyArray] = {f"decisions {k}": one.decisions for k, one in found.items()}
+        arrays |= {f"scores {k}": one.scores for k, one in found.items() if one.scores is not None}
+        with atomic_path(path) as draft:
+            save_file(arrays, draft)
+    arrays = load_file(path)
+    names = [key.removeprefix("decisions ") for key in arrays if key.startswith("decisions ")]
+    return {n: Baseline(arrays[f"decisions {n}"], arrays.get(f"scores {n}")) for n in names}
+
+
 def train_setting(settings: Settings, name: str) -> str:
     """Train a setting with every seed that has no result yet."""
-    setting = settings.chosen()[name]
-    seeds = settings.seeds[:2] if settings.quick else settings.seeds
-    missing = [seed for seed in seeds if not run_file(settings.folder, name, seed).exists()]
-    references = None
-    for seed in missing:
-        references = references or baselines(setting.env, prepare(setting.env), settings.judged)
-        result = run(setting, seed, settings.judged, references)
+    for seed in settings.seeds[:2] if settings.quick else settings.seeds:
         path = run_file(settings.folder, name, seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"setting": name, "seed": seed, **result})
+        if not path.exists():
+            known = references(settings, name)
+            result = run(settings.chosen()[name], seed, settings.judged, known)
+            write_json(path, {"setting": name, "seed": seed, **result})
     return name
 
 

@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
+from agents.evaluation import baselines
 from benchmarks.learning import run
 from benchmarks.learning_settings import SETTINGS
+from marl_stl_env.data import prepare
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def judged(setting: str, data_dir: Path | None = None) -> dict[str, Any]:
     known = SETTINGS[setting]
-    return run(replace(known, env=replace(known.env, data_dir=data_dir)), 0, "test")
+    known = replace(known, env=replace(known.env, data_dir=data_dir))
+    return run(known, 0, "test", baselines(known.env, prepare(known.env), "test"))
 
 
 def test_full_views_reach_bayes_rule() -> None:
