@@ -24,12 +24,12 @@ from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
 from agents.baselines import Baseline
-from agents.checkpoints import best_checkpoint, load_weights
+from agents.checkpoints import best_checkpoint
 from agents.config import TrainConfig
 from agents.evaluation import baselines, describe_data, evaluation
 from agents.judging import greedy, judge
 from agents.metrics import reward_per_event
-from agents.ppo import make_policy, resolve_device
+from agents.ppo import resolve_device, saved_policy
 from agents.report import read_progress
 from agents.runs import DATA, new_run, read_json, write_json
 from agents.training import learn
@@ -113,8 +113,7 @@ def run(setting: Setting, seed: int, split: Judged, known: dict[str, Baseline]) 
             raise SystemExit("stopped by a signal")
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         space = observation_space(Engine(config.env, prepared.tables[split], lanes=1))
-        policy = make_policy(config.ppo, space, prepared.tables["train"].features, device)
-        load_weights(best_checkpoint(path), policy, device)
+        policy = saved_policy(config.ppo, space, best_checkpoint(path), device)
         judgement = judge(config.env, prepared.tables[split], greedy(policy))
         reached = time_to_reach(path, config, prepared)
     result = evaluation(config.env, prepared, split, judgement, known)
