@@ -10,7 +10,15 @@ import torch
 
 from agents.device_ppo import DevicePPO
 from agents.ppo import make_trainer
-from benchmarks import cuda, decide, device_learning, growth, return_normalization, throughput
+from benchmarks import (
+    checklist,
+    cuda,
+    decide,
+    device_learning,
+    growth,
+    return_normalization,
+    throughput,
+)
 from benchmarks.measure import generated_table, rate
 from benchmarks.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
 from benchmarks.trainer import Stopwatch
@@ -192,3 +200,11 @@ def test_the_generated_table_has_its_views() -> None:
     table = generated_table(50, growth.view_sizes(10))
     assert table.features.shape == (50, 10)
     assert sorted(c for view in table.views.values() for c in view) == list(range(10))
+
+
+def test_checklist(tmp_path: Path) -> None:
+    out = tmp_path / "checklist.json"
+    checklist.main(checklist.Settings(quick=True, out=out))
+    rows = read(out)["paths"]
+    assert [row["path"] for row in rows] == ["native", "supersuit", "device"]
+    assert min(row["plain"] for row in rows) > 0.0
