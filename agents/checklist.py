@@ -98,4 +98,5 @@ def setting_of(config: TrainConfig, prepared: PreparedData) -> Setting:
         learning_rate=config.ppo.learning_rate,
         entropy_coefficient=config.ppo.entropy_coefficient,
         discount=config.ppo.discount,
+        replay=config.env.dynamics == "replay",
     )

@@ -235,14 +235,19 @@ def _explained_variance(history: History, setting: Setting) -> Check:
         f"{fmean(known):.4f} (at most 1)" if known else "the returns do not differ",
         holds,
         "with this discount the return is mostly what later events bring, which no one can foresee"
-        if setting.discount > 0.5
+        if _noisy(setting)
         else "the value function learns nothing",
         _value_remedy(setting),
     )
 
 
+def _noisy(setting: Setting) -> bool:
+    """Whether returns are mostly what actions do not change."""
+    return setting.replay and setting.discount > 0.5
+
+
 def _value_remedy(setting: Setting) -> str:
-    if setting.discount > 0.5:
+    if _noisy(setting):
         return "--discount 0 (events do not depend on the actions)"
     return f"--learning-rate {setting.learning_rate / 10:.0e}, --return-normalization running"
 

@@ -67,7 +67,9 @@ class RolloutFacts:
         votes, rewards = self._field("votes"), self.rewards()
         counted = self._field("voting")[..., None] & ~self._field("faulty")
         threat = labels[..., None]
-        agreeing = (votes == decisions[..., None]) & counted
+        # Where isolation contains the event, votes change nothing.
+        free = counted & ~self._field("isolated")[..., None]
+        agreeing = (votes == decisions[..., None]) & free
         parts = {"all": counted}
         for name, kind in (("benign", ~threat), ("threat", threat)):
             parts[f"right_{name}"] = agreeing & (votes == threat) & kind

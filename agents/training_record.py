@@ -75,6 +75,7 @@ class Setting:
         learning_rate: Step size at the beginning.
         entropy_coefficient: Weight of the entropy bonus.
         discount: Discount of future rewards.
+        replay: Whether events do not depend on the actions.
     """
 
     threat_rate: float
@@ -83,6 +84,7 @@ class Setting:
     learning_rate: float
     entropy_coefficient: float
     discount: float
+    replay: bool = True
 
 
 @dataclass(frozen=True)

@@ -264,3 +264,45 @@ def test_what_a_person_sees(prepared: PreparedData, tmp_path: Path) -> None:
     assert console.export_text().splitlines() == [
         f"checklist after iteration 2: {len(healthy)} of {len(healthy)} hold"
     ]
+
+
+FULL = TrainConfig(vec="native", progress=False, preflight=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_default_training_has_no_failed_line(seed: int, tmp_path: Path) -> None:
+    checked(replace(FULL, seed=seed), tmp_path, prepare(FULL.env))
+    said = read_checklist(tmp_path).checked
+    assert [one.iteration for one in said] == [10, 30, 50, 60]
+    assert [failed(one) for one in said] == [set()] * 4
+    assert {check.status for check in said[-1].checks} == {"passed"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("broken", "name"),
+    [
+        (FlippedReward, "reward_sign"),
+        (ShuffledLabels, "features"),
+        (OneClass, "threat_share"),
+        (None, "learning_rate"),
+    ],
+)
+def test_what_a_broken_default_training_cannot_do_follows_from_its_cause(
+    broken: type[TrafficVecEnv] | None,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(FULL, iterations=30)
+    if broken is None:
+        config = replace(config, ppo=replace(config.ppo, learning_rate=0.1))
+    else:
+        monkeypatch.setattr(agents.ppo, "TrafficVecEnv", broken)
+    last = checked(config, tmp_path, prepare(config.env))
+    assert last.diagnosis == name
+    later = [check for check in last.checks if check.name in {"f1", "beats_constants"}]
+    assert [check.cause for check in later] == [f"follows from {name!r}"] * 2

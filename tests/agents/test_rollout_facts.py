@@ -13,6 +13,7 @@ from agents.config import PPOConfig, TrainConfig, Vec
 from agents.ppo import make_trainer
 from agents.rollout_facts import RolloutFacts, engines_of
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
+from marl_stl_env.data.prepare import prepare
 from marl_stl_env.types import THREAT_VOTE, Action
 from tests.conftest import make_table
 
@@ -22,6 +23,9 @@ CONFIG = TrainConfig(
     ppo=PPOConfig(n_steps=32, batch_size=64, width=8, n_epochs=1, discount=0.5),
     lanes=9,
     seed=3,
+)
+RESPONSE = EnvConfig(
+    dynamics="response", dataset_options=("rows=5000",), episode_length=21, threat_rate=0.3
 )
 FAULTY = EnvConfig(agents=4, episode_length=21, faults=FaultConfig(faulty=1, fault="flip"))
 
@@ -33,6 +37,7 @@ class Count(BaseCallback):
         super().__init__()
         self.earned: dict[str, list[float]] = defaultdict(list)
         self.labels: list[list[bool]] = []
+        self.isolated: list[list[bool]] = []
         self.facts: dict[str, Any] = {}
 
     def _on_rollout_start(self) -> None:
@@ -45,6 +50,7 @@ class Count(BaseCallback):
         for engine in engines_of(self.model):  # type: ignore[arg-type]
             record = engine.last
             assert record is not None
+            self.isolated.append(record.isolated.tolist())
             for lane in range(engine.lanes):
                 self._count(record, lane)
         return True
@@ -58,7 +64,7 @@ class Count(BaseCallback):
                 continue
             reward, action = float(record.rewards[lane, agent]), int(record.actions[lane, agent])
             self.earned["all"].append(reward)
-            if THREAT_VOTE[action] == team:
+            if THREAT_VOTE[action] == team and not record.isolated[lane]:
                 word = "right" if team == label else "wrong"
                 self.earned[f"{word} {'threat' if label else 'benign'}"].append(reward)
 
@@ -73,22 +79,31 @@ class Count(BaseCallback):
 
 
 def counted(config: TrainConfig) -> Count:
-    model = make_trainer(config, TABLE.features, CPU, TABLE)
+    features, table = TABLE.features, TABLE
+    if config.env.dynamics == "response":  # needs hosts
+        raw = prepare(config.env)
+        features, table = raw.tables["train"].features, raw.raw
+    model = make_trainer(config, features, CPU, table)
     callback = Count()
     model.learn(config.ppo.n_steps * model.n_envs, callback=callback)
     return callback
 
 
-@pytest.mark.parametrize("vec", ["native", "supersuit", "device", "faulty", "deliberation"])
+@pytest.mark.parametrize(
+    "vec", ["native", "supersuit", "device", "faulty", "deliberation", "response"]
+)
 def test_the_figures_are_those_of_a_slow_count(vec: str) -> None:
     config = CONFIG
     if vec == "faulty":
         config = replace(config, vec="native", env=FAULTY)
+    elif vec == "response":
+        config = replace(config, vec="native", env=RESPONSE)
     elif vec == "deliberation":
         config = replace(config, vec="native", env=replace(config.env, deliberation=1))
     else:
         config = replace(config, vec=vec)  # type: ignore[arg-type]
     found = counted(config)
+    assert any(map(any, found.isolated)) == (vec == "response")
     mean = {name: float(np.mean(rewards)) for name, rewards in found.earned.items()}
     assert found.facts["reward"] == pytest.approx(mean["all"], rel=1e-5)
     for kind in ("benign", "threat"):
