@@ -148,7 +148,9 @@ def test_a_discount_in_the_replay_is_blamed() -> None:
     assert "--discount 0" in (
         lines(record, replace(SETTING, discount=0.99))["explained_variance"].remedy or ""
     )
-    assert "--discount" not in (lines(record)["explained_variance"].remedy or "")
+    response = replace(SETTING, discount=0.99, replay=False)
+    for other in (SETTING, response):
+        assert "--discount" not in (lines(record, other)["explained_variance"].remedy or "")
 
 
 def test_early_on_nothing_is_expected_but_nothing_is_hidden() -> None:
@@ -162,6 +164,8 @@ def test_early_on_nothing_is_expected_but_nothing_is_hidden() -> None:
     unknown = {check.name for check in short if check.status == "unknown"}
     assert unknown >= {"true_positives", "f1", "beats_constants", "explained_variance"}
     assert diagnosis(examine(history(9, gain_threat=-20.0), SETTING)) is not None
+    assert lines(history(29, **unlearned))["true_positives"].status == "unknown"
+    assert lines(history(30, **unlearned))["true_positives"].status == "failed"
     few_steps = [replace(one, timesteps=one.iteration) for one in history(40, **unlearned)]
     assert lines(few_steps)["true_positives"].status == "unknown"
 
