@@ -12,12 +12,13 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 import agents.ppo
-from agents.checklist import Checked, read_checklist, write_checklist
+from agents.checklist import Checked, Checklist, read_checklist, write_checklist
 from agents.checklist_report import as_markdown, show_checklist
 from agents.checkpoints import list_checkpoints
 from agents.config import PPOConfig, TrainConfig
 from agents.device_env import DeviceVecEnv
 from agents.training import learn
+from agents.training_record import Fault
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.envs.sb3 import TrafficVecEnv
@@ -55,7 +56,7 @@ class OneClass(TrafficVecEnv):
 
 
 class Poisoned(TrafficVecEnv):
-    """A NaN in one feature of one event in fifty."""
+    """A NaN in one feature of one event in three hundred."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -85,7 +86,7 @@ class LostReward(TrafficVecEnv):
 def poison(engine: Any) -> None:
     features = engine.observations._features
     features = features.clone() if isinstance(features, torch.Tensor) else np.array(features)
-    features[::50, 5] = np.nan
+    features[::300, 5] = np.nan
     engine.observations._features = features
 
 
@@ -233,6 +234,13 @@ def test_watching_changes_nothing(
     for name, weights in watched.items():
         np.testing.assert_array_equal(weights, unwatched[name])
     assert read_checklist(tmp_path / "unwatched").history == []
+
+
+def test_a_fault_before_the_first_step_is_forgotten_too() -> None:
+    fault = Checked(3, 300, "finite", [], Fault("the first observation", "mend it"))
+    content = Checklist(checked=[Checked(1, 100, None, []), fault, Checked(4, 400, None, [])])
+    content.forget_after(300)
+    assert [one.timesteps for one in content.checked] == [100]
 
 
 def test_the_file_comes_back_and_a_damaged_one_is_refused(
