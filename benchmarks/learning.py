@@ -34,7 +34,8 @@ from agents.report import read_progress
 from agents.runs import DATA, new_run, read_json, write_json
 from agents.training import learn
 from benchmarks import learning_table
-from benchmarks.learning_settings import CHOICES, SETTINGS, Setting
+from benchmarks.learning_settings import CHOICES, SETTINGS, UNSEEN_ATTACKS, Setting
+from benchmarks.learning_table import QUALITY, RELATIVE
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
@@ -43,6 +44,10 @@ from marl_stl_env.types import AnyArray
 
 DOCS = Path(__file__).parent.parent / "docs"
 REACHED = 0.95
+#: Families with fewer events are left out of the table of families.
+FEW = 50
+#: What ``docs/learning.json`` keeps of a run.
+KEPT = ("seed", "decision", "baselines", "families", *QUALITY, *RELATIVE)
 Judged = Literal["validation", "test"]
 
 
@@ -197,16 +202,21 @@ def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 def write_tables(settings: Settings) -> None:
     """Write the JSON beside the results page, and the tables into it."""
-    found = collect(settings.folder)
-    write_json(settings.docs / "learning.json", found)
-    lines = [
-        *learning_table.quality_table(found),
-        "",
-        *learning_table.relative_table(found),
-        "",
-        *learning_table.reference_table(found),
-    ]
-    learning_table.replace_section(settings.docs / "results.md", "learning", lines)
+    found, page = collect(settings.folder), settings.docs / "results.md"
+    write_json(
+        settings.docs / "learning.json",
+        {name: [{key: one[key] for key in KEPT} for one in runs] for name, runs in found.items()},
+    )
+    tables = (
+        learning_table.quality_table(found),
+        learning_table.relative_table(found),
+        learning_table.reference_table(found),
+    )
+    lines = [line for table in tables for line in ("", *table)]
+    learning_table.replace_section(page, "learning", lines[1:])
+    if UNSEEN_ATTACKS in found:
+        families = learning_table.family_table(found[UNSEEN_ATTACKS], FEW)
+        learning_table.replace_section(page, "families", families)
 
 
 def main(settings: Settings) -> None:

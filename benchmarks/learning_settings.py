@@ -49,6 +49,7 @@ class Setting:
         )
 
 
+UNSEEN_ATTACKS = "nsl-kdd official, for unseen attacks"
 #: Chosen by ``benchmarks.unseen``, which leaves whole attack types of the training file out.
 UNSEEN = replace(
     NSL,
@@ -69,7 +70,7 @@ SETTINGS = {
     "nsl-kdd stratified at 10.9 %": Setting(RARE),
     "nsl-kdd stratified at 10.9 %, full views": Setting(replace(RARE, **FULL), iterations=45),
     "nsl-kdd official": Setting(NSL),
-    "nsl-kdd official, for unseen attacks": _UNSEEN,
+    UNSEEN_ATTACKS: _UNSEEN,
     "unsw-nb15 official": Setting(EnvConfig(dataset="unsw-nb15")),
 }
 _THREE_VOTES = EnvConfig(consensus=ConsensusConfig(threshold=3))

@@ -99,10 +99,12 @@ def reference_table(settings: Mapping[str, list[Run]]) -> list[str]:
     return lines
 
 
-def family_table(runs: list[Run]) -> list[str]:
-    """Recall of each attack family, in Markdown."""
+def family_table(runs: list[Run], few: int) -> list[str]:
+    """Recall of each attack family with at least ``few`` events, in Markdown."""
     lines = _head(["family", "events", "in training", "recall"])
     for family, known in runs[0]["families"].items():
+        if known["events"] < few:
+            continue
         recall = interval([run["families"][family]["recall"] for run in runs])
         seen = "yes" if known["seen_in_train"] else "no"
         lines.append(_row([family, f"{known['events']:,}", seen, in_words(recall, 3)]))
