@@ -16,7 +16,7 @@ Schedule = Literal["linear", "constant"]
 Network = Literal["mlp", "lstm"]
 Device = Literal["auto", "cpu", "cuda"]
 ReturnNormalization = Literal["running", "batch", "none"]
-Preset = Literal["seed"]
+Preset = Literal["seed", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,10 @@ class TrainCommand(TrainConfig):
     Attributes:
         resume: Continue this run where its newest checkpoint stands, with its own settings.
         restart: Begin anew with the settings of this run, in a new run directory.
-        preset: Published settings in place of the defaults; other flags go on top of them. "seed"
-            is 3 sensors with full views and a discount of 0.99 on one lane, 150 iterations of 2,048
-            steps. For the command line alone: in Python, begin from ``agents.presets.PRESETS``.
+        preset: Other settings in place of the defaults; other flags go on top of them. "seed", as
+            published, is 3 sensors with full views and a discount of 0.99 on one lane, 150
+            iterations of 2,048 steps. "unseen" is for attacks that training has not seen: 16
+            sensors with random views, balanced families and decoys. For the command line alone: in Python, begin from ``agents.presets.PRESETS``.
     """
 
     resume: Path | None = None

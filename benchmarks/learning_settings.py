@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.config import PPOConfig, TrainConfig
+from agents.presets import PRESETS
 from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
 
 OWN = RewardConfig(team_share=0.0)
@@ -50,18 +51,14 @@ class Setting:
 
 
 UNSEEN_ATTACKS = "nsl-kdd official, for unseen attacks"
-#: Chosen by ``benchmarks.unseen``, which leaves whole attack types of the training file out.
-UNSEEN = replace(
-    NSL,
-    agents=16,
-    random_views=0.5,
-    balance="families",
-    decoys=0.25,
-    reward=OWN,
-    consensus=ConsensusConfig(threshold=9),
+_PRESET = PRESETS["unseen"]
+_UNSEEN = Setting(
+    replace(_PRESET.env, dataset="nsl-kdd"),
+    _PRESET.ppo,
+    _PRESET.iterations,
+    every=_PRESET.evaluate_every,
+    redraw=True,
 )
-#: The last policy is judged: the validation split holds no unseen attacks to choose one by.
-_UNSEEN = Setting(UNSEEN, PPOConfig(entropy_coefficient=0.05), every=30, redraw=True)
 SETTINGS = {
     "synthetic": Setting(EnvConfig(), iterations=60),
     "synthetic, full views": Setting(EnvConfig(**FULL), iterations=45),

@@ -32,6 +32,17 @@ def test_the_published_protocol(flag: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert (config.iterations, config.lanes, ppo.bins) == (150, 1, 0)
 
 
+def test_the_one_for_unseen_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = parsed("--preset unseen --dataset nsl-kdd --threshold 8", monkeypatch)
+    assert isinstance(command, TrainCommand)
+    config = command.settings()
+    env = config.env
+    assert (env.dataset, env.agents, env.random_views) == ("nsl-kdd", 16, 0.5)
+    assert (env.balance, env.decoys, env.reward.team_share) == ("families", 0.25, 0.0)
+    assert env.consensus.threshold_for(env.agents) == 8
+    assert config.evaluate_every == config.iterations
+
+
 def test_other_flags_go_on_top_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = parsed("--preset seed", monkeypatch)
     for arguments in (
