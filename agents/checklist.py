@@ -14,6 +14,7 @@ from agents.metrics import reward_per_event
 from agents.runs import CHECKLIST, read_json, write_json
 from agents.training_record import Fault, Iteration, Setting
 from marl_stl_env.data.prepare import PreparedData
+from marl_stl_env.data.training import training_table
 from marl_stl_env.errors import RunError
 
 SCHEMA = 1
@@ -89,7 +90,7 @@ def setting_of(config: TrainConfig, prepared: PreparedData) -> Setting:
     rate = float(labels.mean())
     constants = simple_baselines(config.env, labels)
     return Setting(
-        threat_rate=prepared.tables["train"].threat_rate,
+        threat_rate=training_table(config.env, prepared).threat_rate,
         constant_reward=max(
             reward_per_event(labels, constants[name].decisions, config.env.reward)
             for name in ("always_allow", "always_block")

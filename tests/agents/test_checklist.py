@@ -12,7 +12,7 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 import agents.ppo
-from agents.checklist import Checked, Checklist, read_checklist, write_checklist
+from agents.checklist import Checked, Checklist, read_checklist, setting_of, write_checklist
 from agents.checklist_report import as_markdown, show_checklist
 from agents.checkpoints import list_checkpoints
 from agents.config import PPOConfig, TrainConfig
@@ -314,3 +314,11 @@ def test_what_a_broken_default_training_cannot_do_follows_from_its_cause(
     assert last.diagnosis == name
     later = [check for check in last.checks if check.name in {"f1", "beats_constants"}]
     assert [check.cause for check in later] == [f"follows from {name!r}"] * 2
+
+
+def test_decoys_are_expected_among_the_threats() -> None:
+    config = replace(CONFIG, env=replace(CONFIG.env, decoys=0.25))
+    prepared = prepare(config.env)
+    rate = prepared.tables["train"].threat_rate
+    assert setting_of(CONFIG, prepared).threat_rate == rate
+    assert setting_of(config, prepared).threat_rate == pytest.approx((rate + 0.25) / 1.25, abs=1e-3)
