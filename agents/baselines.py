@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from agents.replay import decisions_of
+from agents.replay import course_of
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.data.prepare import PreparedData, shift_prior
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.observation import sensor_groups
-from marl_stl_env.types import Action, BoolArray, Float64Array, Int8Array
+from marl_stl_env.types import Action, BoolArray, Float32Array, Float64Array, Int8Array
 
 _SEED = 0
 _THREADS = 2
@@ -28,10 +28,13 @@ class Baseline:
     Attributes:
         decisions: One action per event.  # (rows,) int8
         scores: Ranks events, larger for "threat", where the policy gives one.  # (rows,) float64
+        rewards: What the decisions earned, where that is not for each event alone to say.
+            # (rows,) float32
     """
 
     decisions: Int8Array
     scores: Float64Array | None = None
+    rewards: Float32Array | None = None
 
 
 def decision_rule(config: EnvConfig) -> DecisionRule:
@@ -53,8 +56,29 @@ def team_vote(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int
     """
     if config.consensus.weights == "audited":
         honest = replace(config, faults=FaultConfig(), deliberation=0)
-        return decisions_of(honest, table, actions)
+        return course_of(honest, table, actions).decisions
     return decision_rule(config)(actions)
+
+
+def carried_out(
+    config: EnvConfig, table: TrafficTable, baselines: Mapping[str, Baseline]
+) -> dict[str, Baseline]:
+    """Policies, with what becomes of them where earlier decisions bear on later events.
+
+    Args:
+        config: The environment.
+        table: The scaled table that was judged.
+        baselines: Policies that decide on each event alone.
+    """
+    if config.dynamics == "replay":
+        return dict(baselines)
+    alone = replace(config, faults=FaultConfig(), deliberation=0)
+    found = {}
+    for name, one in baselines.items():
+        actions = np.repeat(one.decisions[:, None], config.agents, axis=1)
+        course = course_of(alone, table, actions)
+        found[name] = Baseline(course.decisions, one.scores, course.rewards)
+    return found
 
 
 def as_actions(threats: BoolArray) -> Int8Array:

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from agents.baselines import decision_rule
+from agents.baselines import Baseline, carried_out, decision_rule
 from agents.judging import Act, Judgement, judge
 from agents.metrics import score
-from agents.replay import decisions_of
+from agents.replay import Course, course_of
 from marl_stl_env.config import EnvConfig, FaultConfig
 from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.faults import FaultySensors
+from marl_stl_env.engine.reward import Payoffs
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.types import Int8Array
 
@@ -48,7 +49,7 @@ def replay_with_faults(
         The decisions.  # (rows,) int8
     """
     if config.consensus.weights == "audited":
-        return decisions_of(replace(config, faults=faults), table, actions)
+        return course_of(replace(config, faults=faults), table, actions).decisions
     rule, rows = decision_rule(config), len(table)
     liars = FaultySensors(faults, rule, rounds=1)
     state = LaneState.empty(rows, config.agents)
@@ -59,10 +60,13 @@ def replay_with_faults(
     return rule(liars.agreed(actions, table.labels, state))
 
 
-def decide_with_faults(
+def course_with_faults(
     config: EnvConfig, table: TrafficTable, act: Act, judgement: Judgement, faults: FaultConfig
-) -> Int8Array:
-    """The team's decisions with faulty sensors; with deliberation the policy judges anew.
+) -> Course:
+    """What becomes of the team with faulty sensors.
+
+    Where sensors see what was said before, by deliberation or in a response, the policy judges
+    anew.
 
     Args:
         config: The environment.
@@ -70,13 +74,19 @@ def decide_with_faults(
         act: The policy of every honest sensor.
         judgement: What the team said without faults.
         faults: How many sensors lie, and how.
-
-    Returns:
-        The decisions.  # (rows,) int8
     """
-    if config.deliberation:
-        return judge(replace(config, faults=faults), table, act).decisions
-    return replay_with_faults(config, table, judgement.actions, faults)
+    if config.deliberation or config.dynamics == "response":
+        anew = judge(replace(config, faults=faults), table, act)
+        return Course(anew.decisions, anew.rewards)
+    decisions = replay_with_faults(config, table, judgement.actions, faults)
+    return Course(decisions, Payoffs(config.reward).of_actions(table.labels, decisions))
+
+
+def decide_with_faults(
+    config: EnvConfig, table: TrafficTable, act: Act, judgement: Judgement, faults: FaultConfig
+) -> Int8Array:
+    """The decisions of :func:`course_with_faults`.  # (rows,) int8."""
+    return course_with_faults(config, table, act, judgement, faults).decisions
 
 
 def byzantine_figures(
@@ -98,8 +108,8 @@ def byzantine_figures(
     for count in range(1, config.consensus.faulty_for(config.agents) + 1):
         for fault in judged_faults(config):
             faults = replace(config.faults, faulty=count, fault=fault)
-            decisions = decide_with_faults(config, table, act, judgement, faults)
-            figures = score(table.labels, decisions, config.reward)
+            course = course_with_faults(config, table, act, judgement, faults)
+            figures = score(table.labels, course.decisions, config.reward, earned=course.rewards)
             entries.append(
                 {"faulty": count, "fault": fault, **{name: figures[name] for name in _FIGURES}}
             )
@@ -121,9 +131,11 @@ def clones_control(config: EnvConfig, table: TrafficTable, judgement: Judgement)
     Returns:
         ``sensor``, ``f1``, ``reward_per_event`` and ``recall``.
     """
-    rule, teams = decision_rule(config), []
+    rule, teams, copies = decision_rule(config), [], {}
     for sensor in range(config.agents):
-        copies = np.repeat(judgement.actions[:, sensor : sensor + 1], config.agents, axis=1)
-        figures = score(table.labels, rule(copies), config.reward)
-        teams.append({"sensor": f"sensor_{sensor}", **{name: figures[name] for name in _FIGURES}})
+        same = np.repeat(judgement.actions[:, sensor : sensor + 1], config.agents, axis=1)
+        copies[f"sensor_{sensor}"] = Baseline(rule(same))
+    for name, team in carried_out(config, table, copies).items():
+        figures = score(table.labels, team.decisions, config.reward, earned=team.rewards)
+        teams.append({"sensor": name, **{name: figures[name] for name in _FIGURES}})
     return max(teams, key=lambda team: float(team["reward_per_event"]))

@@ -116,7 +116,11 @@ class CheckpointCallback(BaseCallback):
         policy.set_training_mode(False)
         judgement = judge(self._config, self._table, greedy(policy))
         figures = score(
-            self._table.labels, judgement.decisions, self._config.reward, judgement.scores
+            self._table.labels,
+            judgement.decisions,
+            self._config.reward,
+            judgement.scores,
+            judgement.rewards,
         )
         for name, value in {**figures, **action_shares(judgement.decisions)}.items():
             self.logger.record(f"validation/{name.lower()}", value)

@@ -7,7 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agents.baselines import Baseline, SupervisedBaselines, bayes_baselines, simple_baselines
+from agents.baselines import (
+    Baseline,
+    SupervisedBaselines,
+    bayes_baselines,
+    carried_out,
+    simple_baselines,
+)
 from agents.byzantine import byzantine_figures, clones_control
 from agents.checkpoints import best_checkpoint
 from agents.config import EvaluateConfig, TrainConfig
@@ -54,11 +60,13 @@ def check_data(run: Path, prepared: PreparedData) -> None:
 
 def baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[str, Baseline]:
     """Every baseline that this data allows, judged on the split."""
-    return {
-        **simple_baselines(config, prepared.tables[split].labels),
+    table = prepared.tables[split]
+    policies = {
+        **simple_baselines(config, table.labels),
         **SupervisedBaselines(config, prepared).judge(split),
         **bayes_baselines(config, prepared, split),
     }
+    return carried_out(config, table, policies)
 
 
 def evaluation(
@@ -81,9 +89,11 @@ def evaluation(
         The content of ``evaluation.json``, schema 1.
     """
     table = prepared.tables[split]
-    decision = score(table.labels, judgement.decisions, config.reward, judgement.scores)
+    decision = score(
+        table.labels, judgement.decisions, config.reward, judgement.scores, judgement.rewards
+    )
     figures = {
-        name: score(table.labels, one.decisions, config.reward, one.scores)
+        name: score(table.labels, one.decisions, config.reward, one.scores, one.rewards)
         for name, one in references.items()
     }
     return {

@@ -30,11 +30,17 @@ class Judgement:
         actions: What the sensors said.  # (rows, agents) int8
         decisions: What the team decided.  # (rows,) int8
         scores: The sensors' mean probability of a threat vote.  # (rows,) float64
+        rewards: What the decisions earned.  # (rows,) float32
+        isolated: Events contained because their entity was isolated.  # (rows,) bool
+        granted: Events on which the analyst was called and came.  # (rows,) bool
     """
 
     actions: Int8Array
     decisions: Int8Array
     scores: Float64Array
+    rewards: Float32Array
+    isolated: BoolArray
+    granted: BoolArray
 
     @property
     def votes(self) -> BoolArray:
@@ -60,9 +66,14 @@ def judge(config: EnvConfig, table: TrafficTable, act: Act) -> Judgement:
     if isinstance(act, RecurrentGreedy):
         act.forget()
     rows, agents = len(table), config.agents
-    actions = np.empty((rows, agents), dtype=np.int8)
-    decisions = np.empty(rows, dtype=np.int8)
-    scores = np.empty(rows, dtype=np.float64)
+    judgement = Judgement(
+        actions=np.empty((rows, agents), np.int8),
+        decisions=np.empty(rows, np.int8),
+        scores=np.empty(rows, np.float64),
+        rewards=np.empty(rows, np.float32),
+        isolated=np.empty(rows, np.bool_),
+        granted=np.empty(rows, np.bool_),
+    )
     threat = np.empty(0)
 
     def choose(engine: Engine) -> Int8Array:
@@ -73,10 +84,13 @@ def judge(config: EnvConfig, table: TrafficTable, act: Act) -> Judgement:
     for record in replay(config, table, choose):
         live = record.live & record.voting
         judged = record.rows[live]
-        actions[judged] = record.actions[live]
-        decisions[judged] = record.decisions[live]
-        scores[judged] = threat.reshape(-1, agents).mean(axis=1)[live]
-    return Judgement(actions, decisions, scores)
+        judgement.actions[judged] = record.actions[live]
+        judgement.decisions[judged] = record.decisions[live]
+        judgement.scores[judged] = threat.reshape(-1, agents).mean(axis=1)[live]
+        judgement.rewards[judged] = record.decision_rewards[live]
+        judgement.isolated[judged] = record.isolated[live]
+        judgement.granted[judged] = record.granted[live]
+    return judgement
 
 
 def greedy(policy: ActorCriticPolicy) -> Act:

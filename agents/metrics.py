@@ -14,6 +14,7 @@ from marl_stl_env.types import (
     THREAT_VOTE,
     Action,
     BoolArray,
+    Float32Array,
     Float64Array,
     Int8Array,
 )
@@ -24,6 +25,7 @@ def score(
     decisions: Int8Array,
     reward: RewardConfig,
     scores: Float64Array | None = None,
+    earned: Float32Array | None = None,
 ) -> dict[str, float]:
     """The figures of one decision (or one sensor's action) per event.
 
@@ -32,6 +34,7 @@ def score(
         decisions: Actions.  # (rows,) int8
         reward: What they are worth.
         scores: Ranks events for ``pr_auc``, larger for "threat".  # (rows,) float64
+        earned: What the decisions did earn, where earlier ones bear on that.  # (rows,) float32
 
     Returns:
         Counts, accuracy, precision, recall, F1 (0 where undefined), mean reward per event, and
@@ -58,7 +61,9 @@ def score(
         "precision": float(precision),
         "recall": float(recall),
         "f1": float(f1),
-        "reward_per_event": reward_per_event(labels, decisions, reward),
+        "reward_per_event": reward_per_event(labels, decisions, reward)
+        if earned is None
+        else float(earned.mean(dtype=np.float64)),
     }
     if scores is not None:
         figures["pr_auc"] = float(average_precision_score(labels, scores))

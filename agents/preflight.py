@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from agents.baselines import Baseline, SupervisedBaselines, simple_baselines
+from agents.baselines import Baseline, SupervisedBaselines, carried_out, simple_baselines
 from agents.metrics import normalized_score, score
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.cache import cache_dir, key_of
@@ -28,7 +28,7 @@ LEAK = 0.999
 #: A ceiling that earns this share of the oracle's gain is too good to be interesting.
 EASY = 0.995
 _LEAK_ROWS = 100_000
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def preflight(
 def _key(config: EnvConfig, prepared: PreparedData, judged: str) -> str:
     settings = [
         _VERSION, judged, config.agents, config.views, config.random_views, config.reward,
-        config.consensus,
+        config.consensus, config.dynamics, config.response, config.episode_length,
     ]  # fmt: skip
     return key_of([*map(str, settings), _data_key(prepared)])
 
@@ -176,7 +176,8 @@ def _look(
     ceilings["vote of the sensors"] = voted["supervised_vote"]
 
     def figures(policies: Mapping[str, Baseline]) -> tuple[Policy, ...]:
-        return tuple(_policy(config, n, labels, p) for n, p in policies.items())
+        courses = carried_out(config, prepared.tables[judged], policies)
+        return tuple(_policy(config, n, labels, p) for n, p in courses.items())
 
     return Preflight(
         dataset=prepared.raw.name,
@@ -192,7 +193,7 @@ def _look(
 
 
 def _policy(config: EnvConfig, name: str, labels: BoolArray, baseline: Baseline) -> Policy:
-    found = score(labels, baseline.decisions, config.reward)
+    found = score(labels, baseline.decisions, config.reward, earned=baseline.rewards)
     return Policy(name, found["precision"], found["recall"], found["f1"], found["reward_per_event"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
-from marl_stl_env.types import Int8Array
+from marl_stl_env.types import Float32Array, Int8Array
 
 _LANES = 256
 
@@ -21,7 +22,8 @@ def replay(
     """Step through the whole table.
 
     Episodes are replaced by the stretches, so each stretch has faulty sensors of its own. Audited
-    votes begin at nothing in each stretch; with them stretches are as long as episodes.
+    votes and a response begin at nothing in each stretch; with them stretches are as long as
+    episodes.
 
     Args:
         config: The environment.
@@ -34,7 +36,7 @@ def replay(
     """
     rows = len(table)
     stretch = -(-rows // _LANES)
-    if config.consensus.weights == "audited":
+    if config.consensus.weights == "audited" or config.dynamics == "response":
         stretch = max(stretch, min(config.episode_length, rows))
     lanes = -(-rows // stretch)
     starts = np.arange(lanes) * stretch
@@ -45,18 +47,30 @@ def replay(
         yield engine.step(choose(engine))
 
 
-def decisions_of(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int8Array:
-    """What a team decides whose sensors, where honest, say what is given.
+@dataclass(frozen=True)
+class Course:
+    """What became of every event of a table, in the table's order.
+
+    Attributes:
+        decisions: What was carried out.  # (rows,) int8
+        rewards: What the decisions earned.  # (rows,) float32
+    """
+
+    decisions: Int8Array
+    rewards: Float32Array
+
+
+def course_of(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Course:
+    """What becomes of a team whose sensors, where honest, say what is given.
 
     Args:
         config: The environment, without deliberation.
         table: The scaled table to judge.
         actions: What each sensor says on each event.  # (rows, agents) int8
-
-    Returns:
-        The decisions.  # (rows,) int8
     """
     decisions = np.empty(len(table), dtype=np.int8)
+    rewards = np.empty(len(table), dtype=np.float32)
     for record in replay(config, table, lambda engine: actions[engine.rows]):
         decisions[record.rows[record.live]] = record.decisions[record.live]
-    return decisions
+        rewards[record.rows[record.live]] = record.decision_rewards[record.live]
+    return Course(decisions, rewards)
