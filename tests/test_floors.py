@@ -19,17 +19,17 @@ FLOORS = {
     "marl_stl_env.stl": 1,
     "marl_stl_env.consensus": 1,
     "marl_stl_env.engine": 2,
-    "marl_stl_env.envs": 3,
     "marl_stl_env.rendering": 3,
-    "marl_stl_env.registration": 4,
-    "marl_stl_env": 4,
-    "agents": 5,
-    "train": 6,
-    "evaluate": 6,
-    "benchmarks": 6,
+    "marl_stl_env.envs": 4,
+    "marl_stl_env.registration": 5,
+    "marl_stl_env": 5,
+    "agents": 6,
+    "train": 7,
+    "evaluate": 7,
+    "benchmarks": 7,
 }
 #: On these floors the packages do not know each other.
-SIBLING_FLOORS = (1, 3)
+SIBLING_FLOORS = (1,)
 #: Libraries that only these modules may import.
 RESERVED = {
     "pandas": ("marl_stl_env.data", "agents"),
@@ -60,7 +60,7 @@ def modules() -> dict[str, Path]:
 def floor_of(module: str) -> tuple[int, str]:
     """The floor and the package that decides it; `__main__` files are entry points."""
     if module.endswith("__main__"):
-        return 6, module
+        return 7, module
     prefixes = [p for p in FLOORS if module == p or module.startswith(f"{p}.")]
     package = max(prefixes, key=len)
     return FLOORS[package], package

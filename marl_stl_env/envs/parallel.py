@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import parallel_to_aec
 
@@ -14,7 +15,8 @@ from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space, state_space
-from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
+from marl_stl_env.errors import InvalidActionError, ResetNeededError
+from marl_stl_env.rendering import RENDER_MODES, Renderer
 from marl_stl_env.types import AnyArray, Float32Array
 
 _PerAgent = dict[str, Float32Array]
@@ -30,13 +32,13 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
     Args:
         config: The environment.
         table: A raw table of the caller's own, in place of ``config.dataset``.
-        render_mode: None; there is nothing to draw yet.
+        render_mode: "ansi", "rgb_array", "human" or None.
 
     Attributes:
         engine: The engine behind this view; ``engine.last`` holds the last step's arrays.
     """
 
-    metadata = {"name": "traffic_v0", "render_modes": [], "is_parallelizable": True}  # noqa: RUF012
+    metadata = {"name": "traffic_v0", "render_modes": [*RENDER_MODES], "is_parallelizable": True}  # noqa: RUF012
 
     def __init__(
         self,
@@ -45,11 +47,10 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         table: TrafficTable | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if render_mode is not None:
-            raise ConfigError(f"render_mode={render_mode!r} is not known; use None")
         self.config = config or EnvConfig()
         self.render_mode = render_mode
         self.engine = Engine.from_config(self.config, lanes=1, table=table)
+        self._renderer = Renderer(self.engine, render_mode) if render_mode else None
         self.possible_agents = [f"sensor_{i}" for i in range(self.config.agents)]
         # Some libraries read the agents before the first reset.
         self.agents = list(self.possible_agents)
@@ -91,6 +92,8 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         self.engine.reset()
         self.agents = list(self.possible_agents)
         self._running = True
+        if self._renderer is not None:
+            self._renderer.reset()
         return self._observations(), {agent: reset_info() for agent in self.agents}
 
     def step(
@@ -118,6 +121,8 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
                 f"actions must name the sensors {self.agents}, not {list(actions)}"
             )
         record = self.engine.step(np.array([[actions[agent] for agent in self.agents]]))
+        if self._renderer is not None:
+            self._renderer.step()
         agents, over = self.agents, bool(record.truncated[0])
         observations = self._observations()
         infos: dict[str, dict[str, Any]] = dict(
@@ -152,11 +157,14 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         self._running = bool((arrays["positions"] < arrays["ends"]).all())
         self.agents = list(self.possible_agents) if self._running else []
 
-    def render(self) -> None:
-        """There is nothing to draw yet."""
+    def render(self) -> str | NDArray[np.uint8] | None:
+        """What the render mode shows; see :class:`~marl_stl_env.rendering.Renderer`."""
+        return None if self._renderer is None else self._renderer.render()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Close the window, if there is one."""
+        if self._renderer is not None:
+            self._renderer.close()
 
     def _observations(self) -> _PerAgent:
         return dict(zip(self.possible_agents, self.engine.observe()[0], strict=True))
@@ -174,7 +182,7 @@ def parallel_env(
     Args:
         config: The environment; None is the default one.
         table: A raw table of the caller's own, in place of ``config.dataset``.
-        render_mode: None; there is nothing to draw yet.
+        render_mode: "ansi", "rgb_array", "human" or None.
         **settings: Fields of :class:`~marl_stl_env.config.EnvConfig` to replace.
 
     Raises:

@@ -13,6 +13,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ConfigError, ResetNeededError
+from marl_stl_env.rendering import RENDER_MODES, Renderer
 from marl_stl_env.types import AnyArray, Float32Array
 
 
@@ -36,19 +37,20 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
 
     ## Description
     Labelled events are replayed; the analyst lets each pass (Allow, Alert) or stops it (Block,
-    Quarantine). Every event stands alone: this is a contextual bandit, and a discount near 0 is
-    the right one.
+    Quarantine). In ``Traffic-v0`` every event stands alone: this is a contextual bandit, and a
+    discount near 0 is the right one. In ``TrafficResponse-v0`` quarantines last and alerts buy
+    verdicts; ``docs/environment.md`` has the rules.
 
     ## Action space
     ``Discrete(4)``: 0 Allow, 1 Block, 2 Quarantine, 3 Alert.
 
     ## Observation space
-    ``Box((width,), float32)``: the event's scaled features in [-5, 5] and a constant 1;
-    ``observation_layout`` names the columns.
+    ``Box((width,), float32)``: the event's scaled features in [-5, 5], a constant 1 and, in a
+    response, what is known of the event's entity; ``observation_layout`` names the columns.
 
     ## Rewards
     +10 for a threat stopped, +1 for a benign event passed, -8 for a benign event stopped, -10 for
-    a threat passed (:class:`~marl_stl_env.config.RewardConfig`).
+    a threat passed (:class:`~marl_stl_env.config.RewardConfig`), minus the action's cost.
 
     ## Episode end
     Never a termination; truncation after ``episode_length`` events.
@@ -56,14 +58,14 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
     Args:
         config: The environment; ``agents`` and ``views`` are fixed.
         table: A raw table of the caller's own, in place of ``config.dataset``.
-        render_mode: None; there is nothing to draw yet.
+        render_mode: "ansi", "rgb_array", "human" or None.
         **settings: Fields of :class:`~marl_stl_env.config.EnvConfig` to replace.
 
     ## Version history
     * v0: first version.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012
+    metadata = {"render_modes": [*RENDER_MODES], "render_fps": 4}  # noqa: RUF012
 
     def __init__(
         self,
@@ -73,11 +75,10 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:
-        if render_mode is not None:
-            raise ConfigError(f"render_mode={render_mode!r} is not known; use None")
         self.config = analyst_config(config, settings)
         self.render_mode = render_mode
         self.engine = Engine.from_config(self.config, lanes=1, table=table)
+        self._renderer = Renderer(self.engine, render_mode) if render_mode else None
         self.observation_space = observation_space(self.engine)
         self.action_space = action_space()
         self._running = False
@@ -101,6 +102,8 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
             self.engine.seed(seed)
         self.engine.reset()
         self._running = True
+        if self._renderer is not None:
+            self._renderer.reset()
         return self.engine.observe()[0, 0], reset_info()
 
     def step(self, action: np.int64) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
@@ -113,7 +116,18 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         if not self._running:
             raise ResetNeededError("no episode is running; call reset() before step()")
         record = self.engine.step(np.asarray(action).reshape(1, 1))
+        if self._renderer is not None:
+            self._renderer.step()
         over = bool(record.truncated[0])
         self._running = not over
         info: dict[str, Any] = next(step_infos(self.engine, 0))
         return self.engine.observe()[0, 0], float(record.rewards[0, 0]), False, over, info
+
+    def render(self) -> Any:
+        """What the render mode shows; see :class:`~marl_stl_env.rendering.Renderer`."""
+        return None if self._renderer is None else self._renderer.render()
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._renderer is not None:
+            self._renderer.close()
