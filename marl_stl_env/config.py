@@ -70,10 +70,10 @@ class RewardConfig:
         false_positive: A benign event that was stopped.
         false_negative: A threat that passed.
         allow_cost: Subtracted for every Allow.
-        block_cost: Subtracted for every Block; None is 0 in a replay and 1.5 in a response.
-        quarantine_cost: Subtracted for every Quarantine; None is 0 or 4.
+        block_cost: Subtracted for every Block; None is 0 in a replay and 0.5 in a response.
+        quarantine_cost: Subtracted for every Quarantine; None is 0 or 1.
         alert_cost: Subtracted for every Alert, in a response once more above the analyst's
-            budget; None is 0 or 0.5.
+            budget; None is 0 or 0.25.
         team_share: A sensor's reward is ``(1 - team_share)`` of what its own action earns
             plus ``team_share`` of what the team's decision earns; in [0, 1].
     """
@@ -104,7 +104,7 @@ class RewardConfig:
     def action_costs(self, dynamics: Dynamics = "replay") -> tuple[float, float, float, float]:
         """The cost of each action, in the order of :class:`~marl_stl_env.types.Action`."""
         given = (self.block_cost, self.quarantine_cost, self.alert_cost)
-        usual = (1.5, 4.0, 0.5) if dynamics == "response" else (0.0, 0.0, 0.0)
+        usual = (0.5, 1.0, 0.25) if dynamics == "response" else (0.0, 0.0, 0.0)
         block, quarantine, alert = (
             default if cost is None else cost for cost, default in zip(given, usual, strict=True)
         )

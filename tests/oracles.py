@@ -81,7 +81,7 @@ class ScalarAudits:
 def payoff(config: EnvConfig, threat: bool, action: int) -> float:
     """What one action on one event earns."""
     reward = config.reward
-    usual = (1.5, 4.0, 0.5) if config.dynamics == "response" else (0.0, 0.0, 0.0)
+    usual = (0.5, 1.0, 0.25) if config.dynamics == "response" else (0.0, 0.0, 0.0)
     given = (reward.block_cost, reward.quarantine_cost, reward.alert_cost)
     cost = [reward.allow_cost]
     cost += [u if g is None else g for g, u in zip(given, usual, strict=True)]

@@ -64,7 +64,7 @@ class ScalarResponse:
         else:
             team = payoff(config, threat, decided)
             if event.refused:
-                team -= 0.5 if reward.alert_cost is None else reward.alert_cost
+                team -= 0.25 if reward.alert_cost is None else reward.alert_cost
         own = [team if isolated else payoff(config, threat, action) for action in actions]
         share = reward.team_share
         self.past.append(event)

@@ -158,5 +158,5 @@ def test_wrong_settings_are_refused() -> None:
         make(agents=0)
     with pytest.raises(UnknownNameError, match="train, validation, test"):
         make(split="tset")
-    with pytest.raises(ConfigError, match="render_mode"):
-        mse.parallel_env(table=TABLE, render_mode="human")
+    with pytest.raises(UnknownNameError, match="render_mode"):
+        mse.parallel_env(table=TABLE, render_mode="hologram")
