@@ -30,6 +30,7 @@ class Frame:
         isolated: Whether the entity was in quarantine already.
         reward: What the decision earned.
         robustness: What is left of each promise; empty where none is watched.
+        left: The same in units of each promise's scale, in [-1, 1].
     """
 
     step: int
@@ -44,6 +45,7 @@ class Frame:
     isolated: bool
     reward: float
     robustness: dict[str, float]
+    left: dict[str, float]
 
     @property
     def right(self) -> bool:
@@ -66,10 +68,7 @@ def read_frame(engine: Engine, lane: int, step: int) -> Frame | None:
     if record is None or not record.voting[lane]:
         return None
     row = int(record.rows[lane])
-    robustness: dict[str, float] = {}
-    if engine.promises is not None:
-        names = [one.name for one in engine.promises.specifications]
-        robustness = dict(zip(names, engine.promises.robustness[lane].tolist(), strict=True))
+    robustness, left = _promises(engine, lane)
     return Frame(
         step=step,
         time=None if table.times is None else float(table.times[row]),
@@ -83,7 +82,18 @@ def read_frame(engine: Engine, lane: int, step: int) -> Frame | None:
         isolated=bool(record.isolated[lane]),
         reward=float(record.decision_rewards[lane]),
         robustness=robustness,
+        left=left,
     )
+
+
+def _promises(engine: Engine, lane: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Robustness of each promise, and in units of its scale."""
+    if engine.promises is None:
+        return {}, {}
+    names = [one.name for one in engine.promises.specifications]
+    robustness = engine.promises.robustness[lane].tolist()
+    scaled = engine.promises.observation()[lane].tolist()
+    return dict(zip(names, robustness, strict=True)), dict(zip(names, scaled, strict=True))
 
 
 def _seen(engine: Engine, features: Float32Array) -> tuple[tuple[tuple[str, float], ...], ...]:

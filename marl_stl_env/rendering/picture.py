@@ -36,7 +36,7 @@ def draw(figure: Figure, frames: Sequence[Frame]) -> None:
         frames: The events, oldest first; at least one.
     """
     figure.clear()
-    promises = list(frames[-1].robustness)
+    promises = list(frames[-1].left)
     heights = [len(frames[-1].actions) + 2, 2, 2][: 3 if promises else 2]
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     steps = [frame.step for frame in frames]
@@ -45,9 +45,9 @@ def draw(figure: Figure, frames: Sequence[Frame]) -> None:
     axes[1].set_ylabel("reward,\nsummed")
     if promises:
         for name in promises:
-            values = [min(frame.robustness[name], 1e6) for frame in frames]
-            axes[2].plot(steps, np.sign(values) * np.log1p(np.abs(values)), label=name)
+            axes[2].plot(steps, [frame.left[name] for frame in frames], label=name)
         axes[2].axhline(0, color="black", linewidth=0.8)
+        axes[2].set_ylim(-1.1, 1.1)
         axes[2].set_ylabel("left of\npromises")
         axes[2].legend(loc="lower left", ncols=3, fontsize=7)
     axes[-1].set_xlabel("event of the episode")

@@ -26,6 +26,7 @@ FRAME = Frame(
     isolated=False,
     reward=-10.0,
     robustness={"quiet": 3.0, "calm": -1.0},
+    left={"quiet": 1.0, "calm": -0.5},
 )
 
 
