@@ -1,0 +1,24 @@
+from tests.compat.common import COMPAT, CONFIG, check_vec_env, run_snippet
+
+pytestmark = COMPAT
+
+
+def test_stable_baselines3() -> None:
+    model = run_snippet("Stable-Baselines3", "stable_baselines3", "dev")["model"]
+    assert model.num_timesteps == 2 * 64 * 16 * CONFIG.agents
+    assert model._n_updates == 2 * model.n_epochs
+    check_vec_env(model.get_env())
+
+
+def test_sb3_contrib() -> None:
+    model = run_snippet("sb3-contrib", "sb3_contrib", "sb3-contrib")["model"]
+    assert model.num_timesteps == 32 * 4 * CONFIG.agents
+    assert model._n_updates == 2
+    check_vec_env(model.get_env())
+
+
+def test_sbx() -> None:
+    model = run_snippet("sbx", "sbx", "sbx")["model"]
+    assert model.num_timesteps == 64 * 16 * CONFIG.agents
+    assert model._n_updates > 0
+    check_vec_env(model.get_env())
