@@ -5,14 +5,16 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-libraries=(sb3-contrib skrl torchrl tianshou agilerl benchmarl rllib sbx)
+libraries=(sb3 skrl torchrl tianshou agilerl benchmarl rllib sbx)
 [ $# -eq 0 ] || libraries=("$@")
 DIR=${DIR:-$(mktemp -d)}
 failed=()
 
 install() { # LIBRARY PYTHON
     "$2" -m pip install --quiet "${TORCH:-torch==2.13.0}" || return
-    if [ "$1" = benchmarl ]; then # without torchvision, which would replace torch
+    if [ "$1" = sb3 ]; then # comes with the project
+        "$2" -m pip install --quiet --editable .
+    elif [ "$1" = benchmarl ]; then # without torchvision, which would replace torch
         "$2" -m pip install --quiet --editable . 'torchrl<0.12' hydra-core 'av<14' &&
             "$2" -m pip install --quiet --no-deps benchmarl
     else
@@ -24,12 +26,12 @@ for library in "${libraries[@]}"; do
     echo "== $library"
     python=$DIR/$library/bin/python
     case $library in
-        sb3-contrib | sbx) tests=sb3 ;;
+        sbx) tests=sb3 ;;
         *) tests=$library ;;
     esac
     "${PYTHON:-python3}" -m venv "$DIR/$library" && install "$library" "$python" &&
         "$python" -m pip list 2>/dev/null |
-        grep -iE "^(torch|numpy|pandas|gymnasium|pettingzoo|ray|jax|torchrl|${library}(-rl)?) " &&
+        grep -iE "^(torch|numpy|pandas|gymnasium|pettingzoo|stable_baselines3|ray|jax|torchrl|${library}(-rl)?) " &&
         "$python" -m pytest -m compat -q "tests/compat/test_$tests.py" tests/compat/test_cleanrl.py ||
         failed+=("$library")
     [ -n "${KEEP:-}" ] || rm -rf "${DIR:?}/$library"

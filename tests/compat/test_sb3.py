@@ -11,7 +11,7 @@ def test_stable_baselines3() -> None:
 
 
 def test_sb3_contrib() -> None:
-    model = run_snippet("sb3-contrib", "sb3_contrib", "sb3-contrib")["model"]
+    model = run_snippet("sb3-contrib", "sb3_contrib", "dev")["model"]
     assert model.num_timesteps == 32 * 4 * CONFIG.agents
     assert model._n_updates == 2
     check_vec_env(model.get_env())
