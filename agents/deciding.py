@@ -19,7 +19,7 @@ from agents.judging import Act, Judgement, greedy, judge
 from agents.metrics import score
 from agents.ppo import resolve_device, saved_policy
 from agents.runs import DATA, find_run, read_config, read_json, write_json
-from marl_stl_env.config import EnvConfig, FaultConfig
+from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data.incoming import Chunk, IncomingTraffic
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import parse_options
@@ -57,7 +57,7 @@ def decide(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     source = settings.input
     if source is None or target.resolve() == source.resolve():
         raise DecidingError(f"the decisions cannot be written to their input {source}")
-    env = replace(config.env, faults=FaultConfig())
+    env = replace(config.env, faults=FaultConfig(), stl=StlConfig())
     preprocessor = Preprocessor.from_dict(read_json(run / DATA)["preprocessor"])
     incoming = IncomingTraffic(
         source, env.dataset, parse_options(env.dataset_options), preprocessor
@@ -85,13 +85,18 @@ def decide(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
 
 def _check_stands_alone(config: TrainConfig) -> None:
     """Refuse runs whose decision on an event depends on more than the event."""
-    if config.ppo.policy == "lstm":
-        reason = "its policy remembers the events of an episode, and new traffic has no episodes"
-    elif config.env.consensus.weights == "audited":
-        reason = "its votes are weighed by audited labels, which new traffic does not have"
-    else:
-        return
-    raise DecidingError(f"this run cannot decide on new traffic: {reason}")
+    env = config.env
+    reasons = {
+        "its policy remembers the events of an episode (policy='lstm'), and new traffic has no "
+        "episodes": config.ppo.policy == "lstm",
+        "its actions change what comes next (dynamics='response')": env.dynamics == "response",
+        "its sensors watch promises about true labels (stl.observe)": env.stl.observe,
+        "its votes are weighed by audited labels (weights='audited'), which new traffic does not "
+        "have": env.consensus.weights == "audited",
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise DecidingError(f"this run cannot decide on new traffic: {reason}")
 
 
 class Tally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from agents.judging import Judgement, greedy, judge
 from agents.ppo import bin_edges, make_policy, saved_policy
 from agents.runs import DATA, new_run, read_json, write_json
 from agents.trainer_state import TrainerState
-from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig
+from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data import nsl_kdd, prepare
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.engine import Engine
@@ -199,7 +200,7 @@ def test_chunks_join_without_a_seam(
     "env",
     [
         replace(SYNTHETIC, deliberation=1),
-        replace(SYNTHETIC, faults=FaultConfig(1)),
+        replace(SYNTHETIC, faults=FaultConfig(1), stl=StlConfig(monitor=True)),
         replace(SYNTHETIC, agents=7, views="full", threat_rate=0.3),
     ],
 )
@@ -213,14 +214,18 @@ def test_teams_of_all_kinds(env: EnvConfig, tmp_path: Path) -> None:
 
 def test_decisions_that_depend_on_more_than_the_event(tmp_path: Path, rows: pd.DataFrame) -> None:
     rows.to_csv(tmp_path / "flows.csv", index=False)
-    audited = replace(SYNTHETIC, consensus=ConsensusConfig(weights="audited"))
-    for name, env, ppo in (
-        ("memory", SYNTHETIC, PPOConfig(width=8, policy="lstm")),
-        ("audits", audited, PPOConfig(width=8)),
+    audited = ConsensusConfig(weights="audited")
+    watched = StlConfig(monitor=True, observe=True)
+    for reason, env, policy in (
+        ("policy='lstm'", SYNTHETIC, "lstm"),
+        ("weights='audited'", replace(SYNTHETIC, consensus=audited), "mlp"),
+        ("dynamics='response'", replace(SYNTHETIC, dynamics="response"), "mlp"),
+        ("stl.observe", replace(SYNTHETIC, stl=watched), "mlp"),
     ):
-        new_run(TrainConfig(env=env, ppo=ppo, run_dir=tmp_path / name))
-        with pytest.raises(DecidingError, match="cannot decide on new traffic"):
-            decide(EvaluateConfig(tmp_path / name, input=tmp_path / "flows.csv"))
+        ppo = PPOConfig(width=8, policy=policy)  # type: ignore[arg-type]
+        new_run(TrainConfig(env=env, ppo=ppo, run_dir=tmp_path / reason))
+        with pytest.raises(DecidingError, match=re.escape(reason)):
+            decide(EvaluateConfig(tmp_path / reason, input=tmp_path / "flows.csv"))
     with pytest.raises(ConfigError, match="input="):
         EvaluateConfig(decisions=tmp_path / "x")
 
