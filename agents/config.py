@@ -14,6 +14,7 @@ from marl_stl_env.errors import ConfigError
 Vec = Literal["supersuit", "native", "device", "cuda"]
 Schedule = Literal["linear", "constant"]
 Network = Literal["mlp", "lstm"]
+Credit = Literal["lane", "entity"]
 Device = Literal["auto", "cpu", "cuda"]
 ReturnNormalization = Literal["running", "batch", "none"]
 Preset = Literal["seed", "unseen"]
@@ -35,6 +36,9 @@ class PPOConfig:
         return_normalization: "running" divides rewards by the running deviation of the discounted
             return; "batch" gives the returns of each rollout mean 0 and variance 1, as once
             published and not advised, and not with memory; "none" leaves both as they are.
+        credit: Which later rewards an action answers for: all of its "lane", or those of the same
+            "entity", which are all that it bears on in a response; the discount then counts from
+            one event of the entity to the next.
         clip_range: Clipping of the probability ratio.
         entropy_coefficient: Weight of the entropy bonus.
         value_coefficient: Weight of the value loss.
@@ -56,6 +60,7 @@ class PPOConfig:
     discount: float = 0.0
     gae_lambda: float = 0.95
     return_normalization: ReturnNormalization = "running"
+    credit: Credit = "lane"
     clip_range: float = 0.2
     entropy_coefficient: float = 0.02
     value_coefficient: float = 1.5
