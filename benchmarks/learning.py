@@ -19,6 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tyro
 from rich.console import Console
 from safetensors.numpy import load_file, save_file
@@ -218,7 +219,7 @@ def by_threshold(settings: Settings, name: str) -> list[dict[str, Any]]:
     rows = []
     for threshold in range(faulty + 1, env.agents - faulty + 1):
         alone = [score(labels, as_actions(one >= threshold), env.reward) for one in votes]
-        together = as_actions(sum(votes) >= threshold * len(votes))
+        together = as_actions(np.sum(votes, axis=0) >= threshold * len(votes))
         rows.append(
             {
                 "threshold": threshold,
