@@ -50,7 +50,7 @@ class ChecklistCallback(BaseCallback):
         self._facts = RolloutFacts(trainer)
         self._on_device = isinstance(trainer, DevicePPO)
         at_once = not self._on_device or trainer.device.type == "cpu"
-        self._gradients = GradientWatch(trainer.policy, trainer.policy.optimizer, at_once)
+        self._gradients = GradientWatch(trainer.policy, at_once)
 
     def _on_rollout_start(self) -> None:
         # A rollout starts once the iteration before it has been learned from.

@@ -60,7 +60,9 @@ class RolloutFacts:
 
     def rewards(self) -> Any:
         """Unscaled rewards as the trainer got them.  # (steps, lanes, agents) float32."""
-        return _stack(self._rewards).reshape(len(self._rewards), -1, self.agents)
+        parts = self._rewards
+        joined = torch.stack(parts) if isinstance(parts[0], torch.Tensor) else np.stack(parts)
+        return joined.reshape(len(parts), -1, self.agents)
 
     def reduce(self) -> dict[str, float | None]:
         """The rollout in numbers: reward, threat share, actions, and what right votes gained."""
@@ -135,15 +137,9 @@ class RolloutFacts:
 
     def _field(self, name: str) -> Any:
         """One field of all steps' records.  # (steps, lanes, ...)."""
-        return _stack([_join([getattr(r, name) for r in records]) for records in self._records])
-
-
-def _join(parts: Sequence[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _stack(parts: Sequence[Any]) -> Any:
-    return torch.stack(list(parts)) if isinstance(parts[0], torch.Tensor) else np.stack(parts)
+        parts = [getattr(record, name) for records in self._records for record in records]
+        joined = torch.cat(parts) if isinstance(parts[0], torch.Tensor) else np.concatenate(parts)
+        return joined.reshape(len(self._records), -1, *parts[0].shape[1:])
 
 
 def _floats(numbers: Sequence[Any]) -> list[float]:
