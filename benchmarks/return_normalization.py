@@ -58,6 +58,7 @@ class Settings:
         discounts: Discounts.
         iterations: Iterations with a discount above 0.
         undiscounted_iterations: Iterations with a discount of 0, which learns sooner.
+        gae_lambda: Lambda of generalised advantage estimation.
         lanes: Lanes that share the 2,048 steps of a rollout; published is 1.
         batch_size: Transitions of one minibatch; published are 64.
         quick: One short training of each.
@@ -71,6 +72,7 @@ class Settings:
     discounts: tuple[float, ...] = (0.99, 0.0)
     iterations: int = 150
     undiscounted_iterations: int = 30
+    gae_lambda: float = PRESETS["seed"].ppo.gae_lambda
     lanes: int = 1
     batch_size: int = 64
     quick: bool = False
@@ -88,6 +90,7 @@ def training(
         preset.ppo,
         return_normalization=mode,
         discount=discount,
+        gae_lambda=settings.gae_lambda,
         batch_size=settings.batch_size,
         n_steps=64 if settings.quick else preset.ppo.n_steps // settings.lanes,
     )
@@ -263,7 +266,8 @@ def study(settings: Settings) -> list[dict[str, Any]]:
                 config = training(settings, mode, discount, seed)
                 curves = train(config, prepared)
                 facts = {"seed": seed, "lanes": config.lanes, "batch_size": config.ppo.batch_size}
-                runs.append({"mode": mode, "discount": discount, **facts, "curves": curves})
+                facts |= {"gae_lambda": config.ppo.gae_lambda, "curves": curves}
+                runs.append({"mode": mode, "discount": discount, **facts})
                 write(runs, settings)
     return runs
 
