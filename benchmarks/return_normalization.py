@@ -264,10 +264,14 @@ def study(settings: Settings) -> list[dict[str, Any]]:
         for discount in settings.discounts:
             for mode in settings.modes:
                 config = training(settings, mode, discount, seed)
+                settled: dict[str, Any] = {
+                    "seed": seed,
+                    "lanes": config.lanes,
+                    "batch_size": config.ppo.batch_size,
+                    "gae_lambda": config.ppo.gae_lambda,
+                }
                 curves = train(config, prepared)
-                facts = {"seed": seed, "lanes": config.lanes, "batch_size": config.ppo.batch_size}
-                facts |= {"gae_lambda": config.ppo.gae_lambda, "curves": curves}
-                runs.append({"mode": mode, "discount": discount, **facts})
+                runs.append({"mode": mode, "discount": discount, **settled, "curves": curves})
                 write(runs, settings)
     return runs
 
