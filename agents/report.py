@@ -20,7 +20,7 @@ _CURVES = (
     ("rollout/reward_per_event", "reward per event of a sensor, sampling"),
     ("validation/reward_per_event", "validation reward per event, greedy"),
     ("validation/f1", "validation F1, greedy"),
-    ("train/value_loss", "value loss (scaled rewards)"),
+    ("train/value_loss", "value loss, as optimised"),
     ("train/explained_variance", "explained variance"),
     ("train/entropy_loss", "entropy loss"),
 )

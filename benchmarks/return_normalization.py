@@ -333,7 +333,7 @@ def draw(runs: Sequence[dict[str, Any]], image: Path) -> None:
 
     discounts = sorted({discount for _, discount in settings_of(runs)}, reverse=True)
     figure = Figure(figsize=(16, 3.2 * len(discounts)), layout="constrained")
-    panels = figure.subplots(len(discounts), len(CURVES), squeeze=False)
+    panels = figure.subplots(len(discounts), len(CURVES), squeeze=False, sharey="col")
     for row, discount in zip(panels, discounts, strict=True):
         for panel, (name, (title, scale)) in zip(row, CURVES.items(), strict=True):
             for mode, colour in zip(MODES, ("tab:green", "tab:orange", "tab:blue"), strict=True):
@@ -345,7 +345,8 @@ def draw(runs: Sequence[dict[str, Any]], image: Path) -> None:
             panel.set_xlabel("iteration")
             panel.grid(alpha=0.3)
         row[0].set_ylabel(f"discount {discount:g}", fontsize=12)
-        row[0].legend(fontsize=8)
+        row[0].axhline(1.0, color="gray", linestyle=":", linewidth=1)
+        row[3].legend(fontsize=8, loc="lower right")
     with atomic_path(image) as draft:
         figure.savefig(draft, dpi=100)
 
