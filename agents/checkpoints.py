@@ -68,12 +68,25 @@ def save_checkpoint(
 
 
 def list_checkpoints(run: Path) -> list[Checkpoint]:
-    """All checkpoints of a run, oldest first."""
-    checkpoints = []
-    for facts in sorted(run.glob(f"{_FOLDER}/*/{_FACTS}")):
-        content = read_json(facts)
-        checkpoints.append(Checkpoint(facts.parent, content["timesteps"], content["validation"]))
-    return checkpoints
+    """All checkpoints of a run, oldest first.
+
+    Raises:
+        RunError: If one of them is damaged.
+    """
+    return [_describe(facts) for facts in sorted(run.glob(f"{_FOLDER}/*/{_FACTS}"))]
+
+
+def _describe(facts: Path) -> Checkpoint:
+    content = read_json(facts)
+    try:
+        figures = {**content["validation"]}
+        float(figures["reward_per_event"])
+        return Checkpoint(facts.parent, int(content["timesteps"]), figures)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{facts} does not describe a checkpoint ({error!r}); remove its folder to go on "
+            "without it"
+        ) from None
 
 
 def newest_checkpoint(run: Path) -> Checkpoint | None:
@@ -131,5 +144,5 @@ def load_trainer(checkpoint: Checkpoint) -> TrainerState:
     path = checkpoint.path / _TRAINER
     try:
         return TrainerState(load_file(path), read_json(checkpoint.path / _FACTS)["trainer"])
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise RunError(f"{path} does not hold a trainer's state: {error!r}") from None

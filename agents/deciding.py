@@ -69,7 +69,7 @@ def decide(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
         for chunk in ahead(incoming.chunks()):
             if act is None:
                 space = observation_space(Engine(env, chunk.table, lanes=1))
-                act = greedy(saved_policy(config.ppo, space, best_checkpoint(run), device))
+                act = greedy(saved_policy(config, space, best_checkpoint(run), device))
             judgement = judge(env, chunk.table, act)
             out.write_batch(_as_rows(chunk, judgement))
             tally.add(chunk.table, judgement)

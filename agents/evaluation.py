@@ -17,7 +17,6 @@ from agents.baselines import (
 from agents.byzantine import byzantine_figures, clones_control
 from agents.checkpoints import best_checkpoint
 from agents.config import EvaluateConfig, TrainConfig
-from agents.containment import containment_figures
 from agents.judging import Judgement, greedy, judge
 from agents.metrics import action_shares, family_recall, normalized_score, score
 from agents.ppo import resolve_device, saved_policy
@@ -112,17 +111,8 @@ def evaluation(
             table, judgement.decision_votes, prepared.tables["train"].families
         ),
         "stl": {},  # the environment has no signals to monitor yet
-        **_containment(config, table, judgement),
         "error_correlation": error_correlation(judgement.votes, table.labels),
     }
-
-
-def _containment(
-    config: EnvConfig, table: TrafficTable, judgement: Judgement
-) -> dict[str, dict[str, Any]]:
-    if config.dynamics == "replay":
-        return {}
-    return {"response": containment_figures(config, table, judgement)}
 
 
 def _per_agent(
@@ -163,7 +153,7 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[
     device = resolve_device(settings.device, settings.threads)
     table = prepared.tables[settings.split]
     space = observation_space(Engine(config.env, table, lanes=1))
-    policy = saved_policy(config.ppo, space, best_checkpoint(run), device)
+    policy = saved_policy(config, space, best_checkpoint(run), device)
     env, act = replace(config.env, faults=FaultConfig()), greedy(policy)
     judgement = judge(env, table, act)
     references = baselines(env, prepared, settings.split)

@@ -22,6 +22,7 @@ from agents.config import Device, PPOConfig, TrainConfig
 from agents.device_env import DeviceVecEnv
 from agents.device_ppo import DevicePPO
 from agents.encoding import PiecewiseLinearEncoding, quantile_edges
+from agents.independent import IndependentPolicy
 from agents.recurrent import TeamRecurrentPPO
 from agents.returns import buffer_class
 from marl_stl_env.data.table import TrafficTable
@@ -105,28 +106,36 @@ def bin_edges(
     return quantile_edges(features, config.bins, observation_space.shape[0])
 
 
-def policy_settings(config: PPOConfig, edges: Sequence[Sequence[float]]) -> dict[str, Any]:
+def policy_settings(
+    config: TrainConfig, edges: Sequence[Sequence[float]], context: int
+) -> dict[str, Any]:
     """The network, as SB3's policies take it.
 
     Args:
-        config: The trainer.
+        config: The run.
         edges: The edges of the encoding's bins, column by column; none without encoding.
+        context: Columns of an observation after the table's features.
     """
+    ppo = config.ppo
     settings: dict[str, Any] = {
-        "net_arch": [config.width] * config.depth,
+        "net_arch": [ppo.width] * ppo.depth,
         "activation_fn": torch.nn.ReLU,
     }
     if edges:
         settings["features_extractor_class"] = PiecewiseLinearEncoding
         settings["features_extractor_kwargs"] = {"edges": edges}
-    if config.policy == "lstm":
-        settings["lstm_hidden_size"] = config.width
+    if ppo.policy == "lstm":
+        settings["lstm_hidden_size"] = ppo.width
+    if ppo.sharing == "independent":
+        settings |= {"sensors": config.env.agents, "context": context}
     return settings
 
 
 def policy_class(config: PPOConfig) -> type[ActorCriticPolicy]:
     """The class of the network."""
-    return RecurrentActorCriticPolicy if config.policy == "lstm" else ActorCriticPolicy
+    if config.policy == "lstm":
+        return RecurrentActorCriticPolicy
+    return IndependentPolicy if config.sharing == "independent" else ActorCriticPolicy
 
 
 def learning_rate(config: PPOConfig) -> float | Callable[[float], float]:
@@ -149,7 +158,8 @@ def make_model(
         features: The scaled features of the training split.  # (rows, features) float32
         device: Where the networks live.
     """
-    ppo = config.ppo
+    ppo, space = config.ppo, _box(venv)
+    edges, context = bin_edges(ppo, space, features), space.shape[0] - features.shape[1]
     settings: dict[str, Any] = {
         "learning_rate": learning_rate(ppo),
         "n_steps": ppo.n_steps,
@@ -162,7 +172,7 @@ def make_model(
         "ent_coef": ppo.entropy_coefficient,
         "vf_coef": ppo.value_coefficient,
         "max_grad_norm": ppo.max_grad_norm,
-        "policy_kwargs": policy_settings(ppo, bin_edges(ppo, _box(venv), features)),
+        "policy_kwargs": policy_settings(config, edges, context),
         "seed": config.seed,
         "device": device,
     }
@@ -181,24 +191,26 @@ def make_model(
 
 
 def make_policy(
-    config: PPOConfig,
+    config: TrainConfig,
     observation_space: spaces.Box,
     edges: Sequence[Sequence[float]],
     device: torch.device,
 ) -> ActorCriticPolicy:
     """An untrained policy of the same shape, to load weights into."""
-    policy = policy_class(config)(
+    # How wide the context is comes with the weights.
+    settings = policy_settings(config, edges, context=config.env.agents)
+    policy = policy_class(config.ppo)(
         observation_space,
         action_space(),
-        lambda _: config.learning_rate,
-        **policy_settings(config, edges),
+        lambda _: config.ppo.learning_rate,
+        **settings,
     )
     policy.set_training_mode(False)
     return policy.to(device)
 
 
 def saved_policy(
-    config: PPOConfig,
+    config: TrainConfig,
     observation_space: spaces.Box,
     checkpoint: Checkpoint,
     device: torch.device,

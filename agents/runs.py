@@ -71,6 +71,10 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
 def read_json(path: Path) -> Any:
     """Read plain data.
 
@@ -78,7 +82,7 @@ def read_json(path: Path) -> Any:
         RunError: If the file is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise RunError(f"{path} is missing; the run is not complete") from None
     except ValueError as error:

@@ -136,11 +136,11 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     model = make_trainer(config, prepared.tables["train"].features, device)
     total = config.iterations * model.n_steps * model.n_envs
     checkpoint = newest_checkpoint(run)
-    rotate_progress(run)
-    model.set_logger(configure(str(run), ["csv", "tensorboard"]))
     if checkpoint is not None:
         load_weights(checkpoint, model.policy, device)
         restore(model, load_trainer(checkpoint))
+    rotate_progress(run)
+    model.set_logger(configure(str(run), ["csv", "tensorboard"]))
     checklist = ChecklistCallback(run, setting_of(config, prepared), config.iterations)
 
     def report(timesteps: int, figures: dict[str, Any]) -> None:

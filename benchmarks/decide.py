@@ -64,7 +64,7 @@ def untrained_run(folder: Path, env: EnvConfig, prepared: PreparedData) -> Path:
     train = prepared.tables["train"]
     space = observation_space(Engine(env, train, lanes=1))
     edges = bin_edges(config.ppo, space, train.features)
-    policy = make_policy(config.ppo, space, edges, torch.device("cpu"))
+    policy = make_policy(config, space, edges, torch.device("cpu"))
     save_checkpoint(run, policy, 1, {"reward_per_event": 0.0}, TrainerState({}, {}))
     return run
 

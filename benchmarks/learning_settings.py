@@ -78,6 +78,7 @@ _CHOICES = {
     "threshold 3": Setting(_THREE_VOTES),
     "discount 0.5": Setting(EnvConfig(), PPOConfig(discount=0.5)),
     "discount 0.99": Setting(EnvConfig(), PPOConfig(discount=0.99)),
+    "independent": Setting(EnvConfig(), PPOConfig(sharing="independent")),
     "width 64": Setting(EnvConfig(), PPOConfig(width=64)),
     "width 256": Setting(EnvConfig(), PPOConfig(width=256)),
     "no encoding": Setting(EnvConfig(), PPOConfig(bins=0)),

@@ -1,4 +1,5 @@
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 
+from agents.callbacks import RewardCallback
 from agents.checkpoints import (
     best_checkpoint,
     list_checkpoints,
@@ -15,9 +17,14 @@ from agents.checkpoints import (
     load_weights,
     save_checkpoint,
 )
-from agents.config import PPOConfig
+from agents.config import PPOConfig, TrainConfig
+from agents.evaluation import check_data, describe_data
 from agents.ppo import bin_edges, make_policy, saved_policy
+from agents.runs import DATA, new_run, write_json
 from agents.trainer_state import TrainerState
+from agents.training import learn, resume
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.errors import RunError
 from tests.conftest import make_table
 
@@ -29,7 +36,9 @@ TRAINER = TrainerState({"x": np.arange(3, dtype=np.uint64)}, {"updates": 2})
 def policy(seed: int, config: PPOConfig | None = None) -> ActorCriticPolicy:
     torch.manual_seed(seed)
     config = config or PPOConfig(width=8)
-    return make_policy(config, SPACE, bin_edges(config, SPACE, make_table().features), CPU)
+    return make_policy(
+        TrainConfig(ppo=config), SPACE, bin_edges(config, SPACE, make_table().features), CPU
+    )
 
 
 def weights(of: ActorCriticPolicy) -> dict[str, Any]:
@@ -56,7 +65,7 @@ def test_weights_come_back(tmp_path: Path) -> None:
 def test_a_saved_policy_needs_no_training_data(tmp_path: Path, config: PPOConfig) -> None:
     saved = policy(0, config)
     save_checkpoint(tmp_path, saved, 7, {"reward_per_event": 0.0}, TRAINER)
-    loaded = saved_policy(config, SPACE, best_checkpoint(tmp_path), CPU)
+    loaded = saved_policy(TrainConfig(ppo=config), SPACE, best_checkpoint(tmp_path), CPU)
     assert loaded.state_dict().keys() == saved.state_dict().keys()
     for name, value in loaded.state_dict().items():
         torch.testing.assert_close(saved.state_dict()[name], value, rtol=0, atol=0)
@@ -107,6 +116,104 @@ def test_damaged_weights_are_refused_and_never_unpickled(tmp_path: Path, damage:
     with pytest.raises(RunError, match="does not hold"):
         load_weights(checkpoint, policy(0), CPU)
     assert not mark.exists()
+
+
+def short_run(folder: Path, iterations: int) -> tuple[TrainConfig, Path, PreparedData]:
+    config = TrainConfig(
+        env=EnvConfig(dataset_options=("rows=4000",)),
+        ppo=PPOConfig(n_steps=8, batch_size=32, width=8),
+        vec="native",
+        lanes=4,
+        iterations=iterations,
+        evaluate_every=3,
+        run_dir=folder,
+        progress=False,
+    )
+    run, prepared = new_run(config), prepare(config.env)
+    write_json(run / DATA, describe_data(prepared))
+    return config, run, prepared
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["policy.safetensors", "trainer.safetensors", "checkpoint.json", "config.json", "data.json"],
+)
+def test_no_file_of_a_run_may_be_a_pickle(tmp_path: Path, name: str) -> None:
+    config, run, prepared = short_run(tmp_path / "run", iterations=1)
+    learn(config, run, prepared, CPU)
+    check_data(run, prepared)
+    (path,) = run.rglob(name)
+    mark = tmp_path / "mark"
+    path.write_bytes(pickle.dumps(_Bomb(mark)))
+    with pytest.raises(RunError, match=name):
+        resume(run)
+    assert not mark.exists()
+    pickle.loads(path.read_bytes())
+    assert mark.exists()  # the bomb is one
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        '{"timesteps": 7, "validation": {}, "trainer": {}}',
+        '{"timesteps": "x", "validation": {"reward_per_event": 0}, "trainer": {}}',
+        '{"timesteps": 7, "validation": {"reward_per_event": NaN}, "trainer": {}}',
+        '{"timesteps": 7, "validation": 3, "trainer": {}}',
+    ],
+)
+def test_damaged_facts_are_refused(tmp_path: Path, content: str) -> None:
+    save_checkpoint(tmp_path, policy(0), 7, {"reward_per_event": 0.0}, TRAINER)
+    (best_checkpoint(tmp_path).path / "checkpoint.json").write_text(content)
+    with pytest.raises(RunError, match=r"does not describe a checkpoint|NaN"):
+        best_checkpoint(tmp_path)
+
+
+def test_nothing_here_can_unpickle() -> None:
+    root = Path(__file__).parents[2]
+    paths = [
+        path for folder in ("agents", "marl_stl_env") for path in (root / folder).rglob("*.py")
+    ]
+    assert len(paths) > 50
+    for path in [*paths, root / "train.py", root / "evaluate.py"]:
+        code = path.read_text()
+        for word in ("import pickle", "cloudpickle", "joblib", "torch.load", "allow_pickle=True"):
+            assert word not in code, f"{path} can unpickle"
+        assert "PPO.load(" not in code or path.name == "export.py"  # in its docstrings
+
+
+def checkpoints_at(run: Path) -> list[int]:
+    """The iterations after which the checkpoints were made."""
+    return [one.timesteps // (8 * 4 * 4) for one in list_checkpoints(run)]
+
+
+def test_a_checkpoint_every_few_iterations_and_at_the_end(tmp_path: Path) -> None:
+    config, run, prepared = short_run(tmp_path / "run", iterations=7)
+    assert learn(config, run, prepared, CPU)
+    assert checkpoints_at(run) == [3, 6, 7]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_at_once_and_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    config, run, prepared = short_run(tmp_path / "run", iterations=7)
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    steps: list[int] = []
+
+    def count(callback: RewardCallback) -> bool:
+        steps.append(callback.num_timesteps)
+        if len(steps) == 12:  # in the second iteration
+            signal.raise_signal(number)
+        return True
+
+    monkeypatch.setattr(RewardCallback, "_on_step", count)
+    assert not learn(config, run, prepared, CPU)
+    assert checkpoints_at(run) == [2]
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert learn(config, run, prepared, CPU)
+    assert checkpoints_at(run) == [2, 3, 6, 7]
 
 
 def test_a_run_without_checkpoints_is_refused(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def make_run(folder: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Path
     space = observation_space(Engine(env, prepared.tables["train"], lanes=1))
     torch.manual_seed(0)
     edges = bin_edges(config.ppo, space, prepared.tables["train"].features)
-    policy = make_policy(config.ppo, space, edges, CPU)
+    policy = make_policy(config, space, edges, CPU)
     for weights in policy.parameters():
         torch.nn.init.normal_(weights)
     save_checkpoint(run, policy, 1, {"reward_per_event": 0.0}, TrainerState({}, {}))
@@ -65,7 +65,8 @@ def judged(run: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Judgement
     """What the evaluation says of the test split."""
     table = prepare(env).tables["test"]
     space = observation_space(Engine(env, table, lanes=1))
-    policy = saved_policy(ppo or PPOConfig(width=8), space, best_checkpoint(run), CPU)
+    config = TrainConfig(env=env, ppo=ppo or PPOConfig(width=8))
+    policy = saved_policy(config, space, best_checkpoint(run), CPU)
     return judge(replace(env, faults=FaultConfig()), table, greedy(policy))
 
 

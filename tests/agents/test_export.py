@@ -50,7 +50,8 @@ def short_run(config: TrainConfig, folder: Path) -> Path:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     memory = replace(CONFIG, ppo=replace(CONFIG.ppo, policy="lstm"))
-    configs = {"mlp": CONFIG, "lstm": memory}
+    alone = replace(CONFIG, ppo=replace(CONFIG.ppo, sharing="independent"))
+    configs = {"mlp": CONFIG, "lstm": memory, "independent": alone}
     return {name: short_run(config, folder / name) for name, config in configs.items()}
 
 
@@ -62,11 +63,11 @@ def trainer_and_observations(run: Path) -> tuple[Any, Any]:
     return load_best(run, config, prepared), observations
 
 
-@pytest.mark.parametrize("policy", ["mlp", "lstm"])
+@pytest.mark.parametrize("policy", ["mlp", "lstm", "independent"])
 def test_the_zip_file_is_loaded_by_sb3(runs: dict[str, Path], policy: str, tmp_path: Path) -> None:
     out = export(ExportConfig(runs[policy], "sb3", tmp_path / "policy.zip"))
     model, observations = trainer_and_observations(runs[policy])
-    kind = PPO if policy == "mlp" else RecurrentPPO
+    kind = RecurrentPPO if policy == "lstm" else PPO
     loaded: Any = kind.load(out, device="cpu")
     actions, _ = loaded.predict(observations, deterministic=True)
     np.testing.assert_array_equal(actions, model.predict(observations, deterministic=True)[0])
@@ -86,9 +87,10 @@ def session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def test_the_onnx_file_says_the_same(runs: dict[str, Path], tmp_path: Path) -> None:
-    out = export(ExportConfig(runs["mlp"], "onnx", tmp_path / "policy.onnx"))
-    model, observations = trainer_and_observations(runs["mlp"])
+@pytest.mark.parametrize("policy", ["mlp", "independent"])
+def test_the_onnx_file_says_the_same(runs: dict[str, Path], policy: str, tmp_path: Path) -> None:
+    out = export(ExportConfig(runs[policy], "onnx", tmp_path / "policy.onnx"))
+    model, observations = trainer_and_observations(runs[policy])
     probabilities, values = session(out).run(ANSWERS, {"observation": observations[:100]})
     assert probabilities.shape == (100, 4)
     actions, _ = model.predict(observations[:100], deterministic=True)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents.config import PPOConfig
+from agents.config import PPOConfig, TrainConfig
 from agents.judging import greedy, judge
 from agents.ppo import bin_edges, make_policy
 from marl_stl_env.config import EnvConfig
@@ -47,9 +47,8 @@ def test_memory_lasts_through_a_stretch_and_no_longer() -> None:
     space = spaces.Box(-5, 5, (14,), dtype=np.float32)
     settings = PPOConfig(policy="lstm", width=8, depth=0)
     torch.manual_seed(0)
-    policy = make_policy(
-        settings, space, bin_edges(settings, space, table.features), torch.device("cpu")
-    )
+    edges = bin_edges(settings, space, table.features)
+    policy = make_policy(TrainConfig(ppo=settings), space, edges, torch.device("cpu"))
     for weights in policy.parameters():  # so that what is remembered decides
         torch.nn.init.normal_(weights)
     act = greedy(policy)

@@ -18,9 +18,7 @@ from safetensors.numpy import load_file
 from agents.checklist import read_checklist
 from agents.checkpoints import list_checkpoints, load_trainer
 from agents.config import (
-    Network,
     PPOConfig,
-    ReturnNormalization,
     TrainCommand,
     TrainConfig,
     Vec,
@@ -40,11 +38,12 @@ CONFIG = TrainConfig(
     seed=3,
 )
 ITERATION = 16 * 16
+LSTM, INDEPENDENT = {"policy": "lstm"}, {"sharing": "independent"}
+BATCH, NONE = ({"return_normalization": name} for name in ("batch", "none"))
 
 
-def build(vec: Vec, policy: Network = "mlp", normalization: ReturnNormalization = "running") -> Any:
-    ppo = replace(CONFIG.ppo, policy=policy, return_normalization=normalization)
-    config = replace(CONFIG, vec=vec, ppo=ppo)
+def build(vec: Vec, **settings: Any) -> Any:
+    config = replace(CONFIG, vec=vec, ppo=replace(CONFIG.ppo, **settings))
     return make_trainer(config, TABLE.features, CPU, TABLE)
 
 
@@ -59,25 +58,25 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "policy", "normalization"),
+    ("before", "after", "settings"),
     [
-        *product(["native", "supersuit"], ["native", "supersuit"], ["mlp"], ["running"]),
-        *product(["native"], ["native"], ["mlp"], ["batch", "none"]),
-        *product(["device"], ["device"], ["mlp"], ["running", "batch", "none"]),
-        ("native", "native", "lstm", "running"),
-        ("supersuit", "supersuit", "lstm", "running"),
+        *product(["native", "supersuit"], ["native", "supersuit"], [{}]),
+        *product(["native"], ["native"], [BATCH, NONE]),
+        *product(["device"], ["device"], [{}, BATCH, NONE]),
+        *product(["native"], ["native"], [LSTM, INDEPENDENT]),
+        *product(["supersuit"], ["supersuit"], [LSTM, INDEPENDENT]),
     ],
 )
 def test_continuing_equals_never_having_stopped(
-    before: Vec, after: Vec, policy: Network, normalization: ReturnNormalization
+    before: Vec, after: Vec, settings: dict[str, Any]
 ) -> None:
     # Building a model seeds the generators that it then uses.
-    whole = build(before, policy, normalization)
+    whole = build(before, **settings)
     learn(whole, 6)
-    part = build(before, policy, normalization)
+    part = build(before, **settings)
     learn(part, 2)
     saved = capture(part)
-    other = build(after, policy, normalization)
+    other = build(after, **settings)
     kept = {name: array.copy() for name, array in saved.arrays.items()}
     np.random.seed(99)
     torch.manual_seed(99)
@@ -108,13 +107,13 @@ def test_continuing_equals_never_having_stopped(
     ],
 )
 def test_an_incomplete_state_is_refused(lost: str) -> None:
-    model = build("native", "lstm")
+    model = build("native", **LSTM)
     learn(model, 1)
     state = capture(model)
     arrays = {name: array for name, array in state.arrays.items() if name != lost}
     assert len(arrays) == len(state.arrays) - 1
     with pytest.raises(RunError, match="not of this configuration"):
-        restore(build("native", "lstm"), TrainerState(arrays, state.facts))
+        restore(build("native", **LSTM), TrainerState(arrays, state.facts))
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -1,0 +1,144 @@
+"""A network for each sensor, in one policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from marl_stl_env.types import ACTIONS
+
+#: Gains of the orthogonal initialisation, as SB3 has them.
+_HIDDEN_GAIN, _ACTION_GAIN, _VALUE_GAIN = 2**0.5, 0.01, 1.0
+
+
+class SensorLinear(nn.Module):
+    """One linear layer per sensor, as a batched matrix product.
+
+    Args:
+        sensors: Number of sensors.
+        inputs: Width of the input.
+        outputs: Width of the output.
+        gain: Of the orthogonal initialisation.
+    """
+
+    def __init__(self, sensors: int, inputs: int, outputs: int, gain: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(sensors, inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(sensors, 1, outputs))
+        for weight in self.weight.data:
+            nn.init.orthogonal_(weight, gain)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Each sensor's rows through its own layer.
+
+        Args:
+            rows: (sensors, rows, inputs) float32
+
+        Returns:
+            (sensors, rows, outputs) float32
+        """
+        return torch.baddbmm(self.bias, rows, self.weight)
+
+
+class SensorNetworks(nn.Module):
+    """A policy and a value network per sensor; the parameters of two sensors are disjoint.
+
+    It takes the place of SB3's ``MlpExtractor``, and of the layers after it.
+
+    Args:
+        inputs: Width of a row of features.
+        hidden: Units of each hidden layer.
+        indicator: Columns of the features that are the one-hot code of the sensor. They are saved
+            and loaded with the parameters.
+    """
+
+    latent_dim_pi, latent_dim_vf = ACTIONS, 1
+
+    def __init__(self, inputs: int, hidden: list[int], indicator: Sequence[int]) -> None:
+        super().__init__()
+        self._sensors = sensors = len(indicator)
+        self.indicator: Tensor
+        self.register_buffer("indicator", torch.tensor(indicator))
+
+        def network(outputs: int, gain: float) -> nn.Sequential:
+            widths, layers = [inputs, *hidden], list[nn.Module]()
+            for before, after in zip(widths, hidden, strict=False):
+                layers += [SensorLinear(sensors, before, after, _HIDDEN_GAIN), nn.ReLU()]
+            return nn.Sequential(*layers, SensorLinear(sensors, widths[-1], outputs, gain))
+
+        self.actor = network(self.latent_dim_pi, _ACTION_GAIN)
+        self.critic = network(self.latent_dim_vf, _VALUE_GAIN)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (batch, actions) and values (batch, 1) of rows of any sensors.
+
+        Args:
+            features: (batch, inputs) float32
+        """
+        return self.forward_actor(features), self.forward_critic(features)
+
+    def forward_actor(self, features: Tensor) -> Tensor:
+        """Logits.  # (batch, actions) float32."""
+        return self._route(self.actor, features)
+
+    def forward_critic(self, features: Tensor) -> Tensor:
+        """Values.  # (batch, 1) float32."""
+        return self._route(self.critic, features)
+
+    def _route(self, networks: nn.Module, features: Tensor) -> Tensor:
+        """Every row through the network of its sensor."""
+        indicator = features.index_select(1, self.indicator)
+        if torch.compiler.is_exporting():  # sizes that depend on the data cannot be exported
+            all_answers = networks(features.expand(self._sensors, -1, -1))
+            return torch.einsum("sbo,bs->bo", all_answers, indicator)
+        sensors = indicator.argmax(dim=1)
+        counts = torch.bincount(sensors, minlength=self._sensors)
+        most, order = int(counts.max()), sensors.argsort(stable=True)
+        rank = torch.empty_like(order)
+        firsts = (counts.cumsum(0) - counts)[sensors[order]]
+        rank[order] = torch.arange(len(order), device=order.device) - firsts
+        place = sensors * most + rank
+        rows = features.new_zeros(self._sensors * most, features.shape[1])
+        rows = rows.index_copy(0, place, features).reshape(self._sensors, most, -1)
+        answers: Tensor = networks(rows)
+        return answers.flatten(0, 1)[place]
+
+
+class IndependentPolicy(ActorCriticPolicy):
+    """A policy per sensor that shares no parameter with the others.
+
+    The sensors share one optimiser, which is Adam and treats every parameter by itself. What
+    PPO does across a minibatch still spans all sensors: the normalisation of advantages and the
+    clipping of the gradient's norm.
+
+    Args:
+        args: Of SB3's policy.
+        sensors: Number of sensors.
+        context: Columns after the features of an observation: the indicator of the sensor comes
+            first. The encoding leaves them as they are.
+        settings: Of SB3's policy.
+    """
+
+    def __init__(self, *args: Any, sensors: int, context: int, **settings: Any) -> None:
+        self._sensors, self._context = sensors, context
+        super().__init__(*args, **settings)
+
+    def _build_mlp_extractor(self) -> None:
+        hidden = [int(width) for width in self.net_arch]
+        first = self.features_dim - self._context
+        networks: Any = SensorNetworks(
+            self.features_dim, hidden, range(first, first + self._sensors)
+        )
+        self.mlp_extractor = networks
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        nothing: Any = nn.Identity()
+        self.action_net = self.value_net = nothing
+        settings: dict[str, Any] = {"lr": lr_schedule(1), **self.optimizer_kwargs}
+        self.optimizer = self.optimizer_class(self.parameters(), **settings)
