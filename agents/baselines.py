@@ -100,7 +100,8 @@ def simple_baselines(config: EnvConfig, labels: BoolArray) -> dict[str, Baseline
 
 def threat_groups(config: EnvConfig, prepared: PreparedData) -> tuple[tuple[str, ...], ...]:
     """The groups of columns that each sensor of this environment sees."""
-    return sensor_groups(tuple(prepared.raw.views), config.agents, config.views)
+    names = tuple(prepared.raw.views)
+    return sensor_groups(names, config.agents, config.views, config.seen_by)
 
 
 class SupervisedBaselines:

@@ -13,7 +13,7 @@ from marl_stl_env.errors import ConfigError, UnknownNameError
 
 Split = Literal["train", "validation", "test"]
 SplitMethod = Literal["auto", "stratified", "official", "temporal"]
-Views = Literal["groups", "full"]
+Views = Literal["groups", "overlap", "full"]
 Order = Literal["sequential", "shuffled"]
 Weights = Literal["equal", "audited"]
 Balance = Literal["none", "families"]
@@ -281,7 +281,10 @@ class EnvConfig:
             each drawn from another training event. They teach to stop what looks like nothing
             known.
         agents: Number of sensors, 1 to 64.
-        views: "groups" gives each sensor its part of the columns, "full" all of them.
+        views: "groups" gives each sensor its part of the columns, "overlap" shows each group of
+            columns to ``redundancy`` sensors, "full" shows all to all.
+        redundancy: Sensors that see each group with "overlap", 1 to ``agents``. None takes as
+            many as the vote needs to bear its faulty sensors: see ``seen_by``.
         random_views: Share of the columns, in (0, 1], in each of as many random views as there are
             sensors, drawn with ``split_seed`` in place of the data set's own views; 0 keeps those.
         episode_length: Events of an episode (fewer where the split is shorter).
@@ -311,6 +314,7 @@ class EnvConfig:
     decoys: float = 0.0
     agents: int = 4
     views: Views = "groups"
+    redundancy: int | None = None
     random_views: float = 0.0
     episode_length: int = 1000
     order: Order = "sequential"
@@ -337,6 +341,8 @@ class EnvConfig:
         check_range("decoys", self.decoys, 0.0, 100.0)
         check_range("random_views", self.random_views, 0.0, 1.0)
         self.consensus.threshold_for(self.agents)
+        if self.redundancy is not None:
+            check_range("redundancy", self.redundancy, 1, self.agents)
         check_range("faulty", self.faults.faulty, 0, self.agents)
         if self.deliberation and self.agents == 1:
             raise ConfigError("deliberation=1 needs at least 2 agents: one has nobody to tell")
@@ -345,6 +351,20 @@ class EnvConfig:
                 "monitor=True with deliberation=1: promises are about events, and a proposal is a "
                 "step without one; use deliberation=0"
             )
+
+    @property
+    def seen_by(self) -> int:
+        """Sensors that see each group of columns with ``views="overlap"``.
+
+        If an event shows in one group that r of n sensors see, f of them lie and the others are
+        taken in by what they do see, the vote is right with r - f >= tau votes for a threat and
+        (n - r) + f < tau against a benign event. Some tau does both iff 2 r >= n + 2 f + 1, and
+        the default one does: r is the size of a masking quorum (Malkhi and Reiter 1998,
+        "Byzantine quorum systems", Distributed Computing 11(4)).
+        """
+        if self.redundancy is not None:
+            return self.redundancy
+        return math.ceil((self.agents + 2 * self.consensus.faulty_for(self.agents) + 1) / 2)
 
 
 def _settings(options: Mapping[str, Any]) -> tuple[str, ...]:

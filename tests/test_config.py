@@ -68,7 +68,7 @@ def test_values_out_of_range_are_refused(make: Any, message: str) -> None:
     [
         (lambda: EnvConfig(split="tset"), "train, validation, test"),  # type: ignore[arg-type]
         (lambda: EnvConfig(split_method="random"), "stratified"),  # type: ignore[arg-type]
-        (lambda: EnvConfig(views="partial"), "groups, full"),  # type: ignore[arg-type]
+        (lambda: EnvConfig(views="partial"), "groups, overlap, full"),  # type: ignore[arg-type]
         (lambda: EnvConfig(order="sorted"), "sequential"),  # type: ignore[arg-type]
         (lambda: TrainConfig(vec="async"), "supersuit, native"),  # type: ignore[arg-type]
         (lambda: TrainConfig(device="tpu"), "auto, cpu, cuda"),  # type: ignore[arg-type]

@@ -79,7 +79,13 @@ class Engine:
         if config.stl.monitor:
             self.promises = Promises(config, lanes)
         self.observations = ObservationModel(
-            table, config.agents, config.views, config.deliberation, arrays, self._told()
+            table,
+            config.agents,
+            config.views,
+            config.deliberation,
+            arrays,
+            self._told(),
+            config.seen_by,
         )
         self.rule = DecisionRule(
             config.agents,

@@ -11,6 +11,7 @@ import numpy as np
 from marl_stl_env.config import Deliberation, Views
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.backend import NUMPY, Arrays
+from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import ACTIONS, Action, BoolArray, Float32Array, Int8Array, IntArray
 
 #: Features are clipped to this many train standard deviations by the preprocessor.
@@ -30,37 +31,55 @@ class VisibleBlock:
     columns: slice | IntArray
 
 
-def sensor_groups(names: Sequence[str], agents: int, views: Views) -> tuple[tuple[str, ...], ...]:
+def sensor_groups(
+    names: Sequence[str], agents: int, views: Views, seen_by: int = 1
+) -> tuple[tuple[str, ...], ...]:
     """Deal the table's groups of columns out to the sensors.
 
     With no more sensors than groups, sensor i sees every group j with ``j mod agents == i``
-    (nothing stays unseen); with more, sensor i sees group ``i mod groups``.
+    (nothing stays unseen); with more, sensor i sees group ``i mod groups``. Where views overlap,
+    ``seen_by`` copies of the first group are dealt to the sensors in turn, then those of the
+    next, and so on: nobody gets a group twice, or more than one group more than another.
 
     Args:
         names: Names of the groups, in the table's order.
         agents: Number of sensors.
-        views: "groups" deals, "full" gives every sensor all of them.
+        views: "groups" deals each group once where there are enough of them, "overlap" deals it
+            ``seen_by`` times, "full" gives every sensor all of them.
+        seen_by: Sensors that see each group where views overlap, 1 to ``agents``.
 
     Returns:
         The names of the groups that each sensor sees, sensor by sensor.
+
+    Raises:
+        ConfigError: If a sensor would see nothing.
     """
     groups = len(names)
     if views == "full":
         return (tuple(names),) * agents
+    if views == "overlap":
+        if seen_by * groups < agents:
+            raise ConfigError(
+                f"redundancy={seen_by}: {seen_by} copies of {groups} groups of columns leave some "
+                f"of {agents} sensors without any; use at least {-(-agents // groups)}"
+            )
+        deck = [name for name in names for _ in range(seen_by)]
+        return tuple(tuple(deck[i::agents]) for i in range(agents))
     if agents > groups:
         return tuple((names[i % groups],) for i in range(agents))
     return tuple(tuple(names[i::agents]) for i in range(agents))
 
 
-def visible_blocks(table: TrafficTable, agents: int, views: Views) -> tuple[VisibleBlock, ...]:
-    """The deal of :func:`sensor_groups` as one block of sensors and columns per group."""
-    deal = sensor_groups(tuple(table.views), agents, views)
-    blocks = []
-    for name, columns in table.views.items():
-        sensors = [sensor for sensor, groups in enumerate(deal) if name in groups]
-        step = sensors[1] - sensors[0] if len(sensors) > 1 else 1
-        blocks.append(VisibleBlock(slice(sensors[0], sensors[-1] + 1, step), _as_slice(columns)))
-    return tuple(blocks)
+def visible_blocks(
+    table: TrafficTable, agents: int, views: Views, seen_by: int
+) -> tuple[VisibleBlock, ...]:
+    """The deal of :func:`sensor_groups` as blocks of sensors and columns, few per group."""
+    deal = sensor_groups(tuple(table.views), agents, views, seen_by)
+    return tuple(
+        VisibleBlock(sensors, _as_slice(columns))
+        for name, columns in table.views.items()
+        for sensors in _as_slices([i for i, groups in enumerate(deal) if name in groups])
+    )
 
 
 class ObservationModel:
@@ -74,10 +93,11 @@ class ObservationModel:
     Args:
         table: The scaled table.
         agents: Number of sensors.
-        views: "groups" or "full".
+        views: "groups", "overlap" or "full".
         deliberation: 1 where every event has a proposal round.
         arrays: The library of the arrays.
         told: What all sensors are told, each with its smallest value; the largest is 1.
+        seen_by: Sensors that see each group of columns where views overlap.
 
     Attributes:
         layout: Name of each column of an observation.
@@ -93,11 +113,12 @@ class ObservationModel:
         deliberation: Deliberation = 0,
         arrays: Arrays = NUMPY,
         told: Mapping[str, float] | None = None,
+        seen_by: int = 1,
     ) -> None:
         self._features = arrays.table(table.features)
         self._agents, self._arrays = agents, arrays
         self._actions = arrays.asarray(np.arange(ACTIONS))
-        self._blocks = visible_blocks(table, agents, views)
+        self._blocks = visible_blocks(table, agents, views, seen_by)
         self._writes = [(b.sensors, _index(b.columns, arrays)) for b in self._blocks]
         sensors = [f"sensor_{i}" for i in range(agents)]
         context = list(sensors)
@@ -199,6 +220,19 @@ class ObservationModel:
 
 def _index(columns: slice | IntArray, arrays: Arrays) -> Any:
     return columns if isinstance(columns, slice) else arrays.asarray(columns)
+
+
+def _as_slices(sensors: list[int]) -> list[slice]:
+    """Ascending numbers as ranges, each with the step of its first two."""
+    slices = []
+    while sensors:
+        step = sensors[1] - sensors[0] if len(sensors) > 1 else 1
+        length = 1
+        while length < len(sensors) and sensors[length] == sensors[length - 1] + step:
+            length += 1
+        slices.append(slice(sensors[0], sensors[length - 1] + 1, step))
+        sensors = sensors[length:]
+    return slices
 
 
 def _as_slice(columns: tuple[int, ...]) -> slice | IntArray:

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import EnvConfig, Views
+from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.observation import ObservationModel, sensor_groups
+from marl_stl_env.errors import ConfigError
 from tests.conftest import VIEWS, make_table
 
 NAMES = tuple(VIEWS)
@@ -25,15 +27,47 @@ def test_groups_are_dealt_round_robin(agents: int, expected: tuple[tuple[str, ..
     assert sensor_groups(NAMES, agents, "full") == (NAMES,) * agents
 
 
+@pytest.mark.parametrize("agents", [1, 2, 3, 4, 7, 10])
+def test_overlapping_views_are_dealt_evenly(agents: int) -> None:
+    for seen_by in range(-(-agents // 4), agents + 1):
+        deal = sensor_groups(NAMES, agents, "overlap", seen_by)
+        assert all(len(set(groups)) == len(groups) for groups in deal)
+        sizes = [len(groups) for groups in deal]
+        assert max(sizes) - min(sizes) <= 1
+        for name in NAMES:
+            assert sum(name in groups for groups in deal) == seen_by
+    assert sensor_groups(NAMES, agents, "overlap", agents) == (NAMES,) * agents
+    if agents > 4:
+        with pytest.raises(ConfigError, match=f"redundancy=1: .* at least {-(-agents // 4)}"):
+            sensor_groups(NAMES, agents, "overlap", 1)
+
+
+@pytest.mark.parametrize("agents", range(4, 17))
+def test_the_default_redundancy_lets_the_vote_bear_its_liars(agents: int) -> None:
+    """One decisive group: who sees it is right, liars are wrong, everybody else is taken in."""
+    config = EnvConfig(agents=agents, views="overlap")
+    faulty, tau = (agents - 1) // 3, -(-agents // 2)
+
+    def bears(seen_by: int, threshold: int) -> bool:
+        rule = DecisionRule(agents, faulty, threshold)
+        sees = np.arange(agents) < seen_by - faulty
+        right = [rule((sees == threat)[None].astype(np.int8))[0] == threat for threat in (0, 1)]
+        return all(right)
+
+    assert bears(config.seen_by, tau)
+    taus = range(faulty + 1, agents - faulty + 1)
+    assert not any(bears(config.seen_by - 1, threshold) for threshold in taus)
+
+
 @pytest.mark.parametrize("agents", [1, 2, 3, 4, 7, 9])
-@pytest.mark.parametrize("views", ["groups", "full"])
-def test_each_sensor_sees_its_columns_and_its_indicator(agents: int, views: str) -> None:
-    table = make_table(50)
-    model = ObservationModel(table, agents, views)  # type: ignore[arg-type]
+@pytest.mark.parametrize("views", ["groups", "overlap", "full"])
+def test_each_sensor_sees_its_columns_and_its_indicator(agents: int, views: Views) -> None:
+    table, seen_by = make_table(50), -(-2 * agents // 3)
+    model = ObservationModel(table, agents, views, seen_by=seen_by)
     rows = np.array([3, 0, 49, 3])
     observed = model.observe(rows)
     assert observed.shape == (4, agents, 10 + agents)
-    for agent, groups in enumerate(sensor_groups(NAMES, agents, views)):  # type: ignore[arg-type]
+    for agent, groups in enumerate(sensor_groups(NAMES, agents, views, seen_by)):
         visible = {column for name in groups for column in VIEWS[name]}
         for lane, row in enumerate(rows):
             for column in range(10):
