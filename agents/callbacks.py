@@ -20,7 +20,7 @@ from marl_stl_env.data.table import TrafficTable
 
 
 class RewardCallback(BaseCallback):
-    """Logs the mean unscaled reward of a sensor per event while it samples its actions."""
+    """Logs the mean unscaled reward of a sensor's vote while it samples its actions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,9 @@ class RewardCallback(BaseCallback):
     def _on_step(self) -> bool:
         venv = self.model.get_vec_normalize_env()
         if venv is not None:
-            self._rewards.append(float(venv.get_original_reward().mean()))
+            lanes: Any = venv.unwrapped
+            votes = venv.get_original_reward()[lanes.voting]
+            self._rewards += [float(votes.mean())] * bool(votes.size)
         return True
 
     def _on_rollout_end(self) -> None:

@@ -76,6 +76,9 @@ class RewardConfig:
             budget; None is 0 or 0.25.
         team_share: A sensor's reward is ``(1 - team_share)`` of what its own action earns
             plus ``team_share`` of what the team's decision earns; in [0, 1].
+        proposal_weight: With deliberation, weight of what a sensor's proposal earns as a statement
+            of confidence: Allow, Alert, Block, Quarantine from surely benign to surely a threat.
+            0 pays nothing for proposals.
     """
 
     true_positive: float = 10.0
@@ -87,6 +90,7 @@ class RewardConfig:
     quarantine_cost: float | None = None
     alert_cost: float | None = None
     team_share: float = 1.0
+    proposal_weight: float = 1.0
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -94,6 +98,7 @@ class RewardConfig:
             if getattr(self, item.name) is not None:
                 check_range(item.name, getattr(self, item.name), -1e6, 1e6)
         check_range("team_share", self.team_share, 0.0, 1.0)
+        check_range("proposal_weight", self.proposal_weight, 0.0, 1e6)
         if self.true_positive <= self.false_negative or self.true_negative <= self.false_positive:
             raise ConfigError(
                 "a right vote must earn more than a wrong one, but true_positive="
@@ -293,7 +298,7 @@ class EnvConfig:
         consensus: How votes become a decision.
         faults: Which sensors lie.
         deliberation: With 1 every event has a proposal round before the vote; what was proposed,
-            as agreed on, is shown to all sensors and earns nothing.
+            as agreed on, is shown to all sensors.
         dynamics: "replay" (``Traffic-v0``): every event stands alone. "response"
             (``TrafficResponse-v0``): quarantines last and alerts buy verdicts; needs entities.
         response: The settings of the response.

@@ -92,6 +92,18 @@ def payoff(config: EnvConfig, threat: bool, action: int) -> float:
     return value - cost[action]
 
 
+def proposal_payoff(config: EnvConfig, threat: bool, action: int) -> float:
+    """What one proposal on one event earns: each rung of confidence is a bet."""
+    reward, earned = config.reward, 0.0
+    lost_benign = reward.true_negative - reward.false_positive
+    lost_threat = reward.true_positive - reward.false_negative
+    for number in range((ALLOW, ALERT, BLOCK, QUARANTINE).index(action)):
+        odds = lost_benign / lost_threat * (0.25, 1.0, 4.0)[number]
+        probability = odds / (1 + odds)
+        earned += (1 - probability) if threat else -probability
+    return earned * (lost_benign + lost_threat) / 3 * reward.proposal_weight
+
+
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 
@@ -211,7 +223,10 @@ class ScalarEnv:
         decision = self.audits.decide(agreed)
         if not vote:
             self.proposals = agreed
-            return ScalarStep(threat, agreed, decision, [0.0] * config.agents, 0.0, False)
+            rewards = [proposal_payoff(config, threat, action) for action in actions]
+            for sensor in self.faults.faulty:
+                rewards[sensor] = 0.0
+            return ScalarStep(threat, agreed, decision, rewards, 0.0, False)
         self.proposals = None
         self.audits.vote(self.row - self.start, threat, agreed)
         team = payoff(config, threat, decision)

@@ -200,8 +200,8 @@ class Engine:
     def step(self, actions: AnyArray) -> StepRecord:
         """Let every lane judge its current event and move on to the next.
 
-        With deliberation the first of an event's two steps is a proposal: it earns nothing and
-        moves nothing, and what was agreed on is part of the next observation.
+        With deliberation the first of an event's two steps is a proposal: it decides and moves
+        nothing, and what was agreed on is part of the next observation.
 
         Args:
             actions: Action of each sensor.  # (lanes, agents) integer
@@ -230,8 +230,11 @@ class Engine:
         if self.config.deliberation:
             team = team * voting
         rewards = self._payoffs.of_sensors(labels, actions, team, outcome.isolated)
-        if self._faults is not None or self.config.deliberation:
-            rewards *= voting[:, None] & ~faulty
+        if self.config.deliberation:
+            proposed = self._payoffs.of_proposals(labels, actions)
+            rewards = self._arrays.where(voting[:, None], rewards, proposed)
+        if self._faults is not None:
+            rewards *= ~faulty
         if self._audits is not None:
             self._audits.audit(state, agreed, labels, live & voting)
         if self.promises is not None:

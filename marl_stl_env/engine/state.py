@@ -119,7 +119,7 @@ class StepRecord(NamedTuple):
             silence.  # (lanes, agents) int8
         decisions: What the team decided (in a proposal round: what it would decide).
             # (lanes,) int8
-        rewards: Reward of each sensor, 0 for faulty ones and for proposals.
+        rewards: Reward of each sensor, 0 for faulty ones.
             # (lanes, agents) float32
         decision_rewards: Payoff of the decision, 0 for proposals.  # (lanes,) float32
         truncated: Whether the lane's episode is over.  # (lanes,) bool
