@@ -3,8 +3,9 @@
 ``python -m benchmarks.byzantine --data-dir DIR --out byzantine.json --figure byzantine.png``
 
 Every team judges each test event once; then, for every fault and 0 to n faulty sensors, drawn anew
-for each event, the same actions are voted on again. The single analyst sees every view and is
-believed; where it is itself the faulty one there is no vote to save it.
+for each event, the same actions are voted on again, and for up to f + 1 of them by votes that weigh
+sensors by audited events. The single analyst sees every view and is believed; where it is itself
+the faulty one there is no vote to save it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from agents.judging import judge
 from agents.metrics import reward_per_event
 from agents.runs import read_json, write_json
 from benchmarks.teams import f1, normalized, recall, train_team
-from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig, Views
+from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.consensus.correlation import error_correlation
 from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.data.prepare import prepare
@@ -49,7 +50,10 @@ class Settings:
 
     Attributes:
         datasets: Of "synthetic" and "nsl-kdd" (stratified, at its own threat rate).
-        agents: Sizes of the teams, of 1 (the analyst), 4, 7 and 10.
+        agents: Sizes of the teams, of 1 (the analyst), 4, 7 and 10, in the order of training.
+        deals: What sensors see: of "full", "overlap" (as the vote needs it), "majority" (each
+            group of columns by 2 f + 1) and "groups".
+        trained: Of "faulty" (with as many mixed faults as the team bears) and "clean".
         seeds: Trainings of every team.
         iterations: Rollouts of 16,000 agent-steps of every training.
         data_dir: Folder with the data files.
@@ -59,7 +63,9 @@ class Settings:
     """
 
     datasets: tuple[str, ...] = tuple(DATASETS)
-    agents: tuple[int, ...] = (1, 4, 7, 10)
+    agents: tuple[int, ...] = (1, 7, 4, 10)
+    deals: tuple[str, ...] = ("full", "overlap", "majority", "groups")
+    trained: tuple[str, ...] = ("faulty", "clean")
     seeds: int = 5
     iterations: int = 20
     data_dir: Path | None = None
@@ -74,7 +80,7 @@ class Team(NamedTuple):
     Attributes:
         dataset: Name of the data.
         agents: Sensors.
-        views: What they see.
+        views: What they see, by name.
         threshold: Threat votes that decide.
         trained: "clean" or "faulty": with as many mixed faults as the team bears.
         seed: Seed of the training.
@@ -82,7 +88,7 @@ class Team(NamedTuple):
 
     dataset: str
     agents: int
-    views: Views
+    views: str
     threshold: int
     trained: str
     seed: int
@@ -90,21 +96,25 @@ class Team(NamedTuple):
     @property
     def env(self) -> EnvConfig:
         """The environment without faulty sensors."""
-        return replace(
+        env = replace(
             DATASETS[self.dataset],
             agents=self.agents,
-            views=self.views,
             reward=RewardConfig(team_share=TEAM_SHARE),
             consensus=ConsensusConfig(threshold=self.threshold),
         )
+        if self.views == "majority":
+            faulty = env.consensus.faulty_for(self.agents)
+            return replace(env, views="overlap", redundancy=2 * faulty + 1)
+        return replace(env, views=self.views)  # type: ignore[arg-type] # the other names are views
 
 
-_FULL = {1: 1, 4: 2, 7: 4, 10: 5}
-#: Votes that decide, for each size of team. With partial views fewer sensors see each attack; for
-#: seven of them the number was chosen on the validation split.
-THRESHOLDS: dict[str, dict[Views, dict[int, int]]] = {
-    "synthetic": {"full": _FULL, "groups": {4: 2, 7: 3, 10: 4}},
-    "nsl-kdd": {"full": _FULL, "groups": {4: 2, 7: 4, 10: 5}},
+_HALF = {4: 2, 7: 4, 10: 5}
+_SHARED = {"full": {1: 1, **_HALF}, "overlap": {7: 4, 10: 5}, "majority": _HALF}
+#: Votes that decide, for each size of team; four sensors overlap fully. With partial views fewer
+#: sensors see each attack; for seven of them the number was chosen on the validation split.
+THRESHOLDS: dict[str, dict[str, dict[int, int]]] = {
+    "synthetic": {**_SHARED, "groups": {4: 2, 7: 3, 10: 4}},
+    "nsl-kdd": {**_SHARED, "groups": _HALF},
 }
 
 
@@ -112,23 +122,40 @@ def teams(settings: Settings) -> list[Team]:
     """Every team of the study; the single analyst is a team of one."""
     sizes = tuple(n for n in settings.agents if n <= 4) if settings.quick else settings.agents
     return [
-        Team(dataset, agents, views, threshold, trained, seed)
+        Team(dataset, agents, views, THRESHOLDS[dataset][views][agents], trained, seed)
+        for agents in sizes
         for dataset in settings.datasets
-        for views, thresholds in THRESHOLDS[dataset].items()
-        for agents, threshold in thresholds.items()
-        if agents in sizes
-        for trained in (("clean", "faulty") if agents > 1 else ("clean",))
+        for views in settings.deals
+        if agents in THRESHOLDS[dataset][views]
+        for trained in (settings.trained if agents > 1 else ("clean",))
         for seed in range(1 if settings.quick else settings.seeds)
     ]
 
 
-def curves(env: EnvConfig, table: TrafficTable, actions: Int8Array) -> dict[str, Any]:
-    """Every figure under every fault, for 0 to n faulty sensors.
+def votes(env: EnvConfig, table: TrafficTable, actions: Int8Array) -> dict[str, Any]:
+    """The curves of the equal vote and, where sensors can be told apart, of the weighed one.
 
     Args:
         env: The environment without faulty sensors.
         table: The table that was judged.
         actions: What every sensor would do if it were honest.  # (rows, agents) int8
+    """
+    found = {"curves": curves(env, table, actions, env.agents)}
+    if env.views != "full":
+        consensus = replace(env.consensus, weights="audited")
+        beyond = env.consensus.faulty_for(env.agents) + 1
+        found["audited"] = curves(replace(env, consensus=consensus), table, actions, beyond)
+    return found
+
+
+def curves(env: EnvConfig, table: TrafficTable, actions: Int8Array, most: int) -> dict[str, Any]:
+    """Every figure under every fault, for 0 to ``most`` faulty sensors.
+
+    Args:
+        env: The environment without faulty sensors.
+        table: The table that was judged.
+        actions: What every sensor would do if it were honest.  # (rows, agents) int8
+        most: Largest number of faulty sensors.
 
     Returns:
         ``{fault: {figure: [value with 0 faulty, 1 faulty, ...]}}``
@@ -137,7 +164,7 @@ def curves(env: EnvConfig, table: TrafficTable, actions: Int8Array) -> dict[str,
     for fault in FAULTS:
         decisions = [
             replay_with_faults(env, table, actions, FaultConfig(count, fault))
-            for count in range(env.agents + 1)
+            for count in range(most + 1)
         ]
         found[fault] = {
             "normalized": [normalized(env, table, one) for one in decisions],
@@ -163,7 +190,7 @@ def study(team: Team, settings: Settings) -> dict[str, Any]:
         **team._asdict(),
         "bound": bound,
         "error_correlation": correlation,
-        "curves": curves(env, table, judgement.actions),
+        **votes(env, table, judgement.actions),
     }
 
 
@@ -172,21 +199,31 @@ def bayes_vote(settings: Settings) -> list[dict[str, Any]]:
     from marl_stl_env.data.synthetic_model import posterior
 
     rows = []
-    for agents in sorted({team.agents for team in teams(settings)} - {1}):
-        threshold = THRESHOLDS["synthetic"]["groups"][agents]
-        env = Team("synthetic", agents, "groups", threshold, "bayes", 0).env
+    for team in dict.fromkeys(
+        team._replace(dataset="synthetic", trained="bayes", seed=0)
+        for team in teams(replace(settings, datasets=("synthetic",)))
+        if team.agents > 1
+    ):
+        env = team.env
         prepared = prepare(env)
         raw = prepared.raw.take(prepared.rows["test"])
         views = [posterior(raw.features, names) for names in threat_groups(env, prepared)]
         actions = as_actions(np.stack(views, axis=1) >= env.reward.threshold)
-        found = curves(env, prepared.tables["test"], actions)
-        rows.append({"agents": agents, "threshold": threshold, "curves": found})
+        table = prepared.tables["test"]
+        correlation = error_correlation(actions > 0, table.labels)
+        known = {"bound": env.consensus.faulty_for(env.agents), "error_correlation": correlation}
+        rows.append({**team._asdict(), **known, **votes(env, table, actions)})
     return rows
 
 
-def worst(team: dict[str, Any]) -> list[float]:
-    """The normalised score under the fault that does most harm, for 0 to n faulty sensors."""
-    scores = [curve["normalized"] for curve in team["curves"].values()]
+def worst(team: dict[str, Any], vote: str = "curves") -> list[float]:
+    """The normalised score under the fault that does most harm, for 0 and more faulty sensors.
+
+    Args:
+        team: A result.
+        vote: "curves" for the equal vote, "audited" for the weighed one.
+    """
+    scores = [curve["normalized"] for curve in team[vote].values()]
     return [float(value) for value in np.min(scores, axis=0)]
 
 
@@ -202,27 +239,40 @@ def grouped(results: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[st
 def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What each team keeps of its clean score at the bound and one liar beyond, over seeds."""
     rows = []
-    for key, seeds in grouped(results).items():
-        scores = np.array([worst(seed) for seed in seeds])
-        bound = seeds[0]["bound"]
-        clean, bounded = scores[:, 0], scores[:, : bound + 1].min(axis=1)
-        collapse = np.flatnonzero(scores.mean(axis=0) < 0.5 * clean.mean())
-        rows.append(
-            {
-                **dict(zip(Team._fields, key, strict=False)),
-                "seeds": len(seeds),
-                "bound": bound,
-                "clean": float(clean.mean()),
-                "at_bound": float(bounded.mean()),
-                "lost": float(1 - bounded.mean() / clean.mean()) if clean.mean() > 0 else None,
-                "lost_worst_seed": float(np.max(1 - bounded / clean))
-                if (clean > 0).all()
-                else None,
-                "halved_at": int(collapse[0]) if len(collapse) else None,
-                "error_correlation": float(np.mean([s["error_correlation"] for s in seeds])),
-            }
-        )
+    for key, everyone in grouped(results).items():
+        for name, vote in (("equal", "curves"), ("audited", "audited")):
+            if seeds := [seed for seed in everyone if vote in seed]:
+                team = dict(zip(Team._fields, key, strict=False))
+                rows.append({**team, "vote": name, **_kept(seeds, vote)})
     return rows
+
+
+def _kept(seeds: list[dict[str, Any]], vote: str) -> dict[str, Any]:
+    scores = np.array([worst(seed, vote) for seed in seeds])
+    bound = seeds[0]["bound"]
+    clean, bounded = scores[:, 0], scores[:, : bound + 1].min(axis=1)
+    beyond = scores[:, bound + 1].mean() if scores.shape[1] > bound + 1 else clean.mean()
+    collapse = np.flatnonzero(scores.mean(axis=0) < 0.5 * clean.mean())
+    positive = bool((clean > 0).all())
+    return {
+        "seeds": len(seeds),
+        "bound": bound,
+        "clean": float(clean.mean()),
+        "at_bound": float(bounded.mean()),
+        "lost": float(1 - bounded.mean() / clean.mean()) if clean.mean() > 0 else None,
+        "lost_worst_seed": float(np.max(1 - bounded / clean)) if positive else None,
+        "beyond": float(beyond),
+        "halved_at": int(collapse[0]) if len(collapse) else None,
+        "error_correlation": float(np.mean([seed["error_correlation"] for seed in seeds])),
+    }
+
+
+TITLES = {
+    "full": "every sensor sees all",
+    "overlap": "six of seven see each group",
+    "majority": "five of seven see each group",
+    "groups": "one or two of seven see each group",
+}
 
 
 def draw(results: list[dict[str, Any]], bayes: list[dict[str, Any]], path: Path) -> None:
@@ -231,15 +281,14 @@ def draw(results: list[dict[str, Any]], bayes: list[dict[str, Any]], path: Path)
 
     groups = grouped(results)
     datasets = sorted({key[0] for key in groups}, reverse=True)
-    figure = Figure(figsize=(11, 4 * len(datasets)), layout="constrained")
-    axes = np.atleast_2d(figure.subplots(len(datasets), 2, sharey=True, squeeze=False))
+    figure = Figure(figsize=(18, 4 * len(datasets)), layout="constrained")
+    axes = figure.subplots(len(datasets), len(TITLES), sharey=True, squeeze=False)
     for row, dataset in zip(axes, datasets, strict=True):
-        for axis, views in zip(row, ("full", "groups"), strict=True):
+        for axis, views in zip(row, TITLES, strict=True):
             _panel(axis, groups, dataset, views)
-            if views == "groups" and dataset == "synthetic":
-                for one in bayes:
-                    if one["agents"] == 7:
-                        axis.plot(worst(one), color="grey", ls=":", label="Bayes' rules, worst")
+            for one in bayes if dataset == "synthetic" else ():
+                if (one["agents"], one["views"]) == (7, views):
+                    axis.plot(worst(one), color="grey", ls=":", label="Bayes' rules, worst")
             if axis.lines:
                 axis.legend(fontsize=8)
         row[0].set_ylabel("normalised score (0 = constant, 1 = oracle)")
@@ -262,12 +311,16 @@ def _panel(axis: Any, groups: dict[tuple[Any, ...], Any], dataset: str, views: s
         means = np.mean([[c["normalized"] for c in s["curves"].values()] for s in seeds], axis=1)
         count = range(scores.shape[1])
         axis.plot(count, scores.mean(axis=0), color=color, marker="o", label=f"{trained}, worst")
+        audited = [worst(seed, "audited") for seed in seeds if "audited" in seed]
+        if audited and trained == "faulty":
+            middle = np.mean(audited, axis=0)
+            axis.plot(middle, color="tab:green", marker="s", label="faulty, audited votes, worst")
         axis.fill_between(count, scores.min(axis=0), scores.max(axis=0), color=color, alpha=0.2)
         axis.plot(count, means.mean(axis=0), color=color, ls="--", label=f"{trained}, mean fault")
         axis.axvspan(0, seeds[0]["bound"], color="tab:green", alpha=0.06)
     axis.set_ylim(-1.1, 1.05)
     axis.grid(alpha=0.3)
-    axis.set_title(f"{dataset}, {'every sensor sees all' if views == 'full' else 'partial views'}")
+    axis.set_title(f"{dataset}: {TITLES[views]}")
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -287,19 +340,21 @@ def main(settings: Settings) -> None:
     # Teams of 7 and 10 do not divide the minibatch; SB3 warns of the smaller last one.
     warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
     results: list[dict[str, Any]] = []
+    bayes: list[dict[str, Any]] = []
     if settings.out is not None and settings.out.exists():
-        results = read_json(settings.out)["teams"]
+        known = read_json(settings.out)
+        results, bayes = known["teams"], known["bayes_vote"]
     done = {tuple(result[name] for name in Team._fields) for result in results}
-    bayes = bayes_vote(settings)
+    bayes = bayes or bayes_vote(settings)
     for team in teams(settings):
         if tuple(team) not in done:
             results.append(study(team, settings))
             print(*team, f"{worst(results[-1])[0]:.3f}", flush=True)
         if settings.out is not None:
-            rows = summary(results)
+            rows = summary([*bayes, *results])
             content = {"iterations": settings.iterations, "summary": rows}
             write_json(settings.out, {**content, "bayes_vote": bayes, "teams": results})
-    show(summary(results))
+    show(summary([*bayes, *results]))
     if settings.figure is not None:
         draw(results, bayes, settings.figure)
 

@@ -118,7 +118,7 @@ def test_an_events_rounds_are_not_discounted(vec: Vec, discount: float) -> None:
     assert isinstance(buffer, TeamRolloutBuffer)
     assert venv is not None
     np.testing.assert_array_equal(buffer.voting[:, 0], np.arange(16) % 2 == 1)
-    assert (buffer.rewards[~buffer.voting] == 0.0).all()
+    assert (buffer.rewards[~buffer.voting] != 0.0).any()
     last = model.policy.predict_values(torch.as_tensor(model._last_obs))[:, 0].tolist()
     for sensor in range(16):
         running = 0.0

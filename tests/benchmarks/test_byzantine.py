@@ -1,5 +1,6 @@
 """The arithmetic of the studies of faulty sensors and of deliberation."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def test_scores_of_known_decisions() -> None:
 
 def test_a_perfect_team_keeps_its_score_up_to_half_and_loses_it_beyond() -> None:
     actions = np.repeat(block(TABLE.labels)[:, None], 4, axis=1)
-    curves = byzantine.curves(ENV, TABLE, actions)
+    curves = byzantine.curves(ENV, TABLE, actions, 4)
     assert list(curves) == list(FAULTS)
     assert all(len(curve["f1"]) == 5 for curve in curves.values())
     scores = byzantine.worst({"curves": curves})
@@ -63,6 +64,7 @@ def test_summary_of_two_seeds(tmp_path: Path) -> None:
     assert row["at_bound"] == pytest.approx(0.85)
     assert row["lost"] == pytest.approx(1 - 0.85 / 0.9)
     assert row["lost_worst_seed"] == pytest.approx(0.1)
+    assert (row["vote"], row["beyond"]) == ("equal", pytest.approx(0.25))
     byzantine.show([row])
     byzantine.draw(results, [], tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
@@ -70,9 +72,22 @@ def test_summary_of_two_seeds(tmp_path: Path) -> None:
 
 def test_the_study_has_every_team_once() -> None:
     teams = byzantine.teams(byzantine.Settings())
-    assert len(set(teams)) == len(teams) == 2 * 5 * (1 + 2 * 3 + 2 * 3)
+    assert len(set(teams)) == len(teams) == 2 * 5 * (1 + 2 * (3 + 2 + 3 + 3))
+    seen_by = {"overlap": {7: 6, 10: 9}, "majority": {4: 3, 7: 5, 10: 7}}
     for team in teams:
         assert team.env.consensus.threshold_for(team.agents) == team.threshold
+        if team.views in seen_by:
+            assert team.env.seen_by == seen_by[team.views][team.agents]
+
+
+def test_weighed_votes_are_judged_where_sensors_differ() -> None:
+    actions = np.repeat(block(TABLE.labels)[:, None], 4, axis=1)
+    assert list(byzantine.votes(replace(ENV, views="full"), TABLE, actions)) == ["curves"]
+    found = byzantine.votes(ENV, TABLE, actions)
+    scores = byzantine.worst(found, "audited")
+    assert scores[:2] == [1.0, 1.0]
+    assert len(scores) == 3
+    assert scores[2] < 1.0
 
 
 def test_the_gap_that_deliberation_closes() -> None:
