@@ -143,8 +143,8 @@ def preflight(
 
 def _key(config: EnvConfig, prepared: PreparedData, judged: str) -> str:
     settings = [
-        _VERSION, judged, config.agents, config.views, config.seen_by, config.random_views, config.reward,
-        config.consensus, config.dynamics, config.response, config.episode_length,
+        _VERSION, judged, config.agents, config.views, config.seen_by, config.random_views,
+        config.reward, config.consensus, config.dynamics, config.response, config.episode_length,
     ]  # fmt: skip
     return key_of([*map(str, settings), _data_key(prepared)])
 

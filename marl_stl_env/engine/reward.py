@@ -109,10 +109,23 @@ class Payoffs:
         payoffs: Float32Array = np.where(isolated, contained, free)
         return payoffs
 
+    def of_proposals(self, labels: BoolArray, actions: Int8Array) -> Float32Array:
+        """What each sensor's proposal earns it.
+
+        Args:
+            labels: True labels.  # (lanes,) bool
+            actions: What each sensor proposed.  # (lanes, agents) int8
+
+        Returns:
+            Payoffs.  # (lanes, agents) float32
+        """
+        places = labels[:, None] * ACTIONS + actions
+        payoffs: Float32Array = self._arrays.take(self._proposals, places)
+        return payoffs
+
     def of_sensors(
         self, labels: BoolArray, actions: Int8Array, team: Float32Array, isolated: BoolArray
     ) -> Float32Array:
-        self._proposals = arrays.asarray(proposal_table(config).ravel())
         """Each sensor's reward: its own payoff and the team's, mixed by ``team_share``.
 
         Args:
