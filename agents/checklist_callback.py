@@ -27,9 +27,9 @@ _JUDGED = ("tp", "f1", "reward_per_event")
 class ChecklistCallback(BaseCallback):
     """Keeps the record, goes through the checklist when it is due, and stops at a NaN or inf.
 
-    It stands before the callback that judges and saves: what it finds wrong is never saved, and
-    the record of an iteration is on disk before the checkpoint that follows it, so that a resumed
-    training ends with the same record.
+    It stands after the callback that logs the value loss in reward units, and before the one that
+    judges and saves: what it finds wrong is never saved, and the record of an iteration is on disk
+    before the checkpoint that follows it, so that a resumed training ends with the same record.
 
     Args:
         run: The run directory.
@@ -50,7 +50,7 @@ class ChecklistCallback(BaseCallback):
         self._facts = RolloutFacts(trainer)
         self._on_device = isinstance(trainer, DevicePPO)
         at_once = not self._on_device or trainer.device.type == "cpu"
-        self._gradients = GradientWatch(trainer.policy, trainer.policy.optimizer, at_once)
+        self._gradients = GradientWatch(trainer.policy, at_once)
 
     def _on_rollout_start(self) -> None:
         # A rollout starts once the iteration before it has been learned from.

@@ -14,10 +14,11 @@ from marl_stl_env.errors import ConfigError
 Vec = Literal["supersuit", "native", "device", "cuda"]
 Schedule = Literal["linear", "constant"]
 Network = Literal["mlp", "lstm"]
+Credit = Literal["lane", "entity"]
 Sharing = Literal["shared", "independent"]
 Device = Literal["auto", "cpu", "cuda"]
 ReturnNormalization = Literal["running", "batch", "none"]
-Preset = Literal["seed", "unseen"]
+Preset = Literal["seed", "unseen", "response"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class PPOConfig:
         return_normalization: "running" divides rewards by the running deviation of the discounted
             return; "batch" gives the returns of each rollout mean 0 and variance 1, as once
             published and not advised, and not with memory; "none" leaves both as they are.
+        credit: Which later rewards an action answers for: all of its "lane", or those of the same
+            "entity", which are all that it bears on in a response; the discount then counts from
+            one event of the entity to the next.
         clip_range: Clipping of the probability ratio.
         entropy_coefficient: Weight of the entropy bonus.
         value_coefficient: Weight of the value loss.
@@ -59,6 +63,7 @@ class PPOConfig:
     discount: float = 0.0
     gae_lambda: float = 0.95
     return_normalization: ReturnNormalization = "running"
+    credit: Credit = "lane"
     clip_range: float = 0.2
     entropy_coefficient: float = 0.02
     value_coefficient: float = 1.5
@@ -144,6 +149,7 @@ class TrainConfig:
                 "policy='lstm': the trainer on the device has no memory; use --vec native or "
                 "supersuit (with --device cuda for the network), or --policy mlp"
             )
+        self._check_credit()
         if self.env.split != "train":
             raise ConfigError(
                 f"split={self.env.split!r}: training uses the training split; judge on others with "
@@ -154,6 +160,22 @@ class TrainConfig:
                 f"faulty={self.env.faults.faulty} of {self.env.agents} sensors leaves nobody to "
                 "learn from; training needs at least one honest sensor"
             )
+
+    def _check_credit(self) -> None:
+        """Refuse credit by entities where there are none, or where rollouts are kept otherwise."""
+        missing = {
+            "dynamics='replay'": self.env.dynamics == "replay",
+            f"policy={self.ppo.policy!r}": self.ppo.policy == "lstm",
+            f"vec={self.vec!r}": self.vec == "device",
+            f"deliberation={self.env.deliberation}": self.env.deliberation == 1,
+            "return_normalization='batch'": self.ppo.return_normalization == "batch",
+        }
+        for setting, missed in missing.items():
+            if missed and self.ppo.credit == "entity":
+                raise ConfigError(
+                    f"credit='entity' does not go with {setting}: it needs dynamics='response' and "
+                    "rollouts of an mlp on --vec native or supersuit; use --credit lane"
+                )
 
 
 @dataclass(frozen=True)
@@ -166,8 +188,9 @@ class TrainCommand(TrainConfig):
         preset: Other settings in place of the defaults; other flags go on top of them. "seed", as
             published, is 3 sensors with full views and a discount of 0.99 on one lane, 150
             iterations of 2,048 steps. "unseen" is for attacks that training has not seen: 16
-            sensors with random views, balanced families and decoys. For the command line alone: in
-            Python, begin from ``agents.presets.PRESETS``.
+            sensors with random views, balanced families and decoys. "response" trains foresight in
+            ``TrafficResponse-v0``: credit by entities and a discount of 0.8. For the command line
+            alone: in Python, begin from ``agents.presets.PRESETS``.
     """
 
     resume: Path | None = None

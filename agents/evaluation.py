@@ -17,6 +17,7 @@ from agents.baselines import (
 from agents.byzantine import byzantine_figures, clones_control
 from agents.checkpoints import best_checkpoint
 from agents.config import EvaluateConfig, TrainConfig
+from agents.containment import containment_figures
 from agents.judging import Judgement, greedy, judge
 from agents.metrics import action_shares, family_recall, normalized_score, score
 from agents.ppo import resolve_device, saved_policy
@@ -111,8 +112,17 @@ def evaluation(
             table, judgement.decision_votes, prepared.tables["train"].families
         ),
         "stl": {},  # the environment has no signals to monitor yet
+        **_containment(config, table, judgement),
         "error_correlation": error_correlation(judgement.votes, table.labels),
     }
+
+
+def _containment(
+    config: EnvConfig, table: TrafficTable, judgement: Judgement
+) -> dict[str, dict[str, Any]]:
+    if config.dynamics == "replay":
+        return {}
+    return {"response": containment_figures(config, table, judgement)}
 
 
 def _per_agent(

@@ -13,46 +13,45 @@ from marl_stl_env.errors import NotFiniteError
 
 
 class GradientWatch:
-    """Looks at every gradient as soon as it is there.
+    """Looks at the gradients before they are clipped.
 
-    Trainers clip gradients between the backward pass and the optimiser's step, after which one NaN
-    is in all of them. The norm of each layer is therefore taken in the backward pass, which comes
-    to the layers from the loss down: the first that is not finite is where it began.
+    Trainers clip between the backward pass and the optimiser's step, after which one NaN is in all
+    of them. Hooks therefore look when the backward pass has come to its last layer. It comes to
+    the layers from the loss down: the first that is not finite is where it began.
 
     Args:
-        policy: The network.
-        optimizer: Its optimiser.
-        at_once: Look before every step of the optimiser, for which the host waits for the device;
-            otherwise :meth:`take` looks.
+        policy: The network; all of it takes part in every backward pass.
+        at_once: Look at every backward pass, for which the host waits for the device; otherwise
+            :meth:`take` looks.
     """
 
-    def __init__(
-        self, policy: nn.Module, optimizer: torch.optim.Optimizer, at_once: bool = True
-    ) -> None:
+    def __init__(self, policy: nn.Module, at_once: bool = True) -> None:
         self._at_once = at_once
-        self._names: list[str] = []
+        named = dict(policy.named_parameters())
+        self._layers = len(named)
+        self._seen: dict[str, Tensor] = {}
         self._norms: list[Tensor] = []
-        self._steps: list[Tensor] = []
+        self._order: list[str] = []
         self._handles: list[Any] = [
-            cast("Any", parameter).register_post_accumulate_grad_hook(partial(self._see, name))
-            for name, parameter in policy.named_parameters()
+            cast("Any", weights).register_post_accumulate_grad_hook(partial(self._see, name))
+            for name, weights in named.items()
         ]
-        self._handles.append(optimizer.register_step_pre_hook(self._step))
 
-    def _see(self, name: str, parameter: Tensor) -> None:
-        if parameter.grad is not None:
-            self._names.append(name)
-            self._norms.append(parameter.grad.norm())
+    def _see(self, name: str, weights: Tensor) -> None:
+        self._seen[name] = cast("Tensor", weights.grad)
+        if len(self._seen) == self._layers:
+            self._look(list(self._seen.values()))
+            self._order = list(self._seen)
+            self._seen.clear()
 
-    def _step(self, *_: Any) -> None:
-        norms, names = torch.stack(self._norms), self._names.copy()
-        self._norms.clear()
-        self._names.clear()
-        total = norms.norm()
-        if self._at_once and not torch.isfinite(total):
-            raise _not_finite(names, norms)
-        self._steps.append(total if self._at_once else norms)
-        self._last_names = names
+    def _look(self, gradients: list[Tensor]) -> None:
+        if not self._at_once:
+            self._norms.append(_norms(gradients))
+            return
+        total = nn.utils.get_total_norm(gradients)
+        if not torch.isfinite(total):
+            raise _not_finite(list(self._seen), _norms(gradients))
+        self._norms.append(total[None])
 
     def take(self) -> float:
         """The largest norm since the last call.
@@ -60,16 +59,14 @@ class GradientWatch:
         Raises:
             NotFiniteError: If one was not finite.
         """
-        if not self._steps:
+        if not self._norms:
             return 0.0
-        norms = torch.stack(self._steps)
-        self._steps.clear()
-        if self._at_once:
-            return float(norms.max())
+        norms = torch.stack(self._norms)
+        self._norms.clear()
         totals = norms.norm(dim=1)
         if not torch.isfinite(totals).all():
             first = int((~torch.isfinite(totals)).int().argmax())
-            raise _not_finite(self._last_names, norms[first])
+            raise _not_finite(self._order, norms[first])
         return float(totals.max())
 
     def close(self) -> None:
@@ -85,9 +82,14 @@ def check_weights(policy: nn.Module) -> None:
         NotFiniteError: If there is one.
     """
     named = dict(policy.named_parameters())
-    norms = torch.stack([weights.detach().norm() for weights in named.values()])
+    norms = _norms([weights.detach() for weights in named.values()])
     if not torch.isfinite(norms).all():
         raise _not_finite(list(named), norms, "weights of layer")
+
+
+def _norms(tensors: list[Tensor]) -> Tensor:
+    """The norm of each.  # (tensors,)."""
+    return torch.stack([tensor.norm() for tensor in tensors])
 
 
 def _not_finite(names: list[str], norms: Tensor, kind: str = "gradient of layer") -> NotFiniteError:

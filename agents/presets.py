@@ -6,7 +6,7 @@ from agents.config import PPOConfig, TrainCommand
 from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
 
 #: ``docs/results.md`` says which settings of "seed" are published and which are assumed, and how
-#: those of "unseen" were chosen.
+#: those of "unseen" and "response" were chosen.
 PRESETS: dict[str, TrainCommand] = {
     "seed": TrainCommand(
         preset="seed",
@@ -50,5 +50,18 @@ PRESETS: dict[str, TrainCommand] = {
         lanes=16,
         iterations=30,
         evaluate_every=30,  # no choice of a checkpoint: validation holds no unseen attacks
+    ),
+    "response": TrainCommand(
+        preset="response",
+        env=EnvConfig(dynamics="response"),
+        ppo=PPOConfig(
+            learning_rate=1e-3,
+            n_steps=256,
+            discount=0.8,
+            credit="entity",
+            entropy_coefficient=0.03,
+        ),
+        lanes=16,
+        iterations=100,
     ),
 }

@@ -16,6 +16,14 @@ from marl_stl_env.types import Float32Array, Int8Array
 _LANES = 256
 
 
+def stretch_length(config: EnvConfig, rows: int) -> int:
+    """Events of each lane's stretch; row i of the table is event ``i % length`` of one of them."""
+    stretch = -(-rows // _LANES)
+    if config.consensus.weights == "audited" or config.dynamics == "response":
+        stretch = max(stretch, min(config.episode_length, rows))
+    return stretch
+
+
 def replay(
     config: EnvConfig, table: TrafficTable, choose: Callable[[Engine], Int8Array]
 ) -> Iterator[StepRecord]:
@@ -35,9 +43,7 @@ def replay(
         Every step.
     """
     rows = len(table)
-    stretch = -(-rows // _LANES)
-    if config.consensus.weights == "audited" or config.dynamics == "response":
-        stretch = max(stretch, min(config.episode_length, rows))
+    stretch = stretch_length(config, rows)
     lanes = -(-rows // stretch)
     starts = np.arange(lanes) * stretch
     engine = Engine(config, table, lanes, seeds=0)

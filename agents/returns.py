@@ -16,6 +16,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from agents.buffer import TeamRolloutBuffer
 from agents.config import TrainConfig
 from agents.device_ppo import DevicePPO
+from agents.entity_credit import EntityRolloutBuffer
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 _EPSILON = 1e-8
@@ -64,6 +65,8 @@ def buffer_class(config: TrainConfig) -> type[RolloutBuffer] | None:
     """The rollout buffer that a run asks for; None where SB3's own will do."""
     if config.ppo.return_normalization == "batch":
         return BatchReturnsBuffer
+    if config.ppo.credit == "entity":
+        return EntityRolloutBuffer
     if config.env.faults.faulty or config.env.deliberation:
         return TeamRolloutBuffer
     return None

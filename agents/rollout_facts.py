@@ -17,6 +17,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from agents.device_ppo import DevicePPO
 from agents.probe import label_signal
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import is_threat_vote
 from marl_stl_env.envs.supersuit import SuperSuitVecEnv
 from marl_stl_env.types import Action
 
@@ -59,51 +60,58 @@ class RolloutFacts:
 
     def rewards(self) -> Any:
         """Unscaled rewards as the trainer got them.  # (steps, lanes, agents) float32."""
-        return _stack(self._rewards).reshape(len(self._rewards), -1, self.agents)
+        parts = self._rewards
+        joined = torch.stack(parts) if isinstance(parts[0], torch.Tensor) else np.stack(parts)
+        return joined.reshape(len(parts), -1, self.agents)
 
     def reduce(self) -> dict[str, float | None]:
         """The rollout in numbers: reward, threat share, actions, and what right votes gained."""
-        labels, decisions = self._field("labels"), self._field("decision_votes")
-        votes, rewards = self._field("votes"), self.rewards()
-        counted = self._field("voting")[..., None] & ~self._field("faulty")
-        threat = labels[..., None]
-        # Where isolation contains the event, votes change nothing.
-        free = counted & ~self._field("isolated")[..., None]
-        agreeing = (votes == decisions[..., None]) & free
-        parts = {"all": counted}
-        for name, kind in (("benign", ~threat), ("threat", threat)):
-            parts[f"right_{name}"] = agreeing & (votes == threat) & kind
-            parts[f"wrong_{name}"] = agreeing & (votes != threat) & kind
-        sums = [(rewards * mask).sum() for mask in parts.values()]
-        counts = [mask.sum() for mask in parts.values()]
-        shares = (labels * 1.0).mean(0)  # of each lane
-        actions = self._model.rollout_buffer.actions
-        returns: Any = self._model.rollout_buffer.returns
-        values: Any = self._model.rollout_buffer.values
+        buffer: Any = self._model.rollout_buffer
+        masks, rewards = self._masks(), self.rewards()
+        shares = (self._field("labels") * 1.0).mean(0)  # of each lane
+        returns, values = buffer.returns, buffer.values
         numbers = _floats(
             [
-                *sums,
-                *counts,
+                *((rewards * mask).sum() for mask in masks.values()),
+                *(mask.sum() for mask in masks.values()),
                 shares.mean(),
                 ((shares - shares.mean()) ** 2).mean(),
                 (returns * returns).mean(),
                 ((values - values.mean()) ** 2).mean(),
-                *((actions == int(action)).sum() for action in Action),
+                *((buffer.actions == int(action)).sum() for action in Action),
             ]
         )
-        size = len(parts)
-        means = dict(zip(parts, map(_ratio, numbers, numbers[size:]), strict=False))
+        size, lanes = len(masks), len(shares)
+        means = dict(zip(masks, map(_ratio, numbers[:size], numbers[size:]), strict=False))
         share, variance, power, spread, *chosen = numbers[2 * size :]
-        lanes = len(shares)
         return {
             "reward": means["all"],
             "threat_share": share,
             "threat_share_error": math.sqrt(variance / (lanes - 1)) if lanes > 7 else None,
-            "gain_benign": _difference(means["right_benign"], means["wrong_benign"]),
-            "gain_threat": _difference(means["right_threat"], means["wrong_threat"]),
+            "gain_benign": _difference(means["right on benign"], means["wrong on benign"]),
+            "gain_threat": _difference(means["right on threat"], means["wrong on threat"]),
             "return_power": power,
             "value_spread": math.sqrt(spread / power) if power else None,
             **{a.name: count / sum(chosen) for a, count in zip(Action, chosen, strict=True)},
+        }
+
+    def _masks(self) -> dict[str, Any]:
+        """The honest votes, and those of which sensor and team were right or wrong together.
+
+        Where isolation contains the event, votes change nothing and are left out of the latter.
+        """
+        threat = self._field("labels")[..., None]
+        votes = is_threat_vote(self._field("actions"))
+        honest = self._field("voting")[..., None] & ~self._field("faulty")
+        agreeing = votes == is_threat_vote(self._field("decisions"))[..., None]
+        free = honest & agreeing & ~self._field("isolated")[..., None]
+        right = votes == threat
+        return {
+            "all": honest,
+            "right on benign": free & right & ~threat,
+            "wrong on benign": free & ~right & ~threat,
+            "right on threat": free & right & threat,
+            "wrong on threat": free & ~right & threat,
         }
 
     def signal(self) -> dict[str, float | None]:
@@ -129,15 +137,9 @@ class RolloutFacts:
 
     def _field(self, name: str) -> Any:
         """One field of all steps' records.  # (steps, lanes, ...)."""
-        return _stack([_join([getattr(r, name) for r in records]) for records in self._records])
-
-
-def _join(parts: Sequence[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _stack(parts: Sequence[Any]) -> Any:
-    return torch.stack(list(parts)) if isinstance(parts[0], torch.Tensor) else np.stack(parts)
+        parts = [getattr(record, name) for records in self._records for record in records]
+        joined = torch.cat(parts) if isinstance(parts[0], torch.Tensor) else np.concatenate(parts)
+        return joined.reshape(len(self._records), -1, *parts[0].shape[1:])
 
 
 def _floats(numbers: Sequence[Any]) -> list[float]:

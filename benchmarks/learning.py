@@ -19,16 +19,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tyro
 from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
-from agents.baselines import Baseline
+from agents.baselines import Baseline, as_actions
 from agents.checkpoints import best_checkpoint
 from agents.config import TrainConfig
 from agents.evaluation import baselines, describe_data, evaluation
 from agents.judging import greedy, judge
-from agents.metrics import reward_per_event
+from agents.metrics import reward_per_event, score
 from agents.ppo import resolve_device, saved_policy
 from agents.report import read_progress
 from agents.runs import DATA, new_run, read_json, write_json
@@ -40,7 +41,7 @@ from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.files import atomic_path
-from marl_stl_env.types import AnyArray
+from marl_stl_env.types import AnyArray, IntArray
 
 DOCS = Path(__file__).parent.parent / "docs"
 REACHED = 0.95
@@ -95,7 +96,9 @@ class Settings:
         }
 
 
-def run(setting: Setting, seed: int, split: Judged, known: dict[str, Baseline]) -> dict[str, Any]:
+def run(
+    setting: Setting, seed: int, split: Judged, known: dict[str, Baseline]
+) -> tuple[dict[str, Any], IntArray]:
     """Train once and judge the best checkpoint.
 
     Args:
@@ -106,7 +109,8 @@ def run(setting: Setting, seed: int, split: Judged, known: dict[str, Baseline]) 
 
     Returns:
         The evaluation, with the recall of seen and unseen attack families, the seconds and the
-        CPU seconds of training, and those after which 95 % of the final score was reached.
+        CPU seconds of training, and those after which 95 % of the final score was reached;
+        and the number of threat votes on every event.  # (rows,) int64
     """
     with tempfile.TemporaryDirectory() as folder:
         config = replace(setting.train_config(seed), run_dir=Path(folder) / "run")
@@ -122,13 +126,13 @@ def run(setting: Setting, seed: int, split: Judged, known: dict[str, Baseline]) 
         judgement = judge(config.env, prepared.tables[split], greedy(policy))
         reached = time_to_reach(path, config, prepared)
     result = evaluation(config.env, prepared, split, judgement, known)
-    return {
-        **result,
+    result |= {
         **pooled_recall(result["families"]),
         "seconds": seconds,
         "cpu_seconds": cpu,
         "seconds_to_95": reached * cpu / seconds,
     }
+    return result, judgement.votes.sum(axis=1)
 
 
 def pooled_recall(families: dict[str, Any]) -> dict[str, float | None]:
@@ -182,7 +186,9 @@ def train_setting(settings: Settings, name: str) -> str:
         path = run_file(settings.folder, name, seed)
         if not path.exists():
             known = references(settings, name)
-            result = run(settings.chosen()[name], seed, settings.judged, known)
+            result, votes = run(settings.chosen()[name], seed, settings.judged, known)
+            with atomic_path(path.with_suffix(".safetensors")) as draft:
+                save_file({"votes": votes}, draft)
             write_json(path, {"setting": name, "seed": seed, **result})
     return name
 
@@ -198,6 +204,31 @@ def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
         name: sorted(found[name], key=lambda one: one["seed"])
         for name in sorted(found, key=order.index)
     }
+
+
+def by_threshold(settings: Settings, name: str) -> list[dict[str, Any]]:
+    """What every threshold of the vote gives on the test split: alone, and of all teams together.
+
+    Together, as many teams as there are seeds vote as one, by the same share of their sensors.
+    """
+    setting = SETTINGS[name]
+    env = replace(setting.env, data_dir=settings.data_dir)
+    labels, faulty = prepare(env).tables["test"].labels, env.consensus.faulty_for(env.agents)
+    folder = run_file(settings.folder, name, 0).parent
+    votes = [load_file(path)["votes"] for path in sorted(folder.glob("[0-9]*.safetensors"))]
+    rows = []
+    for threshold in range(faulty + 1, env.agents - faulty + 1):
+        alone = [score(labels, as_actions(one >= threshold), env.reward) for one in votes]
+        together = as_actions(np.sum(votes, axis=0) >= threshold * len(votes))
+        rows.append(
+            {
+                "threshold": threshold,
+                "f1": [one["f1"] for one in alone],
+                "reward_per_event": [one["reward_per_event"] for one in alone],
+                "together": score(labels, together, env.reward),
+            }
+        )
+    return rows
 
 
 def write_tables(settings: Settings) -> None:
@@ -217,6 +248,9 @@ def write_tables(settings: Settings) -> None:
     if UNSEEN_ATTACKS in found:
         families = learning_table.family_table(found[UNSEEN_ATTACKS], FEW)
         learning_table.replace_section(page, "families", families)
+        thresholds = by_threshold(settings, UNSEEN_ATTACKS)
+        lines = learning_table.threshold_table(thresholds)
+        learning_table.replace_section(page, "thresholds", lines)
 
 
 def main(settings: Settings) -> None:

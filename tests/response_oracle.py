@@ -100,7 +100,13 @@ class ScalarResponse:
             float(shown and not threat),
             float(analysis is not None and not shown),
             1 - sum(event.granted for event in recent) / max(settings.alert_budget, 1),
+            self.record(entity),
         ]
+
+    def record(self, entity: int) -> float:
+        """Decisions on the entity while it was free: the newest weighs 1/4, the next 3/16, ..."""
+        stops = [e.stopped for e in self.past if e.entity == entity and not e.isolated]
+        return sum(0.25 * 0.75**age * stop for age, stop in enumerate(reversed(stops)))
 
     def signal(self, name: str) -> float:
         """A signal of the last step."""

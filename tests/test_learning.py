@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def judged(setting: str, data_dir: Path | None = None) -> dict[str, Any]:
     known = SETTINGS[setting]
     known = replace(known, env=replace(known.env, data_dir=data_dir))
-    return run(known, 0, "test", baselines(known.env, prepare(known.env), "test"))
+    return run(known, 0, "test", baselines(known.env, prepare(known.env), "test"))[0]
 
 
 def test_full_views_reach_bayes_rule() -> None:

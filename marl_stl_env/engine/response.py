@@ -34,7 +34,17 @@ _NEVER = -1
 PRESENCE = 64
 
 #: What every sensor is told of the current event's entity and of the analyst, each in [0, 1].
-CONTEXT = ("isolated", "isolation_left", "verdict_threat", "verdict_benign", "analysed", "budget")
+CONTEXT = (
+    "isolated",
+    "isolation_left",
+    "verdict_threat",
+    "verdict_benign",
+    "analysed",
+    "budget",
+    "record",
+)
+#: What the newest decision weighs in an entity's record.
+_NEWEST = np.float32(0.25)
 
 
 class Outcome(NamedTuple):
@@ -74,6 +84,7 @@ class _Memory:
     verdict: BoolArray  # (lanes, slots)
     passing_since: Int32Array  # (lanes, slots)
     last_met: Int32Array  # (lanes, slots)
+    record: Float32Array  # (lanes, slots), in [0, 1]
     granted: BoolArray  # (lanes, alert_window), by step modulo the window
     spent: Int32Array  # (lanes,), alerts granted within the window
     present: Int32Array  # (lanes,), entities met lately
@@ -86,8 +97,9 @@ class _Memory:
         def zeros() -> Int32Array:
             return np.zeros(lanes, np.int32)
 
+        record = np.zeros((lanes, slots), np.float32)
         verdict, granted = np.zeros((lanes, slots), np.bool_), np.zeros((lanes, window), np.bool_)
-        return cls(never(), never(), verdict, never(), never(), granted, zeros(), zeros())
+        return cls(never(), never(), verdict, never(), never(), record, granted, zeros(), zeros())
 
 
 class ResponseDynamics:
@@ -161,6 +173,9 @@ class ResponseDynamics:
         granted, refused = self._alert(at, steps, free & (decisions == _ALERT), labels, acting)
         stopped = isolated | is_threat_vote(decisions)
         age = self._age(at, steps, labels, stopped, acting)
+        record = memory.record[at]
+        newest = _NEWEST * (is_threat_vote(decisions) - record)
+        memory.record[at] = np.where(free, record + newest, record)
         present = self._met(at, steps, state.positions, acting)
         return Outcome(isolated, granted, refused, requarantined, age, present)
 
@@ -237,6 +252,7 @@ class ResponseDynamics:
         turn = (self._number, steps % settings.alert_window)
         spent = memory.spent - memory.granted[turn]
         told[:, 5] = 1.0 - spent / max(settings.alert_budget, 1)
+        told[:, 6] = memory.record[at]
         return told
 
     def get_state(self) -> dict[str, AnyArray]:

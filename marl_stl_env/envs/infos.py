@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
+import numpy as np
+
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
-from marl_stl_env.errors import ResetNeededError
-from marl_stl_env.types import Action
+from marl_stl_env.errors import ResetNeededError, TableError
+from marl_stl_env.types import Action, IntArray
 
 Info: TypeAlias = dict[str, int]
 
@@ -32,6 +34,18 @@ def last_step(engine: Engine) -> StepRecord:
     if engine.last is None:
         raise ResetNeededError("no step was made yet; call reset() and step() first")
     return engine.last
+
+
+def judged_entities(engine: Engine) -> IntArray:
+    """The entity of every lane's last event.  # (lanes,) int64.
+
+    Raises:
+        ResetNeededError: If there was no step.
+        TableError: If the table names no entities.
+    """
+    if engine.table.entities is None:
+        raise TableError(f"{engine.table.name!r} names no entities")
+    return engine.table.entities[last_step(engine).rows].astype(np.int64)
 
 
 def step_infos(engine: Engine, lane: int) -> Iterator[Info]:

@@ -18,10 +18,10 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
-from marl_stl_env.envs.infos import last_step, step_infos
+from marl_stl_env.envs.infos import judged_entities, last_step, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
 
 class TrafficVecEnv(VecEnv):
@@ -108,6 +108,11 @@ class TrafficVecEnv(VecEnv):
     def voting(self) -> BoolArray:
         """Whether the last step was a vote and not a proposal.  # (lanes * agents,) bool."""
         return np.repeat(last_step(self.engine).voting, self.agents)
+
+    @property
+    def entities(self) -> IntArray:
+        """The entity of the event that each sensor judged last.  # (lanes * agents,) int64."""
+        return np.repeat(judged_entities(self.engine), self.agents)
 
     def _end_episodes(self, over: BoolArray, infos: list[dict[str, Any]]) -> None:
         last = self.engine.observe()

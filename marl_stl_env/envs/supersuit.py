@@ -33,9 +33,9 @@ from supersuit.vector import ConcatVecEnv, MarkovVectorEnv
 
 from marl_stl_env.config import EnvConfig, check_range
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.envs.infos import last_step
+from marl_stl_env.envs.infos import judged_entities, last_step
 from marl_stl_env.envs.parallel import TrafficParallelEnv
-from marl_stl_env.types import AnyArray, BoolArray
+from marl_stl_env.types import AnyArray, BoolArray, IntArray
 
 
 class _AgentsVectorEnv(MarkovVectorEnv):
@@ -123,6 +123,12 @@ class SuperSuitVecEnv(VecEnv):
     def voting(self) -> BoolArray:
         """Whether the last step was a vote and not a proposal.  # (copies * agents,) bool."""
         lanes = np.concatenate([last_step(env.unwrapped.engine).voting for env in self.envs])
+        return np.repeat(lanes, self.agents)
+
+    @property
+    def entities(self) -> IntArray:
+        """The entity of the event that each sensor judged last.  # (copies * agents,) int64."""
+        lanes = np.concatenate([judged_entities(env.unwrapped.engine) for env in self.envs])
         return np.repeat(lanes, self.agents)
 
     def get_state(self) -> dict[str, AnyArray]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.numpy import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import agents.ppo
 from agents.checklist import Checked, Checklist, read_checklist, setting_of, write_checklist
@@ -122,6 +123,11 @@ def test_a_healthy_training_has_no_failed_line(
     columns = (tmp_path / "progress.csv").read_text().splitlines()[0].split(",")
     assert "train/gradient_norm" in columns
     assert not any(column.startswith("checklist") for column in columns)
+    tags = EventAccumulator(str(tmp_path)).Reload().Tags()
+    assert {f"checklist/{name}" for name in status if status[name] == "passed"} <= set(
+        tags["scalars"]
+    )
+    assert "checklist/report/text_summary" in tags["tensors"]
 
 
 @pytest.mark.parametrize(

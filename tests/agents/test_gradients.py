@@ -38,7 +38,7 @@ def spoil(net: nn.Module, name: str, factor: float) -> Any:
 def test_norms_are_those_before_clipping(at_once: bool) -> None:
     net = network()
     optimizer = torch.optim.Adam(net.parameters())
-    watch = GradientWatch(net, optimizer, at_once)
+    watch = GradientWatch(net, at_once)
     inputs = torch.randn(5, 3)
     norms = [update(net, optimizer, inputs * scale) for scale in (1.0, 3.0, 2.0)]
     assert max(norms) > LIMIT
@@ -53,7 +53,7 @@ def test_norms_are_those_before_clipping(at_once: bool) -> None:
 def test_the_layer_where_a_nan_begins_is_named_before_any_weight_is_lost() -> None:
     net = network()
     optimizer = torch.optim.Adam(net.parameters())
-    watch = GradientWatch(net, optimizer)
+    watch = GradientWatch(net)
     before = [weights.clone() for weights in net.parameters()]
     spoil(net, "0.weight", torch.nan)
     with pytest.raises(NotFiniteError, match=r"gradient of layer '0\.weight'"):
@@ -66,7 +66,7 @@ def test_the_layer_where_a_nan_begins_is_named_before_any_weight_is_lost() -> No
 def test_a_device_that_is_not_waited_for_tells_later() -> None:
     net = network()
     optimizer = torch.optim.Adam(net.parameters())
-    watch = GradientWatch(net, optimizer, at_once=False)
+    watch = GradientWatch(net, at_once=False)
     update(net, optimizer, torch.randn(5, 3))
     handle = spoil(net, "2.bias", torch.inf)
     update(net, optimizer, torch.randn(5, 3))

@@ -21,10 +21,10 @@ def test_gymnasium_checker(name: str) -> None:
 def test_what_an_analyst_is_told() -> None:
     env = gymnasium.make("marl_stl_env/TrafficResponse-v0", table=TABLE, episode_length=40)
     layout = env.unwrapped.observation_layout  # type: ignore[attr-defined]
-    assert layout[-6:-4] == ("isolated", "isolation_left")
+    assert layout[-7:-5] == ("isolated", "isolation_left")
     assert env.observation_space.shape == (len(layout),)
     env.reset(seed=0)
-    told = [env.step(2)[0][-6:] for _ in range(20)]
+    told = [env.step(2)[0][-7:] for _ in range(20)]
     assert max(observation[0] for observation in told) == 1.0
 
 
