@@ -158,7 +158,7 @@ def train_one(config: TrainConfig) -> dict[str, float]:
         learn(config, run, prepared, device)
         table = prepared.tables["test"]
         space = observation_space(Engine(config.env, table, lanes=1))
-        policy = saved_policy(config.ppo, space, best_checkpoint(run), device)
+        policy = saved_policy(config, space, best_checkpoint(run), device)
     return figures(config.env, table, judge(config.env, table, greedy(policy)))
 
 
