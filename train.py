@@ -11,7 +11,11 @@ def main(command: TrainCommand) -> None:
     """Train a team, or go on with a training, and judge it on the validation split."""
     from agents.training import restart, resume, train
 
-    if command.resume is not None:
+    if command.sweep is not None:
+        from agents.sweep import sweep
+
+        sweep(command.settings(), command.sweep)
+    elif command.resume is not None:
         resume(command.resume)
     elif command.restart is not None:
         restart(command.restart, command.run_dir)

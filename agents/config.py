@@ -12,6 +12,7 @@ from marl_stl_env.config import EnvConfig, check_range, check_types
 from marl_stl_env.errors import ConfigError
 
 Vec = Literal["supersuit", "native", "device", "cuda"]
+TrainEngine = Literal["sb3", "rllib"]
 Schedule = Literal["linear", "constant"]
 Network = Literal["mlp", "lstm"]
 Credit = Literal["lane", "entity"]
@@ -100,6 +101,28 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
+class ClusterConfig:
+    """Where the engine "rllib" runs.
+
+    Attributes:
+        runners: Processes that step the environment; the lanes are shared out among them.
+        learners: Processes that learn, each with a GPU where ``device`` is "cuda"; 0 learns in the
+            process that was started.
+        address: A Ray cluster, such as "auto" or "ray://head:10001"; None starts one on this
+            machine.
+    """
+
+    runners: int = 2
+    learners: int = 0
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("runners", self.runners, 1)
+        check_range("learners", self.learners, 0)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training run.
 
@@ -109,6 +132,9 @@ class TrainConfig:
         vec: "supersuit" goes through PettingZoo and SuperSuit, "native" through the batched
             engine; the same trajectories, the second many times faster. "device" keeps engine,
             rollouts and learning on ``device``; "cuda" is that on a CUDA device.
+        engine: "sb3" trains in this process; "rllib" on a Ray cluster, on its own path in place of
+            ``vec``.
+        cluster: The cluster of the engine "rllib".
         lanes: Independent copies of the stream.
         iterations: Rollouts, each followed by its update.
         evaluate_every: Iterations between two checkpoints, each judged on the validation split.
@@ -124,6 +150,8 @@ class TrainConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     vec: Vec = "supersuit"
+    engine: TrainEngine = "sb3"
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     lanes: int = 64
     iterations: int = 60
     evaluate_every: Annotated[int, tyro.conf.arg(aliases=("--checkpoint-every",))] = 10
@@ -150,6 +178,8 @@ class TrainConfig:
                 "supersuit (with --device cuda for the network), or --policy mlp"
             )
         self._check_credit()
+        if self.engine == "rllib":
+            self._check_rllib()
         if self.env.split != "train":
             raise ConfigError(
                 f"split={self.env.split!r}: training uses the training split; judge on others with "
@@ -177,6 +207,24 @@ class TrainConfig:
                     "rollouts of an mlp on --vec native or supersuit; use --credit lane"
                 )
 
+    def _check_rllib(self) -> None:
+        """Refuse what the cluster does not train."""
+        if self.lanes % self.cluster.runners:
+            raise ConfigError(
+                f"lanes={self.lanes} cannot be shared out among runners={self.cluster.runners}; "
+                "choose a multiple of it"
+            )
+        missing = {
+            f"policy={self.ppo.policy!r}": self.ppo.policy != "mlp",
+            f"sharing={self.ppo.sharing!r}": self.ppo.sharing != "shared",
+            f"credit={self.ppo.credit!r}": self.ppo.credit != "lane",
+            f"faulty={self.env.faults.faulty}": self.env.faults.faulty > 0,
+            f"deliberation={self.env.deliberation}": self.env.deliberation > 0,
+        }
+        for setting, missed in missing.items():
+            if missed:
+                raise ConfigError(f"engine='rllib' does not train with {setting}; use --engine sb3")
+
 
 @dataclass(frozen=True)
 class TrainCommand(TrainConfig):
@@ -196,13 +244,15 @@ class TrainCommand(TrainConfig):
     resume: Path | None = None
     restart: Path | None = None
     preset: Preset | None = None
+    sweep: Path | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.resume is None and self.restart is None:
             return
         allowed = TrainConfig(run_dir=self.run_dir if self.resume is None else None)
-        if self.settings() != allowed or (self.resume is not None and self.restart is not None):
+        several = sum(path is not None for path in (self.resume, self.restart, self.sweep)) > 1
+        if self.settings() != allowed or several:
             raise ConfigError(
                 "--resume and --restart take the settings of the run they name: give one of them, "
                 "and no other flag (but --run-dir with --restart)"

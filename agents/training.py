@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -55,7 +55,7 @@ def train(config: TrainConfig) -> Path:
         DataError: If the data cannot be read, split or scaled.
         RunError: If the run directory is taken.
     """
-    device = resolve_device(config.device, config.threads)
+    device = _device(config)
     prepared = prepare(config.env)
     if config.preflight:
         show_preflight(preflight(config.env, prepared))
@@ -81,7 +81,7 @@ def resume(run: Path) -> Path:
     """
     run = find_run(run)
     config = read_config(run)
-    device = resolve_device(config.device, config.threads)
+    device = _device(config)
     prepared = prepare(config.env)
     check_data(run, prepared)
     return _learn_and_judge(config, run, prepared, device)
@@ -100,10 +100,18 @@ def restart(run: Path, run_dir: Path | None = None) -> Path:
     return train(replace(read_config(find_run(run)), run_dir=run_dir))
 
 
+def _device(config: TrainConfig) -> torch.device:
+    """Where this process computes; with the engine "rllib" the GPUs are the learners'."""
+    return resolve_device("cpu" if config.engine == "rllib" else config.device, config.threads)
+
+
 def _learn_and_judge(
     config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device
 ) -> Path:
-    finished = learn(config, run, prepared, device)
+    if config.engine == "rllib":
+        finished = learn_on_cluster(config, run, prepared)
+    else:
+        finished = learn(config, run, prepared, device)
     save_curves(run)
     if not finished:
         say(f"stopped; continue with: python train.py --resume {run}")
@@ -169,8 +177,24 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     return not callback.stop
 
 
+@dataclass
+class StopFlag:
+    """Turned on by :func:`stopped_by_signals`."""
+
+    stop: bool = False
+
+
+def learn_on_cluster(config: TrainConfig, run: Path, prepared: PreparedData) -> bool:
+    """:func:`learn` with the engine "rllib"; see :func:`agents.rllib.learn`."""
+    from agents import rllib
+
+    flag = StopFlag()
+    with stopped_by_signals(flag):
+        return rllib.learn(config, run, prepared, flag)
+
+
 @contextmanager
-def stopped_by_signals(callback: CheckpointCallback) -> Iterator[None]:
+def stopped_by_signals(callback: CheckpointCallback | StopFlag) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM stop the training after its iteration; the second kills."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -26,13 +26,14 @@ for library in "${libraries[@]}"; do
     echo "== $library"
     python=$DIR/$library/bin/python
     case $library in
-        sbx) tests=sb3 ;;
-        *) tests=$library ;;
+        sbx) tests=(tests/compat/test_sb3.py) ;;
+        rllib) tests=(tests/compat/test_rllib.py tests/compat/test_cluster.py) ;;
+        *) tests=("tests/compat/test_$library.py") ;;
     esac
     "${PYTHON:-python3}" -m venv "$DIR/$library" && install "$library" "$python" &&
         "$python" -m pip list 2>/dev/null |
         grep -iE "^(torch|numpy|pandas|gymnasium|pettingzoo|stable_baselines3|ray|jax|torchrl|${library}(-rl)?) " &&
-        "$python" -m pytest -m compat -q "tests/compat/test_$tests.py" tests/compat/test_cleanrl.py ||
+        "$python" -m pytest -m compat -q "${tests[@]}" tests/compat/test_cleanrl.py ||
         failed+=("$library")
     [ -n "${KEEP:-}" ] || rm -rf "${DIR:?}/$library"
 done

@@ -30,6 +30,16 @@ class DeviceError(MarlStlError, RuntimeError):
     """The device asked for is not on this machine."""
 
 
+class MissingLibraryError(MarlStlError, ImportError):
+    """An optional library is not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(
+            f"{library} is not installed; install the optional part: "
+            f"pip install 'marl-stl-env[{extra}]'"
+        )
+
+
 class DataError(MarlStlError):
     """Base of everything that is wrong with data."""
 

@@ -42,6 +42,7 @@ RESERVED = {
     "pettingzoo": ("marl_stl_env.envs",),
     "gymnasium": ("marl_stl_env.envs", "marl_stl_env.registration", "agents"),
     "sklearn": ("marl_stl_env.data", "agents"),
+    "ray": ("agents.rllib", "agents.rllib_env", "agents.rllib_module", "agents.sweep"),
 }
 FREE = ("benchmarks", "train", "evaluate")
 
