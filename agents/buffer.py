@@ -11,9 +11,30 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 
-from marl_stl_env.types import AnyArray, BoolArray
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
-_TENSORS = ("observations", "actions", "values", "log_probs", "advantages", "returns")
+
+def generalised_advantages(
+    rewards: Float32Array, values: Float32Array, discounts: AnyArray, gae_lambda: float
+) -> Float32Array:
+    """Generalised advantages (Schulman et al. 2016).
+
+    Args:
+        rewards: Rewards of the steps.  # (steps, n_envs) float32
+        values: Values before every step and after the last.  # (steps + 1, n_envs) float32
+        discounts: Discount of what follows each step, 0 at an episode's end.  # (steps, n_envs)
+        gae_lambda: Lambda.
+
+    Returns:
+        Advantages.  # (steps, n_envs) float32
+    """
+    advantages = np.zeros_like(rewards)
+    advantage = np.zeros(rewards.shape[1])
+    for step in reversed(range(len(rewards))):
+        error = rewards[step] + discounts[step] * values[step + 1] - values[step]
+        advantage = error + discounts[step] * gae_lambda * advantage
+        advantages[step] = advantage
+    return advantages
 
 
 class TeamRolloutBuffer(RolloutBuffer):
@@ -27,13 +48,17 @@ class TeamRolloutBuffer(RolloutBuffer):
     one event: between them nothing is discounted.
     """
 
+    tensors: tuple[str, ...] = (
+        "observations", "actions", "values", "log_probs", "advantages", "returns",
+    )  # fmt: skip
+
     def __init__(self, *args: Any, **settings: Any) -> None:
         self._venv: Any = None
         super().__init__(*args, **settings)
 
     def watch(self, venv: VecEnv) -> None:
-        """Take the facts of each step from this environment's ``faulty`` and ``voting``."""
-        self._venv = venv
+        """Take the facts of each step from this environment."""
+        self._venv = venv.unwrapped
 
     def reset(self) -> None:
         """Forget all transitions."""
@@ -56,21 +81,18 @@ class TeamRolloutBuffer(RolloutBuffer):
             dones: Whether the last step ended an episode.  # (n_envs,) bool
         """
         discounts = np.where(self.voting, self.gamma, 1.0)
-        next_values = np.vstack([self.values[1:], last_values.cpu().numpy().reshape(1, -1)])
         goes_on = 1.0 - np.vstack([self.episode_starts[1:], dones[None].astype(np.float32)])
-        advantage = np.zeros(self.n_envs)
-        for step in reversed(range(self.buffer_size)):
-            discount = discounts[step] * goes_on[step]
-            error = self.rewards[step] + discount * next_values[step] - self.values[step]
-            advantage = error + discount * self.gae_lambda * advantage
-            self.advantages[step] = advantage
+        values = np.vstack([self.values, last_values.cpu().numpy().reshape(1, -1)])
+        self.advantages = generalised_advantages(
+            self.rewards, values, discounts * goes_on, self.gae_lambda
+        )
         self.returns = self.advantages + self.values
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
         """Minibatches of the honest transitions in random order."""
         if not self.generator_ready:
             honest = self.swap_and_flatten(self.honest)[:, 0]
-            for name in _TENSORS:
+            for name in self.tensors:
                 setattr(self, name, self.swap_and_flatten(getattr(self, name))[honest])
             self.generator_ready = True
         # SB3 seeds NumPy's global generator and draws its minibatches from it.

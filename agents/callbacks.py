@@ -6,17 +6,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
 from agents.checkpoints import save_checkpoint
+from agents.config import TrainConfig
 from agents.judging import greedy, judge
 from agents.metrics import action_shares, score
+from agents.promises import watch
 from agents.returns import reward_unit
-from agents.trainer_state import capture
+from agents.shaping import PromiseShaping
+from agents.trainer_state import capture, lanes_of
 from agents.training_record import ITERATIONS
-from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.stl.specs import CONJUNCTION
+from marl_stl_env.types import BoolArray, Float32Array
+
+#: Validation episodes in which every checkpoint's promises are watched.
+_WATCHED = 100
 
 
 class RewardCallback(BaseCallback):
@@ -30,7 +39,9 @@ class RewardCallback(BaseCallback):
         venv = self.model.get_vec_normalize_env()
         if venv is not None:
             lanes: Any = venv.unwrapped
-            votes = venv.get_original_reward()[lanes.voting]
+            shaping = unwrap_vec_wrapper(venv, PromiseShaping)
+            bare = venv.get_original_reward() if shaping is None else shaping.bare_rewards
+            votes = bare[lanes.voting]
             self._rewards += [float(votes.mean())] * bool(votes.size)
         return True
 
@@ -57,15 +68,48 @@ class ValueLossCallback(BaseCallback):
         self._on_rollout_start()
 
 
+class PromisesCallback(BaseCallback):
+    """Logs how the promises fared in the episodes that a rollout finished."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[BoolArray] = []
+        self._robustness: list[Float32Array] = []
+
+    def _on_step(self) -> bool:
+        lanes = lanes_of(self.model)
+        over = self.locals["dones"][:: lanes.agents]
+        if over.any():
+            self._kept.append(~lanes.standing.violated[over])
+            self._robustness.append(lanes.standing.robustness[over])
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if not self._kept:
+            return
+        kept, robustness = np.concatenate(self._kept), np.concatenate(self._robustness)
+        for i, one in enumerate(lanes_of(self.model).promises):
+            self.logger.record(f"stl/satisfied/{one.name}", float(kept[:, i].mean()))
+            self.logger.record(f"stl/robustness/{one.name}", float(robustness[:, i].mean()))
+        self.logger.record(f"stl/satisfied/{CONJUNCTION}", float(kept.all(axis=1).mean()))
+        self._kept.clear()
+        self._robustness.clear()
+
+
+def logging_callbacks(config: TrainConfig) -> list[BaseCallback]:
+    """What a run logs of its rollouts and updates."""
+    promises = [PromisesCallback()] if config.stl != "off" else []
+    return [RewardCallback(), ValueLossCallback(), *promises]
+
+
 class CheckpointCallback(BaseCallback):
     """Judges the greedy team on the validation split and saves a checkpoint.
 
     Args:
         run: The run directory.
-        config: The environment.
+        config: The run; the last iteration always makes a checkpoint, and so do those after which
+            the checklist is due.
         table: The scaled validation table.
-        every: Iterations between two checkpoints; the last iteration always makes one, and so do
-            those after which the checklist is due.
         report: Called with the agent-steps and the figures of each judgement, before it is saved.
 
     Attributes:
@@ -75,14 +119,13 @@ class CheckpointCallback(BaseCallback):
     def __init__(
         self,
         run: Path,
-        config: EnvConfig,
+        config: TrainConfig,
         table: TrafficTable,
-        every: int,
         report: Callable[[int, dict[str, Any]], None],
     ) -> None:
         super().__init__()
         self._run, self._config, self._table = run, config, table
-        self._every, self._report = every, report
+        self._report = report
         self._begun_at = 0
         self.stop = False
         self._stopped = False
@@ -95,7 +138,7 @@ class CheckpointCallback(BaseCallback):
         if self.num_timesteps == self._begun_at:
             return
         iteration = self.num_timesteps // (self._ppo.n_steps * self._ppo.n_envs)
-        if self.stop or iteration % self._every == 0 or iteration in ITERATIONS:
+        if self.stop or iteration % self._config.evaluate_every == 0 or iteration in ITERATIONS:
             self._save()
         self._stopped = self.stop
 
@@ -116,15 +159,23 @@ class CheckpointCallback(BaseCallback):
     def _save(self) -> None:
         policy = self._ppo.policy
         policy.set_training_mode(False)
-        judgement = judge(self._config, self._table, greedy(policy))
+        env, act = self._config.env, greedy(policy)
+        judgement = judge(env, self._table, act)
         figures = score(
             self._table.labels,
             judgement.decisions,
-            self._config.reward,
+            env.reward,
             judgement.scores,
             judgement.rewards,
         )
-        for name, value in {**figures, **action_shares(judgement.decisions)}.items():
+        shares = {**figures, **action_shares(judgement.decisions)}
+        if self._config.stl != "off":
+            watched = watch(env, self._table, act, _WATCHED)
+            kept = {name: truth.mean() for name, (truth, _) in watched.by_name().items()}
+            shares |= {f"stl/{name}": float(share) for name, share in kept.items()}
+            if self._config.stl != "monitor":
+                figures["violation_excess"] = watched.excess(self._config.promises.budget)
+        for name, value in shares.items():
             self.logger.record(f"validation/{name.lower()}", value)
         self._report(self.num_timesteps, figures)
         save_checkpoint(self._run, policy, self.num_timesteps, figures, capture(self._ppo))

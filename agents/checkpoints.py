@@ -38,9 +38,14 @@ class Checkpoint:
     validation: dict[str, Any]
 
     @property
-    def reward(self) -> float:
-        """Mean decision reward per validation event, by which checkpoints are chosen."""
-        return float(self.validation["reward_per_event"])
+    def merit(self) -> tuple[float, float]:
+        """By what checkpoints are chosen.
+
+        Where training enforces promises, first by how little the worst kept one exceeds its budget
+        on the validation split; then, and else alone, by mean decision reward per event there.
+        """
+        excess = float(self.validation.get("violation_excess", 0.0))
+        return -excess, float(self.validation["reward_per_event"])
 
 
 def save_checkpoint(
@@ -61,7 +66,7 @@ def save_checkpoint(
         facts = {"timesteps": timesteps, "validation": validation, "trainer": trainer.facts}
         write_json(draft / _FACTS, facts)
     kept = list_checkpoints(run)
-    best = max(kept, key=lambda checkpoint: checkpoint.reward)
+    best = max(kept, key=lambda checkpoint: checkpoint.merit)
     for checkpoint in kept[:-_KEEP_NEWEST]:
         if checkpoint.path != best.path:
             shutil.rmtree(checkpoint.path)
@@ -96,7 +101,7 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
 
 
 def best_checkpoint(run: Path) -> Checkpoint:
-    """The checkpoint with the highest validation reward.
+    """The checkpoint that did best on the validation split, see :attr:`Checkpoint.merit`.
 
     Raises:
         RunError: If there is none.
@@ -104,7 +109,7 @@ def best_checkpoint(run: Path) -> Checkpoint:
     checkpoints = list_checkpoints(run)
     if not checkpoints:
         raise RunError(f"{run} has no checkpoint; the training stopped before its first evaluation")
-    return max(checkpoints, key=lambda checkpoint: checkpoint.reward)
+    return max(checkpoints, key=lambda checkpoint: checkpoint.merit)
 
 
 def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy, device: torch.device) -> None:

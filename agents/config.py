@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +20,7 @@ Sharing = Literal["shared", "independent"]
 Device = Literal["auto", "cpu", "cuda"]
 ReturnNormalization = Literal["running", "batch", "none"]
 Preset = Literal["seed", "unseen", "response"]
+Stl = Literal["off", "monitor", "shape", "lagrangian"]
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,41 @@ class ClusterConfig:
 
 
 @dataclass(frozen=True)
+class PromiseConfig:
+    """How training makes a team keep promises.
+
+    Attributes:
+        budget: "lagrangian": share of episodes in which each promise may be broken (d).
+        multiplier_rate: "lagrangian": step size of the multipliers (eta).
+        max_multiplier: "lagrangian": no multiplier goes above this.
+        bonus: "shape": reward of every sensor at the end of an episode with all promises kept.
+        potential: "shape": weight of the potential (beta); 0 leaves the bonus alone.
+    """
+
+    budget: float = 0.05
+    multiplier_rate: float = 1.0
+    max_multiplier: float = 30.0
+    bonus: float = 10.0
+    potential: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("budget", self.budget, 0.0, 1.0)
+        for item in fields(self):
+            check_range(item.name, getattr(self, item.name), 0.0)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training run.
 
     Attributes:
         env: The environment.
         ppo: The trainer.
+        stl: What training does about the promises: "off" nothing; "monitor" logs them; "shape"
+            rewards keeping them; "lagrangian" puts a price on breaking each. The last two show the
+            sensors what is left of each promise, and need a discount above 0.
+        promises: How "shape" and "lagrangian" do so.
         vec: "supersuit" goes through PettingZoo and SuperSuit, "native" through the batched
             engine; the same trajectories, the second many times faster. "device" keeps engine,
             rollouts and learning on ``device``; "cuda" is that on a CUDA device.
@@ -149,6 +179,8 @@ class TrainConfig:
 
     env: EnvConfig = field(default_factory=EnvConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    stl: Stl = "off"
+    promises: PromiseConfig = field(default_factory=PromiseConfig)
     vec: Vec = "supersuit"
     engine: TrainEngine = "sb3"
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
@@ -169,6 +201,7 @@ class TrainConfig:
             object.__setattr__(self, "vec", "device")
             object.__setattr__(self, "device", "cuda")
         check_types(self)
+        self._watch_promises()
         for name in ("lanes", "iterations", "evaluate_every", "threads"):
             check_range(name, getattr(self, name), 1)
         check_range("seed", self.seed, 0, 2**32 - 1)
@@ -218,12 +251,50 @@ class TrainConfig:
             f"policy={self.ppo.policy!r}": self.ppo.policy != "mlp",
             f"sharing={self.ppo.sharing!r}": self.ppo.sharing != "shared",
             f"credit={self.ppo.credit!r}": self.ppo.credit != "lane",
+            f"stl={self.stl!r}": self.stl != "off",
             f"faulty={self.env.faults.faulty}": self.env.faults.faulty > 0,
             f"deliberation={self.env.deliberation}": self.env.deliberation > 0,
         }
         for setting, missed in missing.items():
             if missed:
                 raise ConfigError(f"engine='rllib' does not train with {setting}; use --engine sb3")
+
+    def _watch_promises(self) -> None:
+        """Let the environment watch and show what training needs, and refuse what cannot be."""
+        if self.stl == "off" and self.env.stl.monitor:
+            object.__setattr__(self, "stl", "monitor")
+        if self.stl == "off":
+            return
+        if self.vec == "device":
+            raise ConfigError(
+                f"stl={self.stl!r}: only the numpy engine watches promises; use --vec native or "
+                "supersuit (with --device cuda for the network)"
+            )
+        enforced = self.stl != "monitor"
+        stl = replace(self.env.stl, monitor=True, observe=self.env.stl.observe or enforced)
+        object.__setattr__(self, "env", replace(self.env, stl=stl))
+        if enforced and self.ppo.discount == 0.0:
+            raise ConfigError(
+                f"stl={self.stl!r} with discount=0: promises are about the whole episode, and "
+                "without foresight only the very last step before a violation would count; use "
+                "--discount 0.99 or so"
+            )
+        if enforced and self.ppo.credit == "entity":
+            raise ConfigError(
+                f"stl={self.stl!r} with credit='entity': promises are about a lane's whole "
+                "episode, not about one entity; use --credit lane"
+            )
+        if self.stl == "lagrangian" and (self.ppo.policy, self.ppo.sharing) != ("mlp", "shared"):
+            raise ConfigError(
+                "stl='lagrangian' is there for one network of all sensors, without memory; use "
+                "--policy mlp and --sharing shared, or --stl shape"
+            )
+        if self.stl == "lagrangian" and self.ppo.return_normalization == "batch":
+            raise ConfigError(
+                "stl='lagrangian' weighs advantages of rewards against those of violations, which "
+                "return_normalization='batch' takes the unit from; use 'running' or 'none', or "
+                "--stl shape"
+            )
 
 
 @dataclass(frozen=True)
@@ -276,6 +347,10 @@ class EvaluateConfig:
             set. Labels may be left out; where they are there, the decisions are judged by them.
         decisions: Where to write the decisions on it; None takes ``decisions.parquet`` in the run
             directory.
+        certify: Episodes, on seeds that training never used, in which the promises are watched
+            and certified; None takes 200 where the run watched promises and 0 elsewhere.
+        epsilon: A certified promise may fail with this probability.
+        delta: A certificate may be wrong with this probability.
         device: "auto" takes CUDA where it is.
         threads: Threads of torch.
     """
@@ -285,6 +360,9 @@ class EvaluateConfig:
     split: Literal["train", "validation", "test"] = "test"
     input: Path | None = None
     decisions: Path | None = None
+    certify: int | None = None
+    epsilon: float = 0.05
+    delta: float = 0.05
     device: Device = "auto"
     threads: int = 1
 
@@ -296,3 +374,7 @@ class EvaluateConfig:
                 f"decisions={str(self.decisions)!r} says where to write the decisions on input=, "
                 "which is not given"
             )
+        if self.certify is not None:
+            check_range("certify", self.certify, 0, 10**6)
+        for name in ("epsilon", "delta"):
+            check_range(name, getattr(self, name), 0.0, 1.0, open_low=True)

@@ -21,6 +21,7 @@ from agents.containment import containment_figures
 from agents.judging import Judgement, greedy, judge
 from agents.metrics import action_shares, family_recall, normalized_score, score
 from agents.ppo import resolve_device, saved_policy
+from agents.promises import promise_figures
 from agents.runs import DATA, EVALUATION, find_run, read_config, read_json, write_json
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.consensus.correlation import error_correlation
@@ -111,7 +112,7 @@ def evaluation(
         "families": family_recall(
             table, judgement.decision_votes, prepared.tables["train"].families
         ),
-        "stl": {},  # the environment has no signals to monitor yet
+        "stl": {},  # filled by judge_run, whose policy can run further episodes
         **_containment(config, table, judgement),
         "error_correlation": error_correlation(judgement.votes, table.labels),
     }
@@ -169,6 +170,7 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[
     references = baselines(env, prepared, settings.split)
     return {
         **evaluation(env, prepared, settings.split, judgement, references),
+        "stl": promise_figures(config, table, act, settings),
         "clones": clones_control(env, table, judgement),
         "byzantine": byzantine_figures(env, table, act, judgement),
     }

@@ -23,9 +23,12 @@ from agents.device_env import DeviceVecEnv
 from agents.device_ppo import DevicePPO
 from agents.encoding import PiecewiseLinearEncoding, quantile_edges
 from agents.independent import IndependentPolicy
+from agents.lagrangian import CostValuePolicy, LagrangianPPO
 from agents.recurrent import TeamRecurrentPPO
 from agents.returns import buffer_class
+from agents.shaping import PromiseShaping
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.promises import specifications
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.spaces import action_space
 from marl_stl_env.envs.supersuit import supersuit_vec_env
@@ -58,9 +61,11 @@ def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecN
         table: A raw table of the caller's own, in place of ``config.env.dataset``.
     """
     make = TrafficVecEnv if config.vec == "native" else supersuit_vec_env
-    venv: VecEnv = make(config.env, config.lanes, config.seed, table)
+    venv: VecEnv = VecMonitor(make(config.env, config.lanes, config.seed, table))
+    if config.stl == "shape":
+        venv = PromiseShaping(venv, config.promises, config.ppo.discount)
     return VecNormalize(
-        VecMonitor(venv),
+        venv,
         norm_obs=False,
         norm_reward=config.ppo.return_normalization == "running",
         gamma=config.ppo.discount,
@@ -128,14 +133,23 @@ def policy_settings(
         settings["lstm_hidden_size"] = ppo.width
     if ppo.sharing == "independent":
         settings |= {"sensors": config.env.agents, "context": context}
+    if promises := priced_promises(config):
+        settings["promises"] = promises
     return settings
 
 
-def policy_class(config: PPOConfig) -> type[ActorCriticPolicy]:
+def priced_promises(config: TrainConfig) -> int:
+    """How many promises have a multiplier and a value function of their own."""
+    return len(specifications(config.env)) if config.stl == "lagrangian" else 0
+
+
+def policy_class(config: TrainConfig) -> type[ActorCriticPolicy]:
     """The class of the network."""
-    if config.policy == "lstm":
+    if config.stl == "lagrangian":
+        return CostValuePolicy
+    if config.ppo.policy == "lstm":
         return RecurrentActorCriticPolicy
-    return IndependentPolicy if config.sharing == "independent" else ActorCriticPolicy
+    return IndependentPolicy if config.ppo.sharing == "independent" else ActorCriticPolicy
 
 
 def learning_rate(config: PPOConfig) -> float | Callable[[float], float]:
@@ -158,7 +172,7 @@ def make_model(
         features: The scaled features of the training split.  # (rows, features) float32
         device: Where the networks live.
     """
-    ppo, space = config.ppo, _box(venv)
+    ppo, space, promises = config.ppo, _box(venv), priced_promises(config)
     edges, context = bin_edges(ppo, space, features), space.shape[0] - features.shape[1]
     settings: dict[str, Any] = {
         "learning_rate": learning_rate(ppo),
@@ -170,7 +184,8 @@ def make_model(
         "clip_range": ppo.clip_range,
         "normalize_advantage": True,
         "ent_coef": ppo.entropy_coefficient,
-        "vf_coef": ppo.value_coefficient,
+        # With several heads SB3 takes the mean of their losses; the sum is wanted.
+        "vf_coef": ppo.value_coefficient * (1 + promises),
         "max_grad_norm": ppo.max_grad_norm,
         "policy_kwargs": policy_settings(config, edges, context),
         "seed": config.seed,
@@ -178,13 +193,15 @@ def make_model(
     }
     buffer = buffer_class(config)
     make: Any
-    if ppo.policy == "lstm":
+    if promises:
+        make = partial(LagrangianPPO, promises=config.promises)
+    elif ppo.policy == "lstm":
         make = RecurrentPPO if buffer is None else TeamRecurrentPPO
     elif isinstance(venv, DeviceVecEnv):
         make = partial(DevicePPO, return_normalization=ppo.return_normalization)
     else:
         make = partial(PPO, rollout_buffer_class=buffer)
-    model: OnPolicyAlgorithm = make(policy_class(ppo), venv, **settings)
+    model: OnPolicyAlgorithm = make(policy_class(config), venv, **settings)
     if isinstance(model.rollout_buffer, TeamRolloutBuffer):
         model.rollout_buffer.watch(venv)
     return model
@@ -199,7 +216,7 @@ def make_policy(
     """An untrained policy of the same shape, to load weights into."""
     # How wide the context is comes with the weights.
     settings = policy_settings(config, edges, context=config.env.agents)
-    policy = policy_class(config.ppo)(
+    policy = policy_class(config)(
         observation_space,
         action_space(),
         lambda _: config.ppo.learning_rate,
@@ -220,7 +237,7 @@ def saved_policy(
     Raises:
         RunError: If the checkpoint's file is damaged or the shapes differ.
     """
-    # Only the number of bins shapes the network; their edges come with the weights.
+    # Only the number of bins shapes the encoding; their edges come with the weights.
     bins = encoding_size(checkpoint)
     edges = [np.arange(bins + 1.0).tolist()] if bins else []
     policy = make_policy(config, observation_space, edges, device)

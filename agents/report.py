@@ -11,6 +11,7 @@ from rich.table import Table
 
 from marl_stl_env.data.splits import SplitReport
 from marl_stl_env.files import atomic_path
+from marl_stl_env.stl.specs import CONJUNCTION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,8 @@ def show_evaluation(result: dict[str, Any]) -> None:
     _show_policies(title, result)
     say(_relative_line(result))
     say(_clones_line(result))
+    if result["stl"]:
+        show_promises(result["stl"])
     if result["byzantine"]:
         show_byzantine(result)
 
@@ -96,6 +99,51 @@ def _listed(counts: dict[str, int]) -> str:
 
 def _warn(text: str) -> None:
     _console.print(f"[bold yellow]warning[/]: {escape(text)}", soft_wrap=True)
+
+
+def show_promises(promises: dict[str, Any]) -> None:
+    """Print how often each promise was kept, and what is certified."""
+    episodes = next(iter(promises.values()))["episodes"]
+    table = Table(title=f"promises, over {episodes:,} episodes on fresh seeds")
+    table.add_column("promise")
+    for column in ("kept", "robustness: mean", "least", "certified"):
+        table.add_column(column, justify="right")
+    table.add_column("also kept by")
+    for name, one in promises.items():
+        robustness = one["robustness"].values()
+        table.add_row(
+            name,
+            f"{one['satisfied']:.3f}",
+            *("" if value is None else f"{value:.3f}" for value in robustness),
+            "yes" if one["certified"] else "no",
+            ", ".join(one["kept_by"]),
+            style="bold" if name == CONJUNCTION else None,
+        )
+    _console.print(table)
+    say(_promises_line(promises[CONJUNCTION]))
+
+
+def _promises_line(together: dict[str, Any]) -> str:
+    level = f"at confidence {1 - together['delta']:.0%}"
+    line = (
+        f"promises: CERTIFIED {level}: all hold with probability at least "
+        f"{1 - together['epsilon']:.0%}."
+        if together["certified"]
+        else f"promises: NOT CERTIFIED {level}: all held in {together['satisfied']:.1%} of "
+        f"{together['episodes']:,} episodes; {1 - together['epsilon']:.0%} was to be shown."
+    )
+    if together["kept_by"]:
+        line += f" They ask nothing: {', '.join(together['kept_by'])} keeps them all."
+    return line
+
+
+def show_keepers(keepers: dict[str, tuple[str, ...]]) -> None:
+    """Print which promises a policy that looks at nothing keeps as well."""
+    vacuous = {name: policies for name, policies in keepers.items() if policies}
+    parts = [f"{name} (satisfied by {', '.join(names)})" for name, names in vacuous.items()]
+    say(f"promises that ask nothing by themselves: {'; '.join(parts) or 'none'}")
+    if CONJUNCTION in vacuous:
+        _warn("all promises together ask nothing; state others with --specs")
 
 
 def show_byzantine(result: dict[str, Any]) -> None:

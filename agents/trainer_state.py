@@ -1,9 +1,9 @@
 """All that a trainer remembers between two iterations, as plain arrays and numbers.
 
 With it, and the policy's weights, a training continues bit-identically on the CPU: the optimiser's
-moments, the scaling of the rewards, the open episodes, the lanes of the environment, the memory of
-a policy, and the random number generators of torch and numpy (SB3 shuffles its minibatches with
-numpy's global one).
+moments, the scaling and shaping of the rewards, the multipliers of promises, the open episodes, the
+lanes of the environment, the memory of a policy, and the random number generators of torch and
+numpy (SB3 shuffles its minibatches with numpy's global one).
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import numpy as np
 import torch
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import VecMonitor, VecNormalize, unwrap_vec_wrapper
 
 from agents.device_ppo import DevicePPO
+from agents.lagrangian import LagrangianPPO
+from agents.shaping import PromiseShaping
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import SuperSuitVecEnv
 from marl_stl_env.errors import MarlStlError, RunError
@@ -99,7 +102,7 @@ def _restore(model: OnPolicyAlgorithm, state: TrainerState) -> None:
 
 def _stream_state(model: OnPolicyAlgorithm) -> dict[str, AnyArray]:
     """What the trainer knows of its lanes: their state, open episodes and scaling of rewards."""
-    normalizer, monitor, lanes = _wrappers(model)
+    normalizer, monitor, shaping, lanes = _wrappers(model)
     arrays: dict[str, AnyArray] = {
         "model.last_obs": np.asarray(model._last_obs),
         "model.last_episode_starts": np.asarray(model._last_episode_starts),
@@ -108,11 +111,15 @@ def _stream_state(model: OnPolicyAlgorithm) -> dict[str, AnyArray]:
         "monitor.returns": monitor.episode_returns,
         "monitor.lengths": monitor.episode_lengths,
     }
+    if shaping is not None:
+        arrays["shaping.potentials"] = shaping.potentials
+    if isinstance(model, LagrangianPPO):
+        arrays |= model.promise_state()
     return arrays | {f"{_LANES}{key}": array for key, array in lanes.get_state().items()}
 
 
 def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> None:
-    normalizer, monitor, lanes = _wrappers(model)
+    normalizer, monitor, shaping, lanes = _wrappers(model)
     model._last_obs = arrays["model.last_obs"].copy()
     model._last_episode_starts = arrays["model.last_episode_starts"].copy()
     normalizer.returns = arrays["normalizer.returns"].copy()
@@ -121,6 +128,10 @@ def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> 
     normalizer.ret_rms.count = float(count)
     monitor.episode_returns = arrays["monitor.returns"].copy()
     monitor.episode_lengths = arrays["monitor.lengths"].copy()
+    if shaping is not None:
+        shaping.potentials = arrays["shaping.potentials"].copy()
+    if isinstance(model, LagrangianPPO):
+        model.set_promise_state(arrays)
     lanes.set_state(_under(arrays, _LANES))
 
 
@@ -155,19 +166,26 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, AnyAr
     optimizer.load_state_dict(content)
 
 
+def lanes_of(model: BaseAlgorithm) -> TrafficVecEnv | SuperSuitVecEnv:
+    """The trainer's environment without its wrappers.
+
+    Raises:
+        TypeError: If it is not one of ours.
+    """
+    lanes = model.env.unwrapped if model.env is not None else None
+    if not isinstance(lanes, TrafficVecEnv | SuperSuitVecEnv):
+        raise TypeError("a trainer's environment is one of ours")
+    return lanes
+
+
 def _wrappers(
     model: OnPolicyAlgorithm,
-) -> tuple[VecNormalize, VecMonitor, TrafficVecEnv | SuperSuitVecEnv]:
+) -> tuple[VecNormalize, VecMonitor, PromiseShaping | None, TrafficVecEnv | SuperSuitVecEnv]:
     normalizer = model.get_vec_normalize_env()
-    monitor = normalizer.venv if normalizer is not None else None
-    lanes: VecEnv | None = monitor.unwrapped if monitor is not None else None
-    if not (
-        isinstance(normalizer, VecNormalize)
-        and isinstance(monitor, VecMonitor)
-        and isinstance(lanes, TrafficVecEnv | SuperSuitVecEnv)
-    ):
-        raise TypeError("a trainer's environment is VecNormalize(VecMonitor(our VecEnv))")
-    return normalizer, monitor, lanes
+    monitor = unwrap_vec_wrapper(normalizer, VecMonitor) if normalizer is not None else None
+    if normalizer is None or monitor is None:
+        raise TypeError("a trainer's environment is inside VecMonitor and VecNormalize")
+    return normalizer, monitor, unwrap_vec_wrapper(normalizer, PromiseShaping), lanes_of(model)
 
 
 def _moments(normalizer: VecNormalize) -> AnyArray:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from stable_baselines3.common.logger import configure
 
-from agents.callbacks import CheckpointCallback, RewardCallback, ValueLossCallback
+from agents.callbacks import CheckpointCallback, logging_callbacks
 from agents.checklist import setting_of
 from agents.checklist_callback import ChecklistCallback
 from agents.checkpoints import load_trainer, load_weights, newest_checkpoint
@@ -23,11 +23,13 @@ from agents.evaluation import check_data, describe_data, judge_run
 from agents.ppo import make_trainer, resolve_device
 from agents.preflight import preflight
 from agents.preflight_report import show_preflight
+from agents.promises import trivial_keepers
 from agents.report import (
     rotate_progress,
     save_curves,
     say,
     show_evaluation,
+    show_keepers,
     show_progress,
     show_splits,
     verdict,
@@ -61,6 +63,8 @@ def train(config: TrainConfig) -> Path:
         show_preflight(preflight(config.env, prepared))
     else:
         show_splits(prepared.report)
+    if config.env.stl.monitor:
+        show_keepers(trivial_keepers(config.env, prepared.tables["train"]))
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
     return _learn_and_judge(config, run, prepared, device)
@@ -155,15 +159,13 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
         show_progress(timesteps, figures)
         checklist.judged(figures)
 
-    callback = CheckpointCallback(
-        run, config.env, prepared.tables["validation"], config.evaluate_every, report
-    )
+    callback = CheckpointCallback(run, config, prepared.tables["validation"], report)
     try:
         with stopped_by_signals(callback):
             if model.num_timesteps < total:
                 model.learn(
                     total - model.num_timesteps,
-                    callback=[RewardCallback(), ValueLossCallback(), checklist, callback],
+                    callback=[*logging_callbacks(config), checklist, callback],
                     reset_num_timesteps=checkpoint is None,
                     progress_bar=config.progress,
                 )

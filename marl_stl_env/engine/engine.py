@@ -19,7 +19,7 @@ from marl_stl_env.engine.promises import Promises
 from marl_stl_env.engine.response import CONTEXT, Outcome, ResponseDynamics
 from marl_stl_env.engine.reward import Payoffs
 from marl_stl_env.engine.signals import Happening
-from marl_stl_env.engine.state import LaneState, StepRecord
+from marl_stl_env.engine.state import LaneState, Standing, StepRecord
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
 from marl_stl_env.types import (
     ACTIONS,
@@ -105,6 +105,7 @@ class Engine:
         self._labels = arrays.asarray(table.labels)
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
         self._nothing = Outcome.nothing(lanes, arrays)
+        self._unwatched = Standing.nothing(lanes)
         self._state = LaneState.empty(lanes, config.agents).map(arrays.asarray)
         self.last: StepRecord | None = None
         self.seed(seeds)
@@ -237,9 +238,10 @@ class Engine:
             rewards *= ~faulty
         if self._audits is not None:
             self._audits.audit(state, agreed, labels, live & voting)
+        standing = self._unwatched
         if self.promises is not None:
             steps = state.positions - state.starts
-            self.promises.step(Happening(steps, labels, decisions, team, outcome))
+            standing = self.promises.step(Happening(steps, labels, decisions, team, outcome))
         advance(state, live)
         if self.config.deliberation:
             state.proposals = self._arrays.where(voting[:, None], SILENT, agreed)
@@ -257,6 +259,7 @@ class Engine:
             faulty=faulty,
             isolated=outcome.isolated,
             granted=outcome.granted,
+            standing=standing,
         )
         return self.last
 

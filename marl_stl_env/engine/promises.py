@@ -6,6 +6,7 @@ import numpy as np
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.engine.signals import Happening, SignalBook
+from marl_stl_env.engine.state import Standing
 from marl_stl_env.errors import StateError
 from marl_stl_env.stl.monitor import MonitorSet
 from marl_stl_env.stl.specs import Specification, default_specifications
@@ -60,9 +61,12 @@ class Promises:
         self._book.reset(mask)
         self._monitors.reset(mask)
 
-    def step(self, happening: Happening) -> None:
+    def step(self, happening: Happening) -> Standing:
         """Take one step of every lane."""
+        before = self._monitors.violated
         self._monitors.step(self._book.step(happening))
+        violated = self._monitors.violated
+        return Standing(self.robustness, violated.T, (violated & ~before).T)
 
     @property
     def robustness(self) -> Float32Array:

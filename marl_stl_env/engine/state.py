@@ -109,6 +109,27 @@ class LaneState:
         return state
 
 
+class Standing(NamedTuple):
+    """How the promises stand after a step.
+
+    Attributes:
+        robustness: The least robustness of the episode so far, +inf before the first instant that
+            counts.  # (lanes, promises) float32
+        violated: Whether each promise is broken.  # (lanes, promises) bool
+        newly_violated: Whether this step broke it.  # (lanes, promises) bool
+    """
+
+    robustness: Float32Array
+    violated: BoolArray
+    newly_violated: BoolArray
+
+    @classmethod
+    def nothing(cls, lanes: int) -> Standing:
+        """Where nothing is watched: no columns."""
+        no = np.zeros((lanes, 0), np.bool_)
+        return cls(np.zeros((lanes, 0), np.float32), no, no)
+
+
 class StepRecord(NamedTuple):
     """What one step did in every lane.
 
@@ -130,6 +151,7 @@ class StepRecord(NamedTuple):
         isolated: Whether the event was contained because its entity was isolated; the decision is
             then Quarantine, whatever the vote.  # (lanes,) bool
         granted: Whether an alert got the analyst to look.  # (lanes,) bool
+        standing: How the promises stand.
     """
 
     rows: IntArray
@@ -144,6 +166,7 @@ class StepRecord(NamedTuple):
     faulty: BoolArray
     isolated: BoolArray
     granted: BoolArray
+    standing: Standing
 
     @property
     def votes(self) -> BoolArray:

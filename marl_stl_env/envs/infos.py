@@ -10,6 +10,7 @@ import numpy as np
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.errors import ResetNeededError, TableError
+from marl_stl_env.stl.specs import Specification
 from marl_stl_env.types import Action, IntArray
 
 Info: TypeAlias = dict[str, int]
@@ -46,6 +47,11 @@ def judged_entities(engine: Engine) -> IntArray:
     if engine.table.entities is None:
         raise TableError(f"{engine.table.name!r} names no entities")
     return engine.table.entities[last_step(engine).rows].astype(np.int64)
+
+
+def watched(engine: Engine) -> tuple[Specification, ...]:
+    """The promises that the engine watches; none where it watches nothing."""
+    return () if engine.promises is None else engine.promises.specifications
 
 
 def step_infos(engine: Engine, lane: int) -> Iterator[Info]:

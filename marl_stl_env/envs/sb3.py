@@ -17,10 +17,11 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.engine.state import StepRecord
-from marl_stl_env.envs.infos import judged_entities, last_step, step_infos
+from marl_stl_env.engine.state import Standing, StepRecord
+from marl_stl_env.envs.infos import judged_entities, last_step, step_infos, watched
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
+from marl_stl_env.stl.specs import Specification
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
 
@@ -113,6 +114,16 @@ class TrafficVecEnv(VecEnv):
     def entities(self) -> IntArray:
         """The entity of the event that each sensor judged last.  # (lanes * agents,) int64."""
         return np.repeat(judged_entities(self.engine), self.agents)
+
+    @property
+    def standing(self) -> Standing:
+        """How the promises stood after the last step, at an episode's end too."""
+        return last_step(self.engine).standing
+
+    @property
+    def promises(self) -> tuple[Specification, ...]:
+        """What is watched."""
+        return watched(self.engine)
 
     def _end_episodes(self, over: BoolArray, infos: list[dict[str, Any]]) -> None:
         last = self.engine.observe()

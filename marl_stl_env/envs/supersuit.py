@@ -33,8 +33,10 @@ from supersuit.vector import ConcatVecEnv, MarkovVectorEnv
 
 from marl_stl_env.config import EnvConfig, check_range
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.envs.infos import judged_entities, last_step
+from marl_stl_env.engine.state import Standing
+from marl_stl_env.envs.infos import judged_entities, last_step, watched
 from marl_stl_env.envs.parallel import TrafficParallelEnv
+from marl_stl_env.stl.specs import Specification
 from marl_stl_env.types import AnyArray, BoolArray, IntArray
 
 
@@ -130,6 +132,17 @@ class SuperSuitVecEnv(VecEnv):
         """The entity of the event that each sensor judged last.  # (copies * agents,) int64."""
         lanes = np.concatenate([judged_entities(env.unwrapped.engine) for env in self.envs])
         return np.repeat(lanes, self.agents)
+
+    @property
+    def standing(self) -> Standing:
+        """How the promises stood after the last step, at an episode's end too."""
+        copies = [last_step(env.unwrapped.engine).standing for env in self.envs]
+        return Standing(*(np.concatenate(parts) for parts in zip(*copies, strict=True)))
+
+    @property
+    def promises(self) -> tuple[Specification, ...]:
+        """What is watched."""
+        return watched(self.envs[0].unwrapped.engine)
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically: the copies' arrays, one after another."""

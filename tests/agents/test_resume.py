@@ -26,7 +26,7 @@ from agents.config import (
 from agents.ppo import make_trainer
 from agents.report import read_progress
 from agents.trainer_state import TrainerState, capture, restore
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import EnvConfig, StlConfig
 from marl_stl_env.errors import ConfigError, RunError
 from tests.conftest import make_table
 
@@ -42,8 +42,11 @@ LSTM, INDEPENDENT = {"policy": "lstm"}, {"sharing": "independent"}
 BATCH, NONE = ({"return_normalization": name} for name in ("batch", "none"))
 
 
-def build(vec: Vec, **settings: Any) -> Any:
-    config = replace(CONFIG, vec=vec, ppo=replace(CONFIG.ppo, **settings))
+def build(vec: Vec, stl: Any = "off", **settings: Any) -> Any:
+    config = replace(CONFIG, vec=vec, ppo=replace(CONFIG.ppo, **settings), stl=stl)
+    if stl != "off":
+        promises = StlConfig(specs=("quiet=G (alerts_4 <= 2)", "open=G (denied_8 <= 0.6)"))
+        config = replace(config, env=replace(config.env, stl=promises))
     return make_trainer(config, TABLE.features, CPU, TABLE)
 
 
@@ -65,6 +68,8 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
         *product(["device"], ["device"], [{}, BATCH, NONE]),
         *product(["native"], ["native"], [LSTM, INDEPENDENT]),
         *product(["supersuit"], ["supersuit"], [LSTM, INDEPENDENT]),
+        *product(["native"], ["supersuit"], [{"stl": "shape"}, {"stl": "lagrangian"}]),
+        ("native", "native", LSTM | {"stl": "shape"}),
     ],
 )
 def test_continuing_equals_never_having_stopped(
@@ -86,6 +91,9 @@ def test_continuing_equals_never_having_stopped(
     assert other.num_timesteps == whole.num_timesteps == 6 * ITERATION
     for name, value in weights(whole).items():
         torch.testing.assert_close(weights(other)[name], value, rtol=0, atol=0)
+    if settings.get("stl") == "lagrangian":
+        assert other.multipliers.tolist() == whole.multipliers.tolist()
+        assert whole.multipliers.max() > 0
     episodes = [[one["r"] for one in model.ep_info_buffer] for model in (whole, other)]
     assert episodes[0] == pytest.approx(episodes[1])
     for name, array in kept.items():  # what was saved is not written to later
