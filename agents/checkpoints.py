@@ -38,14 +38,19 @@ class Checkpoint:
     validation: dict[str, Any]
 
     @property
+    def reward(self) -> float:
+        """Mean decision reward per validation event."""
+        return float(self.validation["reward_per_event"])
+
+    @property
     def merit(self) -> tuple[float, float]:
         """By what checkpoints are chosen.
 
         Where training enforces promises, first by how little the worst kept one exceeds its budget
-        on the validation split; then, and else alone, by mean decision reward per event there.
+        on the validation split; then, and else alone, by :attr:`reward`.
         """
         excess = float(self.validation.get("violation_excess", 0.0))
-        return -excess, float(self.validation["reward_per_event"])
+        return -excess, self.reward
 
 
 def save_checkpoint(
