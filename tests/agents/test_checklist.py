@@ -147,7 +147,7 @@ def test_a_broken_environment_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(agents.ppo, "TrafficVecEnv", broken)
-    last = checked(CONFIG, tmp_path, prepared)
+    last = checked(replace(CONFIG, iterations=3), tmp_path, prepared)
     assert last.diagnosis == name
     assert failed(last) == {name}
     (line,) = (check for check in last.checks if check.name == name)
@@ -190,7 +190,7 @@ def test_a_nan_in_the_rewards_keeps_the_last_good_checkpoint(
     prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agents.ppo, "TrafficVecEnv", LostReward)
-    config = replace(CONFIG, evaluate_every=1)
+    config = replace(CONFIG, evaluate_every=1, iterations=5)
     place = f"reward of sensor_3 in lane 1 at step {FIRST_NAN - 1} of the rollout"
     with pytest.raises(NotFiniteError, match=place):
         learn(config, tmp_path, prepared, CPU)
@@ -204,7 +204,7 @@ def test_a_nan_in_the_rewards_keeps_the_last_good_checkpoint(
     last = checked(config, tmp_path, prepared)
     assert last.diagnosis is None
     assert [one.fault for one in read_checklist(tmp_path).checked] == [None]
-    assert [one.iteration for one in read_checklist(tmp_path).history] == list(range(1, 11))
+    assert [one.iteration for one in read_checklist(tmp_path).history] == list(range(1, 6))
 
 
 def test_a_nan_in_a_gradient_names_its_layer(
@@ -227,7 +227,7 @@ def test_a_nan_in_a_gradient_names_its_layer(
 def test_watching_changes_nothing(
     prepared: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(CONFIG, iterations=3)
+    config = replace(CONFIG, iterations=2)
     learn(config, tmp_path / "watched", prepared, CPU)
     for name in ("_on_training_start", "_on_rollout_start", "_on_rollout_end", "_on_training_end"):
         monkeypatch.setattr(f"agents.training.ChecklistCallback.{name}", lambda _: None)
