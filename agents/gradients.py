@@ -20,7 +20,7 @@ class GradientWatch:
     the layers from the loss down: the first that is not finite is where it began.
 
     Args:
-        policy: The network; all of it takes part in every backward pass.
+        policy: The network; the same layers take part in every backward pass.
         at_once: Look at every backward pass, for which the host waits for the device; otherwise
             :meth:`take` looks.
     """
@@ -38,6 +38,9 @@ class GradientWatch:
         ]
 
     def _see(self, name: str, weights: Tensor) -> None:
+        if name in self._seen:  # the last pass has left some layers out, and so will the others
+            self._layers = len(self._seen)
+            self._seen.clear()
         self._seen[name] = cast("Tensor", weights.grad)
         if len(self._seen) == self._layers:
             self._look(list(self._seen.values()))

@@ -83,3 +83,13 @@ def test_a_lost_weight_is_named() -> None:
         net.get_parameter("2.weight")[0, 0] = torch.inf
     with pytest.raises(NotFiniteError, match=r"weights of layer '2\.weight'"):
         check_weights(net)
+
+
+def test_a_layer_that_takes_no_part_blinds_nobody() -> None:
+    net = network()
+    net.register_parameter("idle", nn.Parameter(torch.ones(3)))
+    optimizer = torch.optim.Adam(net.parameters())
+    watch = GradientWatch(net)
+    update(net, optimizer, torch.randn(5, 3))
+    norm = update(net, optimizer, torch.randn(5, 3))
+    assert watch.take() == pytest.approx(norm, rel=1e-5)
