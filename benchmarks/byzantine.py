@@ -194,15 +194,20 @@ def study(team: Team, settings: Settings) -> dict[str, Any]:
     }
 
 
-def bayes_vote(settings: Settings) -> list[dict[str, Any]]:
-    """The same curves for sensors that vote by Bayes' rule on their own views of ``synthetic``."""
+def bayes_vote(settings: Settings, known: set[tuple[int, str]]) -> list[dict[str, Any]]:
+    """The same curves for sensors that vote by Bayes' rule on their own views of ``synthetic``.
+
+    Args:
+        settings: Sizes of the teams and their views.
+        known: Sizes and views that are left out.
+    """
     from marl_stl_env.data.synthetic_model import posterior
 
     rows = []
     for team in dict.fromkeys(
         team._replace(dataset="synthetic", trained="bayes", seed=0)
-        for team in teams(replace(settings, datasets=("synthetic",)))
-        if team.agents > 1
+        for team in teams(replace(settings, datasets=("synthetic",), seeds=1))
+        if team.agents > 1 and (team.agents, team.views) not in known
     ):
         env = team.env
         prepared = prepare(env)
@@ -211,8 +216,8 @@ def bayes_vote(settings: Settings) -> list[dict[str, Any]]:
         actions = as_actions(np.stack(views, axis=1) >= env.reward.threshold)
         table = prepared.tables["test"]
         correlation = error_correlation(actions > 0, table.labels)
-        known = {"bound": env.consensus.faulty_for(env.agents), "error_correlation": correlation}
-        rows.append({**team._asdict(), **known, **votes(env, table, actions)})
+        facts = {"bound": env.consensus.faulty_for(env.agents), "error_correlation": correlation}
+        rows.append({**team._asdict(), **facts, **votes(env, table, actions)})
     return rows
 
 
@@ -345,9 +350,9 @@ def main(settings: Settings) -> None:
         known = read_json(settings.out)
         results, bayes = known["teams"], known["bayes_vote"]
     done = {tuple(result[name] for name in Team._fields) for result in results}
-    bayes = bayes or bayes_vote(settings)
-    for team in teams(settings):
-        if tuple(team) not in done:
+    bayes += bayes_vote(settings, {(one["agents"], one["views"]) for one in bayes})
+    for team in [None, *teams(settings)]:
+        if team is not None and tuple(team) not in done:
             results.append(study(team, settings))
             print(*team, f"{worst(results[-1])[0]:.3f}", flush=True)
         if settings.out is not None:
