@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.byzantine import AWAKE_FAULTS, decide_with_faults
+from agents.config import PPOConfig
 from agents.judging import judge
 from agents.runs import read_json, write_json
 from benchmarks.teams import f1, normalized, train_team
@@ -34,10 +35,16 @@ DATASETS = {
 #: (docs/results.md), and after the proposals (``synthetic``, validation split, seed 100, 90
 #: rollouts: 0.80 and 0.81, with a share of 1 0.78).
 OWN = RewardConfig(team_share=0.0)
+#: A language that nobody pays for is learned from the team's reward alone, and drifts to noise
+#: with the default entropy bonus (validation split, seed 100, 30 rollouts: 0.43 with 0.02, 0.55
+#: with 0.002).
+UNPAID = RewardConfig(team_share=0.8, proposal_weight=0.0)
+TRAINERS = {"deliberation, unpaid": PPOConfig(entropy_coefficient=0.002)}
 TEAMS: dict[str, dict[str, Any]] = {
     "full views": {"views": "full", "reward": OWN},
     "vote": {},
     "deliberation": {"reward": OWN, "deliberation": 1},
+    "deliberation, unpaid": {"reward": UNPAID, "deliberation": 1},
     "vote, trained with a traitor": {"faults": FaultConfig(1)},
     "deliberation, trained with a traitor": {
         "reward": OWN,
@@ -75,7 +82,7 @@ def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, A
     env = replace(DATASETS[dataset], data_dir=settings.data_dir, **TEAMS[name])
     iterations = 1 if settings.quick else settings.iterations * (1 + env.deliberation)
     start = time.process_time()
-    act = train_team(env, seed, iterations)
+    act = train_team(env, seed, iterations, TRAINERS.get(name))
     seconds = time.process_time() - start
     env, table = replace(env, faults=FaultConfig()), prepare(env).tables["test"]
     judgement = judge(env, table, act)

@@ -71,6 +71,44 @@ def posterior(features: Float32Array, views: Iterable[str] | None = None) -> Flo
         UnknownNameError: If a view does not exist.
         TableError: If the features have another number of columns.
     """
+    result = np.empty(len(features))
+    for start in range(0, len(features), _CHUNK):
+        joint = log_joint(features[start : start + _CHUNK], views)
+        result[start : start + _CHUNK] = threat_share(joint)
+    return result
+
+
+def threat_share(joint: Float64Array) -> Float64Array:
+    """P(threat), from the logarithm of each kind's weight in every event.
+
+    Args:
+        joint: Logarithms up to a constant of the row.  # (rows, kinds) float64
+
+    Returns:
+        Probabilities.  # (rows,) float64
+    """
+    weights = np.exp(joint - joint.max(axis=1, keepdims=True))
+    share: Float64Array = weights[:, _THREAT].sum(axis=1) / weights.sum(axis=1)
+    return share
+
+
+def log_joint(features: Float32Array, views: Iterable[str] | None = None) -> Float64Array:
+    """The logarithm of P(kind, what these views show), up to a constant of the row.
+
+    Given the kind views are independent: joints of several views add up, if the logarithms of
+    the priors are taken off all but one.
+
+    Args:
+        features: Raw features in the order of ``FEATURES``.  # (rows, features) float32
+        views: Names of the views that are seen; None sees all, none sees the priors.
+
+    Returns:
+        Log-probabilities.  # (rows, kinds) float64
+
+    Raises:
+        UnknownNameError: If a view does not exist.
+        TableError: If the features have another number of columns.
+    """
     seen = set(VIEWS if views is None else views)
     for view in seen - set(VIEWS):
         raise UnknownNameError("view", view, VIEWS)
@@ -80,14 +118,10 @@ def posterior(features: Float32Array, views: Iterable[str] | None = None) -> Flo
         )
     columns = [c for c, feature in enumerate(FEATURES) if feature.view in seen]
     weights, offsets = _natural(columns)
-    result = np.empty(len(features))
-    for start in range(0, len(features), _CHUNK):
-        part = features[start : start + _CHUNK].astype(np.float64)
-        parts = [FEATURES[c].law.statistics(part[:, c]) for c in columns]
-        joint = np.concatenate([np.empty((len(part), 0)), *parts], axis=1) @ weights + offsets
-        joint = np.exp(joint - joint.max(axis=1, keepdims=True))
-        result[start : start + _CHUNK] = joint[:, _THREAT].sum(axis=1) / joint.sum(axis=1)
-    return result
+    values = features.astype(np.float64)
+    parts = [FEATURES[c].law.statistics(values[:, c]) for c in columns]
+    joint: Float64Array = np.concatenate([np.empty((len(values), 0)), *parts], axis=1) @ weights
+    return joint + offsets
 
 
 def _natural(columns: list[int]) -> tuple[Float64Array, Float64Array]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import byzantine, deliberation
+from benchmarks import byzantine, deliberation, letters
 from benchmarks.teams import f1, normalized, recall
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.consensus.faults import FAULTS
@@ -109,3 +109,10 @@ def test_the_gap_that_deliberation_closes() -> None:
     assert rows["full views"]["gap_closed"] == pytest.approx(1.0)
     assert rows["vote"]["traitor_worst"] == pytest.approx(0.4)
     deliberation.show(list(rows.values()))
+
+
+def test_letters_lie_between_silence_and_all_columns() -> None:
+    rows = letters.study(letters.Settings(quick=True))
+    silent, two, four, everything = [row["normalized"] for row in rows]
+    assert silent < two < four < everything
+    assert rows[2]["thresholds"] == pytest.approx([9 / 49, 9 / 29, 9 / 19], abs=1e-3)

@@ -9,7 +9,7 @@ from scipy import stats
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import TrafficTable, load_dataset, prepare
 from marl_stl_env.data.synthetic_kinds import FEATURES, KINDS, LOOK_ALIKES, VIEWS
-from marl_stl_env.data.synthetic_model import kind_counts, posterior
+from marl_stl_env.data.synthetic_model import kind_counts, log_joint, posterior, threat_share
 from marl_stl_env.errors import ConfigError, TableError, UnknownNameError
 
 #: The law of each column, written down again: name of the scipy law.
@@ -68,6 +68,14 @@ def test_marginal_posteriors_match_scalar_densities(table: TrafficTable, size: i
     for views in itertools.combinations(VIEWS, size):
         expected = [oracle(row, views) for row in part]
         np.testing.assert_allclose(posterior(part, views), expected, rtol=1e-9, atol=1e-14)
+
+
+def test_views_add_up_to_the_whole(table: TrafficTable) -> None:
+    part = table.features[1000:1100]
+    priors, whole = log_joint(part, ()), log_joint(part)
+    added = sum((log_joint(part, (view,)) - priors for view in VIEWS), priors)
+    np.testing.assert_allclose(added, whole, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(threat_share(added), posterior(part), rtol=1e-9, atol=1e-14)
 
 
 def test_posterior_of_no_view_is_the_prior(table: TrafficTable) -> None:
