@@ -42,7 +42,8 @@ class RewardCallback(BaseCallback):
             shaping = unwrap_vec_wrapper(venv, PromiseShaping)
             bare = venv.get_original_reward() if shaping is None else shaping.bare_rewards
             votes = bare[lanes.voting]
-            self._rewards += [float(votes.mean())] * bool(votes.size)
+            if votes.size:
+                self._rewards.append(float(votes.mean()))
         return True
 
     def _on_rollout_end(self) -> None:
