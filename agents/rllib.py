@@ -22,7 +22,7 @@ from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
-from marl_stl_env.errors import DivergedError, MissingLibraryError, RunError
+from marl_stl_env.errors import ClusterError, DivergedError, MissingLibraryError, RunError
 from marl_stl_env.types import AnyArray
 
 _MODULE, _PREFIX, _OPTIMIZER = "default_policy", "policy.", "optimizer."
@@ -37,6 +37,7 @@ def cluster(config: TrainConfig) -> Iterator[None]:
     Where the process is connected already, that connection is used and left open.
 
     Raises:
+        ClusterError: If no cluster answers at the address.
         MissingLibraryError: If Ray is not installed.
     """
     try:
@@ -47,7 +48,13 @@ def cluster(config: TrainConfig) -> Iterator[None]:
         yield
         return
     if config.cluster.address:
-        ray.init(address=config.cluster.address, log_to_driver=False)
+        try:
+            ray.init(address=config.cluster.address, log_to_driver=False)
+        except ConnectionError as error:
+            raise ClusterError(
+                f"no Ray cluster answers at {config.cluster.address!r}: {error}; start one with "
+                "`ray start --head`, or leave --address out for one on this machine"
+            ) from error
     else:
         ray.init(
             num_cpus=config.cluster.runners + config.cluster.learners,

@@ -40,6 +40,10 @@ class MissingLibraryError(MarlStlError, ImportError):
         )
 
 
+class ClusterError(MarlStlError, ConnectionError):
+    """No cluster answers at the address given."""
+
+
 class DataError(MarlStlError):
     """Base of everything that is wrong with data."""
 

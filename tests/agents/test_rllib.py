@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from agents.rllib_env import TeamVectorEnv
 from agents.sweep import Range, read_space, sweep
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.envs.sb3 import TrafficVecEnv
-from marl_stl_env.errors import ConfigError, MissingLibraryError, UnknownNameError
+from marl_stl_env.errors import ClusterError, ConfigError, MissingLibraryError, UnknownNameError
 
 CONFIG = EnvConfig(episode_length=40)
 
@@ -70,6 +71,17 @@ def test_without_ray_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.raises(MissingLibraryError, match=r"pip install 'marl-stl-env\[rllib\]'"),
         cluster(TrainConfig(engine="rllib")),
     ):
+        pass
+
+
+def test_an_address_without_a_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**settings: Any) -> None:
+        raise ConnectionError(f"nobody at {settings['address']}")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=refuse)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    config = TrainConfig(engine="rllib", cluster=ClusterConfig(address="ray://head:10001"))
+    with pytest.raises(ClusterError, match=r"ray://head:10001.*ray start --head"), cluster(config):
         pass
 
 
