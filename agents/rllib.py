@@ -270,7 +270,7 @@ def set_moments(learner: Any, arrays: dict[str, AnyArray]) -> None:
 
 
 def learn(config: TrainConfig, run: Path, prepared: PreparedData, stopped: Any) -> bool:
-    """Train on the cluster from the newest checkpoint on, or from scratch where there is none.
+    """Train from the newest checkpoint on, or from scratch; in a process that is connected.
 
     Args:
         config: The run.
@@ -283,20 +283,18 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, stopped: Any) 
 
     Raises:
         DivergedError: If the loss is not a number any more.
-        MissingLibraryError: If Ray is not installed.
     """
     rotate_progress(run)
     logger = configure(str(run), ["csv", "tensorboard"])
-    with cluster(config):
-        trainer = ClusterTrainer(config, run, prepared)
-        try:
-            while trainer.iteration < config.iterations and not stopped.stop:
-                trainer.train(logger)
-                due = trainer.iteration % config.evaluate_every == 0 or stopped.stop
-                if due or trainer.iteration == config.iterations:
-                    trainer.save(logger)
-                logger.dump(trainer.timesteps)
-        finally:
-            trainer.algorithm.stop()
-            logger.close()
+    trainer = ClusterTrainer(config, run, prepared)
+    try:
+        while trainer.iteration < config.iterations and not stopped.stop:
+            trainer.train(logger)
+            due = trainer.iteration % config.evaluate_every == 0 or stopped.stop
+            if due or trainer.iteration == config.iterations:
+                trainer.save(logger)
+            logger.dump(trainer.timesteps)
+    finally:
+        trainer.algorithm.stop()
+        logger.close()
     return trainer.iteration == config.iterations

@@ -191,7 +191,8 @@ def learn_on_cluster(config: TrainConfig, run: Path, prepared: PreparedData) -> 
     from agents import rllib
 
     flag = StopFlag()
-    with stopped_by_signals(flag):
+    # In this order: connecting to Ray sets a handler of its own for SIGTERM.
+    with rllib.cluster(config), stopped_by_signals(flag):
         return rllib.learn(config, run, prepared, flag)
 
 

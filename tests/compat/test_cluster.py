@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -104,3 +106,20 @@ def test_a_sweep_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
         assert ppo_then.learning_rate == trial["settings"]["learning_rate"]
         assert 1e-3 <= ppo_then.learning_rate <= 1e-2
     assert read_json(sweep(config, space))["trials"] == first  # nothing is trained twice
+
+
+def test_sigterm_saves_and_stops(tmp_path: Path) -> None:
+    run, root = tmp_path / "run", Path(__file__).parents[2]
+    flags = "--engine rllib --lanes 8 --width 16 --iterations 100000 --no-preflight --run-dir"
+    command = [sys.executable, str(root / "train.py"), *flags.split(" "), str(run)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline and process.poll() is None:
+            if (run / "progress.csv").exists() and (run / "progress.csv").read_text():
+                break
+            time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, output
+    assert "continue with: python train.py --resume" in output
+    assert len(list_checkpoints(run)) == 1
