@@ -10,6 +10,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from marl_stl_env.config import Dynamics, EnvConfig, StlConfig
+from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.files import write_text
 from marl_stl_env.stl.monitor import Monitor, MonitorSet
 from marl_stl_env.stl.parser import parse
@@ -54,6 +57,7 @@ def main(
         "offline": offline(lanes, steps, repeats, rtamt_lanes),
         "online": online(lanes, steps, repeats),
         "windows": windows(lanes, repeats),
+        "environment": environment(lanes, repeats),
     }
     show(result)
     if out:
@@ -147,6 +151,34 @@ def windows(lanes: int, repeats: int) -> dict[str, float]:
     return found
 
 
+def environment(lanes: int, repeats: int, steps: int = 50) -> dict[str, dict[str, float]]:
+    """CPU time of ``TrafficVecEnv`` without and with the default promises, turn by turn."""
+    found = {}
+    dynamics: tuple[Dynamics, ...] = ("replay", "response")
+    for one in dynamics:
+        bare = EnvConfig(dynamics=one)
+        watched = replace(bare, stl=StlConfig(monitor=True))
+        shown = replace(bare, stl=StlConfig(monitor=True, observe=True))
+        venvs = [TrafficVecEnv(config, lanes, seed=0) for config in (bare, watched, shown)]
+        actions = np.random.default_rng(0).integers(0, 4, venvs[0].num_envs)
+        seconds = np.empty((repeats, len(venvs)))
+        for venv in venvs:
+            venv.reset()
+        for turn in range(repeats):
+            for number, venv in enumerate(venvs):
+                start = time.process_time()
+                for _ in range(steps):
+                    venv.step(actions)
+                seconds[turn, number] = time.process_time() - start
+        least = seconds.min(axis=0)
+        found[one] = {
+            "microseconds": least[0] / steps * 1e6,
+            "monitored": least[0] / least[1],
+            "monitored_and_shown": least[0] / least[2],
+        }
+    return found
+
+
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
     """The median time of several runs, after one to warm up."""
     run()
@@ -176,6 +208,9 @@ def show(result: dict[str, Any]) -> None:
     table.add_row("online, with resets", f"{online['microseconds_with_resets']:.0f} us")
     for width, microseconds in result["windows"].items():
         table.add_row(f"one window of {width}, per step", f"{microseconds:.1f} us")
+    for dynamics, figures in result["environment"].items():
+        share = f"{figures['monitored']:.0%} ({figures['monitored_and_shown']:.0%} if shown)"
+        table.add_row(f"TrafficVecEnv, {dynamics}: speed left with promises watched", share)
     Console().print(table)
 
 
