@@ -153,7 +153,7 @@ def windows(lanes: int, repeats: int) -> dict[str, float]:
 
 def environment(lanes: int, repeats: int, steps: int = 50) -> dict[str, dict[str, float]]:
     """CPU time of ``TrafficVecEnv`` without and with the default promises, turn by turn."""
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     dynamics: tuple[Dynamics, ...] = ("replay", "response")
     for one in dynamics:
         bare = EnvConfig(dynamics=one)
@@ -172,9 +172,9 @@ def environment(lanes: int, repeats: int, steps: int = 50) -> dict[str, dict[str
                 seconds[turn, number] = time.process_time() - start
         least = seconds.min(axis=0)
         found[one] = {
-            "microseconds": least[0] / steps * 1e6,
-            "monitored": least[0] / least[1],
-            "monitored_and_shown": least[0] / least[2],
+            "microseconds": float(least[0]) / steps * 1e6,
+            "monitored": float(least[0] / least[1]),
+            "monitored_and_shown": float(least[0] / least[2]),
         }
     return found
 
