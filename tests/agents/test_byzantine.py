@@ -137,6 +137,7 @@ def test_the_report_shows_faults_and_clones(capsys: pytest.CaptureFixture[str]) 
         "error_correlation": 0.25,
         "clones": clones_control(CONFIG, TABLE, judgement),
         "byzantine": byzantine_figures(CONFIG, TABLE, act, judgement),
+        "stl": {},
     }
     show_evaluation(result)
     shown = capsys.readouterr().out
