@@ -105,7 +105,7 @@ class Engine:
         self._labels = arrays.asarray(table.labels)
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
         self._nothing = Outcome.nothing(lanes, arrays)
-        self._unwatched = Standing.nothing(lanes)
+        self._unwatched = Standing.nothing(lanes, arrays.asarray)
         self._state = LaneState.empty(lanes, config.agents).map(arrays.asarray)
         self.last: StepRecord | None = None
         self.seed(seeds)
@@ -259,7 +259,9 @@ class Engine:
             faulty=faulty,
             isolated=outcome.isolated,
             granted=outcome.granted,
-            standing=standing,
+            robustness=standing.robustness,
+            violated=standing.violated,
+            newly_violated=standing.newly_violated,
         )
         return self.last
 

@@ -124,10 +124,10 @@ class Standing(NamedTuple):
     newly_violated: BoolArray
 
     @classmethod
-    def nothing(cls, lanes: int) -> Standing:
-        """Where nothing is watched: no columns."""
-        no = np.zeros((lanes, 0), np.bool_)
-        return cls(np.zeros((lanes, 0), np.float32), no, no)
+    def nothing(cls, lanes: int, asarray: Callable[[AnyArray], Any]) -> Standing:
+        """Where nothing is watched: no columns, in arrays of the library that ``asarray`` is of."""
+        no = asarray(np.zeros((lanes, 0), np.bool_))
+        return cls(asarray(np.zeros((lanes, 0), np.float32)), no, no)
 
 
 class StepRecord(NamedTuple):
@@ -151,7 +151,11 @@ class StepRecord(NamedTuple):
         isolated: Whether the event was contained because its entity was isolated; the decision is
             then Quarantine, whatever the vote.  # (lanes,) bool
         granted: Whether an alert got the analyst to look.  # (lanes,) bool
-        standing: How the promises stand.
+        robustness: The least robustness of each promise in the episode so far, +inf before the
+            first instant that counts; no columns where nothing is watched.
+            # (lanes, promises) float32
+        violated: Whether each promise is broken.  # (lanes, promises) bool
+        newly_violated: Whether this step broke it.  # (lanes, promises) bool
     """
 
     rows: IntArray
@@ -166,7 +170,14 @@ class StepRecord(NamedTuple):
     faulty: BoolArray
     isolated: BoolArray
     granted: BoolArray
-    standing: Standing
+    robustness: Float32Array
+    violated: BoolArray
+    newly_violated: BoolArray
+
+    @property
+    def standing(self) -> Standing:
+        """How the promises stand."""
+        return Standing(self.robustness, self.violated, self.newly_violated)
 
     @property
     def votes(self) -> BoolArray:

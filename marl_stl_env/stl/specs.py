@@ -176,7 +176,8 @@ def default_specifications(window: int = 64) -> tuple[Specification, ...]:
         Specification.parse("responsive", "G (age <= 20)", scale=20),
         Specification.parse("collateral", "G[64,inf) (quarantined_fraction <= 0.25)", scale=0.25),
         Specification.parse("alert budget", "G (alerts_16 <= 6)", scale=6),
-        Specification.parse("no flapping", "G (requarantined_benign_40 <= 0)"),
+        # 0 or 1: half way between them, so that a kept promise has something left.
+        Specification.parse("no flapping", "G (requarantined_benign_40 <= 0.5)", scale=0.5),
         Specification.parse("posture", f"G[{window},inf) ({posture})", scale=4),
         Specification.parse("availability", "G[32,inf) (denied_32 <= 0.35)", scale=0.35),
     )
