@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -103,6 +104,9 @@ def load_once(data_dir: Path, name: str, once: bool) -> TrafficTable:
     table = load_dataset(name, data_dir=data_dir)
     if name == "unsw-nb15":
         table = table.take(np.argsort(np.random.default_rng(SHUFFLE_SEED).permutation(len(table))))
+    if name == "unsw-nb15-raw":
+        times = pd.read_csv(next(data_dir.rglob("UNSW-NB15_1*.csv")), usecols=["Stime"])["Stime"]
+        table = table.take(np.argsort(np.argsort(times, kind="stable")))
     if not once:
         return table
     return table.take(np.sort(np.unique(np.array(table.features), axis=0, return_index=True)[1]))
