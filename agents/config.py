@@ -136,7 +136,7 @@ class PromiseConfig:
     """
 
     budget: float = 0.05
-    multiplier_rate: float = 1.0
+    multiplier_rate: float = 0.1
     max_multiplier: float = 30.0
     bonus: float = 10.0
     potential: float = 5.0
