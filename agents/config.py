@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from marl_stl_env.config import EnvConfig, check_range, check_types
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.errors import ConfigError
+from marl_stl_env.validation import check_range, check_types
 
 Vec = Literal["supersuit", "native", "device", "cuda"]
 TrainEngine = Literal["sb3", "rllib"]

@@ -20,11 +20,11 @@ from agents.ppo import make_trainer
 from agents.report import say
 from agents.runs import find_run, read_config
 from agents.trainer_state import restore
-from marl_stl_env.config import check_types
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.files import atomic_path
 from marl_stl_env.types import Float32Array
+from marl_stl_env.validation import check_types
 
 #: Lanes whose observations the ONNX file is checked on.
 _CHECKED_LANES = 256

@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar
 
 from marl_stl_env.errors import ConfigError, UnknownNameError
+from marl_stl_env.validation import check_range, check_types
 
 Split = Literal["train", "validation", "test"]
 SplitMethod = Literal["auto", "stratified", "official", "temporal"]
@@ -24,40 +25,6 @@ Dynamics = Literal["replay", "response"]
 MIXED = "mixed"
 
 _Config = TypeVar("_Config")
-
-
-def check_types(config: object) -> None:
-    """Refuse field values that their annotations do not allow.
-
-    Raises:
-        UnknownNameError: If a ``Literal`` field holds none of its names.
-        ConfigError: If any other field has the wrong type.
-    """
-    from typeguard import TypeCheckError, check_type
-
-    hints = get_type_hints(type(config))
-    for item in fields(config):  # type: ignore[arg-type]
-        value, hint = getattr(config, item.name), hints[item.name]
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise UnknownNameError(item.name, value, map(str, get_args(hint)))
-        try:
-            check_type(value, hint)
-        except TypeCheckError as error:
-            raise ConfigError(f"{item.name}={value!r} has the wrong type: {error}") from None
-
-
-def check_range(
-    name: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False
-) -> None:
-    """Refuse a number outside ``[low, high]`` (``(low, high]`` with ``open_low``).
-
-    Raises:
-        ConfigError: If the number is not finite or lies outside.
-    """
-    inside = (low < value if open_low else low <= value) and value <= high
-    if not (inside and math.isfinite(value)):
-        bracket = "(" if open_low else "["
-        raise ConfigError(f"{name}={value!r} is outside {bracket}{low}, {high}]")
 
 
 @dataclass(frozen=True)

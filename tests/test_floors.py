@@ -14,6 +14,7 @@ FLOORS = {
     "marl_stl_env.errors": 0,
     "marl_stl_env.types": 0,
     "marl_stl_env.config": 0,
+    "marl_stl_env.validation": 0,
     "marl_stl_env.files": 0,
     "marl_stl_env.data": 1,
     "marl_stl_env.stl": 1,

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from marl_stl_env.config import check_range
 from marl_stl_env.consensus.rules import SILENT, DecisionRule
 from marl_stl_env.errors import ConfigError, InvalidActionError, UnknownNameError
 from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Int8Array, IntArray
+from marl_stl_env.validation import check_range
 
 WordArray: TypeAlias = NDArray[np.uint64]
 #: The decisions on agreed actions: (lanes, agents) int8 to (lanes,) int8.

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_env.config import ConsensusConfig, check_range, check_types
+from marl_stl_env.config import ConsensusConfig
 from marl_stl_env.types import ACTIONS, Action, Int8Array, IntArray
+from marl_stl_env.validation import check_range, check_types
 
 #: What a sensor that says nothing counts as: a supporter of no action.
 SILENT = -1

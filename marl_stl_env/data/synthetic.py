@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from marl_stl_env.config import check_range
 from marl_stl_env.data.batch import Batch, Coder
 from marl_stl_env.data.build import Format, Target
 from marl_stl_env.data.info import Dataset
@@ -23,6 +22,7 @@ from marl_stl_env.data.synthetic_model import kind_counts, posterior, sample
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError
 from marl_stl_env.types import AnyArray, Float64Array, IntArray
+from marl_stl_env.validation import check_range
 
 DATASET = Dataset(
     name="synthetic",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from marl_stl_env.config import EnvConfig, check_range
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.consensus.rules import SILENT, DecisionRule
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
@@ -30,6 +30,7 @@ from marl_stl_env.types import (
     Int8Array,
     IntArray,
 )
+from marl_stl_env.validation import check_range
 
 _ACTION_BITS = 2
 _QUARANTINE = np.int8(Action.QUARANTINE)

@@ -31,13 +31,14 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 from supersuit.vector import ConcatVecEnv, MarkovVectorEnv
 
-from marl_stl_env.config import EnvConfig, check_range
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.state import Standing
 from marl_stl_env.envs.infos import judged_entities, last_step, watched
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.stl.specs import Specification
 from marl_stl_env.types import AnyArray, BoolArray, IntArray
+from marl_stl_env.validation import check_range
 
 
 class _AgentsVectorEnv(MarkovVectorEnv):

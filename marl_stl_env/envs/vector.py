@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from marl_stl_env.config import EnvConfig, check_range
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
@@ -16,6 +16,7 @@ from marl_stl_env.envs.single import analyst_config
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ConfigError, ResetNeededError, UnknownNameError
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
+from marl_stl_env.validation import check_range
 
 _MODES = {mode.value: mode for mode in AutoresetMode}
 

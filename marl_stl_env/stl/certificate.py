@@ -15,9 +15,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from marl_stl_env.config import check_range
 from marl_stl_env.errors import CertificateError
 from marl_stl_env.types import AnyArray, BoolArray
+from marl_stl_env.validation import check_range
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,13 @@ from functools import reduce
 
 import numpy as np
 
-from marl_stl_env.config import check_range
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.stl.formula import Connective, Formula
 from marl_stl_env.stl.parser import parse
 from marl_stl_env.stl.robustness import satisfied
 from marl_stl_env.stl.signals import Traces
 from marl_stl_env.types import AnyArray, Float32Array, IntArray
+from marl_stl_env.validation import check_range
 
 #: The name under which all specifications together are reported.
 CONJUNCTION = "conjunction"
