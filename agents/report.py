@@ -57,10 +57,29 @@ def show_evaluation(result: dict[str, Any]) -> None:
     _show_policies(title, result)
     say(_relative_line(result))
     say(_clones_line(result))
+    if "response" in result:
+        say(_response_line(result["response"]))
     if result["stl"]:
         show_promises(result["stl"])
     if result["byzantine"]:
         show_byzantine(result)
+
+
+def _response_line(figures: dict[str, Any]) -> str:
+    """How fast attacks were contained, and at what price."""
+    waits = figures["steps_to_containment"]
+    median, p95 = (
+        "never reached" if waits[name] is None else f"{waits[name]:.0f}"
+        for name in ("median", "p95")
+    )
+    return (
+        f"response: {figures['contained']:.1%} of {figures['attacks']} attacks contained, steps to "
+        f"containment: median {median}, 95 % {p95}; "
+        f"{figures['threats_passed_before_containment']:.1f} threats passed before; "
+        f"{figures['benign_downtime']:.1%} of benign events stopped; "
+        f"{figures['analyst_budget_used']:.0%} of the analyst's budget used; "
+        f"{figures['quarantines_per_entity']:.2f} quarantines per entity"
+    )
 
 
 def _show_policies(title: str, result: dict[str, Any]) -> None:

@@ -5,8 +5,10 @@ import pytest
 
 from agents.containment import containment_figures, survival_quantile
 from agents.judging import Judgement
+from agents.metrics import score
 from agents.replay import stretch_length
-from marl_stl_env.config import EnvConfig, ResponseConfig
+from agents.report import show_evaluation
+from marl_stl_env.config import EnvConfig, ResponseConfig, RewardConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import TableError
 from marl_stl_env.types import Action, AnyArray
@@ -103,3 +105,34 @@ def test_entities_are_needed() -> None:
     nameless = TrafficTable(**(table.state() | {"entities": None}))
     with pytest.raises(TableError, match="no entities"):
         containment_figures(CONFIG, nameless, judgement)
+
+
+def test_the_report_says_how_attacks_were_contained(capsys: pytest.CaptureFixture[str]) -> None:
+    result = {
+        "dataset": "toy",
+        "split": "test",
+        "events": 12,
+        "threat_rate": 0.25,
+        "decision": score(np.array([True, False]), np.array([B, A], np.int8), RewardConfig()),
+        "baselines": {},
+        "agents": {},
+        "error_correlation": 0.0,
+        "clones": {"sensor": "sensor_0", "f1": 0.0, "reward_per_event": 0.0},
+        "byzantine": [],
+        "stl": {},
+        "response": {
+            "attacks": 8,
+            "contained": 0.625,
+            "steps_to_containment": {"median": 14.0, "p95": None},
+            "threats_passed_before_containment": 2.5,
+            "benign_downtime": 0.01,
+            "benign_isolated": 0.0,
+            "analyst_budget_used": 0.5,
+            "quarantines_per_entity": 0.25,
+        },
+    }
+    show_evaluation(result)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "62.5% of 8 attacks contained" in shown
+    assert "median 14, 95 % never reached; 2.5 threats passed before" in shown
+    assert "1.0% of benign events stopped; 50% of the analyst's budget used" in shown
