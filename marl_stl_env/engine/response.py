@@ -144,12 +144,6 @@ class ResponseDynamics:
             self._provide(longest)
         self.reset(np.ones(self._lanes, np.bool_))
 
-    def isolated(self, state: LaneState) -> BoolArray:
-        """Whether the entity of each lane's current event is isolated.  # (lanes,) bool."""
-        steps = state.positions - state.starts
-        until = self._memory.isolated_until[self._number, self._here(state)]
-        return np.asarray(until > steps)
-
     def step(self, state: LaneState, labels: BoolArray, decisions: Int8Array) -> Outcome:
         """Carry the decisions out, in the lanes that vote on a running episode.
 
@@ -171,10 +165,10 @@ class ResponseDynamics:
         requarantined = np.where(again, steps - until, np.int32(_NEVER))
         memory.isolated_until[at] = np.where(starts, steps + 1 + settings.quarantine_length, until)
         granted, refused = self._alert(at, steps, free & (decisions == _ALERT), labels, acting)
-        stopped = isolated | is_threat_vote(decisions)
-        age = self._age(at, steps, labels, stopped, acting)
+        voted = is_threat_vote(decisions)
+        age = self._age(at, steps, labels, isolated | voted, acting)
         record = memory.record[at]
-        newest = _NEWEST * (is_threat_vote(decisions) - record)
+        newest = _NEWEST * (voted - record)
         memory.record[at] = np.where(free, record + newest, record)
         present = self._met(at, steps, state.positions, acting)
         return Outcome(isolated, granted, refused, requarantined, age, present)
