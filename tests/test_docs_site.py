@@ -127,11 +127,9 @@ def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = arguments[0] == "-m"
     arguments = arguments[module:]
     monkeypatch.setattr(sys, "argv", arguments)
+    start: Any = runpy.run_module if module else runpy.run_path
     with pytest.raises(SystemExit) as ended:
-        if module:
-            runpy.run_module(arguments[0], run_name="__main__")
-        else:
-            runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
+        start(arguments[0] if module else str(ROOT / arguments[0]), run_name="__main__")
     assert not ended.value.code, line
 
 
@@ -203,7 +201,7 @@ def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    notebook = nbformat.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    notebook: Any = nbformat.from_dict(json.loads(path.read_text()))  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=240, kernel_name="python3").execute(cwd=tmp_path)
     pictures = sum(
         "image/png" in output.get("data", {})
