@@ -38,15 +38,21 @@ TRACK = Track()
 OK, REFUSED = 0, 2
 _CPU = "cpu_seconds.json"
 _OWN = RewardConfig(team_share=0.0)  # with full views and deliberation own rewards teach best
-_BASE = TrainConfig(vec="native", progress=False, preflight=False)
+_LONG = TrainConfig(vec="native", progress=False, preflight=False)
+_SHORT = replace(_LONG, iterations=20)  # a third of the default length
 
-#: Trained baselines. All settings were chosen on validation data, as docs/results.md tells.
+#: Trained baselines. docs/results.md tells how these settings were chosen on validation data.
 BASELINES: dict[str, TrainConfig] = {
-    "default team": _BASE,
-    "full views": replace(_BASE, env=EnvConfig(views="full", reward=_OWN)),
-    "single analyst": replace(_BASE, env=EnvConfig(agents=1, views="full", reward=_OWN), lanes=256),
-    "trained with a liar": replace(_BASE, env=EnvConfig(faults=FaultConfig(1))),
-    "deliberation": replace(_BASE, env=EnvConfig(deliberation=1, reward=_OWN), iterations=120),
+    "short, parts": _SHORT,
+    "short, full views": replace(_SHORT, env=EnvConfig(views="full", reward=_OWN)),
+    "short, single analyst": replace(
+        _SHORT, env=EnvConfig(agents=1, views="full", reward=_OWN), lanes=256
+    ),
+    "short, trained with a liar": replace(_SHORT, env=EnvConfig(faults=FaultConfig(1))),
+    "short, deliberation": replace(
+        _SHORT, env=EnvConfig(deliberation=1, reward=_OWN), iterations=40
+    ),
+    "default": _LONG,
 }
 
 
@@ -94,7 +100,7 @@ def baselines(
 
 
 def _trained(folder: Path, name: str, seed: int) -> Path:
-    run = folder / f"{name.replace(' ', '-')}-{seed}"
+    run = folder / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
     config = replace(BASELINES[name], seed=seed, run_dir=run)
     if not (run / EVALUATION).exists():
         if (run / CONFIG).exists():
@@ -177,7 +183,9 @@ def _check_seeds(seeds: Sequence[int | None]) -> None:
 
 
 def check(
-    results: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = (),
+    runs: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")
+    ] = (),
     /,
     name: str = "my entry",
     decisions: tuple[Path, ...] = (),
@@ -192,7 +200,7 @@ def check(
     Exits with 0 if it is what it says, with 2 if it is refused.
 
     Args:
-        results: Run directories, one per seed, each judged by evaluate.py.
+        runs: Run directories, one per seed, each judged by evaluate.py.
         name: Name of the entry.
         decisions: In place of runs: Parquet files of decisions, one per seed.
         team: Who decided there, in a few words.
@@ -201,13 +209,13 @@ def check(
         add: Also put the row on the page.
         board: Where the leaderboard stands.
     """
-    if bool(results) == bool(decisions):
+    if bool(runs) == bool(decisions):
         raise SubmissionError("give run directories, or --decisions FILE ..., one for each seed")
-    count = len(results) + len(decisions)
+    count = len(runs) + len(decisions)
     if cpu_seconds and len(cpu_seconds) != count:
         raise SubmissionError(f"--cpu-seconds has {len(cpu_seconds)} values for {count} seeds")
-    if results:
-        entry = entry_of_runs(name, results, TRACK)
+    if runs:
+        entry = entry_of_runs(name, runs, TRACK)
     else:
         steps = {"agent_steps": agent_steps}
         found = [check_decisions(f, TRACK, seed, **steps) for seed, f in enumerate(decisions)]
@@ -235,10 +243,11 @@ def events(folder: Path) -> int:
 
     for split, table in TRACK.prepare().tables.items():
         frame = pd.DataFrame(table.features, columns=list(table.feature_names))
+        frame.insert(0, "event", range(len(table)))
         if split != "test":
             frame["label"] = table.labels
         with atomic_path(folder / f"{split}.parquet") as draft:
-            frame.to_parquet(draft, index_label="event")
+            frame.to_parquet(draft, index=False)
         say(f"{folder / f'{split}.parquet'}: {len(frame):,} events")
     return OK
 

@@ -207,9 +207,8 @@ def _actions(path: Path, column: Any) -> Int8Array:
     known = {name: int(action) for action in Action for name in (action.name, int(action))}
     values = column.astype(object).map(known)
     if values.isna().any():
-        first = column[values.isna()].iloc[0]
         raise SubmissionError(
-            f"{path}: column {column.name!r} holds {first!r}; actions are "
+            f"{path}: column {column.name!r} holds {column[values.isna()].iloc[0]}; actions are "
             f"{', '.join(f'{action.name} ({int(action)})' for action in Action)}"
         )
     actions: Int8Array = values.to_numpy(np.int8)

@@ -19,10 +19,8 @@ import pytest
 import marl_stl_env as mse
 from agents.baselines import SupervisedBaselines
 from marl_stl_env.engine.reward import payoff_table
+from tests.documents import DOCS, ROOT, blocks
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-TUTORIAL = (DOCS / "tutorial.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted(DOCS.glob("notebooks/*.ipynb"))
 _SECTIONS = (
     "Description",
@@ -115,11 +113,6 @@ def test_the_environment_card_tells_the_rewards(dynamics: Any) -> None:
     np.testing.assert_allclose(payoff_table(mse.RewardConfig(), dynamics), expected)
 
 
-def blocks() -> list[tuple[str, str]]:
-    """Language and content of every block of the tutorial, in order."""
-    return re.findall(r"^```(\w+)\n(.*?)^```", TUTORIAL, re.DOTALL | re.MULTILINE)
-
-
 def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Do what a command line does, in this process."""
     program, *arguments = shlex.split(line)
@@ -163,7 +156,7 @@ def test_the_tutorial(
     names: dict[str, Any] = {}
     printed = ""
     ran = {"bash": 0, "python": 0, "text": 0}
-    for language, content in blocks():
+    for language, content in blocks("tutorial.md"):
         if language == "bash":
             printed = ""
             for line in content.splitlines():
@@ -171,12 +164,9 @@ def test_the_tutorial(
                 printed += capsys.readouterr().out
         elif language == "python":
             exec(compile(content, "tutorial.md", "exec"), names)
-        elif language == "text":
+        else:
             for line in content.splitlines():
                 assert without_figures(line) in without_figures(printed)
-        else:
-            assert language == "sh"  # the installation
-            continue
         ran[language] += 1
     assert min(ran.values()) >= 5
     assert mse.Action(int(names["rule"](names["said"])[0])).name == "BLOCK"
