@@ -65,7 +65,9 @@ SETTINGS = {
     "nsl-kdd stratified": Setting(STRATIFIED),
     "nsl-kdd stratified, full views": Setting(replace(STRATIFIED, **FULL), iterations=45),
     "nsl-kdd stratified at 10.9 %": Setting(RARE),
-    "nsl-kdd stratified at 10.9 %, full views": Setting(replace(RARE, **FULL), iterations=45),
+    "nsl-kdd stratified at 10.9 %, full views": Setting(
+        replace(RARE, **FULL), PPOConfig(bins=24), iterations=45
+    ),
     "nsl-kdd official": Setting(NSL),
     UNSEEN_ATTACKS: _UNSEEN,
     "unsw-nb15 official": Setting(EnvConfig(dataset="unsw-nb15")),
