@@ -50,25 +50,34 @@ def reward_chart(result: dict[str, Any]) -> Chart:
     best = max(rewards["always_allow"], rewards["always_block"])
     top = max(rewards.values())
     least = min(rewards["team"], best) - _BEYOND * (top - best)
-    figure = new_figure(_REWARD, height=80 + 34 * len(ranked))
+    titles = [POLICIES[name] for name in ranked]
+    figure = new_figure(_REWARD, height=80 + 34 * len(ranked), showlegend=False)
     figure.add_trace(
         go.Bar(
-            x=[max(rewards[name], least) - least for name in ranked],
-            base=[least] * len(ranked),
-            y=[POLICIES[name] for name in ranked],
+            x=[max(rewards[name], least) - best for name in ranked],
+            base=[best] * len(ranked),
+            y=titles,
             orientation="h",
             marker={"color": [TEAM if name == "team" else FAINT for name in ranked]},
-            text=[
-                f"{number(rewards[name])}{'  (beyond the axis)' if rewards[name] < least else ''}"
-                for name in ranked
-            ],
-            textposition="outside",
-            cliponaxis=False,
             customdata=[rewards[name] for name in ranked],
             hovertemplate="%{y}: %{customdata:.4f}<extra></extra>",
         )
     )
-    figure.update_xaxes(range=[least, top + 0.22 * (top - least)])
+    figure.add_trace(
+        go.Scatter(
+            x=[max(rewards[name], best) for name in ranked],
+            y=titles,
+            mode="text",
+            text=[
+                f" {number(rewards[name])}{' (cut off)' if rewards[name] < least else ''}"
+                for name in ranked
+            ],
+            textposition="middle right",
+            hoverinfo="skip",
+        )
+    )
+    figure.update_xaxes(range=[least, top + 0.3 * (top - least)])
+    figure.update_yaxes(showgrid=False)
     figure.add_vline(best, line={"color": INK, "width": 1, "dash": "dot"})
     rows = [
         (
@@ -361,7 +370,8 @@ def byzantine_chart(result: dict[str, Any]) -> Chart | None:
                 y=[honest["reward_per_event"], *(one["reward_per_event"] for one in entries)],
                 mode="lines+markers",
                 name=name,
-                line={"color": SERIES[place % len(SERIES)], "width": 2},
+                line={"color": SERIES[place % len(SERIES)], "width": 2,
+                      "dash": ("solid", "dash")[place % 2]},
                 hovertemplate="%{fullData.name}, %{x} faulty: %{y:.4f}<extra></extra>",
             )
         )

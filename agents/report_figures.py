@@ -65,6 +65,7 @@ def new_figure(x_title: str = "", y_title: str = "", height: int = 340, **layout
     from plotly import graph_objects as go
 
     axis = {"fixedrange": True, "zeroline": False, "automargin": True}
+    font = {"size": 13}
     return go.Figure(
         layout={
             "template": {},
@@ -73,8 +74,8 @@ def new_figure(x_title: str = "", y_title: str = "", height: int = 340, **layout
             "dragmode": False,
             "hovermode": "closest",
             "legend": {"orientation": "h", "yanchor": "top", "y": -0.24, "x": 0},
-            "xaxis": {**axis, "title": {"text": x_title, "standoff": 8}},
-            "yaxis": {**axis, "title": {"text": y_title, "standoff": 8}},
+            "xaxis": {**axis, "title": {"text": x_title, "standoff": 8, "font": font}},
+            "yaxis": {**axis, "title": {"text": y_title, "standoff": 8, "font": font}},
             **layout,
         }
     )
@@ -93,7 +94,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def share(value: float) -> str:
     """A share as a table shows it."""
-    return f"{value:.1%}".replace("%", " %")
+    return f"{value:.1%}"
 
 
 def numbers(values: Iterable[Any], digits: int = 5) -> list[float | None]:

@@ -75,7 +75,7 @@
     type: "line", xref: "x", yref: "paper", x0: step, x1: step, y0: 0, y1: 1,
     line: { color: "var(--ink)", width: 1 },
   }];
-  const axis = (text) => ({ title: { text, standoff: 6 }, fixedrange: true, zeroline: true, automargin: true });
+  const axis = (text) => ({ title: { text, standoff: 6, font: { size: 13 } }, fixedrange: true, zeroline: true, automargin: true });
   const layout = (step, title, more = {}) => ({
     height: 220, margin: { l: 8, r: 8, t: 8, b: 8 }, dragmode: false, showlegend: false,
     xaxis: { ...axis("event"), zeroline: false }, yaxis: { ...axis(title), ...more }, shapes: cursor(step),
@@ -121,10 +121,12 @@
     find("scrub").setAttribute("aria-valuetext", `Event ${at + 1} of ${totals.length}: ${truth}, ${action(episode.decision[at])}, ${WORDS[kind]}`);
     find("count").textContent = `Event ${at + 1} of ${totals.length}${entity}`;
     find("truth").textContent = truth;
-    find("decision").textContent = `${action(episode.decision[at])}: ${WORDS[kind]}`;
+    find("outcome").textContent = WORDS[kind][0].toUpperCase() + WORDS[kind].slice(1);
+    find("decision").textContent = action(episode.decision[at]);
     find("votes").textContent = replay.weighed ? `${count} of ${cards.length}, weighed by audits` : `${count} of ${cards.length}; ${replay.threshold} needed`;
     find("earned").textContent = signed(episode.reward[at]);
-    find("total").textContent = `${signed(totals[at])} (${signed(totals[at] / (at + 1))} per event)`;
+    find("total").textContent = signed(totals[at]);
+    find("mean").textContent = signed(totals[at] / (at + 1));
     find("told").textContent = facts(at);
     find("event").className = `event ${kind === "tp" || kind === "tn" ? "right" : "wrong"}`;
     find("strip").querySelector(".now").setAttribute("x", at + 0.5 - totals.length / 400);
@@ -175,6 +177,7 @@
     timer = on ? setInterval(() => (at + 1 < totals.length ? show(at + 1) : playing(false)), Number(find("speed").value)) : null;
     find("play").textContent = on ? "Pause" : "Play";
     find("play").setAttribute("aria-pressed", String(on));
+    find("outcome").setAttribute("aria-live", on ? "off" : "polite");
   };
   const seek = (wanted) => {
     const order = totals.map((_, step) => (at + 1 + step) % totals.length);
