@@ -52,6 +52,7 @@ def reward_chart(result: dict[str, Any]) -> Chart:
     least = min(rewards["team"], best) - _BEYOND * (top - best)
     titles = [POLICIES[name] for name in ranked]
     figure = new_figure(_REWARD, height=80 + 34 * len(ranked), showlegend=False)
+    figure.update_layout(margin_r=40)
     figure.add_trace(
         go.Bar(
             x=[max(rewards[name], least) - best for name in ranked],
@@ -73,6 +74,7 @@ def reward_chart(result: dict[str, Any]) -> Chart:
                 for name in ranked
             ],
             textposition="middle right",
+            cliponaxis=False,
             hoverinfo="skip",
         )
     )
@@ -114,7 +116,7 @@ def precision_recall_chart(judged: Judged) -> Chart:
     figure.update_yaxes(range=[-0.02, 1.04])
     points = {"team": result["decision"], **result["baselines"]}
     for name, curve in curves.items():
-        figure.add_trace(_line(name, curve))
+        figure.add_trace(_line(name, curve, "vh"))
     for name in curves:
         figure.add_trace(
             go.Scatter(
@@ -156,7 +158,7 @@ def _precision_at(curve: Curve, recall: float) -> float:
     return float(curve.y[curve.x >= recall - 1e-9].max())
 
 
-def _line(name: str, curve: Curve) -> Any:
+def _line(name: str, curve: Curve, shape: str = "linear") -> Any:
     from plotly import graph_objects as go
 
     return go.Scatter(
@@ -164,7 +166,7 @@ def _line(name: str, curve: Curve) -> Any:
         y=numbers(curve.y),
         mode="lines",
         name=POLICIES[name],
-        line={"color": COLOURS[name], "width": 3 if name == "team" else 1.8},
+        line={"color": COLOURS[name], "width": 3 if name == "team" else 1.8, "shape": shape},
         hovertemplate="%{fullData.name}<br>%{x:.3f}: %{y:.3f}<extra></extra>",
     )
 
@@ -250,7 +252,8 @@ def family_chart(result: dict[str, Any]) -> Chart | None:
             (name, f"{one['events']:,}", number(one["recall"]), number(low), number(high), word)
             for (name, one), (low, high) in zip(chosen.items(), spans, strict=True)
         ]
-    figure.update_yaxes(categoryorder="array", categoryarray=list(reversed(families)))
+    figure.update_yaxes(categoryorder="array", categoryarray=list(reversed(families)),
+                        range=[-0.7, len(families) - 0.3])  # fmt: skip
     figure.update_xaxes(range=[-0.03, 1.03])
     worst = min(families, key=lambda name: families[name]["recall"])
     best = max(families, key=lambda name: families[name]["recall"])
@@ -273,7 +276,7 @@ def sensor_chart(judged: Judged) -> Chart:
     result, clones = judged.result, judged.result["clones"]
     groups = threat_groups(judged.env, judged.prepared)
     agents, decided = result["agents"], result["decision"]["reward_per_event"]
-    names = [name.replace("_", " ") for name in agents]
+    names = [name.removeprefix("sensor_") for name in agents]
     rewards = [one["reward_per_event"] for one in agents.values()]
     figure = new_figure("sensor", _REWARD, height=320)
     figure.add_trace(
@@ -282,9 +285,10 @@ def sensor_chart(judged: Judged) -> Chart:
             y=rewards,
             marker={"color": FAINT},
             customdata=[", ".join(group) for group in groups],
-            hovertemplate="%{x}, which sees %{customdata}: %{y:.4f}<extra></extra>",
+            hovertemplate="sensor %{x}, which sees %{customdata}: %{y:.4f}<extra></extra>",
         )
     )
+    figure.update_xaxes(type="category")
     figure.update_yaxes(zeroline=True)
     figure.add_hline(decided, line={"color": TEAM, "width": 2})
     rows = [

@@ -73,7 +73,7 @@ def new_figure(x_title: str = "", y_title: str = "", height: int = 340, **layout
             "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
             "dragmode": False,
             "hovermode": "closest",
-            "legend": {"orientation": "h", "yanchor": "top", "y": -0.24, "x": 0},
+            "legend": {"orientation": "h", "yanchor": "bottom", "y": 1, "x": 0},
             "xaxis": {**axis, "title": {"text": x_title, "standoff": 8, "font": font}},
             "yaxis": {**axis, "title": {"text": y_title, "standoff": 8, "font": font}},
             **layout,
@@ -92,9 +92,9 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 
-def share(value: float) -> str:
+def share(value: float, digits: int = 1) -> str:
     """A share as a table shows it."""
-    return f"{value:.1%}"
+    return f"{value:.{digits}%}"
 
 
 def numbers(values: Iterable[Any], digits: int = 5) -> list[float | None]:

@@ -71,7 +71,7 @@ def report_page(judged: Judged) -> str:
         data={"evaluation": result, "charts": chart_data(sections), "replay": replay},
         name=judged.run.name,
         result=result,
-        verdict=_sentence(verdict(result)),
+        verdict=sentence(verdict(result)),
         learned="NOT LEARNED" not in verdict(result),
         facts=_facts(judged),
         key_figures=_key_figures(result),
@@ -124,7 +124,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """A verdict as a sentence of its own."""
     told = text.removeprefix("verdict: ")
     return told[0].upper() + told[1:]
 

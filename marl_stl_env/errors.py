@@ -147,6 +147,10 @@ class RunError(MarlStlError):
     """A run directory is missing, incomplete or damaged."""
 
 
+class ComparisonError(MarlStlError, ValueError):
+    """Runs cannot be put side by side as asked."""
+
+
 class ExportError(MarlStlError):
     """A policy cannot be written for other programs as asked."""
 

@@ -90,7 +90,7 @@
       line: { color: `var(--series-${number % 8})`, width: 2 },
       hovertemplate: "%{fullData.name}, event %{x}: %{y:.2f}<extra></extra>",
     }));
-    const legend = { showlegend: true, legend: { orientation: "h", y: -0.35, x: 0 }, height: 300 };
+    const legend = { showlegend: true, legend: { orientation: "h", yanchor: "bottom", y: 1, x: 0 }, height: 300 };
     draw(find("promises-so-far"), { data: lines, layout: { ...layout(step + 1, "left", { range: [-1.08, 1.08] }), ...legend } });
   };
 
