@@ -10,20 +10,22 @@ from agents.comparison import FIGURES, ComparedRun, differences, warnings
 from agents.report import verdict
 from agents.report_figures import (
     FAINT,
-    INK,
     POLICIES,
-    SERIES,
+    REWARD,
+    RUN_COLOURS,
     Chart,
     as_plain,
+    best_constant,
+    faulty_line,
     new_figure,
     number,
+    plain,
+    recall_marks,
+    reward_bars,
 )
-from agents.report_numbers import recall_interval
 from agents.report_page import chart_data, render, sentence
 from agents.report_training import training_charts
 from marl_stl_env.files import write_text
-
-_REWARD = "reward per event"
 
 
 def write_comparison(runs: Sequence[ComparedRun], path: Path) -> None:
@@ -40,9 +42,7 @@ def comparison_page(runs: Sequence[ComparedRun]) -> str:
         "training": training_charts({run.name: run.run for run in runs}),
     }
     figures = {run.name: run.figures for run in runs}
-    rows = [
-        (title, *(_cell(figures[run.name][title], title) for run in runs)) for title in FIGURES
-    ]
+    rows = [(title, *(_cell(figures[run.name][title], title) for run in runs)) for title in FIGURES]
     return render(
         "compare.html",
         data={
@@ -64,45 +64,18 @@ def _cell(value: float | None, title: str) -> str:
 
 
 def _colour(place: int) -> str:
-    return SERIES[place % len(SERIES)]
+    return RUN_COLOURS[place % len(RUN_COLOURS)]
 
 
 def reward_chart(runs: Sequence[ComparedRun]) -> Chart:
     """The reward of every run, between the best constant and the oracle."""
-    from plotly import graph_objects as go
-
-    earned = {run.name: run.result["decision"]["reward_per_event"] for run in runs}
-    first = runs[0].result["baselines"]
-    constant = max(first[f"always_{word}"]["reward_per_event"] for word in ("allow", "block"))
+    earned = {run.name: float(run.result["decision"]["reward_per_event"]) for run in runs}
+    first, constant = runs[0].result["baselines"], best_constant(runs[0].result)
     oracle = first["oracle"]["reward_per_event"]
-    names = list(reversed(earned))
-    figure = new_figure(_REWARD, height=100 + 38 * len(names), showlegend=False)
-    figure.update_layout(margin_r=48)
-    figure.add_trace(
-        go.Bar(
-            x=[earned[name] - constant for name in names],
-            base=[constant] * len(names),
-            y=names,
-            orientation="h",
-            marker={"color": [_colour(list(earned).index(name)) for name in names]},
-            customdata=[earned[name] for name in names],
-            hovertemplate="%{y}: %{customdata:.4f}<extra></extra>",
-        )
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=[max(earned[name], constant) for name in names],
-            y=names,
-            mode="text",
-            text=[f" {number(earned[name])}" for name in names],
-            textposition="middle right",
-            cliponaxis=False,
-            hoverinfo="skip",
-        )
-    )
-    figure.add_vline(constant, line={"color": INK, "width": 1, "dash": "dot"})
+    least = min(constant, *earned.values())
+    colours = [_colour(place) for place in range(len(runs))]
+    figure = reward_bars(earned, colours, constant, least - 0.1 * (oracle - least), oracle)
     figure.add_vline(oracle, line={"color": FAINT, "width": 1, "dash": "dash"})
-    figure.update_yaxes(showgrid=False, type="category")
     best = max(earned, key=lambda name: earned[name])
     summary = (
         f"{best} earns most, {number(earned[best])} per event. Bars begin at the better constant "
@@ -123,58 +96,30 @@ def reward_chart(runs: Sequence[ComparedRun]) -> Chart:
 
 def family_chart(runs: Sequence[ComparedRun]) -> Chart | None:
     """Recall of each family, run by run; None where the split holds no threats."""
-    from plotly import graph_objects as go
-
-    families = list(runs[0].result["families"])
+    families = runs[0].result["families"]
     if not families:
         return None
     figure = new_figure("recall", height=110 + (18 + 10 * len(runs)) * len(families))
     for place, run in enumerate(runs):
-        found = run.result["families"]
-        recalls = [found[name]["recall"] for name in families]
-        spans = [
-            recall_interval(round(found[name]["recall"] * found[name]["events"]),
-                            found[name]["events"])
-            for name in families
-        ]  # fmt: skip
         offset = (place - (len(runs) - 1) / 2) * 0.6 / len(runs)
-        figure.add_trace(
-            go.Scatter(
-                x=recalls,
-                y=[row + offset for row in range(len(families))],
-                mode="markers",
-                name=run.name,
-                marker={"color": _colour(place), "size": 9},
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [high - one for one, (_, high) in zip(recalls, spans, strict=True)],
-                    "arrayminus": [one - low for one, (low, _) in zip(recalls, spans, strict=True)],
-                    "color": _colour(place),
-                    "thickness": 1.4,
-                    "width": 3,
-                },
-                customdata=families,
-                hovertemplate="%{fullData.name}, %{customdata}: %{x:.3f}<extra></extra>",
-            )
-        )
+        found = {name: run.result["families"][name] for name in families}
+        places = [row + offset for row in range(len(found))]
+        figure.add_trace(recall_marks(found, places, run.name, _colour(place)))
     figure.update_xaxes(range=[-0.03, 1.03])
     figure.update_yaxes(
         tickvals=list(range(len(families))),
-        ticktext=families,
+        ticktext=list(families),
         range=[len(families) - 0.4, -0.6],
     )
-    first = runs[0].result["families"]
     rows = [
-        (name, f"{first[name]['events']:,}",
-         *(number(run.result["families"][name]["recall"]) for run in runs))
-        for name in families
-    ]  # fmt: skip
-    worst = {
-        run.name: min(run.result["families"], key=lambda name, run=run: run.result["families"][name]["recall"])  # type: ignore[misc]
-        for run in runs
-    }
-    summary = "Found worst: " + "; ".join(f"{one} by {name}" for name, one in worst.items()) + "."
+        (
+            name,
+            f"{one['events']:,}",
+            *(number(run.result["families"][name]["recall"]) for run in runs),
+        )
+        for name, one in families.items()
+    ]
+    summary = f"Found worst: {'; '.join(f'{_worst(run)} by {run.name}' for run in runs)}."
     columns = ("family", "events", *(run.name for run in runs))
     note = "Bars are 95 % intervals (Wilson)."
     return Chart(
@@ -182,43 +127,50 @@ def family_chart(runs: Sequence[ComparedRun]) -> Chart | None:
     )
 
 
+def _worst(run: ComparedRun) -> str:
+    """The family with the least recall."""
+    recalls: dict[str, float] = {
+        name: one["recall"] for name, one in run.result["families"].items()
+    }
+    return min(recalls, key=lambda name: recalls[name])
+
+
 def byzantine_chart(runs: Sequence[ComparedRun]) -> Chart | None:
     """The reward under the worst fault with each number of faulty sensors."""
-    from plotly import graph_objects as go
-
     if not any(run.result["byzantine"] for run in runs):
         return None
-    figure = new_figure("faulty sensors", _REWARD, height=360)
-    rows, parts, most = [], [], 0
-    for place, run in enumerate(runs):
-        entries = run.result["byzantine"]
-        worst = [run.result["decision"] | {"faulty": 0, "fault": "none"}]
-        for count in sorted({entry["faulty"] for entry in entries}):
-            alike = [entry for entry in entries if entry["faulty"] == count]
-            worst.append(min(alike, key=lambda entry: float(entry["reward_per_event"])))
-        most = max(most, worst[-1]["faulty"])
-        figure.add_trace(
-            go.Scatter(
-                x=[entry["faulty"] for entry in worst],
-                y=[entry["reward_per_event"] for entry in worst],
-                mode="lines+markers",
-                name=run.name,
-                line={"color": _colour(place), "width": 2},
-                customdata=[entry["fault"].replace("_", " ") for entry in worst],
-                hovertemplate="%{fullData.name}, %{x} faulty (%{customdata}): %{y:.4f}"
-                "<extra></extra>",
-            )
-        )
-        rows += [
-            (run.name, str(one["faulty"]), one["fault"].replace("_", " "),
-             number(one["reward_per_event"]), number(one["f1"]))
-            for one in worst
-        ]  # fmt: skip
-        parts.append(
-            f"{run.name} falls from {number(worst[0]['reward_per_event'])} to "
-            f"{number(worst[-1]['reward_per_event'])} with {worst[-1]['faulty']} faulty"
-        )
+    figure = new_figure("faulty sensors", REWARD, height=360)
+    points = {run.name: _worst_faults(run) for run in runs}
+    for place, (name, entries) in enumerate(points.items()):
+        figure.add_trace(faulty_line(name, entries, _colour(place)))
+    most = max(entries[-1]["faulty"] for entries in points.values())
     figure.update_xaxes(tickmode="linear", dtick=1, range=[-0.1, most + 0.1])
-    columns = ("run", "faulty sensors", "worst fault", _REWARD, "F1")
+    rows = [
+        (
+            name,
+            str(one["faulty"]),
+            plain(one["fault"]),
+            number(one["reward_per_event"]),
+            number(one["f1"]),
+        )
+        for name, entries in points.items()
+        for one in entries
+    ]
+    parts = [
+        f"{name} goes from {number(entries[0]['reward_per_event'])} to "
+        f"{number(entries[-1]['reward_per_event'])} with {entries[-1]['faulty']} faulty"
+        for name, entries in points.items()
+    ]
+    columns = ("run", "faulty sensors", "worst fault", REWARD, "F1")
     summary = f"Under the worst fault, {'; '.join(parts)}."
     return Chart("byzantine", "With faulty sensors", summary, as_plain(figure), columns, rows)
+
+
+def _worst_faults(run: ComparedRun) -> list[dict[str, Any]]:
+    """The honest team, then the worst fault with 1, 2, ... faulty sensors."""
+    worst = [run.result["decision"] | {"faulty": 0, "fault": "none"}]
+    entries = run.result["byzantine"]
+    for count in sorted({entry["faulty"] for entry in entries}):
+        alike = [entry for entry in entries if entry["faulty"] == count]
+        worst.append(min(alike, key=lambda entry: float(entry["reward_per_event"])))
+    return worst

@@ -87,7 +87,9 @@ def read_runs(paths: Sequence[Path], split: Split) -> list[ComparedRun]:
     if len({path.resolve() for path in paths}) < max(2, len(paths)):
         raise ComparisonError("a comparison takes two different runs or more")
     same = len({path.resolve().name for path in paths}) < len(paths)
-    runs = [_read(find_run(path), str(path) if same else path.resolve().name, split) for path in paths]
+    runs = [
+        _read(find_run(path), str(path) if same else path.resolve().name, split) for path in paths
+    ]
     for other in runs[1:]:
         _check_same_data(runs[0], other, split)
     return runs
@@ -97,11 +99,9 @@ def differences(runs: Sequence[ComparedRun]) -> dict[str, list[str]]:
     """The settings in which the runs differ: name to one value per run."""
     flat = [_flat(_ADAPTER.dump_python(run.config, mode="json")) for run in runs]
     names = dict.fromkeys(name for settings in flat for name in settings)
-    rows = {name: [str(settings.get(name, "–")) for settings in flat] for name in names}
+    rows = {name: [str(settings.get(name, "")) for settings in flat] for name in names}
     return {
-        name: values
-        for name, values in rows.items()
-        if len(set(values)) > 1 and name not in _ASIDE
+        name: values for name, values in rows.items() if len(set(values)) > 1 and name not in _ASIDE
     }
 
 

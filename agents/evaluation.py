@@ -217,9 +217,7 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> Judge
         "clones": clones_control(env, table, judgement),
         "byzantine": byzantine_figures(env, table, act, judgement),
     }
-    return Judged(
-        run, config, env, prepared, split, act, judgement, references, watched, result
-    )
+    return Judged(run, config, env, prepared, split, act, judgement, references, watched, result)
 
 
 def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:

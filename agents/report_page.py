@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 from agents.checklist import Checked, read_checklist
 from agents.report import verdict
 from agents.report_charts import (
-    byzantine_chart,
-    correlation_chart,
     family_chart,
     precision_recall_chart,
     reward_chart,
-    robustness_charts,
-    sensor_chart,
     threshold_chart,
 )
 from agents.report_figures import Chart, number, share
 from agents.report_replay import record_episodes
+from agents.report_team_charts import (
+    byzantine_chart,
+    correlation_chart,
+    robustness_charts,
+    sensor_chart,
+)
 from agents.report_training import training_charts
 from marl_stl_env.files import write_text
 from marl_stl_env.stl.specs import CONJUNCTION
@@ -142,7 +144,7 @@ def _key_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("F1", number(decision["f1"])),
         ("precision", number(decision["precision"])),
         ("recall", number(decision["recall"])),
-        ("area under precision–recall", number(decision["pr_auc"])),
+        ("area under precision and recall", number(decision["pr_auc"])),
     ]
     if result["stl"]:
         together = result["stl"][CONJUNCTION]

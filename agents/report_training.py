@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.report import CURVES, read_progress
-from agents.report_figures import SERIES, TEAM, Chart, as_plain, new_figure, number, numbers, thinned
+from agents.report_figures import RUN_COLOURS, Chart, as_plain, new_figure, number, numbers, thinned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,9 +32,7 @@ def training_charts(runs: Mapping[str, Path]) -> list[Chart]:
     return [chart for chart in charts if chart is not None]
 
 
-def _chart(
-    name: str, title: str, column: str, logs: Mapping[str, pd.DataFrame]
-) -> Chart | None:
+def _chart(name: str, title: str, column: str, logs: Mapping[str, pd.DataFrame]) -> Chart | None:
     from plotly import graph_objects as go
 
     known = {
@@ -47,22 +45,21 @@ def _chart(
     figure = new_figure("agent-steps", height=240, showlegend=len(known) > 1)
     rows, parts = [], []
     for place, (run, log) in enumerate(known.items()):
-        log = log.iloc[thinned(len(log), _POINTS)]
-        steps, values = log["steps"].tolist(), log[column].tolist()
+        places = thinned(len(log), _POINTS)
+        steps, values = (log[name].to_numpy()[places].tolist() for name in ("steps", column))
         figure.add_trace(
             go.Scatter(
                 x=steps,
                 y=numbers(values),
                 mode="lines+markers" if len(steps) < 40 else "lines",
                 name=run,
-                line={"color": TEAM if len(known) == 1 else SERIES[place % len(SERIES)], "width": 2},
+                line={"color": RUN_COLOURS[place % len(RUN_COLOURS)], "width": 2},
                 marker={"size": 5},
                 hovertemplate="%{x:.3s} agent-steps: %{y:.4f}<extra></extra>",
             )
         )
         rows += [
-            (run, f"{int(steps[i]):,}", number(values[i], 4))
-            for i in thinned(len(steps), _ROWS)
+            (run, f"{int(steps[i]):,}", number(values[i], 4)) for i in thinned(len(steps), _ROWS)
         ]
         whose = f"{run}: from" if len(known) > 1 else "From"
         parts.append(f"{whose} {number(values[0])} to {number(values[-1])}")
