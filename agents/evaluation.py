@@ -204,10 +204,17 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> Judge
     prepared = prepare(config.env)
     check_data(run, prepared)
     device = resolve_device(settings.device, settings.threads)
-    split, table = settings.split, prepared.tables[settings.split]
-    space = observation_space(Engine(config.env, table, lanes=1))
+    space = observation_space(Engine(config.env, prepared.tables[settings.split], lanes=1))
     policy = saved_policy(config, space, best_checkpoint(run), device)
-    env, act = replace(config.env, faults=FaultConfig()), greedy(policy)
+    return judge_team(run, config, prepared, greedy(policy), settings)
+
+
+def judge_team(
+    run: Path, config: TrainConfig, prepared: PreparedData, act: Act, settings: EvaluateConfig
+) -> Judged:
+    """Judge any policy as :func:`judge_run` judges that of the best checkpoint."""
+    split, table = settings.split, prepared.tables[settings.split]
+    env = replace(config.env, faults=FaultConfig())
     judgement = judge(env, table, act)
     references = baselines(env, prepared, split)
     watched = certified_episodes(config, table, act, settings)

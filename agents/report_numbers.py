@@ -46,14 +46,14 @@ def precision_recall(labels: BoolArray, scores: Float64Array) -> Curve:
         scores: Larger for "threat".  # (rows,) float64
 
     Returns:
-        Recall and precision, at no more than 300 of the thresholds.
+        Recall and precision, at no more than 300 of the thresholds; at the same recall the higher
+        precision.
     """
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
     recall, precision = recall[::-1], precision[::-1]
-    wanted = np.searchsorted(recall, np.linspace(0.0, 1.0, _POINTS))
-    places = np.unique(np.append(wanted, len(recall) - 1))
+    places = np.unique(np.searchsorted(recall, np.linspace(0.0, 1.0, _POINTS)))
     return Curve(recall[places], precision[places])
 
 
