@@ -187,7 +187,7 @@ def test_replay_scrubs_by_keyboard(visit: Any, name: str) -> None:
     check_event(page, 2)
     page.keyboard.press("End")
     check_event(page, len(page.evaluate("page.data.replay.episodes[0].reward")) - 1)
-    page.locator("#episode").select_option(value="1")
+    page.locator("#episode").select_option(index=1)
     check_event(page, 0, episode=1)
     page.locator("#forth").click()
     check_event(page, 1, episode=1)
@@ -196,7 +196,7 @@ def test_replay_scrubs_by_keyboard(visit: Any, name: str) -> None:
 
 def test_replay_plays_and_pauses(visit: Any) -> None:
     page = visit("toy").page
-    page.locator("#speed").select_option(value="80")
+    page.locator("#speed").select_option(index=2)
     page.locator("#play").click()
     assert shown(page, "play") == "Pause"
     until(page, "Number(document.getElementById('scrub').value) >= 3")
