@@ -15,7 +15,7 @@ import tyro
 from marl_stl_env.files import atomic_path
 
 IMAGE = Path(__file__).parent.parent / "docs" / "images" / "report.png"
-_VIEW = {"width": 1280, "height": 1560}
+_VIEW = {"width": 1280, "height": 1980}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tests.agents.report_runs import hostile_table, judged_toy
 from tests.conftest import make_table, with_entities
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
 pytestmark = pytest.mark.browser
 
@@ -93,6 +93,11 @@ class Visit:
     messages: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
+    def dismiss(self, dialog: Dialog) -> None:
+        """Note down what a dialog says, which there should be none of."""
+        self.messages.append(dialog.message)
+        dialog.dismiss()
+
 
 def until(page: Page, condition: str) -> None:
     """Wait for a condition; playwright's own way needs eval, which the page forbids."""
@@ -115,7 +120,7 @@ def visit(browser: Browser, pages: dict[str, Path]) -> Iterator[Any]:
         seen = Visit(page)
         page.on("console", lambda message: seen.messages.append(message.text))
         page.on("pageerror", lambda error: seen.messages.append(str(error)))
-        page.on("dialog", lambda dialog: (seen.messages.append(dialog.message), dialog.dismiss()))
+        page.on("dialog", seen.dismiss)
         page.on("request", lambda request: seen.requests.append(request.url))
         page.goto(pages[name].as_uri())
         until(page, "document.querySelectorAll('.chart:not(:has(svg))').length === 0")

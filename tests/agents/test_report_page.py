@@ -35,7 +35,7 @@ from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig, StlCon
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import ConfigError
-from marl_stl_env.types import Action
+from marl_stl_env.types import Action, Float64Array
 from tests.agents.report_runs import HOSTILE, Page, hostile_table, judged_toy
 from tests.agents.test_deciding import SYNTHETIC, make_run
 
@@ -130,7 +130,7 @@ def test_interval_of_a_recall(found: int, events: int) -> None:
 def test_precision_and_recall_by_hand() -> None:
     rng = np.random.default_rng(0)
     labels = rng.random(400) < 0.3
-    scores = np.round(np.clip(rng.normal(0.3 + 0.3 * labels, 0.2), 0, 1), 2)
+    scores: Float64Array = np.clip(rng.normal(0.3 + 0.3 * labels, 0.2), 0, 1).round(2)
     known = {}
     for threshold in np.unique(scores):
         chosen = scores >= threshold
@@ -313,7 +313,7 @@ def test_replay_begins_without_memory(judged: Judged) -> None:
     config = TrainConfig(env=judged.env, ppo=PPOConfig(policy="lstm", width=8, bins=0))
     torch.manual_seed(0)
     space = observation_space(Engine(judged.env, judged.table, lanes=1))
-    act = greedy(make_policy(config, space, None, torch.device("cpu")))
+    act = greedy(make_policy(config, space, (), torch.device("cpu")))
     with_memory = replace(judged, act=act)
     first = record_episodes(with_memory)
     assert record_episodes(with_memory) == first
