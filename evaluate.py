@@ -9,6 +9,7 @@ from agents.config import EvaluateConfig
 def main(settings: EvaluateConfig) -> None:
     """Judge a run and write ``evaluation.json``, or let it decide on new traffic."""
     from agents.report import say, show_decisions, show_evaluation, verdict
+    from agents.runs import report_file
 
     if settings.input is not None:
         from agents.deciding import decide
@@ -22,6 +23,8 @@ def main(settings: EvaluateConfig) -> None:
         show_evaluation(result)
         say(verdict(result))
     say(f"written to {path}")
+    if settings.report:
+        say(f"report: {report_file(path.parent, settings.split)}")
 
 
 if __name__ == "__main__":

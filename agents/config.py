@@ -352,6 +352,8 @@ class EvaluateConfig:
             and certified; None takes 200 where the run watched promises and 0 elsewhere.
         epsilon: A certified promise may fail with this probability.
         delta: A certificate may be wrong with this probability.
+        report: Also write the judgement as one self-contained page, ``report.html``, into the run
+            directory (``report-<split>.html`` for another split than the test split).
         device: "auto" takes CUDA where it is.
         threads: Threads of torch.
     """
@@ -364,6 +366,7 @@ class EvaluateConfig:
     certify: int | None = None
     epsilon: float = 0.05
     delta: float = 0.05
+    report: bool = False
     device: Device = "auto"
     threads: int = 1
 
@@ -374,6 +377,10 @@ class EvaluateConfig:
             raise ConfigError(
                 f"decisions={str(self.decisions)!r} says where to write the decisions on input=, "
                 "which is not given"
+            )
+        if self.report and self.input is not None:
+            raise ConfigError(
+                "report=True shows a judgement of a split; the decisions on input= have none"
             )
         if self.certify is not None:
             check_range("certify", self.certify, 0, 10**6)

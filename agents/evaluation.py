@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,19 @@ from agents.byzantine import byzantine_figures, clones_control
 from agents.checkpoints import best_checkpoint
 from agents.config import EvaluateConfig, TrainConfig
 from agents.containment import containment_figures
-from agents.judging import Judgement, greedy, judge
+from agents.judging import Act, Judgement, greedy, judge
 from agents.metrics import action_shares, family_recall, normalized_score, score
 from agents.ppo import resolve_device, saved_policy
-from agents.promises import promise_figures
-from agents.runs import DATA, EVALUATION, find_run, read_config, read_json, write_json
+from agents.promises import Watched, certified_episodes, promise_figures
+from agents.runs import (
+    DATA,
+    find_run,
+    judgement_file,
+    read_config,
+    read_json,
+    report_file,
+    write_json,
+)
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.consensus.correlation import error_correlation
 from marl_stl_env.data.prepare import PreparedData, prepare
@@ -152,7 +160,41 @@ def _relative(reward: float, figures: dict[str, dict[str, float]]) -> dict[str, 
     }
 
 
-def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A run's team on a split: the figures, and what they were made of.
+
+    Attributes:
+        run: The run directory.
+        config: The run.
+        env: Its environment, with honest sensors only.
+        prepared: Its data.
+        split: The split.
+        act: The policy of every sensor.
+        judgement: What the team said on every event.
+        references: What it is compared with.
+        watched: What became of the promises, where they were watched.
+        result: All figures: the content of ``evaluation.json``.
+    """
+
+    run: Path
+    config: TrainConfig
+    env: EnvConfig
+    prepared: PreparedData
+    split: Split
+    act: Act
+    judgement: Judgement
+    references: dict[str, Baseline]
+    watched: Watched | None
+    result: dict[str, Any]
+
+    @property
+    def table(self) -> TrafficTable:
+        """The scaled table that was judged."""
+        return self.prepared.tables[self.split]
+
+
+def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> Judged:
     """Judge a run's best checkpoint on a split, first with honest sensors only.
 
     Raises:
@@ -162,22 +204,31 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> dict[
     prepared = prepare(config.env)
     check_data(run, prepared)
     device = resolve_device(settings.device, settings.threads)
-    table = prepared.tables[settings.split]
-    space = observation_space(Engine(config.env, table, lanes=1))
+    space = observation_space(Engine(config.env, prepared.tables[settings.split], lanes=1))
     policy = saved_policy(config, space, best_checkpoint(run), device)
-    env, act = replace(config.env, faults=FaultConfig()), greedy(policy)
+    return judge_team(run, config, prepared, greedy(policy), settings)
+
+
+def judge_team(
+    run: Path, config: TrainConfig, prepared: PreparedData, act: Act, settings: EvaluateConfig
+) -> Judged:
+    """Judge any policy as :func:`judge_run` judges that of the best checkpoint."""
+    split, table = settings.split, prepared.tables[settings.split]
+    env = replace(config.env, faults=FaultConfig())
     judgement = judge(env, table, act)
-    references = baselines(env, prepared, settings.split)
-    return {
-        **evaluation(env, prepared, settings.split, judgement, references),
-        "stl": promise_figures(config, table, act, settings),
+    references = baselines(env, prepared, split)
+    watched = certified_episodes(config, table, act, settings)
+    result = {
+        **evaluation(env, prepared, split, judgement, references),
+        "stl": promise_figures(config, table, watched, settings),
         "clones": clones_control(env, table, judgement),
         "byzantine": byzantine_figures(env, table, act, judgement),
     }
+    return Judged(run, config, env, prepared, split, act, judgement, references, watched, result)
 
 
 def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
-    """Judge a run and write the result into it.
+    """Judge a run and write the result into it, as a page too where that is asked for.
 
     Returns:
         The file written (``evaluation.json`` for the test split) and its content.
@@ -189,7 +240,11 @@ def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     config = read_config(run)
     if settings.data_dir is not None:
         config = replace(config, env=replace(config.env, data_dir=settings.data_dir))
-    result = judge_run(run, config, settings)
-    name = EVALUATION if settings.split == "test" else f"{settings.split}.json"
-    write_json(run / name, result)
-    return run / name, result
+    judged = judge_run(run, config, settings)
+    path = judgement_file(run, settings.split)
+    write_json(path, judged.result)
+    if settings.report:
+        from agents.report_page import write_report
+
+        write_report(judged, report_file(run, settings.split))
+    return path, judged.result

@@ -159,8 +159,28 @@ def trivial_keepers(config: EnvConfig, table: TrafficTable) -> dict[str, tuple[s
     }
 
 
-def promise_figures(
+def certified_episodes(
     config: TrainConfig, table: TrafficTable, act: Act, settings: EvaluateConfig
+) -> Watched | None:
+    """The episodes that an evaluation certifies; None where it certifies nothing.
+
+    Args:
+        config: The run.
+        table: The scaled table of the judged split.
+        act: The frozen policy.
+        settings: How many episodes.
+
+    Raises:
+        ConfigError: If promises cannot be watched in this environment.
+    """
+    episodes = settings.certify
+    if episodes is None:
+        episodes = DEFAULT_EPISODES if config.env.stl.monitor else 0
+    return watch(config.env, table, act, episodes) if episodes else None
+
+
+def promise_figures(
+    config: TrainConfig, table: TrafficTable, watched: Watched | None, settings: EvaluateConfig
 ) -> dict[str, dict[str, Any]]:
     """What evaluations say about the promises; nothing where nothing is certified.
 
@@ -170,21 +190,15 @@ def promise_figures(
     Args:
         config: The run.
         table: The scaled table of the judged split.
-        act: The frozen policy.
-        settings: How many episodes, and the certificate's epsilon and delta.
+        watched: What :func:`certified_episodes` gave.
+        settings: The certificate's epsilon and delta.
 
     Returns:
         Name of a promise (or of the conjunction) to its figures.
-
-    Raises:
-        ConfigError: If promises cannot be watched in this environment.
     """
-    episodes = settings.certify
-    if episodes is None:
-        episodes = DEFAULT_EPISODES if config.env.stl.monitor else 0
-    if not episodes:
+    if watched is None:
         return {}
-    results = watch(config.env, table, act, episodes).by_name()
+    results = watched.by_name()
     keepers = trivial_keepers(config.env, table)
     level = {"epsilon": settings.epsilon, "delta": settings.delta}
     single = {name: values for name, values in results.items() if name != CONJUNCTION}

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COLUMNS = ("precision", "recall", "f1", "pr_auc", "reward_per_event")
-_CURVES = (
+#: Columns of the log that are drawn, and what they are.
+CURVES = (
     ("rollout/reward_per_event", "reward per event of a sensor, sampling"),
     ("validation/reward_per_event", "validation reward per event, greedy"),
     ("validation/f1", "validation F1, greedy"),
@@ -234,7 +235,7 @@ def save_curves(run: Path) -> None:
     progress = read_progress(run)
     steps = progress["steps"]
     figure = Figure(figsize=(11, 6), layout="constrained")
-    for axis, (column, title) in zip(figure.subplots(2, 3).flat, _CURVES, strict=True):
+    for axis, (column, title) in zip(figure.subplots(2, 3).flat, CURVES, strict=True):
         if column in progress:
             known = progress[column].notna()
             axis.plot(steps[known], progress[column][known], marker=".")

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from agents.config import TrainConfig
+from marl_stl_env.config import Split
 from marl_stl_env.errors import RunError
 from marl_stl_env.files import write_text
 
@@ -64,6 +65,16 @@ def read_config(run: Path) -> TrainConfig:
         return _CONFIG_ADAPTER.validate_python(read_json(run / CONFIG))
     except ValidationError as error:
         raise RunError(f"{run / CONFIG} is not a configuration of this version: {error}") from None
+
+
+def judgement_file(run: Path, split: Split) -> Path:
+    """Where the figures of a judgement stand."""
+    return run / (EVALUATION if split == "test" else f"{split}.json")
+
+
+def report_file(run: Path, split: Split) -> Path:
+    """Where the report of a judgement stands."""
+    return run / ("report.html" if split == "test" else f"report-{split}.html")
 
 
 def write_json(path: Path, content: Any) -> None:

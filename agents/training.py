@@ -120,7 +120,7 @@ def _learn_and_judge(
     if not finished:
         say(f"stopped; continue with: python train.py --resume {run}")
         return run
-    result = judge_run(run, config, EvaluateConfig(run=run, split="validation"))
+    result = judge_run(run, config, EvaluateConfig(run=run, split="validation")).result
     write_json(run / VALIDATION, result)
     show_evaluation(result)
     say(verdict(result))

@@ -151,6 +151,10 @@ class SubmissionError(MarlStlError, ValueError):
     """A result cannot stand on the leaderboard as it is."""
 
 
+class ComparisonError(MarlStlError, ValueError):
+    """Runs cannot be put side by side as asked."""
+
+
 class ExportError(MarlStlError):
     """A policy cannot be written for other programs as asked."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_stl_env.types import BoolArray
+from marl_stl_env.types import BoolArray, Float64Array
 
 
 def error_correlation(votes: BoolArray, labels: BoolArray) -> float:
@@ -23,11 +23,27 @@ def error_correlation(votes: BoolArray, labels: BoolArray) -> float:
     Returns:
         The mean, in [-1, 1], never NaN.
     """
+    matrix = error_correlations(votes, labels)
+    pairs = matrix[np.triu_indices(len(matrix), k=1)]
+    known = pairs[~np.isnan(pairs)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def error_correlations(votes: BoolArray, labels: BoolArray) -> Float64Array:
+    """Pearson correlation of the errors of each pair of sensors.
+
+    Args:
+        votes: True for "threat".  # (events, agents) bool
+        labels: True for a threat.  # (events,) bool
+
+    Returns:
+        Symmetric, in [-1, 1]; NaN in the rows and columns of sensors whose errors have no
+        variance.  # (agents, agents) float64
+    """
     errors = votes != labels[:, None]
     wrong = errors.sum(axis=0)
-    varying = errors[:, (wrong > 0) & (wrong < len(errors))]
-    sensors = varying.shape[1]
-    if sensors < 2:
-        return 0.0
-    pairs = np.corrcoef(varying, rowvar=False)[np.triu_indices(sensors, k=1)]
-    return float(pairs.mean())
+    varying = np.flatnonzero((wrong > 0) & (wrong < len(errors)))
+    matrix = np.full((errors.shape[1],) * 2, np.nan)
+    if len(varying):
+        matrix[np.ix_(varying, varying)] = np.corrcoef(errors[:, varying], rowvar=False)
+    return matrix

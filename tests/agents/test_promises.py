@@ -14,7 +14,14 @@ from agents.callbacks import PromisesCallback
 from agents.checkpoints import Checkpoint
 from agents.config import EvaluateConfig, PPOConfig, TrainConfig, Vec
 from agents.ppo import make_trainer, make_vec_env
-from agents.promises import FRESH_SEEDS, Watched, promise_figures, trivial_keepers, watch
+from agents.promises import (
+    FRESH_SEEDS,
+    Watched,
+    certified_episodes,
+    promise_figures,
+    trivial_keepers,
+    watch,
+)
 from marl_stl_env.config import EnvConfig, StlConfig
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.errors import ConfigError
@@ -148,7 +155,8 @@ def test_seeds_of_judging_are_not_those_of_training() -> None:
 
 def test_figures_and_certificates() -> None:
     settings = EvaluateConfig(certify=150, epsilon=0.3, delta=0.1)
-    figures = promise_figures(CONFIG, TABLE, alternate, settings)
+    watched = certified_episodes(CONFIG, TABLE, alternate, settings)
+    figures = promise_figures(CONFIG, TABLE, watched, settings)
     watched = watch(CONFIG.env, TABLE, alternate, 150)
     assert list(figures) == ["quiet", "late", CONJUNCTION]
     truths = [*watched.satisfied.T, watched.satisfied.all(axis=1)]
@@ -174,7 +182,9 @@ def test_figures_and_certificates() -> None:
 )
 def test_how_many_episodes(monitor: bool, certify: int | None, episodes: int | None) -> None:
     config = replace(CONFIG, stl="off", env=EnvConfig(episode_length=7, stl=StlConfig(monitor)))
-    figures = promise_figures(config, TABLE, alternate, EvaluateConfig(certify=certify))
+    settings = EvaluateConfig(certify=certify)
+    watched = certified_episodes(config, TABLE, alternate, settings)
+    figures = promise_figures(config, TABLE, watched, settings)
     assert ({one["episodes"] for one in figures.values()} or {None}) == {episodes}
 
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
-from marl_stl_env.consensus.correlation import error_correlation
+from marl_stl_env.consensus.correlation import error_correlation, error_correlations
 from marl_stl_env.types import BoolArray
 
 
@@ -58,3 +58,21 @@ def test_sensors_without_variance_are_left_out() -> None:
     assert error_correlation(np.hstack([right, right]), labels) == 0.0
     assert error_correlation(votes[:, :1], labels) == 0.0
     assert error_correlation(votes[:0], labels[:0]) == 0.0
+
+
+def test_every_pair_of_sensors() -> None:
+    votes, labels = sample(sensors=4)
+    wrong = (votes ^ labels[:, None]).astype(float)
+    matrix = error_correlations(votes, labels)
+    for i, j in product(range(4), repeat=2):
+        assert matrix[i, j] == pytest.approx(pearsonr(wrong[:, i], wrong[:, j])[0])
+
+
+def test_pairs_with_a_sensor_without_variance_are_unknown() -> None:
+    votes, labels = sample(sensors=3)
+    matrix = error_correlations(np.hstack([votes[:, :1], labels[:, None], votes[:, 1:]]), labels)
+    assert np.isnan(matrix[1]).all()
+    assert np.isnan(matrix[:, 1]).all()
+    others = [0, 2, 3]
+    np.testing.assert_array_equal(matrix[np.ix_(others, others)], error_correlations(votes, labels))
+    assert np.isnan(error_correlations(votes[:0], labels[:0])).all()
