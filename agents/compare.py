@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents.cli import run_command
-from agents.comparison import FIGURES, ComparedRun, differences, read_runs, warnings
 from agents.report import say
+from agents.reporting.comparison import FIGURES, ComparedRun, differences, read_runs, warnings
 from marl_stl_env.config import Split
 from marl_stl_env.validation import check_types
 
@@ -85,7 +85,7 @@ def main(settings: CompareConfig) -> None:
     runs = read_runs(settings.runs, settings.split)
     show_comparison(runs)
     if settings.report is not None:
-        from agents.compare_page import write_comparison
+        from agents.reporting.compare_page import write_comparison
 
         write_comparison(runs, settings.report)
         say(f"report: {settings.report}")

@@ -244,7 +244,7 @@ def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     path = judgement_file(run, settings.split)
     write_json(path, judged.result)
     if settings.report:
-        from agents.report_page import write_report
+        from agents.reporting.page import write_report
 
         write_report(judged, report_file(run, settings.split))
     return path, judged.result

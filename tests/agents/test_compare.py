@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agents import compare_page
 from agents.compare import CompareConfig, main, show_comparison
-from agents.comparison import (
+from agents.config import EvaluateConfig, PPOConfig
+from agents.evaluation import evaluate
+from agents.reporting import compare_page
+from agents.reporting.comparison import (
     FIGURES,
     ComparedRun,
     differences,
@@ -20,8 +22,6 @@ from agents.comparison import (
     training_seconds,
     warnings,
 )
-from agents.config import EvaluateConfig, PPOConfig
-from agents.evaluation import evaluate
 from agents.runs import read_json, write_json
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.errors import ComparisonError, RunError

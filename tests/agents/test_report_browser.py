@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agents.compare_page import write_comparison
-from agents.comparison import read_runs
 from agents.config import EvaluateConfig
 from agents.evaluation import describe_data
-from agents.report_page import write_report
+from agents.reporting.compare_page import write_comparison
+from agents.reporting.comparison import read_runs
+from agents.reporting.page import write_report
 from agents.runs import DATA, write_json
 from marl_stl_env.config import EnvConfig, StlConfig
 from tests.agents.report_runs import hostile_table, judged_toy

@@ -13,23 +13,23 @@ import pytest
 import torch
 
 import marl_stl_env as mse
-from agents import report_page
 from agents.checklist import Checked, Checklist, write_checklist
 from agents.checks import Check
 from agents.config import EvaluateConfig, PPOConfig, TrainConfig
 from agents.evaluation import Judged, evaluate
 from agents.judging import greedy
 from agents.ppo import make_policy
-from agents.report_charts import threshold_chart
-from agents.report_numbers import (
+from agents.reporting import page as report_page
+from agents.reporting.charts import threshold_chart
+from agents.reporting.numbers import (
     Curve,
     more_precise,
     precision_recall,
     recall_interval,
     reward_by_threshold,
 )
-from agents.report_page import write_report
-from agents.report_replay import EPISODES, record_episodes
+from agents.reporting.page import write_report
+from agents.reporting.replay import EPISODES, record_episodes
 from agents.runs import read_json
 from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig, StlConfig
 from marl_stl_env.engine.engine import Engine
@@ -321,7 +321,7 @@ def test_replay_begins_without_memory(judged: Judged) -> None:
 
 
 def test_long_rows_make_short_episodes(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.report_replay._VALUES", 10 * EPISODES * 25)
+    monkeypatch.setattr("agents.reporting.replay._VALUES", 10 * EPISODES * 25)
     assert {len(one["reward"]) for one in record_episodes(judged)["episodes"]} == {25}
 
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.report import CURVES, read_progress
-from agents.report_figures import RUN_COLOURS, Chart, as_plain, new_figure, number, numbers, thinned
+from agents.reporting.figures import (
+    RUN_COLOURS,
+    Chart,
+    as_plain,
+    new_figure,
+    number,
+    numbers,
+    thinned,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

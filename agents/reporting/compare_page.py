@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.comparison import FIGURES, ComparedRun, differences, warnings
 from agents.report import verdict
-from agents.report_figures import (
+from agents.reporting.comparison import FIGURES, ComparedRun, differences, warnings
+from agents.reporting.figures import (
     FAINT,
     POLICIES,
     REWARD,
@@ -23,8 +23,8 @@ from agents.report_figures import (
     recall_marks,
     reward_bars,
 )
-from agents.report_page import chart_data, render, sentence
-from agents.report_training import training_charts
+from agents.reporting.page import chart_data, render, sentence
+from agents.reporting.training import training_charts
 from marl_stl_env.files import write_text
 
 

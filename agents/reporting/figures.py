@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.report_numbers import recall_interval
+from agents.reporting.numbers import recall_interval
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure, Scatter

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from agents.checklist import Checked, read_checklist
 from agents.report import verdict
-from agents.report_charts import (
+from agents.reporting.charts import (
     family_chart,
     precision_recall_chart,
     reward_chart,
     threshold_chart,
 )
-from agents.report_figures import Chart, number, share
-from agents.report_replay import record_episodes
-from agents.report_team_charts import (
+from agents.reporting.figures import Chart, number, share
+from agents.reporting.replay import record_episodes
+from agents.reporting.team_charts import (
     byzantine_chart,
     correlation_chart,
     robustness_charts,
     sensor_chart,
 )
-from agents.report_training import training_charts
+from agents.reporting.training import training_charts
 from marl_stl_env.files import write_text
 from marl_stl_env.stl.specs import CONJUNCTION
 
@@ -109,7 +109,7 @@ def _environment() -> Environment:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("agents", _TEMPLATES),
+        loader=PackageLoader("agents.reporting", _TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

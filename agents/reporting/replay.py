@@ -10,7 +10,7 @@ import numpy as np
 from agents.baselines import threat_groups
 from agents.judging import RecurrentGreedy
 from agents.promises import FRESH_SEEDS, monitored
-from agents.report_figures import numbers
+from agents.reporting.figures import numbers
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.types import Action, AnyArray, Float64Array

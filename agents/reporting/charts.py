@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.report_figures import (
+from agents.reporting.figures import (
     COLOURS,
     FAINT,
     INK,
@@ -26,7 +26,7 @@ from agents.report_figures import (
     share,
     thinned,
 )
-from agents.report_numbers import (
+from agents.reporting.numbers import (
     Curve,
     more_precise,
     precision_recall,

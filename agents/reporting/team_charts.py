@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.baselines import threat_groups
-from agents.report_figures import (
+from agents.reporting.figures import (
     BAD,
     FAINT,
     GOOD,
