@@ -35,8 +35,9 @@ from agents.report import read_progress
 from agents.runs import DATA, new_run, read_json, write_json
 from agents.training import learn
 from benchmarks import learning_table
-from benchmarks.learning_settings import CHOICES, SETTINGS, UNSEEN_ATTACKS, Setting
+from benchmarks.learning_settings import CHOICES, NO_DECOYS, SETTINGS, UNSEEN_ATTACKS, Setting
 from benchmarks.learning_table import QUALITY, RELATIVE
+from marl_stl_env.config import ConsensusConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
@@ -206,16 +207,29 @@ def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def by_threshold(settings: Settings, name: str) -> list[dict[str, Any]]:
-    """What every threshold of the vote gives on the test split: alone, and of all teams together.
+def by_threshold(settings: Settings, *names: str) -> list[dict[str, Any]]:
+    """What every threshold of the vote gives on the test split: alone, and of all seeds together.
 
     Together, as many teams as there are seeds vote as one, by the same share of their sensors.
+
+    Args:
+        settings: Where the runs are.
+        names: The setting; of several settings, the teams of one seed vote as one.
     """
-    setting = SETTINGS[name]
-    env = replace(setting.env, data_dir=settings.data_dir)
+    env = replace(
+        SETTINGS[names[0]].env,
+        data_dir=settings.data_dir,
+        agents=sum(SETTINGS[name].env.agents for name in names),
+        consensus=ConsensusConfig(),
+    )
     labels, faulty = prepare(env).tables["test"].labels, env.consensus.faulty_for(env.agents)
-    folder = run_file(settings.folder, name, 0).parent
-    votes = [load_file(path)["votes"] for path in sorted(folder.glob("[0-9]*.safetensors"))]
+    kept = [
+        sorted(run_file(settings.folder, n, 0).parent.glob("[0-9]*.safetensors")) for n in names
+    ]
+    votes = [
+        np.sum([load_file(path)["votes"] for path in of_seed], axis=0)
+        for of_seed in zip(*kept, strict=True)
+    ]
     rows = []
     for threshold in range(faulty + 1, env.agents - faulty + 1):
         alone = [score(labels, as_actions(one >= threshold), env.reward) for one in votes]
@@ -251,6 +265,9 @@ def write_tables(settings: Settings) -> None:
         thresholds = by_threshold(settings, UNSEEN_ATTACKS)
         lines = learning_table.threshold_table(thresholds)
         learning_table.replace_section(page, "thresholds", lines)
+    if NO_DECOYS in found:
+        both = by_threshold(settings, UNSEEN_ATTACKS, NO_DECOYS)
+        learning_table.replace_section(page, "both teams", learning_table.threshold_table(both))
 
 
 def main(settings: Settings) -> None:
