@@ -55,6 +55,8 @@ class Settings:
             group of columns by 2 f + 1) and "groups".
         trained: Of "faulty" (with as many mixed faults as the team bears) and "clean".
         seeds: Trainings of every team.
+        audited: Of these, how many also vote with weights from audits, where views differ; that
+            takes longer than the training.
         iterations: Rollouts of 16,000 agent-steps of every training.
         data_dir: Folder with the data files.
         quick: One seed, one iteration, four sensors, to see it work.
@@ -67,6 +69,7 @@ class Settings:
     deals: tuple[str, ...] = ("full", "overlap", "majority", "groups")
     trained: tuple[str, ...] = ("faulty", "clean")
     seeds: int = 5
+    audited: int = 1
     iterations: int = 20
     data_dir: Path | None = None
     quick: bool = False
@@ -124,24 +127,25 @@ def teams(settings: Settings) -> list[Team]:
     return [
         Team(dataset, agents, views, THRESHOLDS[dataset][views][agents], trained, seed)
         for agents in sizes
-        for dataset in settings.datasets
+        for seed in range(1 if settings.quick else settings.seeds)
         for views in settings.deals
+        for dataset in settings.datasets
         if agents in THRESHOLDS[dataset][views]
         for trained in (settings.trained if agents > 1 else ("clean",))
-        for seed in range(1 if settings.quick else settings.seeds)
     ]
 
 
-def votes(env: EnvConfig, table: TrafficTable, actions: Int8Array) -> dict[str, Any]:
-    """The curves of the equal vote and, where sensors can be told apart, of the weighed one.
+def votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, audited: bool) -> dict[str, Any]:
+    """The curves of the equal vote and, if asked for, of the weighed one.
 
     Args:
         env: The environment without faulty sensors.
         table: The table that was judged.
         actions: What every sensor would do if it were honest.  # (rows, agents) int8
+        audited: Whether to weigh votes too, where sensors can be told apart.
     """
     found = {"curves": curves(env, table, actions, env.agents)}
-    if env.views != "full":
+    if audited and env.views != "full":
         consensus = replace(env.consensus, weights="audited")
         beyond = env.consensus.faulty_for(env.agents) + 1
         found["audited"] = curves(replace(env, consensus=consensus), table, actions, beyond)
@@ -161,11 +165,11 @@ def curves(env: EnvConfig, table: TrafficTable, actions: Int8Array, most: int) -
         ``{fault: {figure: [value with 0 faulty, 1 faulty, ...]}}``
     """
     found: dict[str, Any] = {}
+    honest = replay_with_faults(env, table, actions, FaultConfig())
     for fault in FAULTS:
-        decisions = [
-            replay_with_faults(env, table, actions, FaultConfig(count, fault))
-            for count in range(most + 1)
-        ]
+        faults = [FaultConfig(count, fault) for count in range(1, most + 1)]
+        lying = [replay_with_faults(env, table, actions, one) for one in faults]
+        decisions = [honest, *lying]
         found[fault] = {
             "normalized": [normalized(env, table, one) for one in decisions],
             "f1": [f1(table, one) for one in decisions],
@@ -190,7 +194,7 @@ def study(team: Team, settings: Settings) -> dict[str, Any]:
         **team._asdict(),
         "bound": bound,
         "error_correlation": correlation,
-        **votes(env, table, judgement.actions),
+        **votes(env, table, judgement.actions, team.seed < settings.audited),
     }
 
 
@@ -217,7 +221,7 @@ def bayes_vote(settings: Settings, known: set[tuple[int, str]]) -> list[dict[str
         table = prepared.tables["test"]
         correlation = error_correlation(actions > 0, table.labels)
         facts = {"bound": env.consensus.faulty_for(env.agents), "error_correlation": correlation}
-        rows.append({**team._asdict(), **facts, **votes(env, table, actions)})
+        rows.append({**team._asdict(), **facts, **votes(env, table, actions, audited=True)})
     return rows
 
 
@@ -286,10 +290,11 @@ def draw(results: list[dict[str, Any]], bayes: list[dict[str, Any]], path: Path)
 
     groups = grouped(results)
     datasets = sorted({key[0] for key in groups}, reverse=True)
-    figure = Figure(figsize=(18, 4 * len(datasets)), layout="constrained")
-    axes = figure.subplots(len(datasets), len(TITLES), sharey=True, squeeze=False)
+    deals = [v for v in TITLES if any(key[1:3] == (7, v) for key in groups)] or list(TITLES)
+    figure = Figure(figsize=(1 + 4.5 * len(deals), 4 * len(datasets)), layout="constrained")
+    axes = figure.subplots(len(datasets), len(deals), sharey=True, squeeze=False)
     for row, dataset in zip(axes, datasets, strict=True):
-        for axis, views in zip(row, TITLES, strict=True):
+        for axis, views in zip(row, deals, strict=True):
             _panel(axis, groups, dataset, views)
             for one in bayes if dataset == "synthetic" else ():
                 if (one["agents"], one["views"]) == (7, views):

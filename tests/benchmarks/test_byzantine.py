@@ -82,8 +82,9 @@ def test_the_study_has_every_team_once() -> None:
 
 def test_weighed_votes_are_judged_where_sensors_differ() -> None:
     actions = np.repeat(block(TABLE.labels)[:, None], 4, axis=1)
-    assert list(byzantine.votes(replace(ENV, views="full"), TABLE, actions)) == ["curves"]
-    found = byzantine.votes(ENV, TABLE, actions)
+    assert list(byzantine.votes(replace(ENV, views="full"), TABLE, actions, True)) == ["curves"]
+    assert list(byzantine.votes(ENV, TABLE, actions, False)) == ["curves"]
+    found = byzantine.votes(ENV, TABLE, actions, True)
     scores = byzantine.worst(found, "audited")
     assert scores[:2] == [1.0, 1.0]
     assert len(scores) == 3
