@@ -68,7 +68,7 @@ class PPOConfig:
     return_normalization: ReturnNormalization = "running"
     credit: Credit = "lane"
     clip_range: float = 0.2
-    entropy_coefficient: float = 0.02
+    entropy_coefficient: float = 0.05
     value_coefficient: float = 1.5
     max_grad_norm: float = 0.5
     policy: Network = "mlp"

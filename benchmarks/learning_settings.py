@@ -83,7 +83,7 @@ _CHOICES = {
     "width 256": Setting(EnvConfig(), PPOConfig(width=256)),
     "no encoding": Setting(EnvConfig(), PPOConfig(bins=0)),
     "learning rate 3e-4": Setting(EnvConfig(), PPOConfig(learning_rate=3e-4)),
-    "entropy 0.05": Setting(EnvConfig(), PPOConfig(entropy_coefficient=0.05)),
+    "entropy 0.02": Setting(EnvConfig(), PPOConfig(entropy_coefficient=0.02)),
     "full views": Setting(EnvConfig(views="full")),
     "full views, team_share 0": Setting(EnvConfig(**FULL)),
 }
