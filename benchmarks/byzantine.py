@@ -25,7 +25,7 @@ from agents.byzantine import replay_with_faults
 from agents.judging import judge
 from agents.metrics import reward_per_event
 from agents.runs import read_json, write_json
-from benchmarks.teams import f1, normalized, recall, train_team
+from benchmarks.teams import PPO, f1, normalized, recall, train_team
 from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.consensus.correlation import error_correlation
 from marl_stl_env.consensus.faults import FAULTS
@@ -70,7 +70,7 @@ class Settings:
     trained: tuple[str, ...] = ("faulty", "clean")
     seeds: int = 5
     audited: int = 1
-    iterations: int = 20
+    iterations: int = 12
     data_dir: Path | None = None
     quick: bool = False
     out: Path | None = None
@@ -186,7 +186,7 @@ def study(team: Team, settings: Settings) -> dict[str, Any]:
     trained = env
     if team.trained == "faulty":
         trained = replace(env, faults=FaultConfig(bound))
-    act = train_team(trained, team.seed, 1 if settings.quick else settings.iterations)
+    act = train_team(trained, team.seed, 1 if settings.quick else settings.iterations, PPO)
     table = prepare(env).tables["test"]
     judgement = judge(env, table, act)
     correlation = error_correlation(judgement.votes, table.labels)

@@ -20,10 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.byzantine import AWAKE_FAULTS, decide_with_faults
-from agents.config import PPOConfig
 from agents.judging import judge
 from agents.runs import read_json, write_json
-from benchmarks.teams import f1, normalized, train_team
+from benchmarks.teams import PPO, f1, normalized, train_team
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.data.prepare import prepare
 
@@ -39,7 +38,7 @@ OWN = RewardConfig(team_share=0.0)
 #: with the default entropy bonus (validation split, seed 100, 30 rollouts: 0.43 with 0.02, 0.55
 #: with 0.002).
 UNPAID = RewardConfig(team_share=0.8, proposal_weight=0.0)
-TRAINERS = {"deliberation, unpaid": PPOConfig(entropy_coefficient=0.002)}
+TRAINERS = {"deliberation, unpaid": replace(PPO, entropy_coefficient=0.002)}
 TEAMS: dict[str, dict[str, Any]] = {
     "full views": {"views": "full", "reward": OWN},
     "vote": {},
@@ -71,7 +70,7 @@ class Settings:
     datasets: tuple[str, ...] = tuple(DATASETS)
     only: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
-    iterations: int = 45
+    iterations: int = 30
     data_dir: Path | None = None
     quick: bool = False
     out: Path | None = None
@@ -82,7 +81,7 @@ def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, A
     env = replace(DATASETS[dataset], data_dir=settings.data_dir, **TEAMS[name])
     iterations = 1 if settings.quick else settings.iterations * (1 + env.deliberation)
     start = time.process_time()
-    act = train_team(env, seed, iterations, TRAINERS.get(name))
+    act = train_team(env, seed, iterations, TRAINERS.get(name, PPO))
     seconds = time.process_time() - start
     env, table = replace(env, faults=FaultConfig()), prepare(env).tables["test"]
     judgement = judge(env, table, act)
