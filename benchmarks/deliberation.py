@@ -22,6 +22,7 @@ from rich.table import Table
 from agents.byzantine import AWAKE_FAULTS, decide_with_faults
 from agents.judging import judge
 from agents.runs import read_json, write_json
+from benchmarks.learning_table import replace_section, table_lines
 from benchmarks.teams import PPO, f1, normalized, train_team
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.data.prepare import prepare
@@ -65,6 +66,7 @@ class Settings:
         data_dir: Folder with the data files.
         quick: One seed and one iteration, to see it work.
         out: JSON file to write, rewritten after every team; teams in it are not trained again.
+        docs: Page whose section "deliberation" becomes the table of the results.
     """
 
     datasets: tuple[str, ...] = tuple(DATASETS)
@@ -74,6 +76,7 @@ class Settings:
     data_dir: Path | None = None
     quick: bool = False
     out: Path | None = None
+    docs: Path | None = None
 
 
 def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, Any]:
@@ -143,6 +146,30 @@ def show(rows: list[dict[str, Any]]) -> None:
     Console(width=140).print(table)
 
 
+_COLUMNS = (
+    "data", "team", "seeds", "honest", "F1", "gap closed", "one traitor, mean", "worst",
+    "CPU s of training",
+)  # fmt: skip
+
+
+def markdown(rows: list[dict[str, Any]]) -> list[str]:
+    """The summary as the table of ``docs/results.md``."""
+    return table_lines(_COLUMNS, map(_cells, rows))
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    low, high = row["range"]
+    closed = row["gap_closed"]
+    return [
+        *(str(row[name]) for name in ("dataset", "team", "seeds")),
+        f"{row['normalized']:.3f} ({low:.3f} … {high:.3f})",
+        f"{row['f1']:.3f}",
+        "" if closed is None else f"{closed:.0%}".replace("%", " %"),
+        *(f"{row[name]:.3f}" for name in ("traitor_mean", "traitor_worst")),
+        f"{row['cpu_seconds']:.0f}",
+    ]
+
+
 def main(settings: Settings) -> None:
     """Train, write and print."""
     results: list[dict[str, Any]] = []
@@ -160,6 +187,8 @@ def main(settings: Settings) -> None:
                     content = {"iterations": settings.iterations, "summary": summary(results)}
                     write_json(settings.out, {**content, "teams": results})
     show(summary(results))
+    if settings.docs is not None:
+        replace_section(settings.docs, "deliberation", markdown(summary(results)))
 
 
 if __name__ == "__main__":
