@@ -5,7 +5,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: train test test-slow lint
+.PHONY: train test test-slow lint docs
 
 train: $(VENV)/.run
 	$(BIN)/python train.py $(ARGS)
@@ -21,6 +21,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict
+	@echo "open build/site/index.html"
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -228,9 +228,6 @@ def read_progress(run: Path) -> pd.DataFrame:
 
 def save_curves(run: Path) -> None:
     """Draw the training curves into ``curves.png``."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 

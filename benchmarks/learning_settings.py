@@ -62,10 +62,12 @@ _UNSEEN = Setting(
 SETTINGS = {
     "synthetic": Setting(EnvConfig(), iterations=60),
     "synthetic, full views": Setting(EnvConfig(**FULL), iterations=45),
-    "nsl-kdd stratified": Setting(STRATIFIED),
+    "nsl-kdd stratified": Setting(STRATIFIED, iterations=60),
     "nsl-kdd stratified, full views": Setting(replace(STRATIFIED, **FULL), iterations=45),
-    "nsl-kdd stratified at 10.9 %": Setting(RARE),
-    "nsl-kdd stratified at 10.9 %, full views": Setting(replace(RARE, **FULL), iterations=45),
+    "nsl-kdd stratified at 10.9 %": Setting(RARE, iterations=60),
+    "nsl-kdd stratified at 10.9 %, full views": Setting(
+        replace(RARE, **FULL), PPOConfig(bins=24), iterations=45
+    ),
     "nsl-kdd official": Setting(NSL),
     UNSEEN_ATTACKS: _UNSEEN,
     "unsw-nb15 official": Setting(EnvConfig(dataset="unsw-nb15")),

@@ -147,6 +147,10 @@ class RunError(MarlStlError):
     """A run directory is missing, incomplete or damaged."""
 
 
+class SubmissionError(MarlStlError, ValueError):
+    """A result cannot stand on the leaderboard as it is."""
+
+
 class ExportError(MarlStlError):
     """A policy cannot be written for other programs as asked."""
 

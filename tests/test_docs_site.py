@@ -1,0 +1,213 @@
+"""The site holds together: its pages, its links, the tutorial and the notebook."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import marl_stl_env as mse
+from agents.baselines import SupervisedBaselines
+from marl_stl_env.engine.reward import payoff_table
+from tests.documents import DOCS, ROOT, blocks
+
+NOTEBOOKS = sorted(DOCS.glob("notebooks/*.ipynb"))
+_SECTIONS = (
+    "Description",
+    "Action Space",
+    "Observation Space",
+    "Rewards",
+    "Starting State",
+    "Episode End",
+    "Arguments",
+    "Version History",
+)
+
+
+def nav() -> set[str]:
+    """The pages that the navigation names."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    return set(re.findall(r"^ *- [^:\n]+: (\S+\.(?:md|ipynb))$", text, re.MULTILINE))
+
+
+def pages() -> set[str]:
+    return {
+        path.relative_to(DOCS).as_posix()
+        for path in DOCS.rglob("*")
+        if path.suffix in {".md", ".ipynb"} and ".ipynb_checkpoints" not in path.parts
+    }
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of the headings of a page, as its renderer makes them."""
+    from markdown.extensions.toc import slugify
+
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.M)
+    return {slugify(re.sub(r"[`*]|\]\([^)]*\)|\[", "", heading), "-") for heading in headings}
+
+
+def links(path: Path) -> Iterator[str]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    yield from re.findall(r"\]\((?!https?:)([^)\s]+)\)", text)
+
+
+def test_the_navigation_has_every_page() -> None:
+    assert nav() == pages() | {"index.md"}
+
+
+@pytest.mark.parametrize("page", sorted(pages()))
+def test_links_lead_somewhere(page: str) -> None:
+    for link in links(DOCS / page):
+        target, _, anchor = link.partition("#")
+        path = (DOCS / page).parent / target if target else DOCS / page
+        assert path.resolve() == ROOT / "README.md" or DOCS in path.resolve().parents, link
+        assert path.exists(), link
+        if anchor and "." not in anchor:  # those with dots are names of the API
+            assert anchor in anchors(path.read_text(encoding="utf-8")), link
+
+
+def test_the_environment_card_is_in_gymnasiums_order() -> None:
+    text = (DOCS / "environment.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^## (.+)$", text, re.MULTILINE)) == _SECTIONS
+
+
+def test_the_environment_card_has_every_argument_with_its_default() -> None:
+    text = (DOCS / "environment.md").read_text(encoding="utf-8")
+    section = text.split("## Arguments", 1)[1].split("\n## ", 1)[0]
+    shown = re.findall(r"^\| `(\w+)` \| `(.*?)` \|", section, re.MULTILINE)
+    known = vars(mse) | {"None": None}
+    found = [(name, eval(default, known)) for name, default in shown]  # noqa: S307
+    expected = [
+        (f.name, f.default_factory() if f.default_factory is not MISSING else f.default)
+        for f in fields(mse.EnvConfig)
+    ]
+    assert found == expected
+
+
+@pytest.mark.parametrize("dynamics", ["replay", "response"])
+def test_the_environment_card_tells_the_rewards(dynamics: Any) -> None:
+    text = (DOCS / "environment.md").read_text(encoding="utf-8").replace("\u2212", "-")
+    rows = re.findall(r"^\| (threat|benign) \| ([+-]\d+) \| ([+-]\d+) \|$", text, re.MULTILINE)
+    costs = re.search(r"Block ([\d.]+), Quarantine ([\d.]+) and Alert ([\d.]+)", text)
+    assert costs
+    paid = (0.0, 0.0, 0.0) if dynamics == "replay" else tuple(map(float, costs.groups()))
+    shown = {name: [float(stopped), float(passed)] for name, stopped, passed in rows}
+    expected = [
+        [passed, stopped - paid[0], stopped - paid[1], passed - paid[2]]
+        for stopped, passed in (shown["benign"], shown["threat"])
+    ]
+    np.testing.assert_allclose(payoff_table(mse.RewardConfig(), dynamics), expected)
+
+
+def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what a command line does, in this process."""
+    program, *arguments = shlex.split(line)
+    assert program == "python", line
+    module = arguments[0] == "-m"
+    arguments = arguments[module:]
+    monkeypatch.setattr(sys, "argv", arguments)
+    start: Any = runpy.run_module if module else runpy.run_path
+    with pytest.raises(SystemExit) as ended:
+        start(arguments[0] if module else str(ROOT / arguments[0]), run_name="__main__")
+    assert not ended.value.code, line
+
+
+def without_figures(text: str) -> str:
+    """Words alone: figures differ between processors in their last digits."""
+    return " ".join(re.sub(r"[\d.%]+", "#", text).split())
+
+
+@pytest.fixture
+def _fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what was fitted on the same rows: a classifier comes out alike every time."""
+    known: dict[Any, Any] = {}
+    fit = SupervisedBaselines._fit_one
+
+    def once(self: SupervisedBaselines, views: tuple[str, ...]) -> Any:
+        train = self._prepared.tables["train"]
+        key = (train.features.tobytes(), views)
+        if key not in known:
+            known[key] = fit(self, views)
+        return known[key]
+
+    monkeypatch.setattr(SupervisedBaselines, "_fit_one", once)
+
+
+@pytest.mark.usefixtures("_fitted_once")
+@pytest.mark.filterwarnings("ignore:'marl_stl_env.data.__main__' found in sys.modules")
+def test_the_tutorial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    printed = ""
+    ran = {"bash": 0, "python": 0, "text": 0}
+    for language, content in blocks("tutorial.md"):
+        if language == "bash":
+            printed = ""
+            for line in content.splitlines():
+                run_line(line, monkeypatch)
+                printed += capsys.readouterr().out
+        elif language == "python":
+            exec(compile(content, "tutorial.md", "exec"), names)
+        else:
+            for line in content.splitlines():
+                assert without_figures(line) in without_figures(printed)
+        ran[language] += 1
+    assert min(ran.values()) >= 5
+    assert mse.Action(int(names["rule"](names["said"])[0])).name == "BLOCK"
+    assert names["env"].engine.promises.violated.all()
+    assert len(names["decisions"]) == 500
+
+
+def test_notebooks_carry_no_outputs() -> None:
+    assert NOTEBOOKS
+    for path in NOTEBOOKS:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            assert not cell.get("outputs"), f"{path.name}: strip its outputs"
+            assert cell.get("execution_count") is None
+            assert cell["metadata"] == {}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("default")  # what Jupyter's own code warns of is not ours to mend
+def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    notebook: Any = nbformat.from_dict(json.loads(path.read_text()))  # type: ignore[no-untyped-call]
+    NotebookClient(notebook, timeout=240, kernel_name="python3").execute(cwd=tmp_path)
+    pictures = sum(
+        "image/png" in output.get("data", {})
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+    )
+    assert pictures == 5
+
+
+def test_examples_with_prompts_are_run_by_their_own_tests() -> None:
+    """Pages with ``>>>`` are those that some test hands to doctest."""
+    tested = {"stl.md", "consensus.md"}
+    parser = doctest.DocTestParser()
+    with_prompts = {
+        page
+        for page in pages()
+        if page.endswith(".md") and parser.get_examples((DOCS / page).read_text(encoding="utf-8"))
+    }
+    assert with_prompts == tested
