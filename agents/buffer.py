@@ -45,8 +45,14 @@ class TeamRolloutBuffer(RolloutBuffer):
     and the explained variance are those of the honest sensors alone.
 
     The discount counts from one event to the next. A proposal and the vote on the same event are
-    one event: between them nothing is discounted.
+    one event: between them nothing is discounted, unless the vote's reward is none of the
+    proposal's doing.
+
+    Attributes:
+        within_event: Discount from an event's proposal to its vote.
     """
+
+    within_event: float = 1.0
 
     tensors: tuple[str, ...] = (
         "observations", "actions", "values", "log_probs", "advantages", "returns",
@@ -56,9 +62,9 @@ class TeamRolloutBuffer(RolloutBuffer):
         self._venv: Any = None
         super().__init__(*args, **settings)
 
-    def watch(self, venv: VecEnv) -> None:
+    def watch(self, venv: VecEnv, within_event: float = 1.0) -> None:
         """Take the facts of each step from this environment."""
-        self._venv = venv.unwrapped
+        self._venv, self.within_event = venv.unwrapped, within_event
 
     def reset(self) -> None:
         """Forget all transitions."""
@@ -74,13 +80,13 @@ class TeamRolloutBuffer(RolloutBuffer):
         super().add(*args, **settings)
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: AnyArray) -> None:
-        """Generalised advantages (Schulman et al. 2016) with a discount of 1 inside an event.
+        """Generalised advantages (Schulman et al. 2016) with a discount of its own inside an event.
 
         Args:
             last_values: Values of the observations after the rollout.  # (n_envs,) float32
             dones: Whether the last step ended an episode.  # (n_envs,) bool
         """
-        discounts = np.where(self.voting, self.gamma, 1.0)
+        discounts = np.where(self.voting, self.gamma, self.within_event)
         goes_on = 1.0 - np.vstack([self.episode_starts[1:], dones[None].astype(np.float32)])
         values = np.vstack([self.values, last_values.cpu().numpy().reshape(1, -1)])
         self.advantages = generalised_advantages(

@@ -25,7 +25,7 @@ from agents.encoding import PiecewiseLinearEncoding, quantile_edges
 from agents.independent import IndependentPolicy
 from agents.lagrangian import CostValuePolicy, LagrangianPPO
 from agents.recurrent import TeamRecurrentPPO
-from agents.returns import buffer_class
+from agents.returns import buffer_class, within_event
 from agents.shaping import PromiseShaping
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.promises import specifications
@@ -203,7 +203,7 @@ def make_model(
         make = partial(PPO, rollout_buffer_class=buffer)
     model: OnPolicyAlgorithm = make(policy_class(config), venv, **settings)
     if isinstance(model.rollout_buffer, TeamRolloutBuffer):
-        model.rollout_buffer.watch(venv)
+        model.rollout_buffer.watch(venv, within_event(config.env))
     return model
 
 

@@ -17,6 +17,7 @@ from agents.buffer import TeamRolloutBuffer
 from agents.config import TrainConfig
 from agents.device_ppo import DevicePPO
 from agents.entity_credit import EntityRolloutBuffer
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 _EPSILON = 1e-8
@@ -70,6 +71,15 @@ def buffer_class(config: TrainConfig) -> type[RolloutBuffer] | None:
     if config.env.faults.faulty or config.env.deliberation:
         return TeamRolloutBuffer
     return None
+
+
+def within_event(env: EnvConfig) -> float:
+    """The discount from a proposal to the vote on the same event: 1, or 0 where it changes nothing.
+
+    A sensor's proposal tells others what it knows itself. Where each earns by its own vote alone,
+    and decisions have no consequences, what the vote earns is noise to the proposal.
+    """
+    return 0.0 if env.reward.team_share == 0.0 and env.dynamics == "replay" else 1.0
 
 
 def reward_unit(model: OnPolicyAlgorithm) -> float:

@@ -17,21 +17,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from agents.baselines import as_actions, threat_groups
 from agents.byzantine import replay_with_faults
 from agents.judging import judge
 from agents.metrics import reward_per_event
 from agents.runs import read_json, write_json
-from benchmarks.teams import f1, normalized, recall, train_team
+from benchmarks.byzantine_report import draw, markdown, show, summary, worst
+from benchmarks.learning_table import replace_section
+from benchmarks.teams import PPO, f1, normalized, recall, train_team
 from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.consensus.correlation import error_correlation
 from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.files import atomic_path
 from marl_stl_env.types import Int8Array
 
 DATASETS = {
@@ -55,11 +54,14 @@ class Settings:
             group of columns by 2 f + 1) and "groups".
         trained: Of "faulty" (with as many mixed faults as the team bears) and "clean".
         seeds: Trainings of every team.
+        audited: Of these, how many also vote with weights from audits, where views differ; that
+            takes longer than the training.
         iterations: Rollouts of 16,000 agent-steps of every training.
         data_dir: Folder with the data files.
         quick: One seed, one iteration, four sensors, to see it work.
         out: JSON file to write, rewritten after every team; teams in it are not trained again.
         figure: Figure to draw.
+        docs: Page whose section "byzantine" becomes the table of the results.
     """
 
     datasets: tuple[str, ...] = tuple(DATASETS)
@@ -67,11 +69,13 @@ class Settings:
     deals: tuple[str, ...] = ("full", "overlap", "majority", "groups")
     trained: tuple[str, ...] = ("faulty", "clean")
     seeds: int = 5
-    iterations: int = 20
+    audited: int = 1
+    iterations: int = 12
     data_dir: Path | None = None
     quick: bool = False
     out: Path | None = None
     figure: Path | None = None
+    docs: Path | None = None
 
 
 class Team(NamedTuple):
@@ -124,24 +128,25 @@ def teams(settings: Settings) -> list[Team]:
     return [
         Team(dataset, agents, views, THRESHOLDS[dataset][views][agents], trained, seed)
         for agents in sizes
-        for dataset in settings.datasets
+        for seed in range(1 if settings.quick else settings.seeds)
         for views in settings.deals
+        for dataset in settings.datasets
         if agents in THRESHOLDS[dataset][views]
         for trained in (settings.trained if agents > 1 else ("clean",))
-        for seed in range(1 if settings.quick else settings.seeds)
     ]
 
 
-def votes(env: EnvConfig, table: TrafficTable, actions: Int8Array) -> dict[str, Any]:
-    """The curves of the equal vote and, where sensors can be told apart, of the weighed one.
+def votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, audited: bool) -> dict[str, Any]:
+    """The curves of the equal vote and, if asked for, of the weighed one.
 
     Args:
         env: The environment without faulty sensors.
         table: The table that was judged.
         actions: What every sensor would do if it were honest.  # (rows, agents) int8
+        audited: Whether to weigh votes too, where sensors can be told apart.
     """
     found = {"curves": curves(env, table, actions, env.agents)}
-    if env.views != "full":
+    if audited and env.views != "full":
         consensus = replace(env.consensus, weights="audited")
         beyond = env.consensus.faulty_for(env.agents) + 1
         found["audited"] = curves(replace(env, consensus=consensus), table, actions, beyond)
@@ -161,11 +166,11 @@ def curves(env: EnvConfig, table: TrafficTable, actions: Int8Array, most: int) -
         ``{fault: {figure: [value with 0 faulty, 1 faulty, ...]}}``
     """
     found: dict[str, Any] = {}
+    honest = replay_with_faults(env, table, actions, FaultConfig())
     for fault in FAULTS:
-        decisions = [
-            replay_with_faults(env, table, actions, FaultConfig(count, fault))
-            for count in range(most + 1)
-        ]
+        faults = [FaultConfig(count, fault) for count in range(1, most + 1)]
+        lying = [replay_with_faults(env, table, actions, one) for one in faults]
+        decisions = [honest, *lying]
         found[fault] = {
             "normalized": [normalized(env, table, one) for one in decisions],
             "f1": [f1(table, one) for one in decisions],
@@ -182,7 +187,7 @@ def study(team: Team, settings: Settings) -> dict[str, Any]:
     trained = env
     if team.trained == "faulty":
         trained = replace(env, faults=FaultConfig(bound))
-    act = train_team(trained, team.seed, 1 if settings.quick else settings.iterations)
+    act = train_team(trained, team.seed, 1 if settings.quick else settings.iterations, PPO)
     table = prepare(env).tables["test"]
     judgement = judge(env, table, act)
     correlation = error_correlation(judgement.votes, table.labels)
@@ -190,7 +195,7 @@ def study(team: Team, settings: Settings) -> dict[str, Any]:
         **team._asdict(),
         "bound": bound,
         "error_correlation": correlation,
-        **votes(env, table, judgement.actions),
+        **votes(env, table, judgement.actions, team.seed < settings.audited),
     }
 
 
@@ -217,127 +222,8 @@ def bayes_vote(settings: Settings, known: set[tuple[int, str]]) -> list[dict[str
         table = prepared.tables["test"]
         correlation = error_correlation(actions > 0, table.labels)
         facts = {"bound": env.consensus.faulty_for(env.agents), "error_correlation": correlation}
-        rows.append({**team._asdict(), **facts, **votes(env, table, actions)})
+        rows.append({**team._asdict(), **facts, **votes(env, table, actions, audited=True)})
     return rows
-
-
-def worst(team: dict[str, Any], vote: str = "curves") -> list[float]:
-    """The normalised score under the fault that does most harm, for 0 and more faulty sensors.
-
-    Args:
-        team: A result.
-        vote: "curves" for the equal vote, "audited" for the weighed one.
-    """
-    scores = [curve["normalized"] for curve in team[vote].values()]
-    return [float(value) for value in np.min(scores, axis=0)]
-
-
-def grouped(results: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
-    """The seeds of each team together."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for result in results:
-        key = tuple(result[name] for name in Team._fields[:-1])
-        groups.setdefault(key, []).append(result)
-    return groups
-
-
-def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What each team keeps of its clean score at the bound and one liar beyond, over seeds."""
-    rows = []
-    for key, everyone in grouped(results).items():
-        for name, vote in (("equal", "curves"), ("audited", "audited")):
-            if seeds := [seed for seed in everyone if vote in seed]:
-                team = dict(zip(Team._fields, key, strict=False))
-                rows.append({**team, "vote": name, **_kept(seeds, vote)})
-    return rows
-
-
-def _kept(seeds: list[dict[str, Any]], vote: str) -> dict[str, Any]:
-    scores = np.array([worst(seed, vote) for seed in seeds])
-    bound = seeds[0]["bound"]
-    clean, bounded = scores[:, 0], scores[:, : bound + 1].min(axis=1)
-    beyond = scores[:, bound + 1].mean() if scores.shape[1] > bound + 1 else clean.mean()
-    collapse = np.flatnonzero(scores.mean(axis=0) < 0.5 * clean.mean())
-    positive = bool((clean > 0).all())
-    return {
-        "seeds": len(seeds),
-        "bound": bound,
-        "clean": float(clean.mean()),
-        "at_bound": float(bounded.mean()),
-        "lost": float(1 - bounded.mean() / clean.mean()) if clean.mean() > 0 else None,
-        "lost_worst_seed": float(np.max(1 - bounded / clean)) if positive else None,
-        "beyond": float(beyond),
-        "halved_at": int(collapse[0]) if len(collapse) else None,
-        "error_correlation": float(np.mean([seed["error_correlation"] for seed in seeds])),
-    }
-
-
-TITLES = {
-    "full": "every sensor sees all",
-    "overlap": "six of seven see each group",
-    "majority": "five of seven see each group",
-    "groups": "one or two of seven see each group",
-}
-
-
-def draw(results: list[dict[str, Any]], bayes: list[dict[str, Any]], path: Path) -> None:
-    """Seven sensors: normalised score against faulty sensors, worst fault and mean of all."""
-    from matplotlib.figure import Figure
-
-    groups = grouped(results)
-    datasets = sorted({key[0] for key in groups}, reverse=True)
-    figure = Figure(figsize=(18, 4 * len(datasets)), layout="constrained")
-    axes = figure.subplots(len(datasets), len(TITLES), sharey=True, squeeze=False)
-    for row, dataset in zip(axes, datasets, strict=True):
-        for axis, views in zip(row, TITLES, strict=True):
-            _panel(axis, groups, dataset, views)
-            for one in bayes if dataset == "synthetic" else ():
-                if (one["agents"], one["views"]) == (7, views):
-                    axis.plot(worst(one), color="grey", ls=":", label="Bayes' rules, worst")
-            if axis.lines:
-                axis.legend(fontsize=8)
-        row[0].set_ylabel("normalised score (0 = constant, 1 = oracle)")
-    for axis in axes[-1]:
-        axis.set_xlabel("faulty sensors of 7")
-    with atomic_path(path) as draft:
-        figure.savefig(draft, dpi=120, format="png")
-
-
-def _panel(axis: Any, groups: dict[tuple[Any, ...], Any], dataset: str, views: str) -> None:
-    for key, seeds in groups.items():
-        name, agents, seen, _, trained, *_ = key
-        if (name, agents) == (dataset, 1):
-            analyst = float(np.mean([worst(seed)[0] for seed in seeds]))
-            axis.axhline(analyst, color="black", lw=0.8, ls="--", label="single analyst, honest")
-        if (name, agents, seen) != (dataset, 7, views):
-            continue
-        color = {"clean": "tab:orange", "faulty": "tab:blue"}[trained]
-        scores = np.array([worst(seed) for seed in seeds])
-        means = np.mean([[c["normalized"] for c in s["curves"].values()] for s in seeds], axis=1)
-        count = range(scores.shape[1])
-        axis.plot(count, scores.mean(axis=0), color=color, marker="o", label=f"{trained}, worst")
-        audited = [worst(seed, "audited") for seed in seeds if "audited" in seed]
-        if audited and trained == "faulty":
-            middle = np.mean(audited, axis=0)
-            axis.plot(middle, color="tab:green", marker="s", label="faulty, audited votes, worst")
-        axis.fill_between(count, scores.min(axis=0), scores.max(axis=0), color=color, alpha=0.2)
-        axis.plot(count, means.mean(axis=0), color=color, ls="--", label=f"{trained}, mean fault")
-        axis.axvspan(0, seeds[0]["bound"], color="tab:green", alpha=0.06)
-    axis.set_ylim(-1.1, 1.05)
-    axis.grid(alpha=0.3)
-    axis.set_title(f"{dataset}: {TITLES[views]}")
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print the summary."""
-    table = Table(title="normalised score under the worst fault")
-    columns = list(rows[0])
-    for column in columns:
-        table.add_column(column.replace("_", " "))
-    for row in rows:
-        cells = [row[column] for column in columns]
-        table.add_row(*(f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells))
-    Console(width=160).print(table)
 
 
 def main(settings: Settings) -> None:
@@ -362,6 +248,8 @@ def main(settings: Settings) -> None:
     show(summary([*bayes, *results]))
     if settings.figure is not None:
         draw(results, bayes, settings.figure)
+    if settings.docs is not None:
+        replace_section(settings.docs, "byzantine", markdown(summary([*bayes, *results])))
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.byzantine import AWAKE_FAULTS, decide_with_faults
-from agents.config import PPOConfig
 from agents.judging import judge
 from agents.runs import read_json, write_json
-from benchmarks.teams import f1, normalized, train_team
+from benchmarks.learning_table import replace_section, table_lines
+from benchmarks.teams import PPO, f1, normalized, train_team
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.data.prepare import prepare
 
@@ -39,7 +39,7 @@ OWN = RewardConfig(team_share=0.0)
 #: with the default entropy bonus (validation split, seed 100, 30 rollouts: 0.43 with 0.02, 0.55
 #: with 0.002).
 UNPAID = RewardConfig(team_share=0.8, proposal_weight=0.0)
-TRAINERS = {"deliberation, unpaid": PPOConfig(entropy_coefficient=0.002)}
+TRAINERS = {"deliberation, unpaid": replace(PPO, entropy_coefficient=0.002)}
 TEAMS: dict[str, dict[str, Any]] = {
     "full views": {"views": "full", "reward": OWN},
     "vote": {},
@@ -66,15 +66,17 @@ class Settings:
         data_dir: Folder with the data files.
         quick: One seed and one iteration, to see it work.
         out: JSON file to write, rewritten after every team; teams in it are not trained again.
+        docs: Page whose section "deliberation" becomes the table of the results.
     """
 
     datasets: tuple[str, ...] = tuple(DATASETS)
     only: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
-    iterations: int = 45
+    iterations: int = 30
     data_dir: Path | None = None
     quick: bool = False
     out: Path | None = None
+    docs: Path | None = None
 
 
 def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, A
     env = replace(DATASETS[dataset], data_dir=settings.data_dir, **TEAMS[name])
     iterations = 1 if settings.quick else settings.iterations * (1 + env.deliberation)
     start = time.process_time()
-    act = train_team(env, seed, iterations, TRAINERS.get(name))
+    act = train_team(env, seed, iterations, TRAINERS.get(name, PPO))
     seconds = time.process_time() - start
     env, table = replace(env, faults=FaultConfig()), prepare(env).tables["test"]
     judgement = judge(env, table, act)
@@ -144,6 +146,30 @@ def show(rows: list[dict[str, Any]]) -> None:
     Console(width=140).print(table)
 
 
+_COLUMNS = (
+    "data", "team", "seeds", "honest", "F1", "gap closed", "one traitor, mean", "worst",
+    "CPU s of training",
+)  # fmt: skip
+
+
+def markdown(rows: list[dict[str, Any]]) -> list[str]:
+    """The summary as the table of ``docs/results.md``."""
+    return table_lines(_COLUMNS, map(_cells, rows))
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    low, high = row["range"]
+    closed = row["gap_closed"]
+    return [
+        *(str(row[name]) for name in ("dataset", "team", "seeds")),
+        f"{row['normalized']:.3f} ({low:.3f} … {high:.3f})",
+        f"{row['f1']:.3f}",
+        "" if closed is None else f"{closed:.0%}".replace("%", " %"),
+        *(f"{row[name]:.3f}" for name in ("traitor_mean", "traitor_worst")),
+        f"{row['cpu_seconds']:.0f}",
+    ]
+
+
 def main(settings: Settings) -> None:
     """Train, write and print."""
     results: list[dict[str, Any]] = []
@@ -161,6 +187,8 @@ def main(settings: Settings) -> None:
                     content = {"iterations": settings.iterations, "summary": summary(results)}
                     write_json(settings.out, {**content, "teams": results})
     show(summary(results))
+    if settings.docs is not None:
+        replace_section(settings.docs, "deliberation", markdown(summary(results)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,11 @@ def _table(
         ]
         lines.append(_row([setting, str(len(runs)), *cells]))
     return lines
+
+
+def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table in Markdown, line by line."""
+    return [*_head(columns), *map(_row, rows)]
 
 
 def _head(columns: Sequence[str]) -> list[str]:

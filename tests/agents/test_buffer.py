@@ -10,7 +10,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from agents.buffer import TeamRolloutBuffer
 from agents.config import PPOConfig, TrainConfig, Vec
 from agents.ppo import make_model, make_vec_env
-from marl_stl_env.config import EnvConfig, FaultConfig
+from agents.returns import within_event
+from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.errors import ConfigError
 from tests.conftest import make_table
@@ -104,13 +105,17 @@ def test_without_faults_and_deliberation_it_is_the_buffer_of_sb3() -> None:
 
 
 @pytest.mark.parametrize("vec", ["native", "supersuit"])
-@pytest.mark.parametrize("discount", [0.0, 0.7])
-def test_an_events_rounds_are_not_discounted(vec: Vec, discount: float) -> None:
+@pytest.mark.parametrize(
+    ("discount", "share", "within"), [(0.0, 1.0, 1.0), (0.7, 0.3, 1.0), (0.7, 0.0, 0.0)]
+)
+def test_discounts_count_from_event_to_event(
+    vec: Vec, discount: float, share: float, within: float
+) -> None:
     """Advantages against a scalar recursion over one sensor's steps, episode by episode."""
     config = replace(
         CONFIG,
         vec=vec,
-        env=EnvConfig(episode_length=5, deliberation=1),
+        env=EnvConfig(episode_length=5, deliberation=1, reward=RewardConfig(team_share=share)),
         ppo=replace(CONFIG.ppo, discount=discount, gae_lambda=0.8),
     )
     model = rollout(config)
@@ -126,7 +131,7 @@ def test_an_events_rounds_are_not_discounted(vec: Vec, discount: float) -> None:
             value = buffer.values[step, sensor]
             following = last[sensor] if step == 15 else buffer.values[step + 1, sensor]
             over = (16 + step) % 10 == 9
-            discounted = discount if step % 2 else 1.0
+            discounted = discount if step % 2 else within
             error = buffer.rewards[step, sensor] - value
             if not over:  # where it is over, SB3 has added the last value to the reward
                 error += discounted * following
@@ -134,6 +139,13 @@ def test_an_events_rounds_are_not_discounted(vec: Vec, discount: float) -> None:
             else:
                 running = error
             assert buffer.advantages[step, sensor] == pytest.approx(running, rel=1e-4, abs=1e-4)
+
+
+def test_proposals_answer_for_the_vote_where_they_can_change_what_it_earns() -> None:
+    own, mixed = RewardConfig(team_share=0.0), RewardConfig(team_share=0.2)
+    assert within_event(EnvConfig(deliberation=1, reward=own)) == 0.0
+    assert within_event(EnvConfig(deliberation=1, reward=mixed)) == 1.0
+    assert within_event(EnvConfig(deliberation=1, reward=own, dynamics="response")) == 1.0
 
 
 def test_both_paths_train_the_same_weights() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import byzantine, deliberation, letters
+from benchmarks import byzantine, byzantine_report, deliberation, letters
 from benchmarks.teams import f1, normalized, recall
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.consensus.faults import FAULTS
@@ -42,7 +42,7 @@ def test_a_perfect_team_keeps_its_score_up_to_half_and_loses_it_beyond() -> None
     curves = byzantine.curves(ENV, TABLE, actions, 4)
     assert list(curves) == list(FAULTS)
     assert all(len(curve["f1"]) == 5 for curve in curves.values())
-    scores = byzantine.worst({"curves": curves})
+    scores = byzantine_report.worst({"curves": curves})
     assert scores[:2] == [1.0, 1.0]
     assert scores[2] < 0.0  # two of two threat votes are the traitors' own
     assert curves["silent"]["normalized"][2] == 1.0
@@ -58,15 +58,19 @@ def result(seed: int, scores: list[float]) -> dict[str, Any]:
 
 def test_summary_of_two_seeds(tmp_path: Path) -> None:
     results = [result(0, [1, 1, 0.9, 0.2, 0, 0, 0, 0]), result(1, [0.8, 0.9, 0.8, 0.3, 0, 0, 0, 0])]
-    (row,) = byzantine.summary(results)
+    (row,) = byzantine_report.summary(results)
     assert (row["seeds"], row["bound"], row["halved_at"]) == (2, 2, 3)
     assert row["clean"] == pytest.approx(0.9)
     assert row["at_bound"] == pytest.approx(0.85)
     assert row["lost"] == pytest.approx(1 - 0.85 / 0.9)
     assert row["lost_worst_seed"] == pytest.approx(0.1)
     assert (row["vote"], row["beyond"]) == ("equal", pytest.approx(0.25))
-    byzantine.show([row])
-    byzantine.draw(results, [], tmp_path / "figure.png")
+    assert byzantine_report.markdown([row])[2] == (
+        "| synthetic | 7 | full | 4 | clean | equal | 2 | 0.50 | 2 "
+        "| 0.900 | 0.850 | 5.6 % (10.0 %) | 0.250 | 3 |"
+    )
+    byzantine_report.show([row])
+    byzantine_report.draw(results, [], tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -82,9 +86,10 @@ def test_the_study_has_every_team_once() -> None:
 
 def test_weighed_votes_are_judged_where_sensors_differ() -> None:
     actions = np.repeat(block(TABLE.labels)[:, None], 4, axis=1)
-    assert list(byzantine.votes(replace(ENV, views="full"), TABLE, actions)) == ["curves"]
-    found = byzantine.votes(ENV, TABLE, actions)
-    scores = byzantine.worst(found, "audited")
+    assert list(byzantine.votes(replace(ENV, views="full"), TABLE, actions, True)) == ["curves"]
+    assert list(byzantine.votes(ENV, TABLE, actions, False)) == ["curves"]
+    found = byzantine.votes(ENV, TABLE, actions, True)
+    scores = byzantine_report.worst(found, "audited")
     assert scores[:2] == [1.0, 1.0]
     assert len(scores) == 3
     assert scores[2] < 1.0
@@ -108,6 +113,10 @@ def test_the_gap_that_deliberation_closes() -> None:
     assert rows["deliberation"]["gap_closed"] == pytest.approx(0.75)
     assert rows["full views"]["gap_closed"] == pytest.approx(1.0)
     assert rows["vote"]["traitor_worst"] == pytest.approx(0.4)
+    assert deliberation.markdown([rows["deliberation"]])[2] == (
+        "| synthetic | deliberation | 1 | 0.800 (0.800 … 0.800) | 0.800 "
+        "| 75 % | 0.783 | 0.700 | 1 |"
+    )
     deliberation.show(list(rows.values()))
 
 
