@@ -26,13 +26,15 @@ from agents.metrics import score
 from agents.runs import write_json
 from benchmarks.measure import show
 from benchmarks.teams import train_team
-from marl_stl_env.config import EnvConfig, RewardConfig
+from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import Action, BoolArray, Float64Array, IntArray
 
 FOLDS = 5
 OWN = RewardConfig(team_share=0.0)
+#: Without faulty sensors in mind, every threshold of the vote may be chosen.
+_ANY_VOTES = ConsensusConfig(max_faulty=0)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Team:
 
 
 def teams(nsl: EnvConfig) -> dict[str, Team]:
-    """What is compared, each building on the one before but for the last."""
+    """What is compared: each builds on the one before up to "entropy 0.05", the others on that."""
     drilled = replace(nsl, balance="families", decoys=0.25, reward=OWN)
     many = replace(drilled, agents=16, random_views=0.5)
     calm = PPOConfig(entropy_coefficient=0.05)
@@ -54,6 +56,9 @@ def teams(nsl: EnvConfig) -> dict[str, Team]:
         "16 random half views": Team(many),
         "entropy 0.05": Team(many, calm),
         "fewer decoys": Team(replace(many, decoys=0.1), calm),
+        "no decoys": Team(replace(many, decoys=0.0, consensus=_ANY_VOTES), calm),
+        "no balance": Team(replace(many, balance="none", consensus=_ANY_VOTES), calm),
+        "small batches": Team(replace(many, consensus=_ANY_VOTES), replace(calm, batch_size=512)),
     }
 
 
@@ -65,6 +70,7 @@ class Settings:
         what: "teams" or "forest".
         data_dir: Folder with the data files.
         only: Teams to train, by name; none means all.
+        together: Also let the teams of each fold vote as one.
         seed: Seed of the folds, and of the first training.
         folds: How many of the five folds to train on.
         iterations: Rollouts of each training.
@@ -75,6 +81,7 @@ class Settings:
     what: tyro.conf.Positional[Literal["teams", "forest"]]
     data_dir: Path | None = None
     only: tuple[str, ...] = ()
+    together: bool = False
     seed: int = 0
     folds: int = FOLDS
     iterations: int = 30
@@ -149,19 +156,31 @@ def figures(
     }
 
 
-def leave_types_out(team: Team, settings: Settings) -> list[dict[str, Any]]:
-    """Train on every fold and judge what was left out, by every threshold of the vote."""
+def leave_types_out(team: Team, settings: Settings) -> list[Verdicts]:
+    """Train on every fold and count the threat votes on what was left out."""
     found: list[Verdicts] = []
     for number, (env, prepared) in enumerate(each_fold(team.env, settings)):
         act = train_team(env, settings.seed + number, settings.iterations, team.ppo)
         table = prepared.tables["validation"]
         votes = judge(replace(env, split="validation"), table, act).votes.sum(axis=1)
         found.append(verdicts(env, table, votes.astype(np.float64)))
-    agents, rate = team.env.agents, prepare(team.env).tables["train"].threat_rate
-    faulty = team.env.consensus.faulty_for(agents)
+    return found
+
+
+def joined(teams: list[list[Verdicts]]) -> list[Verdicts]:
+    """The votes of several teams on the same folds, added up."""
     return [
-        {"threshold": votes, **figures(found, votes, rate, team.env.reward)}
-        for votes in range(faulty + 1, agents - faulty + 1)
+        Verdicts(fold[0].types, np.sum([one.scores for one in fold], axis=0))
+        for fold in zip(*teams, strict=True)
+    ]
+
+
+def by_threshold(found: list[Verdicts], env: EnvConfig) -> list[dict[str, Any]]:
+    """The figures of every threshold that the vote of an environment may have."""
+    faulty, rate = env.consensus.faulty_for(env.agents), prepare(env).tables["train"].threat_rate
+    return [
+        {"threshold": votes, **figures(found, votes, rate, env.reward)}
+        for votes in range(faulty + 1, env.agents - faulty + 1)
     ]
 
 
@@ -201,6 +220,24 @@ def _actions(threats: BoolArray) -> Any:
     return np.where(threats, np.int8(Action.BLOCK), np.int8(Action.ALLOW))
 
 
+def compare(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
+    """Train and judge every team asked for, and print its figures."""
+    results: dict[str, Any] = {}
+    found: list[list[Verdicts]] = []
+    agents = 0
+    for name, team in teams(nsl).items():
+        if not settings.only or name in settings.only:
+            found.append(leave_types_out(team, settings))
+            agents += team.env.agents
+            results[name] = by_threshold(found[-1], team.env)
+            show(name, *_as_table(results[name]))
+    if settings.together:
+        env = replace(nsl, agents=agents, reward=OWN)
+        results["together"] = by_threshold(joined(found), env)
+        show("together", *_as_table(results["together"]))
+    return results
+
+
 def main(settings: Settings) -> None:
     """Run, print tables and write the figures."""
     nsl = EnvConfig(dataset="nsl-kdd", data_dir=settings.data_dir)
@@ -210,10 +247,7 @@ def main(settings: Settings) -> None:
         for part in ("left_out", "test"):
             show(f"{part}, threshold {results['threshold']}", *_as_table([results[part]]))
     else:
-        for name, team in teams(nsl).items():
-            if not settings.only or name in settings.only:
-                results[name] = leave_types_out(team, settings)
-                show(name, *_as_table(results[name]))
+        results = compare(nsl, settings)
     if settings.out is not None:
         write_json(settings.out, results)
 

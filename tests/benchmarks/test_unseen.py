@@ -6,8 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.unseen import Settings, Verdicts, deal_types, figures, forest, teams, verdicts
-from marl_stl_env.config import EnvConfig, RewardConfig
+from benchmarks.learning_settings import SETTINGS, UNSEEN_ATTACKS
+from benchmarks.unseen import (
+    Settings,
+    Verdicts,
+    by_threshold,
+    deal_types,
+    figures,
+    forest,
+    joined,
+    teams,
+    verdicts,
+)
+from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
 from tests.data.tables import make_table
 
 
@@ -41,10 +52,44 @@ def test_figures_by_hand() -> None:
     assert found["f1"] == pytest.approx(tp / (tp + (fp + fn) / 2))
 
 
+def test_votes_of_teams_add_up_fold_by_fold() -> None:
+    folds = [np.array([-1, 1, 1]), np.array([-1, 2])]
+    first = [Verdicts(folds[0], np.array([0.0, 2, 3])), Verdicts(folds[1], np.array([1.0, 4]))]
+    second = [Verdicts(folds[0], np.array([1.0, 0, 2])), Verdicts(folds[1], np.array([0.0, 1]))]
+    found = joined([first, second])
+    assert [one.scores.tolist() for one in found] == [[1, 2, 5], [1, 5]]
+    assert [one.types.tolist() for one in found] == [[-1, 1, 1], [-1, 2]]
+
+
+def test_every_threshold_of_the_vote() -> None:
+    """Type 1 has 1, 2, 3 and 4 votes of 4, benign events 0 and 2; one traitor is borne."""
+    found = [Verdicts(np.array([1, 1, 1, 1, -1, -1]), np.array([1.0, 2, 3, 4, 0, 2]))]
+    rows = by_threshold(found, EnvConfig())
+    assert [row["threshold"] for row in rows] == [2, 3]
+    assert [row["recall"] for row in rows] == [0.75, 0.5]
+    assert [row["false_alarms"] for row in rows] == [0.5, 0.0]
+    free = by_threshold(found, EnvConfig(consensus=ConsensusConfig(max_faulty=0)))
+    assert [row["threshold"] for row in free] == [1, 2, 3, 4]
+
+
 def test_teams_differ() -> None:
     known = teams(EnvConfig(dataset="nsl-kdd"))
     assert len({(team.env, team.ppo) for team in known.values()}) == len(known)
-    assert replace(known["fewer decoys"].env, decoys=0.25) == known["entropy 0.05"].env
+    chosen = known["entropy 0.05"]
+    assert replace(known["fewer decoys"].env, decoys=0.25) == chosen.env
+    consensus = chosen.env.consensus
+    assert replace(known["no decoys"].env, decoys=0.25, consensus=consensus) == chosen.env
+    assert replace(known["no balance"].env, balance="families", consensus=consensus) == chosen.env
+    assert replace(known["small batches"].ppo, batch_size=2048) == chosen.ppo
+    assert {known[name].ppo for name in ("no decoys", "no balance")} == {chosen.ppo}
+
+
+def test_the_preset_is_what_was_chosen() -> None:
+    """The study trains the preset; but for the votes needed it is "entropy 0.05"."""
+    nsl, preset = EnvConfig(dataset="nsl-kdd"), SETTINGS[UNSEEN_ATTACKS]
+    chosen = teams(nsl)["entropy 0.05"]
+    assert replace(preset.env, consensus=nsl.consensus) == chosen.env
+    assert preset.ppo == chosen.ppo
 
 
 @pytest.mark.slow
