@@ -149,6 +149,7 @@ def _fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_fitted_once")
 @pytest.mark.filterwarnings("ignore:'marl_stl_env.data.__main__' found in sys.modules")
+@pytest.mark.filterwarnings("ignore:rich is experimental")  # SB3's progress bar
 def test_the_tutorial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,7 +192,7 @@ def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    notebook: Any = nbformat.from_dict(json.loads(path.read_text()))  # type: ignore[no-untyped-call]
+    notebook: Any = nbformat.reads(path.read_text(), as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=240, kernel_name="python3").execute(cwd=tmp_path)
     pictures = sum(
         "image/png" in output.get("data", {})
