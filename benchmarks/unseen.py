@@ -49,11 +49,11 @@ def teams(nsl: EnvConfig) -> dict[str, Team]:
     """What is compared: each builds on the one before up to "entropy 0.05", the others on that."""
     drilled = replace(nsl, balance="families", decoys=0.25, reward=OWN)
     many = replace(drilled, agents=16, random_views=0.5)
-    calm = PPOConfig(entropy_coefficient=0.05)
+    bold, calm = PPOConfig(entropy_coefficient=0.02), PPOConfig(entropy_coefficient=0.05)
     return {
         "defaults": Team(nsl),
-        "balance and decoys": Team(drilled),
-        "16 random half views": Team(many),
+        "balance and decoys": Team(drilled, bold),
+        "16 random half views": Team(many, bold),
         "entropy 0.05": Team(many, calm),
         "fewer decoys": Team(replace(many, decoys=0.1), calm),
         "no decoys": Team(replace(many, decoys=0.0, consensus=_ANY_VOTES), calm),
