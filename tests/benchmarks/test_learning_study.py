@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
+from sklearn.metrics import f1_score
 
 from agents.runs import read_json
 from benchmarks import learning
@@ -98,3 +100,24 @@ def test_a_study_goes_on_where_it_stood(tmp_path: Path) -> None:
     learning.main(Settings("table", study.folder, docs=tmp_path))
     assert "| synthetic | 2 | " in page.read_text()
     assert len(read_json(tmp_path / "learning.json")["synthetic"]) == 2
+
+
+def test_teams_of_one_seed_vote_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two teams of two sensors; an event is stopped from as many votes of all four on."""
+    env = EnvConfig(agents=2, dataset_options=("rows=3000",))
+    names = ("first", "second")
+    monkeypatch.setattr(learning, "SETTINGS", {name: Setting(env) for name in names})
+    labels = prepare(env).tables["test"].labels
+    rng = np.random.default_rng(0)
+    votes = {name: rng.integers(0, 3, (2, len(labels))) for name in names}
+    for name in names:
+        for seed, counts in enumerate(votes[name]):
+            path = run_file(tmp_path, name, seed).with_suffix(".safetensors")
+            path.parent.mkdir(exist_ok=True)
+            save_file({"votes": counts}, path)
+    rows = learning.by_threshold(Settings("study", folder=tmp_path), *names)
+    assert [row["threshold"] for row in rows] == [2, 3]  # four sensors bear one traitor
+    for row in rows:
+        for seed, f1 in enumerate(row["f1"]):
+            stopped = votes["first"][seed] + votes["second"][seed] >= row["threshold"]
+            assert f1 == pytest.approx(f1_score(labels, stopped))
