@@ -43,13 +43,13 @@ PRESETS: dict[str, TrainCommand] = {
             balance="families",
             decoys=0.25,
             reward=RewardConfig(team_share=0.0),
-            consensus=ConsensusConfig(threshold=9),
+            consensus=ConsensusConfig(max_faulty=2, threshold=3),
         ),
         ppo=PPOConfig(entropy_coefficient=0.05),
         vec="native",
         lanes=16,
-        iterations=30,
-        evaluate_every=30,  # no choice of a checkpoint: validation holds no unseen attacks
+        iterations=150,
+        evaluate_every=150,  # no choice of a checkpoint: validation holds no unseen attacks
     ),
     "response": TrainCommand(
         preset="response",

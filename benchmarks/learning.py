@@ -35,7 +35,14 @@ from agents.report import read_progress
 from agents.runs import DATA, new_run, read_json, write_json
 from agents.training import learn
 from benchmarks import learning_table
-from benchmarks.learning_settings import CHOICES, NO_DECOYS, SETTINGS, UNSEEN_ATTACKS, Setting
+from benchmarks.learning_settings import (
+    CHOICES,
+    NO_DECOYS,
+    SETTINGS,
+    SHORT,
+    UNSEEN_ATTACKS,
+    Setting,
+)
 from benchmarks.learning_table import QUALITY, RELATIVE
 from marl_stl_env.config import ConsensusConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
@@ -216,11 +223,12 @@ def by_threshold(settings: Settings, *names: str) -> list[dict[str, Any]]:
         settings: Where the runs are.
         names: The setting; of several settings, the teams of one seed vote as one.
     """
+    first = SETTINGS[names[0]].env
     env = replace(
-        SETTINGS[names[0]].env,
+        first,
         data_dir=settings.data_dir,
         agents=sum(SETTINGS[name].env.agents for name in names),
-        consensus=ConsensusConfig(),
+        consensus=ConsensusConfig(max_faulty=first.consensus.max_faulty),
     )
     labels, faulty = prepare(env).tables["test"].labels, env.consensus.faulty_for(env.agents)
     kept = [
@@ -265,8 +273,8 @@ def write_tables(settings: Settings) -> None:
         thresholds = by_threshold(settings, UNSEEN_ATTACKS)
         lines = learning_table.threshold_table(thresholds)
         learning_table.replace_section(page, "thresholds", lines)
-    if NO_DECOYS in found:
-        both = by_threshold(settings, UNSEEN_ATTACKS, NO_DECOYS)
+    if SHORT in found and NO_DECOYS in found:
+        both = by_threshold(settings, SHORT, NO_DECOYS)
         learning_table.replace_section(page, "both teams", learning_table.threshold_table(both))
 
 

@@ -1,9 +1,10 @@
 """Attacks that training has not seen: settings chosen by leaving whole attack types out.
 
-The attack types of the training file are dealt into five folds; in turn the types of a fold stand
-in validation alone (``holdout_families``). What is judged is the recall of the types left out,
-every type with the same weight, and the false alarms on the benign validation events, put together
-at the training file's threat rate. The test file has no part in it.
+The attack types of the training file are dealt into five folds, or into the four classes of attacks
+(``--hold classes``: then nothing akin to what is left out stays in training); in turn the types of
+a fold stand in validation alone (``holdout_families``). What is judged is the recall of the types
+left out, every type with the same weight, and the false alarms on the benign validation events, put
+together at the training file's threat rate. The test file has no part in it.
 
 ``python -m benchmarks.unseen teams --data-dir DIR`` does so for teams; ``forest`` for a random
 forest, the reference, whose threshold is the best of these folds, and which is then fitted on all
@@ -32,6 +33,22 @@ from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import Action, BoolArray, Float64Array, IntArray
 
 FOLDS = 5
+#: The classes of the attack types of NSL-KDD's training file, as its publishers name them.
+CLASSES = {
+    "denial of service": ("back", "land", "neptune", "pod", "smurf", "teardrop"),
+    "probe": ("ipsweep", "nmap", "portsweep", "satan"),
+    "remote to local": (
+        "ftp_write",
+        "guess_passwd",
+        "imap",
+        "multihop",
+        "phf",
+        "spy",
+        "warezclient",
+        "warezmaster",
+    ),
+    "user to root": ("buffer_overflow", "loadmodule", "perl", "rootkit"),
+}
 OWN = RewardConfig(team_share=0.0)
 #: Without faulty sensors in mind, every threshold of the vote may be chosen.
 _ANY_VOTES = ConsensusConfig(max_faulty=0)
@@ -48,7 +65,7 @@ class Team:
 def teams(nsl: EnvConfig) -> dict[str, Team]:
     """What is compared: each builds on the one before up to "entropy 0.05", the others on that."""
     drilled = replace(nsl, balance="families", decoys=0.25, reward=OWN)
-    many = replace(drilled, agents=16, random_views=0.5)
+    many = replace(drilled, agents=16, random_views=0.5, consensus=_ANY_VOTES)
     bold, calm = PPOConfig(entropy_coefficient=0.02), PPOConfig(entropy_coefficient=0.05)
     return {
         "defaults": Team(nsl),
@@ -56,9 +73,13 @@ def teams(nsl: EnvConfig) -> dict[str, Team]:
         "16 random half views": Team(many, bold),
         "entropy 0.05": Team(many, calm),
         "fewer decoys": Team(replace(many, decoys=0.1), calm),
-        "no decoys": Team(replace(many, decoys=0.0, consensus=_ANY_VOTES), calm),
-        "no balance": Team(replace(many, balance="none", consensus=_ANY_VOTES), calm),
-        "small batches": Team(replace(many, consensus=_ANY_VOTES), replace(calm, batch_size=512)),
+        "no decoys": Team(replace(many, decoys=0.0), calm),
+        "as many decoys as events": Team(replace(many, decoys=1.0), calm),
+        "no balance": Team(replace(many, balance="none"), calm),
+        "small batches": Team(many, replace(calm, batch_size=512)),
+        "independent": Team(many, replace(calm, sharing="independent")),
+        "32 sensors": Team(replace(many, agents=32), calm),
+        "64 sensors": Team(replace(many, agents=64), calm),
     }
 
 
@@ -69,10 +90,11 @@ class Settings:
     Attributes:
         what: "teams" or "forest".
         data_dir: Folder with the data files.
+        hold: What a fold leaves out: a fifth of the types, or a class of them.
         only: Teams to train, by name; none means all.
         together: Also let the teams of each fold vote as one.
         seed: Seed of the folds, and of the first training.
-        folds: How many of the five folds to train on.
+        folds: How many of the folds to train on, at most.
         iterations: Rollouts of each training.
         trees: Trees of the forest.
         out: JSON file to write.
@@ -80,6 +102,7 @@ class Settings:
 
     what: tyro.conf.Positional[Literal["teams", "forest"]]
     data_dir: Path | None = None
+    hold: Literal["types", "classes"] = "types"
     only: tuple[str, ...] = ()
     together: bool = False
     seed: int = 0
@@ -111,7 +134,10 @@ def deal_types(table: TrafficTable, seed: int) -> list[tuple[str, ...]]:
 
 def each_fold(env: EnvConfig, settings: Settings) -> Iterator[tuple[EnvConfig, PreparedData]]:
     """The environment and its data with the types of one fold after the other left out."""
-    held = deal_types(prepare(env).tables["train"], settings.seed)
+    if settings.hold == "classes":
+        held = list(CLASSES.values())
+    else:
+        held = deal_types(prepare(env).tables["train"], settings.seed)
     for types in held[: settings.folds]:
         left_out = replace(env, holdout_families=types)
         yield left_out, prepare(left_out)

@@ -8,10 +8,12 @@ import pytest
 
 from benchmarks.learning_settings import SETTINGS, UNSEEN_ATTACKS
 from benchmarks.unseen import (
+    CLASSES,
     Settings,
     Verdicts,
     by_threshold,
     deal_types,
+    each_fold,
     figures,
     forest,
     joined,
@@ -19,6 +21,7 @@ from benchmarks.unseen import (
     verdicts,
 )
 from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_env.data.prepare import prepare
 from tests.data.tables import make_table
 
 
@@ -29,6 +32,22 @@ def test_every_type_is_left_out_once() -> None:
     assert len(folds) == 5
     assert sorted(name for fold in folds for name in fold) == sorted(table.family_names[1:])
     assert folds != deal_types(table, seed=4)
+
+
+@pytest.mark.data
+def test_the_classes_hold_every_type_of_the_training_file(data_dir: Path) -> None:
+    """Each fold leaves out one class, and the classes are all types, each once."""
+    env = EnvConfig(dataset="nsl-kdd", data_dir=data_dir)
+    folds = list(each_fold(env, Settings("teams", hold="classes")))
+    assert [config.holdout_families for config, _ in folds] == list(CLASSES.values())
+    table = prepare(env).tables["train"]
+    known = {table.family_names[code] for code in np.unique(table.families[table.labels])}
+    assert sorted(name for types in CLASSES.values() for name in types) == sorted(known)
+    for types, (_, prepared) in zip(CLASSES.values(), folds, strict=True):
+        left, kept = prepared.tables["validation"], prepared.tables["train"]
+        codes = [left.family_names.index(name) for name in types]
+        assert not np.isin(kept.families, codes).any()
+        assert set(codes) <= set(np.unique(left.families).tolist())
 
 
 def test_known_types_are_not_judged() -> None:
@@ -77,9 +96,9 @@ def test_teams_differ() -> None:
     assert len({(team.env, team.ppo) for team in known.values()}) == len(known)
     chosen = known["entropy 0.05"]
     assert replace(known["fewer decoys"].env, decoys=0.25) == chosen.env
-    consensus = chosen.env.consensus
-    assert replace(known["no decoys"].env, decoys=0.25, consensus=consensus) == chosen.env
-    assert replace(known["no balance"].env, balance="families", consensus=consensus) == chosen.env
+    assert replace(known["no decoys"].env, decoys=0.25) == chosen.env
+    assert replace(known["no balance"].env, balance="families") == chosen.env
+    assert replace(known["32 sensors"].env, agents=16) == chosen.env
     assert replace(known["small batches"].ppo, batch_size=2048) == chosen.ppo
     assert {known[name].ppo for name in ("no decoys", "no balance")} == {chosen.ppo}
 
@@ -88,7 +107,7 @@ def test_the_preset_is_what_was_chosen() -> None:
     """The study trains the preset; but for the votes needed it is "entropy 0.05"."""
     nsl, preset = EnvConfig(dataset="nsl-kdd"), SETTINGS[UNSEEN_ATTACKS]
     chosen = teams(nsl)["entropy 0.05"]
-    assert replace(preset.env, consensus=nsl.consensus) == chosen.env
+    assert replace(preset.env, consensus=chosen.env.consensus) == chosen.env
     assert preset.ppo == chosen.ppo
 
 
