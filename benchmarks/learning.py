@@ -270,9 +270,10 @@ def write_tables(settings: Settings) -> None:
     if UNSEEN_ATTACKS in found:
         families = learning_table.family_table(found[UNSEEN_ATTACKS], FEW)
         learning_table.replace_section(page, "families", families)
-        thresholds = by_threshold(settings, UNSEEN_ATTACKS)
-        lines = learning_table.threshold_table(thresholds)
-        learning_table.replace_section(page, "thresholds", lines)
+    for name, section in ((UNSEEN_ATTACKS, "thresholds"), (SHORT, "short thresholds")):
+        if name in found:
+            thresholds = learning_table.threshold_table(by_threshold(settings, name))
+            learning_table.replace_section(page, section, thresholds)
     if SHORT in found and NO_DECOYS in found:
         both = by_threshold(settings, SHORT, NO_DECOYS)
         learning_table.replace_section(page, "both teams", learning_table.threshold_table(both))

@@ -40,7 +40,10 @@ def test_the_one_for_unseen_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (env.dataset, env.agents, env.random_views) == ("nsl-kdd", 16, 0.5)
     assert (env.balance, env.decoys, env.reward.team_share) == ("families", 0.25, 0.0)
     assert env.consensus.threshold_for(env.agents) == 8
-    assert config.evaluate_every == config.iterations
+    assert config.evaluate_every == config.iterations == 150
+    plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)
+    assert isinstance(plain, TrainCommand)
+    assert (plain.env.consensus.threshold_for(16), plain.env.consensus.faulty_for(16)) == (3, 2)
 
 
 def test_other_flags_go_on_top_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
