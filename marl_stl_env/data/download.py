@@ -94,13 +94,21 @@ def _retrieve(
     import requests
 
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(timeout=_TIMEOUT, progressbar=progress)
+    answers: list[requests.Response] = []
+    downloader = pooch.HTTPDownloader(
+        timeout=_TIMEOUT,
+        progressbar=progress,
+        hooks={"response": lambda answer, **_: answers.append(answer)},
+    )
     try:
         pooch.retrieve(url, known, name, folder, processor, downloader)
     except (requests.RequestException, OSError, zipfile.BadZipFile) as error:
         raise DownloadError(f"{url} failed ({type(error).__name__}: {error})") from None
     except ValueError as error:  # pooch's word for a wrong checksum
         raise ChecksumError(f"{url}: {error}") from None
+    finally:  # pooch leaves the sockets of failed downloads open
+        for answer in answers:
+            answer.close()
     return folder / name
 
 
