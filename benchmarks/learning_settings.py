@@ -71,7 +71,9 @@ SETTINGS = {
     "synthetic, full views": Setting(EnvConfig(**FULL), iterations=45),
     "nsl-kdd stratified": Setting(STRATIFIED, iterations=60),
     "nsl-kdd stratified, full views": Setting(replace(STRATIFIED, **FULL), iterations=45),
-    "nsl-kdd stratified at 10.9 %": Setting(RARE, iterations=60),
+    "nsl-kdd stratified at 10.9 %": Setting(
+        RARE, PPOConfig(sharing="independent"), iterations=120, every=6
+    ),
     "nsl-kdd stratified at 10.9 %, full views": Setting(
         replace(RARE, **FULL), PPOConfig(bins=24), iterations=45
     ),
