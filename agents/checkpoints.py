@@ -130,8 +130,16 @@ def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy, device: torc
         raise RunError(f"{path} does not hold this policy's weights: {error}") from None
 
 
-def encoding_size(checkpoint: Checkpoint) -> int:
-    """Bins of a saved policy's piecewise-linear encoding, over all columns; 0 without encoding.
+#: Buffers of an encoding that say how large it is.
+_SIZED = ("columns", "benign", "threats")
+
+
+def encoding_sizes(checkpoint: Checkpoint) -> dict[str, int]:
+    """The sizes of a saved policy's encoding; nothing where it has none.
+
+    Returns:
+        "columns", the bins over all columns; with exemplars also "benign" and "threats", how many
+        of each kind there are.
 
     Raises:
         RunError: If the file is missing or damaged.
@@ -139,8 +147,11 @@ def encoding_size(checkpoint: Checkpoint) -> int:
     path = checkpoint.path / _WEIGHTS
     try:
         with safe_open(path, framework="numpy") as weights:
-            names = [n for n in weights.keys() if n.endswith("features_extractor.columns")]  # noqa: SIM118
-            return int(weights.get_slice(names[0]).get_shape()[0]) if names else 0
+            return {
+                name.rpartition(".")[2]: weights.get_slice(name).get_shape()[-1]
+                for name in weights.keys()  # noqa: SIM118
+                if name.endswith(tuple(f"features_extractor.{one}" for one in _SIZED))
+            }
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} does not hold a policy's weights: {error}") from None
 

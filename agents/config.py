@@ -54,6 +54,10 @@ class PPOConfig:
             network each, with no parameter in common. Not with memory.
         bins: Bins of the piecewise-linear encoding of every feature; 0 feeds the features as
             they are.
+        exemplars: Benign events of the training split, and as many threats, that every second sensor
+            compares an event with: it is told how far the nearest of each kind is, and not the
+            features, so that what resembles nothing known is not taken for benign. 0 tells all
+            sensors the features.
         width: Units of each hidden layer, and of each memory.
         depth: Hidden layers of the policy and of the value function.
     """
@@ -74,6 +78,7 @@ class PPOConfig:
     policy: Network = "mlp"
     sharing: Sharing = "shared"
     bins: int = 8
+    exemplars: int = 0
     width: int = 128
     depth: int = 2
 
@@ -88,8 +93,13 @@ class PPOConfig:
             check_range(name, getattr(self, name), 0.0, 1.0)
         for name in ("clip_range", "max_grad_norm"):
             check_range(name, getattr(self, name), 0.0, open_low=True)
-        for name in ("entropy_coefficient", "value_coefficient", "bins", "depth"):
+        for name in ("entropy_coefficient", "value_coefficient", "bins", "exemplars", "depth"):
             check_range(name, getattr(self, name), 0.0)
+        if self.exemplars and not self.bins:
+            raise ConfigError(
+                f"exemplars={self.exemplars} with bins=0: events are compared by the bins of their "
+                "columns; use --bins 8 or --exemplars 0"
+            )
         if self.policy == "lstm" and self.sharing == "independent":
             raise ConfigError(
                 "sharing='independent' is there for policy='mlp' alone; with policy='lstm' use "
@@ -252,6 +262,7 @@ class TrainConfig:
             f"policy={self.ppo.policy!r}": self.ppo.policy != "mlp",
             f"sharing={self.ppo.sharing!r}": self.ppo.sharing != "shared",
             f"credit={self.ppo.credit!r}": self.ppo.credit != "lane",
+            f"exemplars={self.ppo.exemplars}": self.ppo.exemplars > 0,
             f"stl={self.stl!r}": self.stl != "off",
             f"faulty={self.env.faults.faulty}": self.env.faults.faulty > 0,
             f"deliberation={self.env.deliberation}": self.env.deliberation > 0,

@@ -11,8 +11,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from marl_stl_env.types import Float32Array
 
-#: Columns outside the table (the sensor's indicator) pass through unchanged.
-_IDENTITY = (0.0, 1.0)
+#: Categories, and columns outside the table (the sensor's indicator), pass through unchanged.
+IDENTITY = (0.0, 1.0)
 
 
 def quantile_edges(features: Float32Array, bins: int, width: int) -> list[tuple[float, ...]]:
@@ -30,8 +30,8 @@ def quantile_edges(features: Float32Array, bins: int, width: int) -> list[tuple[
     edges = []
     for column in features.T:
         unique = np.unique(np.quantile(column, levels).astype(np.float32))
-        edges.append(tuple(unique.tolist()) if len(unique) > 1 else _IDENTITY)
-    return edges + [_IDENTITY] * (width - len(edges))
+        edges.append(tuple(unique.tolist()) if len(unique) > 1 else IDENTITY)
+    return edges + [IDENTITY] * (width - len(edges))
 
 
 class PiecewiseLinearEncoding(BaseFeaturesExtractor):

@@ -80,7 +80,7 @@ def load_best(run: Path, config: TrainConfig, prepared: PreparedData) -> OnPolic
     """The trainer at the best checkpoint of a run, on the CPU and the native path."""
     cpu, checkpoint = torch.device("cpu"), best_checkpoint(run)
     native = replace(config, vec="native", device="cpu")
-    model = make_trainer(native, prepared.tables["train"].features, cpu)
+    model = make_trainer(native, prepared.tables["train"], cpu)
     load_weights(checkpoint, model.policy, cpu)
     restore(model, load_trainer(checkpoint))
     model.policy.set_training_mode(False)

@@ -17,11 +17,12 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from agents.buffer import TeamRolloutBuffer
-from agents.checkpoints import Checkpoint, encoding_size, load_weights
+from agents.checkpoints import Checkpoint, encoding_sizes, load_weights
 from agents.config import Device, PPOConfig, TrainConfig
 from agents.device_env import DeviceVecEnv
 from agents.device_ppo import DevicePPO
 from agents.encoding import PiecewiseLinearEncoding, quantile_edges
+from agents.exemplars import ExemplarEncoding, Exemplars, blank_exemplars, draw_exemplars
 from agents.independent import IndependentPolicy
 from agents.lagrangian import CostValuePolicy, LagrangianPPO
 from agents.recurrent import TeamRecurrentPPO
@@ -74,7 +75,7 @@ def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecN
 
 def make_trainer(
     config: TrainConfig,
-    features: Float32Array,
+    train: TrafficTable,
     device: torch.device,
     table: TrafficTable | None = None,
 ) -> OnPolicyAlgorithm:
@@ -82,7 +83,7 @@ def make_trainer(
 
     Args:
         config: The run.
-        features: The scaled features of the training split.  # (rows, features) float32
+        train: The scaled training split.
         device: Where the networks live, and on the path "device" the environment too.
         table: A raw table of the caller's own, in place of ``config.env.dataset``.
 
@@ -93,7 +94,7 @@ def make_trainer(
         venv: VecEnv = DeviceVecEnv(config.env, config.lanes, config.seed, table, device)
     else:
         venv = make_vec_env(config, table)
-    return make_model(config, venv, features, device)
+    return make_model(config, venv, train, device)
 
 
 def bin_edges(
@@ -112,7 +113,10 @@ def bin_edges(
 
 
 def policy_settings(
-    config: TrainConfig, edges: Sequence[Sequence[float]], context: int
+    config: TrainConfig,
+    edges: Sequence[Sequence[float]],
+    context: int,
+    exemplars: Exemplars | None = None,
 ) -> dict[str, Any]:
     """The network, as SB3's policies take it.
 
@@ -120,6 +124,7 @@ def policy_settings(
         config: The run.
         edges: The edges of the encoding's bins, column by column; none without encoding.
         context: Columns of an observation after the table's features.
+        exemplars: What every second sensor compares events with, if any does.
     """
     ppo = config.ppo
     settings: dict[str, Any] = {
@@ -129,6 +134,9 @@ def policy_settings(
     if edges:
         settings["features_extractor_class"] = PiecewiseLinearEncoding
         settings["features_extractor_kwargs"] = {"edges": edges}
+    if exemplars is not None:
+        settings["features_extractor_class"] = ExemplarEncoding
+        settings["features_extractor_kwargs"]["exemplars"] = exemplars
     if ppo.policy == "lstm":
         settings["lstm_hidden_size"] = ppo.width
     if ppo.sharing == "independent":
@@ -160,7 +168,7 @@ def learning_rate(config: PPOConfig) -> float | Callable[[float], float]:
 
 
 def make_model(
-    config: TrainConfig, venv: VecEnv, features: Float32Array, device: torch.device
+    config: TrainConfig, venv: VecEnv, train: TrafficTable, device: torch.device
 ) -> OnPolicyAlgorithm:
     """PPO with ``normalize_advantage``: the rollout mixes all sensors, and so do its statistics.
 
@@ -169,11 +177,13 @@ def make_model(
     Args:
         config: The run.
         venv: The training environment.
-        features: The scaled features of the training split.  # (rows, features) float32
+        train: The scaled training split.
         device: Where the networks live.
     """
     ppo, space, promises = config.ppo, _box(venv), priced_promises(config)
-    edges, context = bin_edges(ppo, space, features), space.shape[0] - features.shape[1]
+    edges = bin_edges(ppo, space, train.features)
+    context = space.shape[0] - train.features.shape[1]
+    exemplars = draw_exemplars(config, train)
     settings: dict[str, Any] = {
         "learning_rate": learning_rate(ppo),
         "n_steps": ppo.n_steps,
@@ -187,7 +197,7 @@ def make_model(
         # With several heads SB3 takes the mean of their losses; the sum is wanted.
         "vf_coef": ppo.value_coefficient * (1 + promises),
         "max_grad_norm": ppo.max_grad_norm,
-        "policy_kwargs": policy_settings(config, edges, context),
+        "policy_kwargs": policy_settings(config, edges, context, exemplars),
         "seed": config.seed,
         "device": device,
     }
@@ -212,10 +222,11 @@ def make_policy(
     observation_space: spaces.Box,
     edges: Sequence[Sequence[float]],
     device: torch.device,
+    exemplars: Exemplars | None = None,
 ) -> ActorCriticPolicy:
     """An untrained policy of the same shape, to load weights into."""
     # How wide the context is comes with the weights.
-    settings = policy_settings(config, edges, context=config.env.agents)
+    settings = policy_settings(config, edges, config.env.agents, exemplars)
     policy = policy_class(config)(
         observation_space,
         action_space(),
@@ -237,10 +248,11 @@ def saved_policy(
     Raises:
         RunError: If the checkpoint's file is damaged or the shapes differ.
     """
-    # Only the number of bins shapes the encoding; their edges come with the weights.
-    bins = encoding_size(checkpoint)
-    edges = [np.arange(bins + 1.0).tolist()] if bins else []
-    policy = make_policy(config, observation_space, edges, device)
+    # Only the sizes shape the encoding; the edges and the exemplars come with the weights.
+    sizes = encoding_sizes(checkpoint)
+    edges = [np.arange(sizes["columns"] + 1.0).tolist()] if sizes else []
+    blank = blank_exemplars(sizes["benign"], sizes["threats"]) if "benign" in sizes else None
+    policy = make_policy(config, observation_space, edges, device, blank)
     load_weights(checkpoint, policy, device)
     return policy
 

@@ -145,7 +145,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     Raises:
         DivergedError: If a NaN or inf turned up; the checkpoints are from before it.
     """
-    model = make_trainer(config, prepared.tables["train"].features, device)
+    model = make_trainer(config, prepared.tables["train"], device)
     total = config.iterations * model.n_steps * model.n_envs
     checkpoint = newest_checkpoint(run)
     if checkpoint is not None:

@@ -44,8 +44,8 @@ def cluster_rate(config: TrainConfig, iterations: int) -> dict[str, float]:
 
 def single_rate(config: TrainConfig, iterations: int) -> float:
     """Agent-steps per second of the engine "sb3" on its path "native"."""
-    features = prepare(config.env).tables["train"].features
-    model = make_trainer(config, features, resolve_device("cpu", 1))
+    train = prepare(config.env).tables["train"]
+    model = make_trainer(config, train, resolve_device("cpu", 1))
     steps = model.n_steps * model.n_envs
     model.learn(steps)
     start = time.perf_counter()

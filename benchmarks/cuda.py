@@ -183,7 +183,7 @@ def training_rate(
 ) -> dict[str, Any]:
     """Agent-steps per second of a training end to end."""
     config = train_config(vec, settings)
-    model = make_trainer(config, table.features, device, table)
+    model = make_trainer(config, table, device, table)
     steps = model.n_steps * model.n_envs
     model.learn(steps)
     wait(device)
@@ -246,10 +246,10 @@ def seconds_to_score(device: torch.device, settings: Settings) -> dict[str, Any]
     prepared = prepare(env)
     ppo = PPOConfig(n_steps=16, batch_size=8192)
     config = TrainConfig(env=env, ppo=ppo, vec="device", lanes=settings.score_lanes, progress=False)
-    features = prepared.tables["train"].features
-    model = make_trainer(config, features, device)
+    train = prepared.tables["train"]
+    model = make_trainer(config, train, device)
     model.learn(model.n_steps * model.n_envs)  # warms up
-    model = make_trainer(config, features, device)
+    model = make_trainer(config, train, device)
     scores = Scores(env, prepared.tables["validation"], device)
     model.learn(settings.iterations * model.n_steps * model.n_envs, callback=scores)
     constant = best_constant(env, prepared.tables["validation"])
@@ -274,7 +274,7 @@ def synchronisation_free(
         return None
     config = replace(train_config("device", settings), lanes=1024)
     env = replace(config.env, episode_length=7)  # episodes end on the way
-    model = make_trainer(replace(config, env=env), table.features, device, table)
+    model = make_trainer(replace(config, env=env), table, device, table)
     model.learn(model.n_steps * model.n_envs)
     found = {}
     for name, call in parts(cast("DevicePPO", model)).items():

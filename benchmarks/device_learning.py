@@ -54,7 +54,7 @@ def learning_curve(
     env, ppo = EnvConfig(), PPOConfig()
     config = TrainConfig(env=env, ppo=ppo, vec=vec, lanes=lanes, seed=seed, progress=False)
     device = torch.device("cpu")
-    model = make_trainer(config, prepared.tables["train"].features, device)
+    model = make_trainer(config, prepared.tables["train"], device)
     scores = Scores(env, prepared.tables["validation"], device)
     model.learn(iterations * model.n_steps * model.n_envs, callback=scores)
     return scores.curve

@@ -106,7 +106,7 @@ def run(name: str, seed: int, settings: Settings) -> dict[str, Any]:
     if settings.quick:
         config = replace(config, lanes=2, iterations=2)
     prepared, device = prepare(config.env), resolve_device("cpu", 1)
-    model = make_trainer(config, prepared.tables["train"].features, device)
+    model = make_trainer(config, prepared.tables["train"], device)
     started, trace = time.process_time(), Trace()
     steps = config.iterations * model.n_steps * model.n_envs
     model.learn(steps, callback=[*logging_callbacks(config), trace])

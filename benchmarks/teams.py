@@ -40,7 +40,7 @@ def train_team(env: EnvConfig, seed: int, iterations: int, ppo: PPOConfig | None
     )
     device = resolve_device("cpu", 1)
     venv = make_vec_env(config)
-    model = make_model(config, venv, prepare(env).tables["train"].features, device)
+    model = make_model(config, venv, prepare(env).tables["train"], device)
     model.learn(iterations * config.ppo.n_steps * venv.num_envs)
     venv.close()
     model.policy.set_training_mode(False)

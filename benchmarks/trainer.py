@@ -83,13 +83,13 @@ def make_trainer(vec: Vec, table: TrafficTable, lanes: int) -> OnPolicyAlgorithm
     """PPO on the environment, as ``train.py`` builds it."""
     config = train_config(vec, lanes)
     venv = make_vec_env(config, table)
-    return make_model(config, venv, table.features, torch.device("cpu"))
+    return make_model(config, venv, table, torch.device("cpu"))
 
 
 def bare_trainer(table: TrafficTable, lanes: int, like: OnPolicyAlgorithm) -> OnPolicyAlgorithm:
     """PPO on a :class:`NoOpVecEnv` of the same shapes, with no wrapper: the trainer's ceiling."""
     venv = NoOpVecEnv(like.n_envs, like.observation_space, like.action_space)
-    return make_model(train_config("native", lanes), venv, table.features, torch.device("cpu"))
+    return make_model(train_config("native", lanes), venv, table, torch.device("cpu"))
 
 
 def ppo_rates(trainers: Sequence[OnPolicyAlgorithm], rounds: int) -> list[float]:

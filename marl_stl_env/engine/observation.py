@@ -82,6 +82,11 @@ def visible_blocks(
     )
 
 
+def visible_features(table: TrafficTable, agents: int, views: Views, seen_by: int) -> BoolArray:
+    """Which features of a table each sensor sees.  # (agents, features) bool."""
+    return _mask(visible_blocks(table, agents, views, seen_by), agents, table.features.shape[1])
+
+
 class ObservationModel:
     """Writes the observations of all sensors of all lanes.
 
@@ -142,10 +147,7 @@ class ObservationModel:
         Returns:
             Mask.  # (agents, features) bool
         """
-        mask = np.zeros((self._agents, self._features.shape[1]), dtype=np.bool_)
-        for block in self._blocks:
-            mask[block.sensors, block.columns] = True
-        return mask
+        return _mask(self._blocks, self._agents, self._features.shape[1])
 
     def observe(self, rows: IntArray, out: Float32Array | None = None) -> Float32Array:
         """The observations of these events before any proposal.
@@ -216,6 +218,13 @@ class ObservationModel:
         """
         features: Float32Array = self._arrays.take(self._features, rows)
         return features
+
+
+def _mask(blocks: Sequence[VisibleBlock], agents: int, features: int) -> BoolArray:
+    mask = np.zeros((agents, features), dtype=np.bool_)
+    for block in blocks:
+        mask[block.sensors, block.columns] = True
+    return mask
 
 
 def _index(columns: slice | IntArray, arrays: Arrays) -> Any:

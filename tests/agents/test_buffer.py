@@ -30,7 +30,7 @@ CONFIG = TrainConfig(
 def rollout(config: TrainConfig) -> OnPolicyAlgorithm:
     """A model that has collected its second rollout and not learned from it."""
     venv = make_vec_env(config, TABLE)
-    model = make_model(config, venv, TABLE.features, torch.device("cpu"))
+    model = make_model(config, venv, TABLE, torch.device("cpu"))
     steps = config.ppo.n_steps
     model.learn(steps * venv.num_envs)
     callback = model._init_callback(None)
@@ -85,7 +85,7 @@ def test_without_faults_and_deliberation_it_is_the_buffer_of_sb3() -> None:
     trained = []
     for kind in (RolloutBuffer, TeamRolloutBuffer):
         venv = make_vec_env(config, TABLE)
-        model = make_model(config, venv, TABLE.features, torch.device("cpu"))
+        model = make_model(config, venv, TABLE, torch.device("cpu"))
         assert type(model.rollout_buffer) is RolloutBuffer
         buffer = kind(
             config.ppo.n_steps,
@@ -154,7 +154,7 @@ def test_both_paths_train_the_same_weights() -> None:
     for vec in ("native", "supersuit"):
         config = replace(CONFIG, vec=vec, env=env)
         venv = make_vec_env(config, TABLE)
-        model = make_model(config, venv, TABLE.features, torch.device("cpu"))
+        model = make_model(config, venv, TABLE, torch.device("cpu"))
         model.learn(2 * config.ppo.n_steps * venv.num_envs)
         trained.append(weights(model))
     torch.testing.assert_close(trained[0], trained[1], rtol=0, atol=0)

@@ -55,7 +55,7 @@ class Reseed(BaseCallback):
 def trained(config: TrainConfig, vec: str, rollouts: int) -> tuple[PPO, list[dict[str, Any]]]:
     config = replace(config, vec=vec)  # type: ignore[arg-type]
     torch.set_num_threads(1)
-    model = make_trainer(config, TABLE.features, CPU, TABLE)
+    model = make_trainer(config, TABLE, CPU, TABLE)
     assert isinstance(model, PPO)
     callback = Reseed()
     steps = rollouts * config.ppo.n_steps * model.n_envs
@@ -222,7 +222,7 @@ def test_no_rollout_or_minibatch_needs_a_value_on_the_host(
     monkeypatch.setattr(DeviceVecEnv, "seed", lambda *_: [])  # it tells the host the seeds
     ppo = replace(CONFIG.ppo, return_normalization=normalization)
     config = replace(CONFIG, vec="device", ppo=ppo)
-    model = make_trainer(config, TABLE.features, torch.device("meta"), TABLE)
+    model = make_trainer(config, TABLE, torch.device("meta"), TABLE)
     assert isinstance(model, DevicePPO)
     callback, steps = Reseed(), CONFIG.ppo.n_steps
     _, callback_list = model._setup_learn(steps * model.n_envs, callback)
@@ -239,7 +239,7 @@ def test_no_rollout_or_minibatch_needs_a_value_on_the_host(
 def test_rollouts_continue_bit_identically() -> None:
     config = replace(CONFIG, vec="device")
     first, _ = trained(CONFIG, "device", 2)
-    other = make_trainer(replace(config, seed=99), TABLE.features, CPU, TABLE)
+    other = make_trainer(replace(config, seed=99), TABLE, CPU, TABLE)
     assert isinstance(first, DevicePPO)
     assert isinstance(other, DevicePPO)
     other.policy.load_state_dict(first.policy.state_dict())

@@ -49,7 +49,7 @@ def test_advantages_run_along_the_events_of_an_entity() -> None:
 @pytest.mark.parametrize("make", [TrafficVecEnv, supersuit_vec_env], ids=["native", "supersuit"])
 def test_a_rollout_knows_its_entities(make: type[TrafficVecEnv]) -> None:
     venv = make(CONFIG.env, CONFIG.lanes, 0, TABLE)
-    model = make_model(CONFIG, venv, TABLE.features, device="cpu")  # type: ignore[arg-type]
+    model = make_model(CONFIG, venv, TABLE, device="cpu")  # type: ignore[arg-type]
     model.learn(CONFIG.ppo.n_steps * venv.num_envs)
     buffer = model.rollout_buffer
     assert isinstance(buffer, EntityRolloutBuffer)

@@ -140,7 +140,7 @@ def test_the_encoding_keeps_the_indicator() -> None:
 def test_both_paths_train_the_same_weights_of_every_sensor(env: EnvConfig) -> None:
     trained = []
     for vec in ("native", "supersuit"):
-        model = make_trainer(replace(CONFIG, env=env, vec=vec), TABLE.features, CPU, TABLE)
+        model = make_trainer(replace(CONFIG, env=env, vec=vec), TABLE, CPU, TABLE)
         before = [parameter.clone() for parameter in model.policy.parameters()]
         model.learn(3 * model.n_steps * model.n_envs)
         trained.append([parameter.detach() for parameter in model.policy.parameters()])
@@ -153,7 +153,7 @@ def test_both_paths_train_the_same_weights_of_every_sensor(env: EnvConfig) -> No
 def test_a_saved_policy_knows_its_indicator(tmp_path: Path) -> None:
     """With deliberation the indicator is not the end of an observation."""
     config = replace(CONFIG, env=EnvConfig(deliberation=1), ppo=replace(CONFIG.ppo, bins=4))
-    model = make_trainer(config, TABLE.features, CPU, TABLE)
+    model = make_trainer(config, TABLE, CPU, TABLE)
     model.learn(model.n_steps * model.n_envs)
     save_checkpoint(tmp_path, model.policy, 1, {"reward_per_event": 0.0}, TrainerState({}, {}))
     space: Any = model.observation_space
@@ -165,7 +165,7 @@ def test_a_saved_policy_knows_its_indicator(tmp_path: Path) -> None:
 
 def test_the_device_path_has_it() -> None:
     vec: Vec = "device"
-    model = make_trainer(replace(CONFIG, vec=vec), TABLE.features, CPU, TABLE)
+    model = make_trainer(replace(CONFIG, vec=vec), TABLE, CPU, TABLE)
     model.learn(model.n_steps * model.n_envs)
     assert isinstance(model.policy, IndependentPolicy)
 

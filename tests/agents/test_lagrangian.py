@@ -30,7 +30,7 @@ CONFIG = TrainConfig(
 
 def collected(config: TrainConfig) -> Any:
     """A trainer that has learned from a rollout and collected a second one."""
-    model: Any = make_trainer(config, TABLE.features, CPU, TABLE)
+    model: Any = make_trainer(config, TABLE, CPU, TABLE)
     model.learn(24 * 12)
     buffer: Any = model.rollout_buffer
     callback = model._init_callback(None)
@@ -92,7 +92,7 @@ def earned(model: Any) -> Any:
 
 
 def test_multipliers_follow_the_violations() -> None:
-    model: Any = make_trainer(CONFIG, TABLE.features, CPU, TABLE)
+    model: Any = make_trainer(CONFIG, TABLE, CPU, TABLE)
     history, wanted = [], np.zeros(2)
     for _ in range(4):
         model.learn(24 * 12, reset_num_timesteps=False)
@@ -143,7 +143,7 @@ def test_cost_heads_learn_the_probability_of_a_violation() -> None:
         env=replace(CONFIG.env, stl=StlConfig(specs=("quiet=G (alerts_4 <= 2)",))),
         promises=PromiseConfig(multiplier_rate=0.0),
     )
-    model: Any = make_trainer(config, TABLE.features, CPU, TABLE)
+    model: Any = make_trainer(config, TABLE, CPU, TABLE)
     with torch.no_grad():
         model.policy.action_net.weight.zero_()
         model.policy.action_net.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 50.0]))

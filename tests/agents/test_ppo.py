@@ -25,7 +25,7 @@ CONFIG = TrainConfig(
 def trained(vec: Vec, config: TrainConfig = CONFIG) -> dict[str, torch.Tensor]:
     config = replace(config, vec=vec)
     venv = make_vec_env(config, TABLE)
-    model = make_model(config, venv, TABLE.features, CPU)
+    model = make_model(config, venv, TABLE, CPU)
     model.learn(3 * config.ppo.n_steps * venv.num_envs)
     return {name: value.clone() for name, value in model.policy.state_dict().items()}
 
@@ -43,7 +43,7 @@ def test_rewards_are_scaled_and_observations_are_not() -> None:
     venv = make_vec_env(replace(CONFIG, vec="native"), TABLE)
     assert isinstance(venv.venv, VecMonitor)
     assert (venv.norm_obs, venv.norm_reward, venv.gamma) == (False, True, 0.9)
-    model = make_model(CONFIG, venv, TABLE.features, CPU)
+    model = make_model(CONFIG, venv, TABLE, CPU)
     assert isinstance(model, PPO)
     assert model.normalize_advantage
     assert model.get_vec_normalize_env() is venv
@@ -51,10 +51,10 @@ def test_rewards_are_scaled_and_observations_are_not() -> None:
 
 def test_the_step_size_falls_to_zero() -> None:
     venv = make_vec_env(replace(CONFIG, vec="native"), TABLE)
-    linear = make_model(CONFIG, venv, TABLE.features, CPU).lr_schedule
+    linear = make_model(CONFIG, venv, TABLE, CPU).lr_schedule
     assert [linear(left) for left in (1.0, 0.5, 0.0)] == [3e-3, 1.5e-3, 0.0]
     steady = replace(CONFIG, ppo=replace(CONFIG.ppo, schedule="constant"))
-    assert make_model(steady, venv, TABLE.features, CPU).lr_schedule(0.0) == 3e-3
+    assert make_model(steady, venv, TABLE, CPU).lr_schedule(0.0) == 3e-3
 
 
 def test_raw_features_need_no_encoding() -> None:
@@ -82,6 +82,6 @@ def test_absent_cuda_is_refused() -> None:
 
 def test_actions_of_a_policy_are_the_environments() -> None:
     venv = make_vec_env(replace(CONFIG, vec="native"), TABLE)
-    model = make_model(CONFIG, venv, TABLE.features, CPU)
+    model = make_model(CONFIG, venv, TABLE, CPU)
     actions, _ = model.predict(np.asarray(venv.reset()))
     assert set(np.unique(actions)) <= {0, 1, 2, 3}

@@ -89,7 +89,7 @@ def test_nothing_is_watched_by_default() -> None:
 
 
 def test_logs_are_those_of_the_finished_episodes() -> None:
-    model: Any = make_trainer(CONFIG, TABLE.features, torch.device("cpu"), TABLE)
+    model: Any = make_trainer(CONFIG, TABLE, torch.device("cpu"), TABLE)
     logger = Logger(None, [])
     model.set_logger(logger)
     decisions: list[Int8Array] = []

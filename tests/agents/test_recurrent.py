@@ -30,7 +30,7 @@ CONFIG = TrainConfig(
 def rollout(config: TrainConfig) -> Any:
     """A model that has collected its second rollout and not learned from it."""
     venv = make_vec_env(config, TABLE)
-    model: Any = make_model(config, venv, TABLE.features, CPU)
+    model: Any = make_model(config, venv, TABLE, CPU)
     model.learn(config.ppo.n_steps * venv.num_envs)
     callback = model._init_callback(None)
     model.collect_rollouts(venv, callback, model.rollout_buffer, config.ppo.n_steps)
@@ -45,7 +45,7 @@ def weights(model: Any) -> torch.Tensor:
 def test_both_paths_train_the_same_weights(env: EnvConfig) -> None:
     trained = []
     for vec in ("native", "supersuit"):
-        model = make_trainer(replace(CONFIG, env=env, vec=vec), TABLE.features, CPU, TABLE)
+        model = make_trainer(replace(CONFIG, env=env, vec=vec), TABLE, CPU, TABLE)
         model.learn(2 * model.n_steps * model.n_envs)
         trained.append(weights(model))
     torch.testing.assert_close(trained[0], trained[1], rtol=0, atol=0)

@@ -47,7 +47,7 @@ def build(vec: Vec, stl: Any = "off", **settings: Any) -> Any:
     if stl != "off":
         promises = StlConfig(specs=("quiet=G (alerts_4 <= 2)", "open=G (denied_8 <= 0.6)"))
         config = replace(config, env=replace(config.env, stl=promises))
-    return make_trainer(config, TABLE.features, CPU, TABLE)
+    return make_trainer(config, TABLE, CPU, TABLE)
 
 
 def learn(model: Any, iterations: int, again: bool = False) -> None:

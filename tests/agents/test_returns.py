@@ -43,7 +43,7 @@ def with_mode(mode: ReturnNormalization, config: TrainConfig = CONFIG) -> TrainC
 
 
 def trained(config: TrainConfig) -> OnPolicyAlgorithm:
-    model = make_trainer(config, TABLE.features, CPU, TABLE)
+    model = make_trainer(config, TABLE, CPU, TABLE)
     steps = 2 * config.ppo.n_steps * model.n_envs
     return model.learn(steps, callback=ValueLossCallback(), log_interval=10**6)
 
@@ -79,7 +79,7 @@ def test_a_value_function_of_zero_always_loses_one(scale: float) -> None:
 @pytest.mark.parametrize("env", [{}, {"faults": FaultConfig(2, "mixed", 3)}, {"deliberation": 1}])
 def test_the_buffer_normalises_what_is_learned_from(env: dict[str, Any]) -> None:
     config = with_mode("batch", replace(CONFIG, env=replace(CONFIG.env, **env)))
-    model = make_trainer(config, TABLE.features, CPU, TABLE)
+    model = make_trainer(config, TABLE, CPU, TABLE)
     _, callback = model._setup_learn(10**6)
     assert model.env is not None
     model.collect_rollouts(model.env, callback, model.rollout_buffer, 16)

@@ -79,11 +79,11 @@ class Count(BaseCallback):
 
 
 def counted(config: TrainConfig) -> Count:
-    features, table = TABLE.features, TABLE
+    train, table = TABLE, TABLE
     if config.env.dynamics == "response":  # needs hosts
         raw = prepare(config.env)
-        features, table = raw.tables["train"].features, raw.raw
-    model = make_trainer(config, features, CPU, table)
+        train, table = raw.tables["train"], raw.raw
+    model = make_trainer(config, train, CPU, table)
     callback = Count()
     model.learn(config.ppo.n_steps * model.n_envs, callback=callback)
     return callback

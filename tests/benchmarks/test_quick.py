@@ -77,7 +77,7 @@ def test_the_parts_that_must_not_wait_run_on_the_cpu() -> None:
     settings = cuda.Settings(device="cpu", quick=True)
     config = cuda.train_config("device", settings)
     table = generated_table(3000)
-    model = make_trainer(config, table.features, torch.device("cpu"), table)
+    model = make_trainer(config, table, torch.device("cpu"), table)
     assert isinstance(model, DevicePPO)
     model.learn(model.n_steps * model.n_envs)
     before = optimizer_steps(model)
