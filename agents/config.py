@@ -17,6 +17,7 @@ TrainEngine = Literal["sb3", "rllib"]
 Schedule = Literal["linear", "constant"]
 Network = Literal["mlp", "lstm"]
 Credit = Literal["lane", "entity"]
+Edges = Literal["events", "values"]
 Sharing = Literal["shared", "independent"]
 Device = Literal["auto", "cpu", "cuda"]
 ReturnNormalization = Literal["running", "batch", "none"]
@@ -54,10 +55,11 @@ class PPOConfig:
             network each, with no parameter in common. Not with memory.
         bins: Bins of the piecewise-linear encoding of every feature; 0 feeds the features as
             they are.
-        exemplars: Benign events of the training split, and as many threats, that every second sensor
-            compares an event with: it is told how far the nearest of each kind is, and not the
-            features, so that what resembles nothing known is not taken for benign. 0 tells all
-            sensors the features.
+        edges: The bins begin at quantiles over the training "events", with "values" also at those
+            over a column's distinct values, so that what is seldom not 0 has bins too.
+        exemplars: Benign and threatening training events, so many each, that every second sensor
+            compares an event with: it is told how far the nearest are, and not the features. 0
+            tells all sensors the features.
         width: Units of each hidden layer, and of each memory.
         depth: Hidden layers of the policy and of the value function.
     """
@@ -78,6 +80,7 @@ class PPOConfig:
     policy: Network = "mlp"
     sharing: Sharing = "shared"
     bins: int = 8
+    edges: Edges = "events"
     exemplars: int = 0
     width: int = 128
     depth: int = 2

@@ -15,13 +15,17 @@ from marl_stl_env.types import Float32Array
 IDENTITY = (0.0, 1.0)
 
 
-def quantile_edges(features: Float32Array, bins: int, width: int) -> list[tuple[float, ...]]:
+def quantile_edges(
+    features: Float32Array, bins: int, width: int, values: bool = False
+) -> list[tuple[float, ...]]:
     """The bin edges of every column of an observation.
 
     Args:
         features: The scaled features of the training split.  # (rows, features) float32
         bins: Bins per column, at most; repeated quantiles are merged.
         width: Columns of an observation; those after the features get one bin from 0 to 1.
+        values: Put edges at the quantiles of the distinct values too. What is nearly always the same
+            has a single bin otherwise, from its smallest value to its largest.
 
     Returns:
         Ascending edges, column by column.
@@ -29,7 +33,11 @@ def quantile_edges(features: Float32Array, bins: int, width: int) -> list[tuple[
     levels = np.linspace(0.0, 1.0, bins + 1)
     edges = []
     for column in features.T:
-        unique = np.unique(np.quantile(column, levels).astype(np.float32))
+        found = np.quantile(column, levels)
+        if values:
+            distinct = np.quantile(np.unique(column), levels, method="closest_observation")
+            found = np.append(found, distinct)
+        unique = np.unique(found.astype(np.float32))
         edges.append(tuple(unique.tolist()) if len(unique) > 1 else IDENTITY)
     return edges + [IDENTITY] * (width - len(edges))
 

@@ -75,8 +75,8 @@ class ExemplarEncoding(PiecewiseLinearEncoding):
     With the bins at quantiles no unit or long tail matters.
 
     It is a matrix product: with z the codes of the event less those of what is unseen, e those of
-    an exemplar and w the weights of the bins, it is sum(w z z) - 2 sum(w z e) + sum(w e e). The last
-    sum runs over what the sensor sees; it stands where the sensor's indicator is multiplied.
+    an exemplar and w the weights of the bins, it is sum(w z z) - 2 sum(w z e) + sum(w e e), the
+    last over what the sensor sees, so that it stands where the sensor's indicator is multiplied.
 
     Args:
         observation_space: The space of one observation.  # (width,)

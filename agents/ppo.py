@@ -109,7 +109,9 @@ def bin_edges(
     """
     if not config.bins:
         return []
-    return quantile_edges(features, config.bins, observation_space.shape[0])
+    return quantile_edges(
+        features, config.bins, observation_space.shape[0], values=config.edges == "values"
+    )
 
 
 def policy_settings(

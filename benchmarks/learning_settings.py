@@ -72,7 +72,7 @@ SETTINGS = {
     "nsl-kdd stratified": Setting(STRATIFIED, iterations=60),
     "nsl-kdd stratified, full views": Setting(replace(STRATIFIED, **FULL), iterations=45),
     "nsl-kdd stratified at 10.9 %": Setting(
-        RARE, PPOConfig(sharing="independent"), iterations=120, every=6
+        RARE, PPOConfig(sharing="independent", edges="values"), iterations=360, every=18
     ),
     "nsl-kdd stratified at 10.9 %, full views": Setting(
         replace(RARE, **FULL), PPOConfig(bins=24), iterations=45

@@ -14,6 +14,15 @@ def test_edges_are_train_quantiles() -> None:
     assert edges[3:] == [(0.0, 1.0), (0.0, 1.0)]
 
 
+def test_edges_at_distinct_values_part_what_is_rare() -> None:
+    """Of 1,000 events all but eight have the same value: quantiles over events part nothing."""
+    rare = np.append(np.zeros(992), [1, 2, 3, 4, 5, 6, 7, 8])
+    features = np.stack([rare, np.arange(1000) % 2], axis=1).astype(np.float32)
+    assert quantile_edges(features, bins=4, width=2)[0] == (0.0, 8.0)
+    edges = quantile_edges(features, bins=4, width=2, values=True)
+    assert edges == [(0.0, 2.0, 4.0, 6.0, 8.0), (0.0, 1.0)]
+
+
 def test_each_bin_is_a_clipped_ramp() -> None:
     edges = [(-1.0, 0.0, 3.0), (0.0, 1.0)]
     space = spaces.Box(-5, 5, (2,), dtype=np.float32)

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 
 from agents.checkpoints import best_checkpoint, save_checkpoint
-from agents.config import PPOConfig, TrainConfig
+from agents.config import PPOConfig, Sharing, TrainConfig
 from agents.encoding import IDENTITY, PiecewiseLinearEncoding
 from agents.exemplars import ExemplarEncoding, Exemplars, draw_exemplars
 from agents.ppo import make_trainer, saved_policy
@@ -119,7 +119,7 @@ def test_there_are_no_more_exemplars_than_events() -> None:
 
 
 @pytest.mark.parametrize("sharing", ["shared", "independent"])
-def test_a_saved_policy_brings_its_exemplars(sharing: str, tmp_path: Path) -> None:
+def test_a_saved_policy_brings_its_exemplars(sharing: Sharing, tmp_path: Path) -> None:
     config = replace(CONFIG, ppo=replace(CONFIG.ppo, sharing=sharing))
     model = make_trainer(config, TABLE, CPU, TABLE)
     model.learn(64 * 4)
@@ -128,13 +128,13 @@ def test_a_saved_policy_brings_its_exemplars(sharing: str, tmp_path: Path) -> No
     space = model.observation_space
     assert isinstance(space, spaces.Box)
     loaded = saved_policy(config, space, best_checkpoint(tmp_path), CPU)
-    rows = torch.from_numpy(model.get_env().reset())  # type: ignore[union-attr,arg-type]
+    rows = torch.from_numpy(model.get_env().reset())  # type: ignore[union-attr]
     wanted, found = (one.get_distribution(rows).distribution for one in (model.policy, loaded))
     torch.testing.assert_close(found.probs, wanted.probs, rtol=0, atol=0)  # type: ignore[union-attr]
 
 
 def test_exemplars_need_bins() -> None:
-    with pytest.raises(ConfigError, match="exemplars=5 with bins=0.*--bins 8"):
+    with pytest.raises(ConfigError, match=r"exemplars=5 with bins=0.*--bins 8"):
         PPOConfig(bins=0, exemplars=5)
     with pytest.raises(ConfigError, match=r"engine='rllib' does not train with exemplars=5"):
         TrainConfig(ppo=PPOConfig(exemplars=5), engine="rllib")
