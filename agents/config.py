@@ -53,13 +53,11 @@ class PPOConfig:
             layers. Not on the device path.
         sharing: "shared" is one network for all sensors, told which one it is; "independent" is one
             network each, with no parameter in common. Not with memory.
-        bins: Bins of the piecewise-linear encoding of every feature; 0 feeds the features as
-            they are.
-        edges: The bins begin at quantiles over the training "events", with "values" also at those
-            over a column's distinct values, so that what is seldom not 0 has bins too.
+        bins: Bins of the piecewise-linear encoding of every feature; 0 feeds the features alone.
+        edges: Bins begin at quantiles over the training "events", with "values" at those over the
+            distinct values too, so that what is rare has bins.
         exemplars: Benign and threatening training events, so many each, that every second sensor
-            compares an event with: it is told how far the nearest are, and not the features. 0
-            tells all sensors the features.
+            compares an event with: it is told how far the nearest are, and not the features.
         width: Units of each hidden layer, and of each memory.
         depth: Hidden layers of the policy and of the value function.
     """

@@ -24,8 +24,8 @@ def quantile_edges(
         features: The scaled features of the training split.  # (rows, features) float32
         bins: Bins per column, at most; repeated quantiles are merged.
         width: Columns of an observation; those after the features get one bin from 0 to 1.
-        values: Put edges at the quantiles of the distinct values too. What is nearly always the same
-            has a single bin otherwise, from its smallest value to its largest.
+        values: Put edges at the quantiles of the distinct values too. A column that is nearly
+            always the same has a single bin otherwise, from its smallest value to its largest.
 
     Returns:
         Ascending edges, column by column.
