@@ -80,6 +80,11 @@ def teams(nsl: EnvConfig) -> dict[str, Team]:
         "independent": Team(many, replace(calm, sharing="independent")),
         "32 sensors": Team(replace(many, agents=32), calm),
         "64 sensors": Team(replace(many, agents=64), calm),
+        "2,000 exemplars": Team(many, replace(calm, exemplars=2000)),
+        "4,000 exemplars": Team(many, replace(calm, exemplars=4000)),
+        "2,000 exemplars, 32 sensors": Team(
+            replace(many, agents=32), replace(calm, exemplars=2000)
+        ),
     }
 
 
