@@ -1,8 +1,12 @@
+from typing import get_args
+
 import numpy as np
 import torch
 from gymnasium import spaces
 
+from agents.config import Edges, PPOConfig
 from agents.encoding import PiecewiseLinearEncoding, quantile_edges
+from agents.ppo import bin_edges
 
 
 def test_edges_are_train_quantiles() -> None:
@@ -21,6 +25,16 @@ def test_edges_at_distinct_values_part_what_is_rare() -> None:
     assert quantile_edges(features, bins=4, width=2)[0] == (0.0, 8.0)
     edges = quantile_edges(features, bins=4, width=2, values=True)
     assert edges == [(0.0, 1.0, 3.0, 6.0, 8.0), (0.0, 1.0)]
+
+
+def test_the_trainer_asks_for_the_edges_it_is_told() -> None:
+    features = np.append(np.zeros(997), [1, 2, 3]).astype(np.float32)[:, None]
+    space = spaces.Box(-5, 5, (2,), dtype=np.float32)
+    by_events, by_values = (
+        bin_edges(PPOConfig(bins=2, edges=edges), space, features)[0] for edges in get_args(Edges)
+    )
+    assert by_events == (0.0, 3.0)
+    assert len(by_values) == 3
 
 
 def test_each_bin_is_a_clipped_ramp() -> None:
