@@ -53,7 +53,7 @@ class PPOConfig:
             layers. Not on the device path.
         sharing: "shared" is one network for all sensors, told which one it is; "independent" is one
             network each, with no parameter in common. Not with memory.
-        bins: Bins of the piecewise-linear encoding of every feature; 0 feeds the features alone.
+        bins: Bins of the piecewise-linear encoding of every feature; 0 feeds them as they are.
         edges: Bins begin at quantiles over the training "events", with "values" at those over the
             distinct values too, so that what is rare has bins.
         exemplars: Benign and threatening training events, so many each, that every second sensor
@@ -98,8 +98,7 @@ class PPOConfig:
             check_range(name, getattr(self, name), 0.0)
         if self.exemplars and not self.bins:
             raise ConfigError(
-                f"exemplars={self.exemplars} with bins=0: events are compared by the bins of their "
-                "columns; use --bins 8 or --exemplars 0"
+                f"exemplars={self.exemplars} with bins=0: bins are what is compared; use --bins 8"
             )
         if self.policy == "lstm" and self.sharing == "independent":
             raise ConfigError(
@@ -222,6 +221,8 @@ class TrainConfig:
                 "policy='lstm': the trainer on the device has no memory; use --vec native or "
                 "supersuit (with --device cuda for the network), or --policy mlp"
             )
+        if self.ppo.exemplars and self.env.agents < 2:
+            raise ConfigError("exemplars are for every second sensor, not agents=1; add sensors")
         self._check_credit()
         if self.engine == "rllib":
             self._check_rllib()

@@ -15,6 +15,7 @@ from agents.encoding import IDENTITY, PiecewiseLinearEncoding
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.training import balanced_rows
 from marl_stl_env.engine.observation import visible_features
+from marl_stl_env.errors import DataError
 from marl_stl_env.types import BoolArray, Float32Array
 
 #: Added to a distance before its logarithm is taken: a hundredth of a differing column.
@@ -42,10 +43,18 @@ def draw_exemplars(config: TrainConfig, train: TrafficTable) -> Exemplars | None
     Args:
         config: The run; None comes back where it asks for no exemplars.
         train: The scaled training split.
+
+    Raises:
+        DataError: If there are no events of one kind.
     """
     count, env = config.ppo.exemplars, config.env
     if not count:
         return None
+    if train.labels.all() or not train.labels.any():
+        raise DataError(
+            f"exemplars={count}: the training split of {train.name!r} has {train.labels.sum()} "
+            f"threats among {len(train)} events; both kinds are needed, or --exemplars 0"
+        )
     rng = np.random.default_rng(config.seed)
     balanced = balanced_rows(train, rng)
     rows = [

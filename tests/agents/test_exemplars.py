@@ -16,7 +16,7 @@ from agents.exemplars import ExemplarEncoding, Exemplars, draw_exemplars
 from agents.ppo import make_trainer, saved_policy
 from agents.trainer_state import TrainerState
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.errors import ConfigError
+from marl_stl_env.errors import ConfigError, DataError
 from marl_stl_env.types import Float32Array
 from tests.conftest import make_table
 
@@ -142,3 +142,11 @@ def test_exemplars_need_bins() -> None:
         PPOConfig(bins=0, exemplars=5)
     with pytest.raises(ConfigError, match=r"engine='rllib' does not train with exemplars=5"):
         TrainConfig(ppo=PPOConfig(exemplars=5), engine="rllib")
+    with pytest.raises(ConfigError, match=r"every second sensor, not agents=1; add sensors"):
+        TrainConfig(env=EnvConfig(agents=1), ppo=PPOConfig(exemplars=5))
+
+
+def test_exemplars_need_both_kinds() -> None:
+    benign = TABLE.take(np.flatnonzero(~TABLE.labels))
+    with pytest.raises(DataError, match="has 0 threats among .* both kinds"):
+        draw_exemplars(CONFIG, benign)
