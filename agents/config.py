@@ -54,8 +54,7 @@ class PPOConfig:
         sharing: "shared" is one network for all sensors, told which one it is; "independent" is one
             network each, with no parameter in common. Not with memory.
         bins: Bins of the piecewise-linear encoding of every feature; 0 feeds them as they are.
-        edges: Bins begin at quantiles over the training "events", with "values" at those over the
-            distinct values too, so that what is rare has bins.
+        edges: Bins begin at quantiles of the training "events", or of the distinct "values" too.
         exemplars: Benign and threatening training events, so many each, that every second sensor
             compares an event with: it is told how far the nearest are, and not the features.
         width: Units of each hidden layer, and of each memory.

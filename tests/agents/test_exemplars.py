@@ -148,5 +148,5 @@ def test_exemplars_need_bins() -> None:
 
 def test_exemplars_need_both_kinds() -> None:
     benign = TABLE.take(np.flatnonzero(~TABLE.labels))
-    with pytest.raises(DataError, match="has 0 threats among .* both kinds"):
+    with pytest.raises(DataError, match=r"has 0 threats among .* both kinds"):
         draw_exemplars(CONFIG, benign)
