@@ -43,13 +43,13 @@ PRESETS: dict[str, TrainCommand] = {
             balance="families",
             decoys=0.25,
             reward=RewardConfig(team_share=0.0),
-            consensus=ConsensusConfig(max_faulty=2, threshold=3),
+            consensus=ConsensusConfig(threshold=8),
         ),
-        ppo=PPOConfig(entropy_coefficient=0.05),
+        ppo=PPOConfig(entropy_coefficient=0.05, exemplars=2000),
         vec="native",
         lanes=16,
-        iterations=150,
-        evaluate_every=150,  # no choice of a checkpoint: validation holds no unseen attacks
+        iterations=200,
+        evaluate_every=200,  # no choice of a checkpoint: validation holds no unseen attacks
     ),
     "response": TrainCommand(
         preset="response",

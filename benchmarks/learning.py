@@ -38,6 +38,7 @@ from benchmarks import learning_table
 from benchmarks.learning_settings import (
     CHOICES,
     NO_DECOYS,
+    NO_EXEMPLARS,
     SETTINGS,
     SHORT,
     UNSEEN_ATTACKS,
@@ -270,7 +271,12 @@ def write_tables(settings: Settings) -> None:
     if UNSEEN_ATTACKS in found:
         families = learning_table.family_table(found[UNSEEN_ATTACKS], FEW)
         learning_table.replace_section(page, "families", families)
-    for name, section in ((UNSEEN_ATTACKS, "thresholds"), (SHORT, "short thresholds")):
+    sections = {
+        UNSEEN_ATTACKS: "thresholds",
+        NO_EXEMPLARS: "plain thresholds",
+        SHORT: "short thresholds",
+    }
+    for name, section in sections.items():
         if name in found:
             thresholds = learning_table.threshold_table(by_threshold(settings, name))
             learning_table.replace_section(page, section, thresholds)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.learning_settings import SETTINGS, UNSEEN_ATTACKS
+from benchmarks.learning_settings import NO_EXEMPLARS, SETTINGS, UNSEEN_ATTACKS
 from benchmarks.unseen import (
     CLASSES,
     Settings,
@@ -104,11 +104,12 @@ def test_teams_differ() -> None:
 
 
 def test_the_preset_is_what_was_chosen() -> None:
-    """The study trains the preset; but for the votes needed it is "entropy 0.05"."""
-    nsl, preset = EnvConfig(dataset="nsl-kdd"), SETTINGS[UNSEEN_ATTACKS]
-    chosen = teams(nsl)["entropy 0.05"]
-    assert replace(preset.env, consensus=chosen.env.consensus) == chosen.env
-    assert preset.ppo == chosen.ppo
+    """The study trains the preset; but for the votes needed it is "2,000 exemplars"."""
+    known = teams(EnvConfig(dataset="nsl-kdd"))
+    for setting, name in ((UNSEEN_ATTACKS, "2,000 exemplars"), (NO_EXEMPLARS, "entropy 0.05")):
+        preset, chosen = SETTINGS[setting], known[name]
+        assert replace(preset.env, consensus=chosen.env.consensus) == chosen.env
+        assert preset.ppo == chosen.ppo
 
 
 @pytest.mark.slow
