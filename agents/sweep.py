@@ -87,7 +87,8 @@ def sweep(config: TrainConfig, path: Path) -> Path:
     with cluster(config):
         results = _tuner(config, space, folder).fit()
     trials = [_describe(result) for result in results]
-    trials.sort(key=lambda trial: trial[_METRIC], reverse=True)
+    # Of equal ones the first named: Tune's order is not the same when it goes on.
+    trials.sort(key=lambda trial: (-trial[_METRIC], trial["run"]))
     write_json(folder / _RESULT, {"trials": trials})
     for trial in trials[:5]:
         say(f"{trial[_METRIC]:+.3f} per validation event  {trial['settings']}  {trial['run']}")
