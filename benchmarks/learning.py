@@ -37,8 +37,8 @@ from agents.training import learn
 from benchmarks import learning_table
 from benchmarks.learning_settings import (
     CHOICES,
+    EXEMPLARS,
     NO_DECOYS,
-    NO_EXEMPLARS,
     SETTINGS,
     SHORT,
     UNSEEN_ATTACKS,
@@ -273,7 +273,7 @@ def write_tables(settings: Settings) -> None:
         learning_table.replace_section(page, "families", families)
     sections = {
         UNSEEN_ATTACKS: "thresholds",
-        NO_EXEMPLARS: "plain thresholds",
+        EXEMPLARS: "exemplar thresholds",
         SHORT: "short thresholds",
     }
     for name, section in sections.items():

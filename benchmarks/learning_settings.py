@@ -51,28 +51,22 @@ class Setting:
 
 
 UNSEEN_ATTACKS = "nsl-kdd official, for unseen attacks"
-#: What the folds of classes had chosen before there were exemplars (``benchmarks.unseen``).
-NO_EXEMPLARS = f"{UNSEEN_ATTACKS}, no exemplars"
-#: What the folds of types had chosen, before the folds of classes.
+EXEMPLARS = f"{UNSEEN_ATTACKS}, exemplars"
+#: What the folds of types had chosen, before the folds of classes (``benchmarks.unseen``).
 SHORT = f"{UNSEEN_ATTACKS}, short training"
 NO_DECOYS = f"{SHORT}, no decoys"
-_PRESET = PRESETS["unseen"]
-_UNSEEN = Setting(
-    replace(_PRESET.env, dataset="nsl-kdd"),
-    _PRESET.ppo,
-    _PRESET.iterations,
-    every=_PRESET.evaluate_every,
-    redraw=True,
-)
-_PLAIN = Setting(
-    replace(_UNSEEN.env, consensus=ConsensusConfig(max_faulty=2, threshold=3)),
-    replace(_PRESET.ppo, exemplars=0),
-    iterations=150,
-    every=150,
-    redraw=True,
-)
+
+
+def _preset(name: str) -> Setting:
+    """A preset on the official split of NSL-KDD."""
+    preset = PRESETS[name]
+    env = replace(preset.env, dataset="nsl-kdd")
+    return Setting(env, preset.ppo, preset.iterations, preset.evaluate_every, redraw=True)
+
+
+_UNSEEN = _preset("unseen")
 _NINE_VOTES = ConsensusConfig(threshold=9)
-_SHORT = replace(_PLAIN, env=replace(_PLAIN.env, consensus=_NINE_VOTES), iterations=30, every=30)
+_SHORT = replace(_UNSEEN, env=replace(_UNSEEN.env, consensus=_NINE_VOTES), iterations=30, every=30)
 #: Two votes of 16 are the best of the folds of types without decoys.
 _TWO_VOTES = ConsensusConfig(max_faulty=0, threshold=2)
 SETTINGS = {
@@ -88,7 +82,7 @@ SETTINGS = {
     ),
     "nsl-kdd official": Setting(NSL),
     UNSEEN_ATTACKS: _UNSEEN,
-    NO_EXEMPLARS: _PLAIN,
+    EXEMPLARS: _preset("exemplars"),
     SHORT: _SHORT,
     NO_DECOYS: replace(_SHORT, env=replace(_SHORT.env, decoys=0.0, consensus=_TWO_VOTES)),
     "unsw-nb15 official": Setting(EnvConfig(dataset="unsw-nb15")),

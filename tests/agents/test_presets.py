@@ -1,6 +1,7 @@
 """``--preset`` on the command line."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -33,18 +34,39 @@ def test_the_published_protocol(flag: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_one_for_unseen_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = parsed("--preset unseen --dataset nsl-kdd --threshold 9", monkeypatch)
+    command = parsed("--preset unseen --dataset nsl-kdd --threshold 8", monkeypatch)
     assert isinstance(command, TrainCommand)
     config = command.settings()
     env = config.env
     assert (env.dataset, env.agents, env.random_views) == ("nsl-kdd", 16, 0.5)
     assert (env.balance, env.decoys, env.reward.team_share) == ("families", 0.25, 0.0)
-    assert env.consensus.threshold_for(env.agents) == 9
-    assert config.evaluate_every == config.iterations == 200
-    assert config.ppo.exemplars == 2000
+    assert env.consensus.threshold_for(env.agents) == 8
+    assert config.evaluate_every == config.iterations == 150
     plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)
     assert isinstance(plain, TrainCommand)
-    assert (plain.env.consensus.threshold_for(16), plain.env.consensus.faulty_for(16)) == (8, 5)
+    assert (plain.env.consensus.threshold_for(16), plain.env.consensus.faulty_for(16)) == (3, 2)
+
+
+def test_the_one_with_exemplars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other votes, exemplars and a longer training are all that sets it apart from "unseen"."""
+    command = parsed("--preset exemplars --dataset nsl-kdd", monkeypatch)
+    plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)
+    assert isinstance(command, TrainCommand)
+    assert isinstance(plain, TrainCommand)
+    consensus = command.env.consensus
+    assert (consensus.threshold_for(16), consensus.faulty_for(16)) == (8, 5)
+    assert (command.ppo.exemplars, command.iterations, command.evaluate_every) == (2000, 200, 200)
+    assert (
+        replace(
+            command,
+            preset="unseen",
+            env=replace(command.env, consensus=plain.env.consensus),
+            ppo=replace(command.ppo, exemplars=0),
+            iterations=150,
+            evaluate_every=150,
+        )
+        == plain
+    )
 
 
 def test_other_flags_go_on_top_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
