@@ -55,8 +55,8 @@ class PPOConfig:
             network each, with no parameter in common. Not with memory.
         bins: Bins of the piecewise-linear encoding of every feature; 0 feeds them as they are.
         edges: Bins begin at quantiles of the training "events", or of the distinct "values" too.
-        exemplars: Benign and threatening training events, so many each, that every second sensor
-            compares an event with: it is told how far the nearest are, and not the features.
+        exemplars: Benign and threatening training events, up to so many each, that every second
+            sensor compares an event with: it is told how far the nearest are, and not the features.
         width: Units of each hidden layer, and of each memory.
         depth: Hidden layers of the policy and of the value function.
     """

@@ -80,22 +80,23 @@ class SensorNetworks(nn.Module):
         Args:
             features: (batch, inputs) float32
         """
-        return self.forward_actor(features), self.forward_critic(features)
+        logits, values = self._route(features, self.actor, self.critic)
+        return logits, values
 
     def forward_actor(self, features: Tensor) -> Tensor:
         """Logits.  # (batch, actions) float32."""
-        return self._route(self.actor, features)
+        return self._route(features, self.actor)[0]
 
     def forward_critic(self, features: Tensor) -> Tensor:
         """Values.  # (batch, 1) float32."""
-        return self._route(self.critic, features)
+        return self._route(features, self.critic)[0]
 
-    def _route(self, networks: nn.Module, features: Tensor) -> Tensor:
-        """Every row through the network of its sensor."""
+    def _route(self, features: Tensor, *networks: nn.Module) -> list[Tensor]:
+        """Every row through the networks of its sensor."""
         indicator = features.index_select(1, self.indicator)
         if torch.compiler.is_exporting():  # sizes that depend on the data cannot be exported
-            all_answers = networks(features.expand(self._sensors, -1, -1))
-            return torch.einsum("sbo,bs->bo", all_answers, indicator)
+            for_all = features.expand(self._sensors, -1, -1)
+            return [torch.einsum("sbo,bs->bo", one(for_all), indicator) for one in networks]
         sensors = indicator.argmax(dim=1)
         counts = torch.bincount(sensors, minlength=self._sensors)
         most, order = int(counts.max()), sensors.argsort(stable=True)
@@ -105,8 +106,7 @@ class SensorNetworks(nn.Module):
         place = sensors * most + rank
         rows = features.new_zeros(self._sensors * most, features.shape[1])
         rows = rows.index_copy(0, place, features).reshape(self._sensors, most, -1)
-        answers: Tensor = networks(rows)
-        return answers.flatten(0, 1)[place]
+        return [one(rows).flatten(0, 1)[place] for one in networks]
 
 
 class IndependentPolicy(ActorCriticPolicy):

@@ -107,9 +107,9 @@ def test_exemplars_are_training_events_of_both_kinds() -> None:
     family = {row.tobytes(): code for row, code in zip(table.features, table.families, strict=True)}
     assert [family[row.tobytes()] for row in drawn.benign] == [0] * 20
     threats = np.array([family[row.tobytes()] for row in drawn.threats])
-    assert len(threats) == 20
     assert (threats > 0).all()
-    assert (threats == 1).sum() > 3  # of a family of 3 among 80 threats
+    assert (threats == 1).sum() == 3  # all of a family of 3 among 80 threats
+    assert 10 < len({row.tobytes() for row in drawn.threats}) == len(threats) < 20
     assert drawn.visible.sum(axis=1).tolist() == [3, 2, 2, 3]
     assert draw_exemplars(replace(CONFIG, ppo=PPOConfig()), table) is None
 
@@ -119,7 +119,7 @@ def test_there_are_no_more_exemplars_than_events() -> None:
     drawn = draw_exemplars(many, TABLE)
     assert drawn is not None
     assert len(drawn.benign) == (~TABLE.labels).sum()
-    assert len(drawn.threats) == TABLE.labels.sum()
+    assert len(drawn.threats) <= TABLE.labels.sum()
 
 
 @pytest.mark.parametrize("sharing", ["shared", "independent"])
