@@ -38,7 +38,9 @@ class Exemplars:
 
 
 def draw_exemplars(config: TrainConfig, train: TrafficTable) -> Exemplars | None:
-    """Benign events and threats of the training split: of every attack type a share, or all.
+    """Benign events and threats of the training split, drawn from all attack types alike.
+
+    What is drawn twice stands once: there are fewer threats than asked for where types are rare.
 
     Args:
         config: The run; None comes back where it asks for no exemplars.
@@ -60,7 +62,6 @@ def draw_exemplars(config: TrainConfig, train: TrafficTable) -> Exemplars | None
     rows = [
         rng.permutation(balanced[train.labels[balanced] == kind])[:count] for kind in (False, True)
     ]
-    # What is drawn twice is no nearer than what is drawn once.
     benign, threats = (np.asarray(train.features[np.unique(chosen)]) for chosen in rows)
     return Exemplars(benign, threats, visible_features(train, env.agents, env.views, env.seen_by))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from agents.config import PPOConfig, TrainCommand
 from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
 
-#: Many sensors that see different things, and training events that teach what is not known.
+#: Many sensors that see different things, and decoys that stand for what is not known.
 _DRILLED = EnvConfig(
     agents=16,
     random_views=0.5,
@@ -17,7 +17,8 @@ _DRILLED = EnvConfig(
 )
 
 #: ``docs/results.md`` says which settings of "seed" are published and which are assumed, and how
-#: those of the others were chosen.
+#: those of the others were chosen. "unseen" and "exemplars" have no choice of a checkpoint, since
+#: validation holds no unseen attacks.
 PRESETS: dict[str, TrainCommand] = {
     "seed": TrainCommand(
         preset="seed",
@@ -53,7 +54,7 @@ PRESETS: dict[str, TrainCommand] = {
         vec="native",
         lanes=16,
         iterations=150,
-        evaluate_every=150,  # no choice of a checkpoint: validation holds no unseen attacks
+        evaluate_every=150,
     ),
     "exemplars": TrainCommand(
         preset="exemplars",

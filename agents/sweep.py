@@ -86,14 +86,20 @@ def sweep(config: TrainConfig, path: Path) -> Path:
     space, folder = read_space(path), config.run_dir.resolve()
     with cluster(config):
         results = _tuner(config, space, folder).fit()
-    trials = [_describe(result) for result in results]
-    # Of equal ones the first named: Tune's order is not the same when it goes on.
-    trials.sort(key=lambda trial: (-trial[_METRIC], trial["run"]))
+    trials = ranked([_describe(result) for result in results])
     write_json(folder / _RESULT, {"trials": trials})
     for trial in trials[:5]:
         say(f"{trial[_METRIC]:+.3f} per validation event  {trial['settings']}  {trial['run']}")
     say(f"written to {folder / _RESULT}")
     return folder / _RESULT
+
+
+def ranked(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Trials, best first; of equal ones the first by name.
+
+    Tune lists them in another order when a sweep goes on.
+    """
+    return sorted(trials, key=lambda trial: (-trial[_METRIC], trial["run"]))
 
 
 def train_trial(settings: dict[str, Any], config: TrainConfig, folder: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from agents.config import ClusterConfig, PPOConfig, TrainCommand, TrainConfig
 from agents.rllib import cluster, reward_scale
 from agents.rllib_env import TeamVectorEnv
-from agents.sweep import Range, read_space, sweep
+from agents.sweep import Range, ranked, read_space, sweep
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.errors import ClusterError, ConfigError, MissingLibraryError, UnknownNameError
@@ -119,6 +119,13 @@ def test_a_sweep_needs_its_folder_and_the_engine_in_one_process(tmp_path: Path) 
     for config in (TrainConfig(), TrainConfig(engine="rllib", run_dir=tmp_path)):
         with pytest.raises(ConfigError, match="--run-dir"):
             sweep(config, path)
+
+
+def test_trials_of_equal_reward_are_ranked_by_name() -> None:
+    rewards = {"a": 1.0, "b": 2.0, "c": 1.0, "d": 1.0}
+    for names in ("abcd", "dcba", "cadb"):
+        trials = [{"run": name, "reward_per_event": rewards[name]} for name in names]
+        assert [trial["run"] for trial in ranked(trials)] == ["b", "a", "c", "d"]
 
 
 def test_a_sweep_is_not_a_resumption(tmp_path: Path) -> None:
