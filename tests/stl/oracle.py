@@ -198,7 +198,8 @@ def _times(interval: Interval, time: int, length: int, past: bool) -> list[int]:
 
 def _open_times(interval: Interval, time: int, last: int, past: bool) -> list[int]:
     """The instants of the window in a trace that goes on."""
-    end = max(last, interval.start) if interval.end is None else interval.end
+    furthest = time if past else max(last, interval.start)  # the past reaches back to the start
+    end = furthest if interval.end is None else interval.end
     sign = -1 if past else 1
     times = [time + sign * k for k in range(interval.start, end + 1)]
     return [t for t in times if t >= 0]

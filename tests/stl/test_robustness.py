@@ -91,6 +91,15 @@ def test_bounds_equal_the_definition(random: Random, lengths: list[int], seed: i
             assert (lower[lane, time], upper[lane, time]) == wanted
 
 
+def test_bounds_beyond_the_end_remember_the_start() -> None:
+    """What held once is remembered however far a later window looks, here and in the oracle."""
+    formula, signals = parse("always (once p)"), {"p": np.zeros((1, 2), dtype=np.bool_)}
+    lower, upper = robustness_bounds(formula, Traces(signals, np.array([1])))
+    assert (lower[0].tolist(), upper[0].tolist()) == ([-1.0, -1.0], [-1.0, np.inf])
+    trace = oracle.as_trace(signals, 0, 1)
+    assert [oracle.bounds(formula, trace, t, 1, 4) for t in (0, 1)] == [(-1, -1), (-1, np.inf)]
+
+
 @settings(max_examples=200, deadline=None)
 @given(randoms, st.integers(0, 20), st.integers(0, 2**32 - 1))
 def test_bounds_hold_for_every_continuation(random: Random, length: int, seed: int) -> None:
