@@ -321,9 +321,8 @@ class TrainCommand(TrainConfig):
             published, is 3 sensors with full views and a discount of 0.99 on one lane, 150
             iterations of 2,048 steps. "unseen" is for attacks that training has not seen: 16
             sensors with random views, balanced families and decoys; in "exemplars" every second
-            one is told distances to known events. "response" trains foresight in
-            ``TrafficResponse-v0``: credit by entities and a discount of 0.8. For the command line
-            alone: in Python, begin from ``agents.presets.PRESETS``.
+            one is told distances to known events. "response" trains foresight: credit by entities
+            and a discount of 0.8. In Python, begin from ``agents.presets.PRESETS`` instead.
     """
 
     resume: Path | None = None
