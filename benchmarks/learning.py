@@ -56,6 +56,12 @@ DOCS = Path(__file__).parent.parent / "docs"
 REACHED = 0.95
 #: Families with fewer events are left out of the table of families.
 FEW = 50
+#: Where the page has the thresholds of the vote of a setting.
+THRESHOLDS = {
+    UNSEEN_ATTACKS: "thresholds",
+    EXEMPLARS: "exemplar thresholds",
+    SHORT: "short thresholds",
+}
 #: What ``docs/learning.json`` keeps of a run.
 KEPT = ("seed", "decision", "baselines", "families", *QUALITY, *RELATIVE)
 Judged = Literal["validation", "test"]
@@ -271,12 +277,7 @@ def write_tables(settings: Settings) -> None:
     if UNSEEN_ATTACKS in found:
         families = learning_table.family_table(found[UNSEEN_ATTACKS], FEW)
         learning_table.replace_section(page, "families", families)
-    sections = {
-        UNSEEN_ATTACKS: "thresholds",
-        EXEMPLARS: "exemplar thresholds",
-        SHORT: "short thresholds",
-    }
-    for name, section in sections.items():
+    for name, section in THRESHOLDS.items():
         if name in found:
             thresholds = learning_table.threshold_table(by_threshold(settings, name))
             learning_table.replace_section(page, section, thresholds)

@@ -10,8 +10,15 @@ from sklearn.metrics import f1_score
 
 from agents.runs import read_json
 from benchmarks import learning
-from benchmarks.learning import Settings, pooled_recall, run_file, time_to_reach
-from benchmarks.learning_settings import SETTINGS, Setting
+from benchmarks.learning import (
+    DOCS,
+    THRESHOLDS,
+    Settings,
+    pooled_recall,
+    run_file,
+    time_to_reach,
+)
+from benchmarks.learning_settings import EXEMPLARS, SETTINGS, SHORT, UNSEEN_ATTACKS, Setting
 from benchmarks.learning_table import interval, replace_section
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import load_dataset, prepare
@@ -75,6 +82,19 @@ def test_a_section_is_replaced(tmp_path: Path) -> None:
         assert page.read_text() == "above\n<!-- x -->\n\nnew\n\n<!-- end of x -->\nbelow\n"
     with pytest.raises(ValueError, match="no section"):
         replace_section(page, "y", [])
+
+
+@pytest.mark.parametrize("name", [UNSEEN_ATTACKS, EXEMPLARS, SHORT])
+def test_the_page_gives_one_figure_for_the_votes_of_a_setting(name: str) -> None:
+    """The table of thresholds has, at the setting's own, what the table of all settings has."""
+    page, section = (DOCS / "results.md").read_text(), THRESHOLDS[name]
+    table = page.split(f"<!-- {section} -->")[1].split(f"<!-- end of {section} -->")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    votes = SETTINGS[name].env.consensus.threshold_for(16)
+    [(_, f1, reward, *_)] = [row for row in rows if row[0] == str(votes)]
+    [first, *_] = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
+    cells = first.strip("| ").split(" | ")
+    assert (cells[2], cells[-1]) == (f1, reward)
 
 
 def test_every_setting_has_a_file_of_its_own(tmp_path: Path) -> None:
