@@ -2,22 +2,22 @@
 
 import sys
 
-from agents.cli import run_command
-from agents.config import EvaluateConfig
+from marl_stl_agents.command_line import run_command
+from marl_stl_agents.config import EvaluateConfig
 
 
 def main(settings: EvaluateConfig) -> None:
     """Judge a run and write ``evaluation.json``, or let it decide on new traffic."""
-    from agents.report import say, show_decisions, show_evaluation, verdict
-    from agents.runs import report_file
+    from marl_stl_agents.console.tables import say, show_decisions, show_evaluation, verdict
+    from marl_stl_agents.run_directory import report_file
 
     if settings.input is not None:
-        from agents.deciding import decide
+        from marl_stl_agents.evaluation.new_traffic import decide
 
         path, result = decide(settings)
         show_decisions(result)
     else:
-        from agents.evaluation import evaluate
+        from marl_stl_agents.evaluation.evaluation import evaluate
 
         path, result = evaluate(settings)
         show_evaluation(result)

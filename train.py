@@ -2,17 +2,17 @@
 
 import sys
 
-from agents.cli import run_command
-from agents.config import TrainCommand
-from agents.presets import PRESETS
+from marl_stl_agents.command_line import run_command
+from marl_stl_agents.commands.presets import PRESETS
+from marl_stl_agents.config import TrainCommand
 
 
 def main(command: TrainCommand) -> None:
     """Train a team, or go on with a training, and judge it on the validation split."""
-    from agents.training import restart, resume, train
+    from marl_stl_agents.training.run import restart, resume, train
 
     if command.sweep is not None:
-        from agents.sweep import sweep
+        from marl_stl_agents.commands.sweep import sweep
 
         sweep(command.settings(), command.sweep)
     elif command.resume is not None:

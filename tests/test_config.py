@@ -2,8 +2,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
 
-from agents.config import EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_env.config import (
     ConsensusConfig,
     EnvConfig,

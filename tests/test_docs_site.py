@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from marl_stl_agents.evaluation.baselines import SupervisedBaselines
 
 import marl_stl_env as mse
-from agents.baselines import SupervisedBaselines
 from marl_stl_env.engine.reward import payoff_table
 from tests.documents import DOCS, ROOT, blocks
 

@@ -24,32 +24,39 @@ FLOORS = {
     "marl_stl_env.envs": 4,
     "marl_stl_env.registration": 5,
     "marl_stl_env": 5,
-    "agents": 6,
+    "marl_stl_agents": 6,
     "train": 7,
     "evaluate": 7,
     "benchmarks": 7,
 }
 #: On these floors the packages do not know each other.
 SIBLING_FLOORS = (1,)
+TRAINER = "marl_stl_agents"
 #: Libraries that only these modules may import.
 RESERVED = {
-    "pandas": ("marl_stl_env.data", "agents"),
-    "stable_baselines3": ("marl_stl_env.envs.sb3", "marl_stl_env.envs.supersuit", "agents"),
-    "sb3_contrib": ("agents",),
-    "onnxruntime": ("agents.onnx_file",),
+    "pandas": ("marl_stl_env.data", "marl_stl_agents"),
+    "stable_baselines3": (
+        "marl_stl_env.envs.sb3",
+        "marl_stl_env.envs.supersuit",
+        TRAINER,
+    ),
+    "sb3_contrib": ("marl_stl_agents",),
+    "onnxruntime": ("marl_stl_agents.checkpoints.onnx",),
     "supersuit": ("marl_stl_env.envs.supersuit",),
-    "torch": ("marl_stl_env.engine.torch_engine", "agents"),
-    "matplotlib": ("marl_stl_env.rendering", "agents"),
+    "torch": ("marl_stl_env.engine.torch_engine", "marl_stl_agents"),
+    "matplotlib": ("marl_stl_env.rendering", "marl_stl_agents"),
     "pettingzoo": ("marl_stl_env.envs",),
-    "gymnasium": ("marl_stl_env.envs", "marl_stl_env.registration", "agents"),
-    "sklearn": ("marl_stl_env.data", "agents"),
-    "ray": ("agents.rllib", "agents.rllib_env", "agents.rllib_module", "agents.sweep"),
+    "gymnasium": ("marl_stl_env.envs", "marl_stl_env.registration", "marl_stl_agents"),
+    "sklearn": ("marl_stl_env.data", "marl_stl_agents"),
+    "ray": ("marl_stl_agents.rllib", "marl_stl_agents.commands.sweep"),
 }
 FREE = ("benchmarks", "train", "evaluate")
 
 
 def module_name(path: Path) -> str:
     parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if parts[0] == "agents":  # a source root, not a package
+        parts = parts[1:]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -100,10 +107,12 @@ def test_an_upward_import_is_seen() -> None:
         ("marl_stl_env.data.table", "marl_stl_env.engine.engine"),
         ("marl_stl_env.data.table", "marl_stl_env.consensus.rules"),
         ("marl_stl_env.engine.engine", "marl_stl_env.envs.parallel"),
-        ("marl_stl_env.envs.parallel", "agents.ppo"),
+        ("marl_stl_env.envs.parallel", "marl_stl_agents.algorithms.ppo"),
     ]:
         assert wrong_imports(importer, {imported}, known) != []
-    assert wrong_imports("agents.ppo", {"marl_stl_env.engine.engine"}, known) == []
+    assert (
+        wrong_imports("marl_stl_agents.algorithms.ppo", {"marl_stl_env.engine.engine"}, known) == []
+    )
 
 
 @pytest.mark.parametrize("module", sorted(modules()))

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from marl_stl_agents.evaluation.evaluation import baselines
 
-from agents.evaluation import baselines
-from benchmarks.learning import run
-from benchmarks.learning_settings import SETTINGS
+from benchmarks.studies.learning import run
+from benchmarks.studies.learning_settings import SETTINGS
 from marl_stl_env.data import prepare
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from marl_stl_env.config import EnvConfig, Split
+from marl_stl_env.data.datasets.synthetic import load
 from marl_stl_env.data.prepare import prepare
-from marl_stl_env.data.synthetic import load
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space, state_space

@@ -1,8 +1,8 @@
 """What faulty sensors say in place of their own action.
 
-Under agreement (:mod:`marl_stl_env.consensus.agreement`) a Byzantine sensor, whatever it tells
-whom, ends up with one value that all honest sensors hold for it, or with silence. A fault chooses
-that value. Everything here works lane by lane, so lanes may be handed over in any grouping.
+Under agreement (:mod:`marl_stl_env.consensus.protocols.agreement`) a Byzantine sensor, whatever
+it tells whom, ends up with one value that all honest sensors hold for it, or with silence. A fault
+chooses that value. Everything here works lane by lane, so lanes may be handed over in any grouping.
 """
 
 from __future__ import annotations

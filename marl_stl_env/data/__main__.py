@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.data.cache import cache_dir, clear_cache
+from marl_stl_env.data.ingest.cache import cache_dir, clear_cache
 from marl_stl_env.data.registry import dataset_info, datasets
 from marl_stl_env.errors import ConfigError, MarlStlError, UnknownNameError
 
@@ -59,9 +59,8 @@ def describe(name: str) -> list[str]:
 
 def _check(name: str, *settings: str) -> None:
     import tyro
-
-    from agents.preflight import preflight
-    from agents.preflight_report import show_preflight
+    from marl_stl_agents.console.preflight import show_preflight
+    from marl_stl_agents.diagnostics.preflight import preflight
 
     if name in ("-h", "--help"):
         name, settings = "synthetic", ("--help",)
@@ -77,7 +76,7 @@ def _check(name: str, *settings: str) -> None:
 
 
 def _download(name: str) -> None:
-    from marl_stl_env.data.download import fetch
+    from marl_stl_env.data.ingest.download import fetch
 
     _console.print(f"{name} is in {fetch(dataset_info(name))}", soft_wrap=True)
 

@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from marl_stl_env.config import EnvConfig, Split
-from marl_stl_env.data.cache import entry, key_of
-from marl_stl_env.data.locate import resolve_data_dir
-from marl_stl_env.data.preprocess import Preprocessor
-from marl_stl_env.data.registry import cached_table, load_dataset, parse_options
-from marl_stl_env.data.splits import SPLITS, SplitReport, split_rows
-from marl_stl_env.data.store import (
+from marl_stl_env.data.ingest.cache import entry, key_of
+from marl_stl_env.data.ingest.locate import resolve_data_dir
+from marl_stl_env.data.ingest.store import (
     FEATURES,
     open_array,
     open_table,
     read_json,
     save_table,
 )
+from marl_stl_env.data.preprocess import Preprocessor
+from marl_stl_env.data.registry import cached_table, load_dataset, parse_options
+from marl_stl_env.data.splits.rows import SPLITS, SplitReport, split_rows
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.views import balanced_views, random_columns
 from marl_stl_env.types import Float32Array, Float64Array, IntArray

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_env.data.store import release
+from marl_stl_env.data.ingest.store import release
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import TableError
 from marl_stl_env.types import BoolArray, Float32Array, Float64Array, IntArray

@@ -15,22 +15,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from marl_stl_env.data.build import Format
-from marl_stl_env.data.cache import entry, file_digest, key_of
 from marl_stl_env.data.info import Dataset
-from marl_stl_env.data.store import open_table, save_table
+from marl_stl_env.data.ingest.build import Format
+from marl_stl_env.data.ingest.cache import entry, file_digest, key_of
+from marl_stl_env.data.ingest.store import open_table, save_table
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import ConfigError, DataFileNotFoundError, UnknownNameError
 
 _LOADERS = {
-    "synthetic": "marl_stl_env.data.synthetic",
-    "nsl-kdd": "marl_stl_env.data.nsl_kdd",
-    "unsw-nb15": "marl_stl_env.data.unsw_nb15",
-    "unsw-nb15-raw": "marl_stl_env.data.unsw_nb15_raw",
-    "cic-ids2017": "marl_stl_env.data.cic_ids2017",
-    "kdd99": "marl_stl_env.data.kdd99",
-    "ctu-13": "marl_stl_env.data.ctu_13",
-    "custom": "marl_stl_env.data.custom",
+    "synthetic": "marl_stl_env.data.datasets.synthetic",
+    "nsl-kdd": "marl_stl_env.data.datasets.nsl_kdd",
+    "unsw-nb15": "marl_stl_env.data.datasets.unsw_nb15",
+    "unsw-nb15-raw": "marl_stl_env.data.datasets.unsw_nb15_raw",
+    "cic-ids2017": "marl_stl_env.data.datasets.cic_ids2017",
+    "kdd99": "marl_stl_env.data.datasets.kdd99",
+    "ctu-13": "marl_stl_env.data.datasets.ctu_13",
+    "custom": "marl_stl_env.data.datasets.custom",
 }
 
 
@@ -89,7 +89,7 @@ def cached_table(
     except DataFileNotFoundError:
         if not download:
             raise
-        from marl_stl_env.data.download import fetch
+        from marl_stl_env.data.ingest.download import fetch
 
         fetch(loader.DATASET)
         paths = loader.files(data_dir, **choice)

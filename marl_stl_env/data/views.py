@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_stl_env.data.store import release
+from marl_stl_env.data.ingest.store import release
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 

@@ -10,15 +10,15 @@ from marl_stl_env.consensus.rules import SILENT, DecisionRule
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.training import training_table
-from marl_stl_env.engine.audits import audited_votes
 from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
 from marl_stl_env.engine.faults import FaultySensors
+from marl_stl_env.engine.label_feedback import audited_votes
 from marl_stl_env.engine.observation import ObservationModel
-from marl_stl_env.engine.promises import Promises
 from marl_stl_env.engine.response import CONTEXT, Outcome, ResponseDynamics
 from marl_stl_env.engine.reward import Payoffs
-from marl_stl_env.engine.signals import Happening
+from marl_stl_env.engine.spec_monitor import Promises
+from marl_stl_env.engine.spec_signals import Happening
 from marl_stl_env.engine.state import LaneState, Standing, StepRecord
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
 from marl_stl_env.types import (

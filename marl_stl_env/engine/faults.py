@@ -9,7 +9,7 @@ import numpy as np
 from marl_stl_env.config import MIXED, FaultConfig
 from marl_stl_env.consensus.faults import FAULTS, Decide, Fault, draw_faulty, make_fault
 from marl_stl_env.consensus.rules import DecisionRule
-from marl_stl_env.engine.audits import AuditedVotes
+from marl_stl_env.engine.label_feedback import AuditedVotes
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.engine.streams import WordArray, random_words
 from marl_stl_env.types import BoolArray, Int8Array, IntArray

@@ -10,8 +10,9 @@ from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Float32A
 
 #: Proposals from surely benign to surely a threat.
 CONFIDENCE = [Action.ALLOW, Action.ALERT, Action.BLOCK, Action.QUARANTINE]
-#: Ratio of the odds at which one rung of confidence gives way to the next (benchmarks/letters.py:
-#: ideal sensors would earn 0.883 with four, 0.865 with two, 0.891 with eight).
+#: Ratio of the odds at which one rung of confidence gives way to the next
+#: (benchmarks/studies/symbols.py: ideal sensors would earn 0.883 with four, 0.865 with two, 0.891
+#: with eight).
 RUNG = 4.0
 
 

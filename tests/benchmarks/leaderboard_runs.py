@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from marl_stl_agents.algorithms.ppo import resolve_device
+from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
+from marl_stl_agents.evaluation.evaluation import describe_data, evaluate
+from marl_stl_agents.run_directory import new_run, write_json
+from marl_stl_agents.training.run import learn
 
-from agents.config import EvaluateConfig, PPOConfig, TrainConfig
-from agents.evaluation import describe_data, evaluate
-from agents.ppo import resolve_device
-from agents.runs import new_run, write_json
-from agents.training import learn
-from benchmarks.leaderboard_track import Track
+from benchmarks.leaderboard.track import Track
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.types import AnyArray

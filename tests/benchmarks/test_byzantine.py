@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import byzantine, byzantine_report, deliberation, letters
-from benchmarks.teams import f1, normalized, recall
+from benchmarks.common.teams import f1, normalized, recall
+from benchmarks.studies import byzantine, byzantine_report, deliberation, symbols
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.types import Int8Array
@@ -121,7 +121,7 @@ def test_the_gap_that_deliberation_closes() -> None:
 
 
 def test_letters_lie_between_silence_and_all_columns() -> None:
-    rows = letters.study(letters.Settings(quick=True))
+    rows = symbols.study(symbols.Settings(quick=True))
     silent, two, four, everything = [row["normalized"] for row in rows]
     assert silent < two < four < everything
     assert rows[2]["thresholds"] == pytest.approx([9 / 49, 9 / 29, 9 / 19], abs=1e-3)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import leaderboard
-from benchmarks.leaderboard_table import FILE, PAGE, read_entries, table
+from benchmarks.leaderboard import entries as leaderboard
+from benchmarks.leaderboard.table import FILE, PAGE, read_entries, table
 from marl_stl_env.errors import UnknownNameError
 from tests.benchmarks.leaderboard_runs import TRACK, edit, guesses, set_at, worth, write
 from tests.documents import blocks
@@ -95,7 +95,7 @@ def test_the_example_of_the_page(
     (_, script), (_, line) = blocks("leaderboard.md")
     exec(compile(script, "leaderboard.md", "exec"), {})
     program, *words = shlex.split(line)
-    assert [program, *words[:2]] == ["python", "-m", "benchmarks.leaderboard"]
+    assert [program, *words[:2]] == ["python", "-m", "benchmarks.leaderboard.entries"]
     assert command(monkeypatch, board, *words[2:]) == 0
     row = capsys.readouterr().out.splitlines()[-1]
     files = [pd.read_parquet(f"tree-{seed}.parquet") for seed in range(3)]

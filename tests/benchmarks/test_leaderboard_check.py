@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from benchmarks.leaderboard_check import check_run, differences
-from benchmarks.leaderboard_track import Track
+from benchmarks.leaderboard.check import check_run, differences
+from benchmarks.leaderboard.track import Track
 from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
 from marl_stl_env.errors import MarlStlError, RunError, SubmissionError
 from tests.benchmarks.leaderboard_runs import TRACK, edit, set_at

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from marl_stl_agents.algorithms.ppo import resolve_device
 
-from agents.ppo import resolve_device
-from benchmarks.leaderboard_check import check_decisions, check_run
+from benchmarks.leaderboard.check import check_decisions, check_run
 from marl_stl_env.errors import SubmissionError
 from tests.benchmarks.leaderboard_runs import TRACK, guesses, labels, worth, write
 
@@ -36,10 +36,11 @@ def test_decisions_of_our_own_run_get_the_figures_of_its_checkpoint(
     runs: list[Path], tmp_path: Path
 ) -> None:
     """Two ways to the same figures: from the weights, and from what ``--decisions`` writes."""
-    from agents.checkpoints import best_checkpoint
-    from agents.judging import greedy, judge
-    from agents.ppo import saved_policy
-    from agents.runs import read_config
+    from marl_stl_agents.algorithms.ppo import saved_policy
+    from marl_stl_agents.checkpoints.store import best_checkpoint
+    from marl_stl_agents.evaluation.rollouts import greedy, judge
+    from marl_stl_agents.run_directory import read_config
+
     from marl_stl_env.engine.engine import Engine
     from marl_stl_env.envs.spaces import observation_space
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from marl_stl_agents.run_directory import read_json
 from safetensors.numpy import save_file
 from sklearn.metrics import f1_score
 
-from agents.runs import read_json
-from benchmarks import learning
-from benchmarks.learning import (
+from benchmarks.common.tables import interval, replace_section
+from benchmarks.studies import learning
+from benchmarks.studies.learning import (
     DOCS,
     THRESHOLDS,
     Settings,
@@ -18,8 +19,7 @@ from benchmarks.learning import (
     run_file,
     time_to_reach,
 )
-from benchmarks.learning_settings import EXEMPLARS, SETTINGS, SHORT, UNSEEN_ATTACKS, Setting
-from benchmarks.learning_table import interval, replace_section
+from benchmarks.studies.learning_settings import EXEMPLARS, SETTINGS, SHORT, UNSEEN_ATTACKS, Setting
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import load_dataset, prepare
 

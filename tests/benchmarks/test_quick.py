@@ -7,21 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from marl_stl_agents.algorithms.device.ppo import DevicePPO
+from marl_stl_agents.algorithms.ppo import make_trainer
 
-from agents.device_ppo import DevicePPO
-from agents.ppo import make_trainer
-from benchmarks import (
-    checklist,
-    cuda,
-    decide,
-    device_learning,
-    growth,
-    return_normalization,
-    throughput,
-)
-from benchmarks.measure import generated_table, rate
-from benchmarks.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
-from benchmarks.trainer import Stopwatch
+from benchmarks.common.measure import generated_table, rate
+from benchmarks.speed import checklist, cuda, decide, growth, throughput
+from benchmarks.speed.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
+from benchmarks.speed.trainer import Stopwatch
+from benchmarks.studies import device_learning, return_normalization
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.engine.engine import Engine
 from tests.conftest import make_table
@@ -174,7 +167,7 @@ def test_the_ordinary_analyst_is_the_same_task() -> None:
 
 def test_a_stopwatch_separates_nested_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1.0, 4.0, 10.0])  # outer from 0 to 10, inner from 1 to 4
-    monkeypatch.setattr("benchmarks.trainer.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("benchmarks.speed.trainer.time.perf_counter", lambda: next(clock))
 
     class Work:
         def inner(self) -> None: ...
@@ -192,7 +185,7 @@ def test_a_stopwatch_separates_nested_calls(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_rate_is_the_best_of_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     # Two runs of one second each, with one step of 2 s and then two steps of 0.5 s.
     clock = iter([0.0, 0.0, 2.0, 10.0, 10.0, 10.5, 11.0])
-    monkeypatch.setattr("benchmarks.measure.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("benchmarks.common.measure.time.perf_counter", lambda: next(clock))
     assert rate(lambda: None, 8, seconds=1.0, repeats=2) == 16.0
 
 

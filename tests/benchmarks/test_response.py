@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from marl_stl_agents.evaluation.replay import course_of
 
-from agents.replay import course_of
-from benchmarks import response
-from benchmarks.response_rules import Thresholds, always, at_random, oracle, play, tune
+from benchmarks.studies import response
+from benchmarks.studies.response_rules import Thresholds, always, at_random, oracle, play, tune
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.types import Action
 from tests.conftest import make_table, with_entities

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import stl_picture, stl_training
-from benchmarks.stl_training import SETTINGS, Settings
+from benchmarks.studies import stl_picture, stl_training
+from benchmarks.studies.stl_training import SETTINGS, Settings
 from marl_stl_env.stl.specs import CONJUNCTION
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.learning_settings import EXEMPLARS, SETTINGS, UNSEEN_ATTACKS
-from benchmarks.unseen import (
+from benchmarks.studies.learning_settings import EXEMPLARS, SETTINGS, UNSEEN_ATTACKS
+from benchmarks.studies.unseen import (
     CLASSES,
     Settings,
     Verdicts,

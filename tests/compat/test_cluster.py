@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from marl_stl_agents.checkpoints.store import list_checkpoints
+from marl_stl_agents.commands.sweep import sweep
+from marl_stl_agents.config import ClusterConfig, EvaluateConfig, PPOConfig, TrainConfig
+from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.rllib.training import ClusterTrainer
+from marl_stl_agents.run_directory import CONFIG, read_config, read_json, write_json
+from marl_stl_agents.training.run import resume, train
 from stable_baselines3.common.logger import Logger
 
-from agents.checkpoints import list_checkpoints
-from agents.config import ClusterConfig, EvaluateConfig, PPOConfig, TrainConfig
-from agents.evaluation import evaluate
-from agents.rllib import ClusterTrainer
-from agents.runs import CONFIG, read_config, read_json, write_json
-from agents.sweep import sweep
-from agents.training import resume, train
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import prepare
 from tests.compat.common import COMPAT

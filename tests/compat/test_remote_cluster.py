@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from marl_stl_agents.checkpoints.store import list_checkpoints
+from marl_stl_agents.config import EvaluateConfig
+from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.run_directory import read_config
 
-from agents.checkpoints import list_checkpoints
-from agents.config import EvaluateConfig
-from agents.evaluation import evaluate
-from agents.runs import read_config
 from tests.compat.common import COMPAT
 
 pytestmark = COMPAT

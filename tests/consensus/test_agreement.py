@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from marl_stl_env.consensus.adversaries import random_messages, random_splits, two_faced
-from marl_stl_env.consensus.agreement import (
+from marl_stl_env.consensus.faults import draw_faulty
+from marl_stl_env.consensus.protocols.adversaries import random_messages, random_splits, two_faced
+from marl_stl_env.consensus.protocols.agreement import (
     PROTOCOLS,
     Adversary,
     Agreement,
@@ -20,7 +21,6 @@ from marl_stl_env.consensus.agreement import (
     parallel_kings,
     plain,
 )
-from marl_stl_env.consensus.faults import draw_faulty
 from marl_stl_env.consensus.rules import SILENT, DecisionRule
 from marl_stl_env.types import ACTIONS, THREAT_VOTE, BoolArray, Int8Array
 from tests.consensus import oracles

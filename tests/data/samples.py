@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_env.data import cic_ids2017, ctu_13, nsl_kdd, unsw_nb15, unsw_nb15_raw
+from marl_stl_env.data.datasets import cic_ids2017, ctu_13, nsl_kdd, unsw_nb15, unsw_nb15_raw
 
 ROWS = 240
 Row = dict[str, str]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from marl_stl_env.config import EnvConfig, SplitMethod
 from marl_stl_env.data import load_dataset, prepare
-from marl_stl_env.data.cache import cache_dir, clear_cache, entry, file_digest
+from marl_stl_env.data.ingest.cache import cache_dir, clear_cache, entry, file_digest
+from marl_stl_env.data.ingest.store import open_table, release, save_table
 from marl_stl_env.data.prepare import _prepare, prepare_in_memory
-from marl_stl_env.data.store import open_table, release, save_table
 from marl_stl_env.errors import CacheError
 
 from .samples import SAMPLES

@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.data import TrafficTable, dataset_info, datasets, load_dataset, prepare
+from marl_stl_env.data import TrafficTable, dataset_info, load_dataset, prepare
 from marl_stl_env.data.__main__ import describe
-from marl_stl_env.data.cache import cache_dir
+from marl_stl_env.data.ingest.cache import cache_dir
 from marl_stl_env.data.prepare import prepare_in_memory
+from marl_stl_env.data.registry import datasets
 from marl_stl_env.errors import (
     DataFileNotFoundError,
     DownloadError,

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from marl_stl_env.data import dataset_info, kdd99, load_dataset
-from marl_stl_env.data.download import fetch
+from marl_stl_env.data import dataset_info, load_dataset
+from marl_stl_env.data.datasets import kdd99
 from marl_stl_env.data.info import Dataset, Download
-from marl_stl_env.data.locate import download_dir
+from marl_stl_env.data.ingest.download import fetch
+from marl_stl_env.data.ingest.locate import download_dir
 from marl_stl_env.errors import ChecksumError, DataFileNotFoundError, DownloadError
 
 from .samples import SAMPLES

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.data import TrafficTable, load_dataset, prepare, split_rows, unsw_nb15
+from marl_stl_env.data import TrafficTable, load_dataset, prepare, split_rows
+from marl_stl_env.data.datasets import unsw_nb15
 from marl_stl_env.data.registry import parse_options
 from marl_stl_env.errors import DataFileNotFoundError
 
@@ -85,7 +86,7 @@ def test_unsw_raw(tmp_path: Path) -> None:
 
 
 def test_unsw_raw_header_line_and_parts(tmp_path: Path) -> None:
-    from marl_stl_env.data.unsw_nb15_raw import COLUMNS
+    from marl_stl_env.data.datasets.unsw_nb15_raw import COLUMNS
 
     write_csv(tmp_path / "UNSW-NB15_1_head.csv", unsw_raw_rows(), COLUMNS, header=True)
     assert len(load_dataset("unsw-nb15-raw", data_dir=tmp_path)) == 240
@@ -146,7 +147,7 @@ def test_kdd99_copy_of_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     SAMPLES["kdd99"](tmp_path / "local")
     rows = kdd_rows(["normal.", "smurf.", "back."])
     names = [name for name in rows[0] if name not in ("label", "difficulty")]
-    from marl_stl_env.data.nsl_kdd import CATEGORICAL, FEATURES
+    from marl_stl_env.data.datasets.nsl_kdd import CATEGORICAL, FEATURES
 
     assert set(names) == set(FEATURES)
     data = [[r[n].encode() if n in CATEGORICAL else int(r[n]) for n in FEATURES] for r in rows]

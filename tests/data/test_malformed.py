@@ -14,7 +14,7 @@ import pytest
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import load_dataset, prepare
-from marl_stl_env.data.cache import cache_dir
+from marl_stl_env.data.ingest.cache import cache_dir
 from marl_stl_env.errors import (
     ConfigError,
     DataFileNotFoundError,

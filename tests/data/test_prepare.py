@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.data import dataset_info, datasets, load_dataset, prepare
-from marl_stl_env.data.synthetic_model import posterior
+from marl_stl_env.data import dataset_info, load_dataset, prepare
+from marl_stl_env.data.datasets.synthetic_model import posterior
+from marl_stl_env.data.registry import datasets
 from marl_stl_env.errors import UnknownNameError
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import TrafficTable, dataset_info, load_dataset, prepare, split_rows
-from marl_stl_env.data.duplicates import find_duplicates
+from marl_stl_env.data.splits.duplicates import find_duplicates
 
 # ruff: noqa: E501 - digests
 pytestmark = pytest.mark.data

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from marl_stl_env.config import SplitMethod
 from marl_stl_env.data import SplitReport, TrafficTable, load_dataset, split_rows
-from marl_stl_env.data.duplicates import find_duplicates
-from marl_stl_env.data.splits import Rows
+from marl_stl_env.data.splits.duplicates import find_duplicates
+from marl_stl_env.data.splits.rows import Rows
 from marl_stl_env.errors import SplitError, UnknownNameError
 
 from .tables import make_table
@@ -204,7 +204,7 @@ def test_duplicates_match_a_dictionary(rows: list[tuple[float, ...]]) -> None:
 
 def test_hash_collisions_do_not_merge_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "marl_stl_env.data.duplicates._hash", lambda bits: np.zeros(len(bits), np.uint64)
+        "marl_stl_env.data.splits.duplicates._hash", lambda bits: np.zeros(len(bits), np.uint64)
     )
     found = find_duplicates(np.array([[1, 2], [3, 4], [1, 2]], np.float32))
     assert found.groups[0] == found.groups[2] != found.groups[1]

@@ -8,8 +8,13 @@ from scipy import stats
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import TrafficTable, load_dataset, prepare
-from marl_stl_env.data.synthetic_kinds import FEATURES, KINDS, LOOK_ALIKES, VIEWS
-from marl_stl_env.data.synthetic_model import kind_counts, log_joint, posterior, threat_share
+from marl_stl_env.data.datasets.synthetic_kinds import FEATURES, KINDS, LOOK_ALIKES, VIEWS
+from marl_stl_env.data.datasets.synthetic_model import (
+    kind_counts,
+    log_joint,
+    posterior,
+    threat_share,
+)
 from marl_stl_env.errors import ConfigError, TableError, UnknownNameError
 
 #: The law of each column, written down again: name of the scipy law.

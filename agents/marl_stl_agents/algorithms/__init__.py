@@ -1,0 +1,1 @@
+"""PPO and what it is trained for: rewards, shaped rewards, constraints."""

@@ -1,0 +1,1 @@
+"""PPO whose environment, rollouts and updates stay on one torch device."""

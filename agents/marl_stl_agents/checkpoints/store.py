@@ -1,0 +1,169 @@
+"""Checkpoints: arrays as safetensors, everything else as JSON, never a pickle."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_model, save_model
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from marl_stl_agents.checkpoints.trainer_state import TrainerState
+from marl_stl_agents.run_directory import read_json, write_json
+from marl_stl_env.errors import RunError
+from marl_stl_env.files import atomic_path
+
+_FOLDER, _FACTS = "checkpoints", "checkpoint.json"
+_WEIGHTS, _TRAINER = "policy.safetensors", "trainer.safetensors"
+_KEEP_NEWEST = 3
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved policy and how it did.
+
+    Attributes:
+        path: Its folder.
+        timesteps: Agent-steps it was trained for.
+        validation: Its figures on the validation split.
+    """
+
+    path: Path
+    timesteps: int
+    validation: dict[str, Any]
+
+    @property
+    def reward(self) -> float:
+        """Mean decision reward per validation event."""
+        return float(self.validation["reward_per_event"])
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """By what checkpoints are chosen.
+
+        Where training enforces promises, first by how little the worst kept one exceeds its budget
+        on the validation split; then, and else alone, by :attr:`reward`.
+        """
+        excess = float(self.validation.get("violation_excess", 0.0))
+        return -excess, self.reward
+
+
+def save_checkpoint(
+    run: Path,
+    policy: ActorCriticPolicy,
+    timesteps: int,
+    validation: dict[str, Any],
+    trainer: TrainerState,
+) -> None:
+    """Write a checkpoint whole, then drop all but the best and the newest three."""
+    folder = run / _FOLDER / f"{timesteps:012d}"
+    if folder.exists():
+        return
+    with atomic_path(folder) as draft:
+        draft.mkdir()
+        save_model(policy, str(draft / _WEIGHTS))
+        save_file(trainer.arrays, draft / _TRAINER)
+        facts = {"timesteps": timesteps, "validation": validation, "trainer": trainer.facts}
+        write_json(draft / _FACTS, facts)
+    kept = list_checkpoints(run)
+    best = max(kept, key=lambda checkpoint: checkpoint.merit)
+    for checkpoint in kept[:-_KEEP_NEWEST]:
+        if checkpoint.path != best.path:
+            shutil.rmtree(checkpoint.path)
+
+
+def list_checkpoints(run: Path) -> list[Checkpoint]:
+    """All checkpoints of a run, oldest first.
+
+    Raises:
+        RunError: If one of them is damaged.
+    """
+    return [_describe(facts) for facts in sorted(run.glob(f"{_FOLDER}/*/{_FACTS}"))]
+
+
+def _describe(facts: Path) -> Checkpoint:
+    content = read_json(facts)
+    try:
+        figures = {**content["validation"]}
+        float(figures["reward_per_event"])
+        return Checkpoint(facts.parent, int(content["timesteps"]), figures)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{facts} does not describe a checkpoint ({error!r}); remove its folder to go on "
+            "without it"
+        ) from None
+
+
+def newest_checkpoint(run: Path) -> Checkpoint | None:
+    """The checkpoint with which a training goes on, if there is one."""
+    checkpoints = list_checkpoints(run)
+    return checkpoints[-1] if checkpoints else None
+
+
+def best_checkpoint(run: Path) -> Checkpoint:
+    """The checkpoint that did best on the validation split, see :attr:`Checkpoint.merit`.
+
+    Raises:
+        RunError: If there is none.
+    """
+    checkpoints = list_checkpoints(run)
+    if not checkpoints:
+        raise RunError(f"{run} has no checkpoint; the training stopped before its first evaluation")
+    return max(checkpoints, key=lambda checkpoint: checkpoint.merit)
+
+
+def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy, device: torch.device) -> None:
+    """Load a checkpoint's weights into a policy of the same shape.
+
+    Raises:
+        RunError: If the file is damaged or the shapes differ.
+    """
+    path = checkpoint.path / _WEIGHTS
+    try:
+        load_model(policy, path, device=str(device))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise RunError(f"{path} does not hold this policy's weights: {error}") from None
+
+
+#: Buffers of an encoding that say how large it is.
+_SIZED = ("columns", "benign", "threats")
+
+
+def encoding_sizes(checkpoint: Checkpoint) -> dict[str, int]:
+    """The sizes of a saved policy's encoding; nothing where it has none.
+
+    Returns:
+        "columns", the bins over all columns; with exemplars also "benign" and "threats", how many
+        of each kind there are.
+
+    Raises:
+        RunError: If the file is missing or damaged.
+    """
+    path = checkpoint.path / _WEIGHTS
+    try:
+        with safe_open(path, framework="numpy") as weights:
+            return {
+                name.rpartition(".")[2]: weights.get_slice(name).get_shape()[-1]
+                for name in weights.keys()  # noqa: SIM118
+                if name.endswith(tuple(f"features_extractor.{one}" for one in _SIZED))
+            }
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} does not hold a policy's weights: {error}") from None
+
+
+def load_trainer(checkpoint: Checkpoint) -> TrainerState:
+    """What the trainer remembered at a checkpoint.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    path = checkpoint.path / _TRAINER
+    try:
+        return TrainerState(load_file(path), read_json(checkpoint.path / _FACTS)["trainer"])
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise RunError(f"{path} does not hold a trainer's state: {error!r}") from None

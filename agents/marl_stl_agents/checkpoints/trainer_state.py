@@ -1,0 +1,209 @@
+"""All that a trainer remembers between two iterations, as plain arrays and numbers.
+
+With it, and the policy's weights, a training continues bit-identically on the CPU: the optimiser's
+moments, the scaling and shaping of the rewards, the multipliers of promises, the open episodes, the
+lanes of the environment, the memory of a policy, and the random number generators of torch and
+numpy (SB3 shuffles its minibatches with numpy's global one).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from sb3_contrib import RecurrentPPO
+from sb3_contrib.common.recurrent.type_aliases import RNNStates
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecMonitor, VecNormalize, unwrap_vec_wrapper
+
+from marl_stl_agents.algorithms.device.ppo import DevicePPO
+from marl_stl_agents.algorithms.lagrangian import LagrangianPPO
+from marl_stl_agents.algorithms.shaping import PromiseShaping
+from marl_stl_env.envs.sb3 import TrafficVecEnv
+from marl_stl_env.envs.supersuit import SuperSuitVecEnv
+from marl_stl_env.errors import MarlStlError, RunError
+from marl_stl_env.types import AnyArray
+
+_LANES, _OPTIMIZER, _MEMORY = "lanes.", "optimizer.", "memory."
+_ADAM = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """A trainer between two iterations.
+
+    Attributes:
+        arrays: Arrays by name.
+        facts: Plain data: counters, episode statistics, the state of numpy's generator.
+    """
+
+    arrays: dict[str, AnyArray]
+    facts: dict[str, Any]
+
+
+def capture(model: OnPolicyAlgorithm) -> TrainerState:
+    """What the trainer remembers now, between a learning step and the next rollout."""
+    name, keys, *position = np.random.get_state(legacy=True)  # noqa: NPY002 - SB3 uses this one
+    arrays: dict[str, AnyArray] = {
+        "rng.torch": torch.get_rng_state().numpy(),
+        "rng.numpy": np.asarray(keys),
+    }
+    arrays |= model.stream_state() if isinstance(model, DevicePPO) else _stream_state(model)
+    if torch.cuda.is_available():
+        arrays["rng.cuda"] = torch.cuda.get_rng_state().numpy()
+    if isinstance(model, RecurrentPPO):
+        arrays |= _memory(model)
+    for number, moments in model.policy.optimizer.state_dict()["state"].items():
+        for key, value in moments.items():
+            arrays[f"{_OPTIMIZER}{number}.{key}"] = value.detach().cpu().numpy()
+    facts = {
+        "timesteps": model.num_timesteps,
+        "updates": model._n_updates,
+        "episodes": [_plain(episode) for episode in model.ep_info_buffer or ()],
+        "numpy": [str(name), *(_number(value) for value in position)],
+    }
+    return TrainerState({key: array.copy() for key, array in arrays.items()}, facts)
+
+
+def restore(model: OnPolicyAlgorithm, state: TrainerState) -> None:
+    """Put a freshly built trainer where another one was; the weights are loaded elsewhere.
+
+    Raises:
+        RunError: If the state is that of another trainer.
+    """
+    try:
+        _restore(model, state)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, MarlStlError) as error:
+        raise RunError(f"the checkpoint is not of this configuration: {error!r}") from error
+
+
+def _restore(model: OnPolicyAlgorithm, state: TrainerState) -> None:
+    arrays, facts = state.arrays, state.facts
+    model._setup_learn(0)  # makes what a first training makes, and resets the environment
+    model.num_timesteps, model._n_updates = facts["timesteps"], facts["updates"]
+    if isinstance(model, DevicePPO):
+        model.set_stream_state(arrays)
+    else:
+        _set_stream_state(model, arrays)
+    if isinstance(model, RecurrentPPO):
+        _set_memory(model, _under(arrays, _MEMORY))
+    _restore_optimizer(model.policy.optimizer, _under(arrays, _OPTIMIZER))
+    if model.ep_info_buffer is not None:
+        model.ep_info_buffer.extend(facts["episodes"])
+    name, *position = facts["numpy"]
+    np.random.set_state((name, arrays["rng.numpy"], *position))  # noqa: NPY002
+    torch.set_rng_state(torch.from_numpy(arrays["rng.torch"].copy()))
+    if "rng.cuda" in arrays and torch.cuda.is_available():
+        torch.cuda.set_rng_state(torch.from_numpy(arrays["rng.cuda"].copy()))
+
+
+def _stream_state(model: OnPolicyAlgorithm) -> dict[str, AnyArray]:
+    """What the trainer knows of its lanes: their state, open episodes and scaling of rewards."""
+    normalizer, monitor, shaping, lanes = _wrappers(model)
+    arrays: dict[str, AnyArray] = {
+        "model.last_obs": np.asarray(model._last_obs),
+        "model.last_episode_starts": np.asarray(model._last_episode_starts),
+        "normalizer.returns": normalizer.returns,
+        "normalizer.moments": _moments(normalizer),
+        "monitor.returns": monitor.episode_returns,
+        "monitor.lengths": monitor.episode_lengths,
+    }
+    if shaping is not None:
+        arrays["shaping.potentials"] = shaping.potentials
+    if isinstance(model, LagrangianPPO):
+        arrays |= model.promise_state()
+    return arrays | {f"{_LANES}{key}": array for key, array in lanes.get_state().items()}
+
+
+def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> None:
+    normalizer, monitor, shaping, lanes = _wrappers(model)
+    model._last_obs = arrays["model.last_obs"].copy()
+    model._last_episode_starts = arrays["model.last_episode_starts"].copy()
+    normalizer.returns = arrays["normalizer.returns"].copy()
+    mean, variance, count = arrays["normalizer.moments"]
+    normalizer.ret_rms.mean, normalizer.ret_rms.var = np.asarray(mean), np.asarray(variance)
+    normalizer.ret_rms.count = float(count)
+    monitor.episode_returns = arrays["monitor.returns"].copy()
+    monitor.episode_lengths = arrays["monitor.lengths"].copy()
+    if shaping is not None:
+        shaping.potentials = arrays["shaping.potentials"].copy()
+    if isinstance(model, LagrangianPPO):
+        model.set_promise_state(arrays)
+    lanes.set_state(_under(arrays, _LANES))
+
+
+def _memory(model: RecurrentPPO) -> dict[str, AnyArray]:
+    """Hidden and cell states of policy and value function.  # (layers, n_envs, units) float32."""
+    states = cast("RNNStates", model._last_lstm_states)
+    tensors = enumerate((*states.pi, *states.vf))
+    return {f"{_MEMORY}{number}": tensor.cpu().numpy() for number, tensor in tensors}
+
+
+def _set_memory(model: RecurrentPPO, arrays: dict[str, AnyArray]) -> None:
+    now = _memory(model)
+    if any(arrays[str(i)].shape != old.shape for i, old in enumerate(now.values())):
+        raise ValueError("the memory of another team")
+    hidden, cell, value_hidden, value_cell = (
+        torch.from_numpy(arrays[str(i)].copy()).to(model.device) for i in range(len(now))
+    )
+    memory = RNNStates((hidden, cell), (value_hidden, value_cell))
+    model._last_lstm_states = cast("Any", memory)
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, AnyArray]) -> None:
+    content = optimizer.state_dict()
+    parameters = content["param_groups"][0]["params"]
+    wanted = {f"{number}.{key}" for number in parameters for key in _ADAM}
+    if arrays.keys() != wanted:
+        raise KeyError(f"optimiser moments {sorted(arrays.keys() ^ wanted)}")
+    content["state"] = {}
+    for name, array in arrays.items():
+        number, key = name.split(".", 1)
+        content["state"].setdefault(int(number), {})[key] = torch.from_numpy(array.copy())
+    optimizer.load_state_dict(content)
+
+
+def lanes_of(model: BaseAlgorithm) -> TrafficVecEnv | SuperSuitVecEnv:
+    """The trainer's environment without its wrappers.
+
+    Raises:
+        TypeError: If it is not one of ours.
+    """
+    lanes = model.env.unwrapped if model.env is not None else None
+    if not isinstance(lanes, TrafficVecEnv | SuperSuitVecEnv):
+        raise TypeError("a trainer's environment is one of ours")
+    return lanes
+
+
+def _wrappers(
+    model: OnPolicyAlgorithm,
+) -> tuple[VecNormalize, VecMonitor, PromiseShaping | None, TrafficVecEnv | SuperSuitVecEnv]:
+    normalizer = model.get_vec_normalize_env()
+    monitor = unwrap_vec_wrapper(normalizer, VecMonitor) if normalizer is not None else None
+    if normalizer is None or monitor is None:
+        raise TypeError("a trainer's environment is inside VecMonitor and VecNormalize")
+    return normalizer, monitor, unwrap_vec_wrapper(normalizer, PromiseShaping), lanes_of(model)
+
+
+def _moments(normalizer: VecNormalize) -> AnyArray:
+    running = normalizer.ret_rms
+    return np.array([running.mean, running.var, running.count], dtype=np.float64)
+
+
+def _under(arrays: dict[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _number(value: Any) -> int | float:
+    return float(value) if isinstance(value, float) else int(value)
+
+
+def _plain(episode: dict[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in episode.items()}

@@ -1,0 +1,110 @@
+"""A trained policy for other programs: ``python -m marl_stl_agents.commands.export --help``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from marl_stl_agents.algorithms.ppo import make_trainer
+from marl_stl_agents.checkpoints.onnx import save_onnx
+from marl_stl_agents.checkpoints.store import best_checkpoint, load_trainer, load_weights
+from marl_stl_agents.checkpoints.trainer_state import restore
+from marl_stl_agents.command_line import run_command
+from marl_stl_agents.config import TrainConfig
+from marl_stl_agents.console.tables import say
+from marl_stl_agents.evaluation.evaluation import check_data
+from marl_stl_agents.run_directory import find_run, read_config
+from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.files import atomic_path
+from marl_stl_env.types import Float32Array
+from marl_stl_env.validation import check_types
+
+#: Lanes whose observations the ONNX file is checked on.
+_CHECKED_LANES = 256
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """One export of a run's best checkpoint.
+
+    Attributes:
+        run: The run directory; None takes the newest under ``runs``.
+        format: "sb3" is a zip file for Stable-Baselines3's ``PPO.load``. "onnx" maps "observation"
+            (batch, width) to "probabilities" (batch, actions) and "value" (batch,), all float32.
+        out: The file to write; an old one is replaced.
+        data_dir: Folder with the data files, where it has moved since the training.
+    """
+
+    run: tyro.conf.Positional[Path | None] = None
+    format: Literal["sb3", "onnx"] = "sb3"
+    out: Path = Path("policy.zip")
+    data_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+
+def export(settings: ExportConfig) -> Path:
+    """Write a run's best checkpoint for other programs.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: If there is no such run, it is damaged, or its data has changed.
+        DataError: If the data cannot be read.
+        ExportError: If a library is missing, or the file would not say what the policy says.
+    """
+    run = find_run(settings.run)
+    config = read_config(run)
+    if settings.data_dir is not None:
+        config = replace(config, env=replace(config.env, data_dir=settings.data_dir))
+    prepared = prepare(config.env)
+    check_data(run, prepared)
+    model = load_best(run, config, prepared)
+    if settings.format == "sb3":
+        save_sb3(model, settings.out)
+    else:
+        save_onnx(model.policy, some_observations(config, prepared), settings.out)
+    return settings.out
+
+
+def load_best(run: Path, config: TrainConfig, prepared: PreparedData) -> OnPolicyAlgorithm:
+    """The trainer at the best checkpoint of a run, on the CPU and the native path."""
+    cpu, checkpoint = torch.device("cpu"), best_checkpoint(run)
+    native = replace(config, vec="native", device="cpu")
+    model = make_trainer(native, prepared.tables["train"], cpu)
+    load_weights(checkpoint, model.policy, cpu)
+    restore(model, load_trainer(checkpoint))
+    model.policy.set_training_mode(False)
+    return model
+
+
+def some_observations(config: TrainConfig, prepared: PreparedData) -> Float32Array:
+    """What the sensors see of events of the validation split.  # (events, width) float32."""
+    engine = Engine(config.env, prepared.tables["validation"], _CHECKED_LANES, seeds=0)
+    engine.reset()
+    observations = engine.observe()
+    return observations.reshape(-1, observations.shape[2])
+
+
+def save_sb3(model: OnPolicyAlgorithm, out: Path) -> None:
+    """Write the zip file of ``PPO.load`` (``RecurrentPPO.load`` for a policy with memory)."""
+    with atomic_path(out) as draft, draft.open("wb") as handle:
+        model.save(handle)
+
+
+def main(settings: ExportConfig) -> None:
+    """Export a run and say where it is."""
+    say(f"written to {export(settings)}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(ExportConfig, main, "Write a trained policy for other programs."))

@@ -1,0 +1,1 @@
+"""Tables printed in a terminal."""

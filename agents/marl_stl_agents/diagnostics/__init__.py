@@ -1,0 +1,1 @@
+"""Whether data, environment and training are sound: preflight and checklist."""

@@ -1,0 +1,263 @@
+"""Before training: is the answer in the data, and what would a sensible policy earn?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from marl_stl_agents.evaluation.baselines import (
+    Baseline,
+    SupervisedBaselines,
+    carried_out,
+    simple_baselines,
+)
+from marl_stl_agents.evaluation.metrics import normalized_score, score
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.ingest.cache import cache_dir, key_of
+from marl_stl_env.data.ingest.store import release
+from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.data.registry import dataset_info, datasets
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.files import write_text
+from marl_stl_env.types import AnyArray, BoolArray, Float64Array, IntArray
+
+#: Training rows that the classifiers are fitted on, at most.
+MAX_ROWS = 150_000
+#: A column whose own AUC is above this is suspected of holding the label.
+LEAK = 0.999
+#: A ceiling that earns this share of the oracle's gain is too good to be interesting.
+EASY = 0.995
+_LEAK_ROWS = 100_000
+_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What one reference policy reaches on the judged split."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    reward: float
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """Size, threats and attack families of one split."""
+
+    rows: int
+    threats: int
+    families: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """All that is known before the first step of training.
+
+    Attributes:
+        dataset: Name of the data set.
+        judged: The split that the figures are of.
+        splits: What each split holds.
+        notes: What the split did, in lines.
+        dropped: Column to the reason why it is not used.
+        policies: Constants, chance and the oracle.
+        ceilings: Calibrated classifiers: on all features, on each view, and the sensors' vote.
+        suspects: Column to its own AUC, where that is suspicious.
+        fitted_rows: Training rows that the classifiers saw.
+    """
+
+    dataset: str
+    judged: str
+    splits: dict[str, SplitFacts]
+    notes: tuple[str, ...]
+    dropped: dict[str, str]
+    policies: tuple[Policy, ...]
+    ceilings: tuple[Policy, ...]
+    suspects: dict[str, float]
+    fitted_rows: int
+
+    @property
+    def ceiling(self) -> Policy:
+        """The classifier on all features."""
+        return self.ceilings[0]
+
+    @property
+    def share(self) -> float | None:
+        """What the ceiling earns of what the oracle earns, both over the best constant policy."""
+        reward = {policy.name: policy.reward for policy in self.policies}
+        constant = max(reward["always_allow"], reward["always_block"])
+        return normalized_score(self.ceiling.reward, constant, reward["oracle"])
+
+    @property
+    def verdict(self) -> str:
+        """One line: can training succeed on this data?"""
+        if self.suspects:
+            column, auc = max(self.suspects.items(), key=lambda item: item[1])
+            return (
+                f"column {column!r} alone tells the label (AUC {auc:.4f}): drop it if it would not "
+                "be known in time, or training only learns to read it"
+            )
+        held = f"the features hold at most F1 {self.ceiling.f1:.2f} of this label"
+        if self.share is None or self.share <= 0.0:
+            return f"{held}, and earn no more than a constant policy: do not train on this"
+        earned = f"{self.share:.0%} of what an oracle earns over the best constant policy"
+        if self.share >= EASY:
+            return (
+                f"the answer is in the features (F1 {self.ceiling.f1:.3f}, {earned}), and so "
+                "plainly that a leak or a split of one campaign is likely: little is left to learn"
+            )
+        return f"{held} ({earned}): no training will pass it"
+
+
+_ADAPTER = TypeAdapter(Preflight)
+
+
+def preflight(
+    config: EnvConfig,
+    prepared: PreparedData | None = None,
+    *,
+    judged: Literal["validation", "test"] = "validation",
+) -> Preflight:
+    """Look at the data of an environment; known data is looked up in the cache.
+
+    Args:
+        config: The environment.
+        prepared: Its data; None prepares it.
+        judged: The split that the figures are of.
+
+    Raises:
+        DataError: If the data cannot be prepared.
+    """
+    prepared = prepared or prepare(config)
+    path = cache_dir() / "preflight" / f"{_key(config, prepared, judged)}.json"
+    if path.exists():
+        try:
+            return _ADAPTER.validate_json(path.read_bytes())
+        except (ValidationError, OSError):
+            path.unlink(missing_ok=True)  # damaged: it is only a copy of what is computed below
+    report = _look(config, prepared, judged)
+    write_text(path, _ADAPTER.dump_json(report, indent=2).decode())
+    return report
+
+
+def _key(config: EnvConfig, prepared: PreparedData, judged: str) -> str:
+    settings = [
+        _VERSION, judged, config.agents, config.views, config.seen_by, config.random_views,
+        config.reward, config.consensus, config.dynamics, config.response, config.episode_length,
+    ]  # fmt: skip
+    return key_of([*map(str, settings), _data_key(prepared)])
+
+
+def _data_key(prepared: PreparedData) -> str:
+    """A digest of the prepared data: the name of its cache entry, or its content."""
+    if prepared.folder is not None:
+        return prepared.folder.name
+    digest = hashlib.sha256()
+    for name, table in prepared.tables.items():
+        digest.update(f"{name} {table.features.shape} {table.views} {table.feature_names}".encode())
+        for array in (table.features, table.labels, table.families):
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _look(
+    config: EnvConfig, prepared: PreparedData, judged: Literal["validation", "test"]
+) -> Preflight:
+    labels = prepared.tables[judged].labels
+    train = prepared.tables["train"]
+    simple = simple_baselines(config, labels)
+    views = tuple(prepared.raw.views)
+    models = SupervisedBaselines(config, prepared, MAX_ROWS)
+    models.fit([views, *((view,) for view in views)])
+    voted = models.judge(judged)
+    ceilings = {"all features": voted["supervised"]}
+    ceilings |= {f"view {view}": models.of_views((view,), judged) for view in views}
+    ceilings["vote of the sensors"] = voted["supervised_vote"]
+
+    def figures(policies: Mapping[str, Baseline]) -> tuple[Policy, ...]:
+        courses = carried_out(config, prepared.tables[judged], policies)
+        return tuple(_policy(config, n, labels, p) for n, p in courses.items())
+
+    return Preflight(
+        dataset=prepared.raw.name,
+        judged=judged,
+        splits={name: _facts(table) for name, table in prepared.tables.items()},
+        notes=tuple(prepared.report.notes()),
+        dropped=_dropped(prepared),
+        policies=figures(simple),
+        ceilings=figures(ceilings),
+        suspects=leak_suspects(prepared.raw, prepared.rows["train"]),
+        fitted_rows=-(-len(train) // -(-len(train) // MAX_ROWS)),
+    )
+
+
+def _policy(config: EnvConfig, name: str, labels: BoolArray, baseline: Baseline) -> Policy:
+    found = score(labels, baseline.decisions, config.reward, earned=baseline.rewards)
+    return Policy(name, found["precision"], found["recall"], found["f1"], found["reward_per_event"])
+
+
+def _facts(table: TrafficTable) -> SplitFacts:
+    counts = np.bincount(table.families[table.labels], minlength=len(table.family_names))
+    families = {table.family_names[code]: int(counts[code]) for code in np.argsort(-counts)}
+    return SplitFacts(
+        len(table), int(table.labels.sum()), {name: n for name, n in families.items() if n}
+    )
+
+
+def _dropped(prepared: PreparedData) -> dict[str, str]:
+    """Columns that the loader or the scaling left out, and why."""
+    name = prepared.raw.name
+    told = dict(text.split(": ", 1) for text in _loader_drops(name))
+    return told | dict(prepared.preprocessor.dropped)
+
+
+def _loader_drops(name: str) -> list[str]:
+    if name not in datasets():  # a table of the caller's own
+        return []
+    return [text for text in dataset_info(name).dropped if ": " in text]
+
+
+def leak_suspects(table: TrafficTable, rows: IntArray) -> dict[str, float]:
+    """Columns that separate the labels by themselves, with their AUC.
+
+    Categories are ranked by their threat rate on every second row and judged on the others, so
+    that an identifier with one row per category is not mistaken for a leak.
+
+    Args:
+        table: A raw table.
+        rows: The training rows; at most 100,000 of them are looked at.  # (k,) int64
+    """
+    rows = rows[:: max(1, -(-len(rows) // _LEAK_ROWS))]
+    labels = np.asarray(table.labels[rows])
+    suspects = {}
+    for column, name in enumerate(table.feature_names):
+        values = np.asarray(table.features[:, column][rows], np.float64)
+        release(table.features)
+        auc = _category_auc(values, labels) if name in table.categories else _auc(values, labels)
+        if auc > LEAK:
+            suspects[name] = auc
+    return suspects
+
+
+def _auc(values: Float64Array, labels: AnyArray) -> float:
+    """Area under the ROC curve of a number, whichever direction is the better one."""
+    from sklearn.metrics import roc_auc_score
+
+    if not 0 < labels.sum() < len(labels):
+        return 0.5
+    auc = float(roc_auc_score(labels, np.nan_to_num(values)))
+    return max(auc, 1 - auc)
+
+
+def _category_auc(codes: Float64Array, labels: AnyArray) -> float:
+    known = codes[::2].astype(np.int64)
+    size = int(codes.max()) + 1
+    threats = np.bincount(known, labels[::2].astype(np.float64), size)
+    rate = (threats + labels.mean()) / (np.bincount(known, minlength=size) + 1)
+    return _auc(rate[codes[1::2].astype(np.int64)], labels[1::2])

@@ -1,0 +1,1 @@
+"""How good a trained team is: rollouts, metrics, baselines, faults, specifications."""

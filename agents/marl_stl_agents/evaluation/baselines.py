@@ -1,0 +1,230 @@
+"""What a team must be compared with: constants, chance, classifiers, the oracle, Bayes' rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from marl_stl_agents.evaluation.replay import course_of
+from marl_stl_env.config import EnvConfig, FaultConfig, Split
+from marl_stl_env.consensus.rules import DecisionRule
+from marl_stl_env.data.prepare import PreparedData, shift_prior
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.observation import sensor_groups
+from marl_stl_env.types import Action, BoolArray, Float32Array, Float64Array, Int8Array
+
+_SEED = 0
+_THREADS = 2
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A reference policy's decisions on every event of a split.
+
+    Attributes:
+        decisions: One action per event.  # (rows,) int8
+        scores: Ranks events, larger for "threat", where the policy gives one.  # (rows,) float64
+        rewards: What the decisions earned, where that is not for each event alone to say.
+            # (rows,) float32
+    """
+
+    decisions: Int8Array
+    scores: Float64Array | None = None
+    rewards: Float32Array | None = None
+
+
+def decision_rule(config: EnvConfig) -> DecisionRule:
+    """The vote of this environment's team."""
+    consensus, agents = config.consensus, config.agents
+    return DecisionRule(agents, consensus.faulty_for(agents), consensus.threshold_for(agents))
+
+
+def team_vote(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int8Array:
+    """The decisions of the vote on these actions, weighed where this environment's votes are.
+
+    Args:
+        config: The environment.
+        table: The scaled table that was judged.
+        actions: What every sensor says.  # (rows, agents) int8
+
+    Returns:
+        The decisions.  # (rows,) int8
+    """
+    if config.consensus.weights == "audited":
+        honest = replace(config, faults=FaultConfig(), deliberation=0)
+        return course_of(honest, table, actions).decisions
+    return decision_rule(config)(actions)
+
+
+def carried_out(
+    config: EnvConfig, table: TrafficTable, baselines: Mapping[str, Baseline]
+) -> dict[str, Baseline]:
+    """Policies, with what becomes of them where earlier decisions bear on later events.
+
+    Args:
+        config: The environment.
+        table: The scaled table that was judged.
+        baselines: Policies that decide on each event alone.
+    """
+    if config.dynamics == "replay":
+        return dict(baselines)
+    alone = replace(config, faults=FaultConfig(), deliberation=0)
+    found = {}
+    for name, one in baselines.items():
+        actions = np.repeat(one.decisions[:, None], config.agents, axis=1)
+        course = course_of(alone, table, actions)
+        found[name] = Baseline(course.decisions, one.scores, course.rewards)
+    return found
+
+
+def as_actions(threats: BoolArray) -> Int8Array:
+    """Block threats and allow the rest."""
+    return np.where(threats, np.int8(Action.BLOCK), np.int8(Action.ALLOW))
+
+
+def simple_baselines(config: EnvConfig, labels: BoolArray) -> dict[str, Baseline]:
+    """The baselines that need no features: both constants, chance voting alike, the oracle."""
+    rows = len(labels)
+    chance = np.random.default_rng(_SEED).integers(0, len(Action), (rows, config.agents))
+    return {
+        "always_allow": Baseline(np.full(rows, Action.ALLOW, dtype=np.int8)),
+        "always_block": Baseline(np.full(rows, Action.BLOCK, dtype=np.int8)),
+        "random": Baseline(decision_rule(config)(chance.astype(np.int8))),
+        "oracle": Baseline(as_actions(labels)),
+    }
+
+
+def threat_groups(config: EnvConfig, prepared: PreparedData) -> tuple[tuple[str, ...], ...]:
+    """The groups of columns that each sensor of this environment sees."""
+    names = tuple(prepared.raw.views)
+    return sensor_groups(names, config.agents, config.views, config.seen_by)
+
+
+class SupervisedBaselines:
+    """Gradient-boosted classifiers fitted on the training split, under the same vote.
+
+    Their probabilities are calibrated on the validation split by isotonic regression, and become
+    decisions at the cost-optimal threshold of the reward, which is known beforehand. On the
+    validation split itself each half is calibrated on the other one.
+
+    Args:
+        config: The environment.
+        prepared: Its data.
+        max_rows: Training rows to fit on, evenly spaced; None takes all.
+    """
+
+    def __init__(
+        self, config: EnvConfig, prepared: PreparedData, max_rows: int | None = None
+    ) -> None:
+        self._config, self._prepared, self._max_rows = config, prepared, max_rows
+        self._models: dict[tuple[str, ...], Any] = {}
+
+    def judge(self, split: Split) -> dict[str, Baseline]:
+        """``supervised`` sees all columns; ``supervised_vote`` is one classifier per sensor."""
+        groups = threat_groups(self._config, self._prepared)
+        self.fit([tuple(self._prepared.raw.views), *groups])
+        views = np.stack([self.probabilities(names, split) for names in groups], axis=1)
+        actions = as_actions(views >= self._config.reward.threshold)
+        vote = team_vote(self._config, self._prepared.tables[split], actions)
+        return {
+            "supervised": self.of_views(tuple(self._prepared.raw.views), split),
+            "supervised_vote": Baseline(vote, views.mean(axis=1)),
+        }
+
+    def of_views(self, views: tuple[str, ...], split: Split) -> Baseline:
+        """One classifier that sees these views."""
+        scores = self.probabilities(views, split)
+        return Baseline(as_actions(scores >= self._config.reward.threshold), scores)
+
+    def fit(self, groups: Iterable[tuple[str, ...]]) -> None:
+        """Fit a classifier for each group of views that has none yet, two at a time.
+
+        Each is fitted by one thread: with more, the waiting of the threads for each other makes
+        it many times slower on cores that are shared.
+        """
+        missing = [group for group in dict.fromkeys(groups) if group not in self._models]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            self._models |= dict(zip(missing, pool.map(self._fit_one, missing), strict=True))
+
+    def probabilities(self, views: tuple[str, ...], split: Split) -> Float64Array:
+        """Calibrated P(threat) of every event of a split.  # (rows,) float64."""
+        self.fit([views])
+        labels = self._prepared.tables["validation"].labels
+        known = self._raw_probabilities(views, "validation")
+        if split != "validation":
+            return _calibrated(known, labels, self._raw_probabilities(views, split))
+        half = np.random.default_rng(_SEED).permutation(len(labels)) % 2 == 0
+        scores = np.empty(len(labels))
+        for part in (half, ~half):
+            scores[part] = _calibrated(known[~part], labels[~part], known[part])
+        return scores
+
+    def _columns(self, views: tuple[str, ...]) -> list[int]:
+        of_view = self._prepared.tables["train"].views
+        return sorted({column for name in views for column in of_view[name]})
+
+    def _fit_one(self, views: tuple[str, ...]) -> Any:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from threadpoolctl import threadpool_limits
+
+        train = self._prepared.tables["train"]
+        step = -(-len(train) // self._max_rows) if self._max_rows else 1
+        features = train.features[::step, self._columns(views)]
+        with threadpool_limits(1):
+            model = HistGradientBoostingClassifier(random_state=_SEED)
+            return model.fit(features, train.labels[::step])
+
+    def _raw_probabilities(self, views: tuple[str, ...], split: Split) -> Float64Array:
+        from threadpoolctl import threadpool_limits
+
+        features = self._prepared.tables[split].features
+        with threadpool_limits(1):
+            scores: Float64Array = self._models[views].predict_proba(
+                features[:, self._columns(views)]
+            )[:, 1]
+        return scores
+
+
+def _calibrated(known: Float64Array, labels: BoolArray, scores: Float64Array) -> Float64Array:
+    """Scores through the isotonic regression of the labels on known scores.
+
+    Zadrozny and Elkan (2002), "Transforming classifier scores into accurate multiclass probability
+    estimates".
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+    calibrated: Float64Array = model.fit(known, labels.astype(np.float64)).predict(scores)
+    return calibrated
+
+
+def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[str, Baseline]:
+    """Bayes' rule on all columns, and the vote of each sensor's own Bayes rule.
+
+    Returns:
+        Nothing where the distribution of the data is not known, no vote where views are random.
+    """
+    if prepared.raw.posterior is None:
+        return {}
+    from marl_stl_env.data.datasets.synthetic_model import posterior
+
+    raw = prepared.raw.take(prepared.rows[split])
+    rates = prepared.raw.threat_rate, raw.threat_rate
+
+    def seen_by(groups: tuple[str, ...] | None) -> Float64Array:
+        exact = posterior(raw.features, groups)
+        return exact if config.threat_rate is None else shift_prior(exact, *rates)
+
+    threshold = config.reward.threshold
+    exact = seen_by(None)
+    bayes = Baseline(as_actions(exact >= threshold), exact)
+    if config.random_views:
+        return {"bayes": bayes}
+    groups = threat_groups(config, prepared)
+    views = np.stack([seen_by(names) for names in groups], axis=1)
+    vote = team_vote(config, prepared.tables[split], as_actions(views >= threshold))
+    return {"bayes": bayes, "bayes_vote": Baseline(vote, views.mean(axis=1))}

@@ -1,0 +1,173 @@
+"""A trained team at work: decisions on new traffic, streamed from file to file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from marl_stl_agents.algorithms.ppo import resolve_device, saved_policy
+from marl_stl_agents.checkpoints.store import best_checkpoint
+from marl_stl_agents.config import EvaluateConfig, TrainConfig
+from marl_stl_agents.evaluation.baselines import simple_baselines
+from marl_stl_agents.evaluation.metrics import score
+from marl_stl_agents.evaluation.rollouts import Act, Judgement, greedy, judge
+from marl_stl_agents.run_directory import DATA, find_run, read_config, read_json, write_json
+from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
+from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic
+from marl_stl_env.data.preprocess import Preprocessor
+from marl_stl_env.data.registry import parse_options
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.spaces import observation_space
+from marl_stl_env.errors import DecidingError
+from marl_stl_env.files import atomic_path
+from marl_stl_env.types import Action, BoolArray, Int8Array
+
+DECISIONS = "decisions.parquet"
+_NAMES = pa.array([action.name for action in Action])
+_NAMED = pa.dictionary(pa.int8(), pa.string())
+
+
+def decide(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
+    """Let a run's best checkpoint decide on every event of ``settings.input``.
+
+    The scaling is the run's own (``data.json``), so the training data is not needed. Sensors are
+    honest. The file of decisions has a row for every event: its place in the input, the decision,
+    what each sensor said, and the sensors' mean probability of a threat vote.
+
+    Returns:
+        The file written, and the summary that stands beside it as JSON.
+
+    Raises:
+        RunError: If there is no such run, or it is damaged.
+        DecidingError: If the run cannot decide on events one by one, or the input is empty.
+        DataError: If the input cannot be read.
+    """
+    run = find_run(settings.run)
+    config = read_config(run)
+    _check_stands_alone(config)
+    target = settings.decisions or run / DECISIONS
+    source = settings.input
+    if source is None or target.resolve() == source.resolve():
+        raise DecidingError(f"the decisions cannot be written to their input {source}")
+    env = replace(config.env, faults=FaultConfig(), stl=StlConfig())
+    preprocessor = Preprocessor.from_dict(read_json(run / DATA)["preprocessor"])
+    incoming = IncomingTraffic(
+        source, env.dataset, parse_options(env.dataset_options), preprocessor
+    )
+    device = resolve_device(settings.device, settings.threads)
+    act: Act | None = None
+    tally = Tally(env)
+    with atomic_path(target) as draft, parquet.ParquetWriter(draft, _schema(env.agents)) as out:
+        for chunk in ahead(incoming.chunks()):
+            if act is None:
+                space = observation_space(Engine(env, chunk.table, lanes=1))
+                act = greedy(saved_policy(config, space, best_checkpoint(run), device))
+            judgement = judge(env, chunk.table, act)
+            out.write_batch(_as_rows(chunk, judgement))
+            tally.add(chunk.table, judgement)
+        if act is None:
+            raise DecidingError(f"{source} has no event to decide on")
+    summary = {
+        "input": str(source), "run": str(run), **tally.figures(incoming.labelled),
+        "not_as_in_training": asdict(incoming.filled),
+    }  # fmt: skip
+    write_json(target.with_suffix(".json"), summary)
+    return target, summary
+
+
+def _check_stands_alone(config: TrainConfig) -> None:
+    """Refuse runs whose decision on an event depends on more than the event."""
+    env = config.env
+    reasons = {
+        "its policy remembers the events of an episode (policy='lstm'), and new traffic has no "
+        "episodes": config.ppo.policy == "lstm",
+        "its actions change what comes next (dynamics='response')": env.dynamics == "response",
+        "its sensors watch promises about true labels (stl.observe)": env.stl.observe,
+        "its votes are weighed by audited labels (weights='audited'), which new traffic does not "
+        "have": env.consensus.weights == "audited",
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise DecidingError(f"this run cannot decide on new traffic: {reason}")
+
+
+class Tally:
+    """What was decided so far.
+
+    Args:
+        env: The environment of the run.
+    """
+
+    def __init__(self, env: EnvConfig) -> None:
+        self._env = env
+        self._labels: list[BoolArray] = []
+        self._judgements: list[Judgement] = []
+
+    def add(self, table: TrafficTable, judgement: Judgement) -> None:
+        """Count a chunk."""
+        self._labels.append(table.labels)
+        self._judgements.append(judgement)
+
+    def figures(self, labelled: bool) -> dict[str, Any]:
+        """Counts, and where the input was labelled how good the decisions were."""
+        decisions = np.concatenate([one.decisions for one in self._judgements])
+        counts = np.bincount(decisions, minlength=len(Action))
+        found: dict[str, Any] = {
+            "events": len(decisions),
+            "decisions": {action.name: int(counts[action]) for action in Action},
+        }
+        if not labelled:
+            return found
+        labels, reward = np.concatenate(self._labels), self._env.reward
+        actions = np.concatenate([one.actions for one in self._judgements])
+        scores = np.concatenate([one.scores for one in self._judgements])
+        references = simple_baselines(self._env, labels)
+        return found | {
+            "threat_rate": float(labels.mean()),
+            "decision": score(labels, decisions, reward, scores),
+            "agents": {
+                f"sensor_{i}": score(labels, actions[:, i], reward) for i in range(self._env.agents)
+            },
+            "baselines": {
+                name: score(labels, one.decisions, reward) for name, one in references.items()
+            },
+        }
+
+
+def ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The chunks, each read and scaled by a thread while the one before is decided on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
+
+
+def _schema(agents: int) -> Any:
+    sensors = [(f"sensor_{i}", _NAMED) for i in range(agents)]
+    return pa.schema(
+        [("event", pa.int64()), ("decision", _NAMED), *sensors, ("threat_score", pa.float32())]
+    )
+
+
+def _as_rows(chunk: Chunk, judgement: Judgement) -> Any:
+    agents = judgement.actions.shape[1]
+    columns = [
+        pa.array(chunk.events),
+        _named(judgement.decisions),
+        *(_named(judgement.actions[:, sensor]) for sensor in range(agents)),
+        pa.array(judgement.scores.astype(np.float32)),
+    ]
+    return pa.record_batch(columns, schema=_schema(agents))
+
+
+def _named(actions: Int8Array) -> Any:
+    return pa.DictionaryArray.from_arrays(pa.array(actions), _NAMES)

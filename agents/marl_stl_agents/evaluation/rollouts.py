@@ -1,0 +1,145 @@
+"""What a team says and decides on every event of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from marl_stl_agents.evaluation.replay import replay
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.types import THREAT_VOTE, BoolArray, Float32Array, Float64Array, Int8Array
+
+#: Maps observations (batch, width) to actions (batch,) and threat probabilities (batch,).
+Act: TypeAlias = Callable[[Float32Array], tuple[Int8Array, Float64Array]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a team said and decided on every event of a table, in the table's order.
+
+    Attributes:
+        actions: What the sensors said.  # (rows, agents) int8
+        decisions: What the team decided.  # (rows,) int8
+        scores: The sensors' mean probability of a threat vote.  # (rows,) float64
+        rewards: What the decisions earned.  # (rows,) float32
+        isolated: Events contained because their entity was isolated.  # (rows,) bool
+        granted: Events on which the analyst was called and came.  # (rows,) bool
+    """
+
+    actions: Int8Array
+    decisions: Int8Array
+    scores: Float64Array
+    rewards: Float32Array
+    isolated: BoolArray
+    granted: BoolArray
+
+    @property
+    def votes(self) -> BoolArray:
+        """Whether each sensor voted "threat".  # (rows, agents) bool."""
+        return THREAT_VOTE[self.actions]
+
+    @property
+    def decision_votes(self) -> BoolArray:
+        """Whether the team decided "threat".  # (rows,) bool."""
+        return THREAT_VOTE[self.decisions]
+
+
+def judge(config: EnvConfig, table: TrafficTable, act: Act) -> Judgement:
+    """Replay the whole table once, a stretch of it in every lane.
+
+    Args:
+        config: The environment; episodes are replaced by the stretches, so each stretch has faulty
+            sensors of its own.
+        table: The scaled table of the split to judge on.
+        act: The policy of every honest sensor. A policy with memory begins each stretch without
+            one.
+    """
+    if isinstance(act, RecurrentGreedy):
+        act.forget()
+    rows, agents = len(table), config.agents
+    judgement = Judgement(
+        actions=np.empty((rows, agents), np.int8),
+        decisions=np.empty(rows, np.int8),
+        scores=np.empty(rows, np.float64),
+        rewards=np.empty(rows, np.float32),
+        isolated=np.empty(rows, np.bool_),
+        granted=np.empty(rows, np.bool_),
+    )
+    threat = np.empty(0)
+
+    def choose(engine: Engine) -> Int8Array:
+        nonlocal threat
+        chosen, threat = act(engine.observe().reshape(engine.lanes * agents, -1))
+        return chosen.reshape(-1, agents)
+
+    for record in replay(config, table, choose):
+        live = record.live & record.voting
+        judged = record.rows[live]
+        judgement.actions[judged] = record.actions[live]
+        judgement.decisions[judged] = record.decisions[live]
+        judgement.scores[judged] = threat.reshape(-1, agents).mean(axis=1)[live]
+        judgement.rewards[judged] = record.decision_rewards[live]
+        judgement.isolated[judged] = record.isolated[live]
+        judgement.granted[judged] = record.granted[live]
+    return judgement
+
+
+def greedy(policy: ActorCriticPolicy) -> Act:
+    """The most probable action of a trained policy."""
+    if isinstance(policy, RecurrentActorCriticPolicy):
+        return RecurrentGreedy(policy)
+
+    def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+        with torch.no_grad():
+            batch = torch.from_numpy(observations).to(policy.device)
+            return _most_probable(policy.get_distribution(batch))
+
+    return act
+
+
+class RecurrentGreedy:
+    """The most probable action of a policy with memory, which lasts from call to call.
+
+    Args:
+        policy: A trained policy.
+    """
+
+    def __init__(self, policy: RecurrentActorCriticPolicy) -> None:
+        self._policy = policy
+        self._memory: tuple[torch.Tensor, ...] | None = None
+
+    def forget(self) -> None:
+        """Begin without memory, with a batch of any size."""
+        self._memory = None
+
+    def __call__(self, observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+        """Actions and threat probabilities of the next event; see :data:`Act`."""
+        policy, going_on = self._policy, torch.zeros(len(observations), device=self._policy.device)
+        if self._memory is None:
+            layers, _, units = policy.lstm_hidden_state_shape
+            self._memory = (going_on.new_zeros(layers, len(observations), units),) * 2
+        with torch.no_grad():
+            batch = torch.from_numpy(observations).to(policy.device)
+            hidden, cell = self._memory
+            chosen, self._memory = policy.get_distribution(batch, (hidden, cell), going_on)
+            return _most_probable(chosen)
+
+
+def _most_probable(chosen: Distribution) -> tuple[Int8Array, Float64Array]:
+    if not isinstance(chosen.distribution, torch.distributions.Categorical):
+        raise TypeError(f"a policy over actions is categorical, not {chosen.distribution!r}")
+    probabilities: torch.Tensor = chosen.distribution.probs
+    threat = torch.from_numpy(THREAT_VOTE).to(probabilities.device)
+    return (
+        probabilities.argmax(dim=1).to(torch.int8).cpu().numpy(),
+        probabilities[:, threat].sum(dim=1).double().cpu().numpy(),
+    )

@@ -1,0 +1,238 @@
+"""How well a frozen team keeps the promises, and what can be certified of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from marl_stl_agents.config import EvaluateConfig, TrainConfig
+from marl_stl_agents.evaluation.rollouts import Act, RecurrentGreedy
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.stl.certificate import Certificate, certify, certify_all
+from marl_stl_env.stl.specs import CONJUNCTION
+from marl_stl_env.types import (
+    ACTIONS,
+    Action,
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int8Array,
+)
+
+#: Lanes of training are seeded below 2**33; these are for judging alone.
+FRESH_SEEDS = 2**40
+#: Episodes that are certified where promises were watched in training and nothing else was said.
+DEFAULT_EPISODES = 200
+_LANES = 1024
+_TRIVIAL_EPISODES = 64
+_KEPT = 0.99
+
+
+class Watched(NamedTuple):
+    """What became of the promises in a number of episodes.
+
+    Attributes:
+        names: The promises, in the order of both arrays.
+        satisfied: Whether each was kept.  # (episodes, promises) bool
+        robustness: By how much; +inf where the episode ended before it counted.
+            # (episodes, promises) float32
+        rewards: Mean payoff of the team's decision per event.  # (episodes,) float64
+    """
+
+    names: tuple[str, ...]
+    satisfied: BoolArray
+    robustness: Float32Array
+    rewards: Float64Array
+
+    def by_name(self) -> dict[str, tuple[BoolArray, Float32Array]]:
+        """Truth and robustness of every promise and, last, of all together."""
+        each = zip(self.names, self.satisfied.T, self.robustness.T, strict=True)
+        together = (self.satisfied.all(axis=1), self.robustness.min(axis=1))
+        return {**{name: (truth, value) for name, truth, value in each}, CONJUNCTION: together}
+
+    def excess(self, budget: float) -> float:
+        """By how much the promise that is broken most often is broken more often than allowed."""
+        return max(0.0, float((~self.satisfied).mean(axis=0).max()) - budget)
+
+
+def monitored(config: EnvConfig) -> EnvConfig:
+    """The environment with its promises watched; what the sensors see stays as it was.
+
+    Raises:
+        ConfigError: If nothing can be watched in it.
+    """
+    return replace(config, stl=replace(config.stl, monitor=True))
+
+
+def watch(
+    config: EnvConfig,
+    table: TrafficTable,
+    act: Act,
+    episodes: int,
+    first_seed: int = FRESH_SEEDS,
+) -> Watched:
+    """Run whole episodes, as many as were asked for, with a frozen policy.
+
+    Args:
+        config: The environment, faulty sensors included.
+        table: The scaled table of the split.
+        act: The policy of every sensor.
+        episodes: How many; fixed before the first is run.
+        first_seed: Episode i is the first one of seed ``first_seed + i``.
+    """
+    parts = []
+    for begin in range(0, episodes, _LANES):
+        lanes = min(_LANES, episodes - begin)
+        engine = Engine(monitored(config), table, lanes, first_seed + begin)
+        if isinstance(act, RecurrentGreedy):
+            act.forget()
+        parts.append(_whole_episodes(engine, partial(_chosen, engine, act)))
+    together = (
+        np.concatenate(arrays) for arrays in zip(*(part[1:] for part in parts), strict=True)
+    )
+    return Watched(parts[0].names, *together)
+
+
+def _chosen(engine: Engine, act: Act) -> Int8Array:
+    chosen, _ = act(engine.observe().reshape(engine.lanes * engine.agents, -1))
+    return chosen.reshape(engine.lanes, -1)
+
+
+def _whole_episodes(engine: Engine, choose: Callable[[], AnyArray]) -> Watched:
+    """Run the first episode of every lane."""
+    engine.reset()
+    rewards, steps, over = np.zeros(engine.lanes), 0, False
+    while not over:
+        record = engine.step(choose())
+        rewards += record.decision_rewards
+        steps, over = steps + 1, bool(record.truncated.all())
+    standing = record.standing
+    return Watched(_names(engine), ~standing.violated, standing.robustness, rewards / steps)
+
+
+def _names(engine: Engine) -> tuple[str, ...]:
+    if engine.promises is None:
+        raise TypeError("an engine that watches nothing was asked for its promises")
+    return tuple(one.name for one in engine.promises.specifications)
+
+
+def trivial_keepers(config: EnvConfig, table: TrafficTable) -> dict[str, tuple[str, ...]]:
+    """Which promises ask nothing of some policy that looks at nothing.
+
+    Args:
+        config: The environment.
+        table: The scaled table of the split.
+
+    Returns:
+        Name of a promise (or :data:`~marl_stl_env.stl.specs.CONJUNCTION`) to the policies, of the
+        four constants and chance, that keep it in at least 99 % of 64 episodes.
+    """
+    rng = np.random.default_rng(0)
+    names = [*(f"always-{action.name.lower()}" for action in Action), "random"]
+    engine = Engine(
+        monitored(config),
+        table,
+        len(names) * _TRIVIAL_EPISODES,
+        np.tile(FRESH_SEEDS + np.arange(_TRIVIAL_EPISODES), len(names)),
+    )
+    fixed: Int8Array = np.repeat(np.arange(len(names), dtype=np.int8), _TRIVIAL_EPISODES)[:, None]
+
+    def choose() -> AnyArray:
+        chance = rng.integers(0, ACTIONS, (engine.lanes, engine.agents), dtype=np.int8)
+        return np.where(fixed < ACTIONS, fixed, chance)
+
+    shares = {
+        promise: truth.reshape(len(names), -1).mean(axis=1)
+        for promise, (truth, _) in _whole_episodes(engine, choose).by_name().items()
+    }
+    return {
+        promise: tuple(name for name, share in zip(names, kept, strict=True) if share >= _KEPT)
+        for promise, kept in shares.items()
+    }
+
+
+def certified_episodes(
+    config: TrainConfig, table: TrafficTable, act: Act, settings: EvaluateConfig
+) -> Watched | None:
+    """The episodes that an evaluation certifies; None where it certifies nothing.
+
+    Args:
+        config: The run.
+        table: The scaled table of the judged split.
+        act: The frozen policy.
+        settings: How many episodes.
+
+    Raises:
+        ConfigError: If promises cannot be watched in this environment.
+    """
+    episodes = settings.certify
+    if episodes is None:
+        episodes = DEFAULT_EPISODES if config.env.stl.monitor else 0
+    return watch(config.env, table, act, episodes) if episodes else None
+
+
+def promise_figures(
+    config: TrainConfig, table: TrafficTable, watched: Watched | None, settings: EvaluateConfig
+) -> dict[str, dict[str, Any]]:
+    """What evaluations say about the promises; nothing where nothing is certified.
+
+    The conjunction is certified by itself at ``delta``; the single promises share ``delta``, so
+    that all that is said about them holds together.
+
+    Args:
+        config: The run.
+        table: The scaled table of the judged split.
+        watched: What :func:`certified_episodes` gave.
+        settings: The certificate's epsilon and delta.
+
+    Returns:
+        Name of a promise (or of the conjunction) to its figures.
+    """
+    if watched is None:
+        return {}
+    results = watched.by_name()
+    keepers = trivial_keepers(config.env, table)
+    level = {"epsilon": settings.epsilon, "delta": settings.delta}
+    single = {name: values for name, values in results.items() if name != CONJUNCTION}
+    certificates = certify_all(
+        {name: kept for name, (kept, _) in single.items()},
+        {name: robustness for name, (_, robustness) in single.items()},
+        **level,
+    )
+    truth, value = results[CONJUNCTION]
+    certificates[CONJUNCTION] = certify(truth, value, **level)
+    return {
+        name: _figures(robustness, certificates[name], keepers[name])
+        for name, (_, robustness) in results.items()
+    }
+
+
+def _figures(
+    robustness: Float32Array, certificate: Certificate, keepers: tuple[str, ...]
+) -> dict[str, Any]:
+    stated = asdict(certificate)
+    return {
+        "satisfied": 1.0 - certificate.failures / certificate.episodes,
+        "episodes": certificate.episodes,
+        "robustness": {
+            "mean": _finite(float(robustness.mean())),
+            "min": _finite(float(robustness.min())),
+        },
+        **{name: stated[name] for name in ("certified", "epsilon", "delta")},
+        "margin": _finite(certificate.margin),
+        "lower_bound": certificate.lower_bound,
+        "kept_by": list(keepers),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """The value as JSON can hold it."""
+    return value if math.isfinite(value) else None

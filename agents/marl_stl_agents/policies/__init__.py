@@ -1,0 +1,1 @@
+"""The networks: encodings of the features, shared and independent policies."""

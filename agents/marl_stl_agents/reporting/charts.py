@@ -1,0 +1,222 @@
+"""The charts of one judgement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from marl_stl_agents.reporting.figures import (
+    COLOURS,
+    FAINT,
+    INK,
+    NEW,
+    POLICIES,
+    REWARD,
+    TEAM,
+    Chart,
+    as_plain,
+    best_constant,
+    family_interval,
+    new_figure,
+    number,
+    numbers,
+    recall_marks,
+    reward_bars,
+    share,
+    thinned,
+)
+from marl_stl_agents.reporting.numbers import (
+    Curve,
+    more_precise,
+    precision_recall,
+    reward_by_threshold,
+)
+
+if TYPE_CHECKING:
+    from marl_stl_agents.evaluation.evaluation import Judged
+
+_BEYOND = 0.35
+
+
+def reward_chart(result: dict[str, Any]) -> Chart:
+    """The team's reward beside that of every baseline."""
+    earned = {"team": result["decision"], "clones": result["clones"], **result["baselines"]}
+    rewards = {name: one["reward_per_event"] for name, one in earned.items()}
+    ranked = sorted(rewards, key=lambda name: -rewards[name])
+    best, most = best_constant(result), max(rewards.values())
+    figure = reward_bars(
+        {POLICIES[name]: rewards[name] for name in ranked},
+        [TEAM if name == "team" else FAINT for name in ranked],
+        base=best,
+        least=min(rewards["team"], best) - _BEYOND * (most - best),
+        most=most,
+    )
+    keys = ("f1", "precision", "recall", "pr_auc")
+    rows = [
+        (POLICIES[name], *(number(earned[name].get(key)) for key in ("reward_per_event", *keys)))
+        for name in ranked
+    ]
+    above = sum(value > rewards["team"] for value in rewards.values())
+    summary = (
+        f"The team earns {number(rewards['team'])} per event; the better constant policy, where "
+        f"bars begin, {number(best)}, the oracle {number(rewards['oracle'])}. "
+        f"{above} of {len(rewards) - 1} references earn more."
+    )
+    columns = ("policy", REWARD, "F1", "precision", "recall", "area under PR")
+    return Chart("reward", "Reward against the baselines", summary, as_plain(figure), columns, rows)
+
+
+def scored(judged: Judged) -> dict[str, Any]:
+    """The scores of the team and of every reference that gives some."""
+    given = {name: one.scores for name, one in judged.references.items() if one.scores is not None}
+    return {"team": judged.judgement.scores, **given}
+
+
+def precision_recall_chart(judged: Judged) -> Chart:
+    """Precision against recall, with the operating points."""
+    from plotly import graph_objects as go
+
+    labels, result = judged.table.labels, judged.result
+    curves = {name: precision_recall(labels, one) for name, one in scored(judged).items()}
+    figure = new_figure("recall", "precision", height=400)
+    figure.update_xaxes(range=[-0.02, 1.02])
+    figure.update_yaxes(range=[-0.02, 1.04])
+    points = {"team": result["decision"], **result["baselines"]}
+    for name, curve in curves.items():
+        figure.add_trace(_line(name, curve, "vh"))
+    for name in curves:
+        figure.add_trace(
+            go.Scatter(
+                x=[points[name]["recall"]],
+                y=[points[name]["precision"]],
+                mode="markers",
+                name=f"{POLICIES[name]}: what was decided",
+                showlegend=False,
+                marker={"color": COLOURS[name], "size": 13 if name == "team" else 8,
+                        "symbol": "diamond", "line": {"color": "var(--paper)", "width": 1.5}},
+                hovertemplate="%{fullData.name}<br>recall %{x:.3f}, precision %{y:.3f}"
+                "<extra></extra>",
+            )
+        )  # fmt: skip
+    better = more_precise(curves["team"], curves["supervised_vote"])
+    decision = result["decision"]
+    summary = (
+        f"By what its sensors think, the team has an area of {number(decision['pr_auc'])} under "
+        f"the curve, supervised classifiers under the same vote "
+        f"{number(points['supervised_vote']['pr_auc'])}; at {better:.0%} of all recalls the team "
+        f"is the more precise. What it decided has recall {number(decision['recall'])} and "
+        f"precision {number(decision['precision'])}."
+    )
+    note = (
+        "Curves rank events by the sensors' mean probability of a threat vote. Diamonds are the "
+        "decisions: a vote is no threshold on that mean, so the team's may lie off its curve."
+    )
+    columns = ("recall of at least", *(POLICIES[name] for name in curves))
+    rows = [
+        (number(recall, 1), *(number(_precision_at(one, recall)) for one in curves.values()))
+        for recall in np.linspace(0.1, 1.0, 10)
+    ]
+    return Chart(
+        "precision-recall", "Precision and recall", summary, as_plain(figure), columns, rows, note
+    )
+
+
+def _precision_at(curve: Curve, recall: float) -> float:
+    return float(curve.y[curve.x >= recall - 1e-9].max())
+
+
+def _line(name: str, curve: Curve, shape: str = "linear") -> Any:
+    from plotly import graph_objects as go
+
+    return go.Scatter(
+        x=numbers(curve.x),
+        y=numbers(curve.y),
+        mode="lines",
+        name=POLICIES[name],
+        line={"color": COLOURS[name], "width": 3 if name == "team" else 1.8, "shape": shape},
+        hovertemplate="%{fullData.name}<br>%{x:.3f}: %{y:.3f}<extra></extra>",
+    )
+
+
+def threshold_chart(judged: Judged) -> Chart:
+    """What blocking from each threshold on would earn."""
+    labels, result, env = judged.table.labels, judged.result, judged.env
+    curves = {name: reward_by_threshold(env, labels, one) for name, one in scored(judged).items()}
+    decided, optimal = result["decision"]["reward_per_event"], env.reward.threshold
+    figure = new_figure("threshold on the probability of a threat", REWARD, height=400)
+    for name, curve in curves.items():
+        figure.add_trace(_line(name, curve))
+    figure.add_vline(optimal, line={"color": INK, "width": 1, "dash": "dot"})
+    figure.add_hline(decided, line={"color": TEAM, "width": 1.5, "dash": "dash"})
+    best = [curve.best[1] for curve in curves.values()]
+    floor = min(*best, decided, result["baselines"]["always_allow"]["reward_per_event"])
+    spread = max(best) - floor
+    figure.update_yaxes(range=[floor - 0.6 * spread, max(best) + 0.1 * spread])
+    figure.update_xaxes(range=[0, 1])
+    where, most = curves["team"].best
+    summary = (
+        f"The team's votes earn {number(decided)} (dashed). One threshold on its sensors' mean "
+        f"probability would earn {number(curves['team'].at(optimal))} at the cost-optimal "
+        f"{number(optimal, 2)} (dotted), and at most {number(most)}, at {number(where, 2)}; that "
+        f"one is chosen with hindsight on this split."
+    )
+    note = "Below its threshold an event is allowed, from there on blocked."
+    if env.dynamics == "response":
+        note += (
+            " Every event counts by itself here: lasting isolation and alerts are left out, so "
+            "the dashed line is not to be compared with the curves."
+        )
+    columns = ("threshold", *(POLICIES[name] for name in curves))
+    grid = curves["team"].x[thinned(len(curves["team"].x), 21)]
+    rows = [
+        (number(at, 2), *(number(curve.at(at)) for curve in curves.values()))
+        for at in grid.tolist()
+    ]
+    return Chart(
+        "threshold", "Reward against the threshold", summary, as_plain(figure), columns, rows, note
+    )
+
+
+def family_chart(result: dict[str, Any]) -> Chart | None:
+    """Recall of each family with its interval; None where the split holds no threats."""
+    families = result["families"]
+    if not families:
+        return None
+    figure = new_figure("recall", height=90 + 30 * len(families))
+    new = [name for name, one in families.items() if not one["seen_in_train"]]
+    for word, colour, symbol in (("seen in training", TEAM, "circle"), ("new", NEW, "square")):
+        chosen = {n: one for n, one in families.items() if (n in new) == (word == "new")}
+        if chosen:
+            figure.add_trace(recall_marks(chosen, list(chosen), word, colour))
+            figure.data[-1].marker.symbol = symbol
+    figure.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=list(reversed(families)),
+        range=[-0.7, len(families) - 0.3],
+    )
+    figure.update_xaxes(range=[-0.03, 1.03])
+    figure.update_layout(showlegend=bool(new))
+    ranked = sorted(families, key=lambda name: float(families[name]["recall"]))
+    summary = (
+        f"Of {len(families)} families {ranked[-1]} is found best "
+        f"({share(families[ranked[-1]]['recall'])}) and {ranked[0]} worst "
+        f"({share(families[ranked[0]]['recall'])}). "
+        + (f"{len(new)} of them were new to the team." if new else "All were seen in training.")
+    )
+    rows = [
+        (
+            name,
+            f"{one['events']:,}",
+            number(one["recall"]),
+            *(number(end) for end in family_interval(one)),
+            "new" if name in new else "seen in training",
+        )
+        for name, one in families.items()
+    ]
+    columns = ("family", "events", "recall", "from", "to", "in training")
+    note = "Bars are 95 % intervals (Wilson). The most frequent family comes first."
+    return Chart(
+        "families", "Recall of each attack family", summary, as_plain(figure), columns, rows, note
+    )

@@ -1,0 +1,138 @@
+"""A few episodes, event by event, for the replay of a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from marl_stl_agents.evaluation.baselines import threat_groups
+from marl_stl_agents.evaluation.rollouts import RecurrentGreedy
+from marl_stl_agents.evaluation.stl import FRESH_SEEDS, monitored
+from marl_stl_agents.reporting.figures import numbers
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.types import Action, AnyArray, Float64Array
+
+if TYPE_CHECKING:
+    from marl_stl_agents.evaluation.evaluation import Judged
+
+EPISODES = 3
+EVENTS = 200
+_FEWEST = 20
+_VALUES = 200_000
+
+
+def record_episodes(judged: Judged) -> dict[str, Any]:
+    """Let the team judge the beginnings of a few episodes, on seeds that training never used.
+
+    Where the judgement watched promises they are watched here too.
+
+    Args:
+        judged: The judgement.
+
+    Returns:
+        What is the same at all events (``sensors``, ``features``, ``families``, ``told``,
+        ``promises``, ...), and ``episodes``: lists with an entry per event, among them
+        ``features`` (scaled), ``actions`` and ``probabilities`` of every sensor, ``decision``,
+        ``threat``, ``family``, ``reward``, ``told`` (what all sensors are told), ``left`` (what
+        is left of each promise, in [-1, 1]) and ``robustness``.
+    """
+    config = judged.env if judged.watched is None else monitored(judged.env)
+    engine = Engine(config, judged.table, EPISODES, FRESH_SEEDS)
+    if isinstance(judged.act, RecurrentGreedy):
+        judged.act.forget()
+    columns = engine.table.features.shape[1]
+    events = max(_FEWEST, min(EVENTS, _VALUES // (EPISODES * columns)))
+    episodes = [_Episode(FRESH_SEEDS + lane) for lane in range(EPISODES)]
+    engine.reset()
+    over = False
+    while not over and len(episodes[0].reward) < events:
+        over = _step(engine, judged, episodes)
+    return {**_setting(engine, judged), "episodes": [vars(episode) for episode in episodes]}
+
+
+@dataclass
+class _Episode:
+    """One episode so far, with an entry per event."""
+
+    seed: int
+    threat: list[int] = field(default_factory=list)
+    family: list[int] = field(default_factory=list)
+    entity: list[int] = field(default_factory=list)
+    features: list[list[float | None]] = field(default_factory=list)
+    proposals: list[list[int]] = field(default_factory=list)
+    actions: list[list[int]] = field(default_factory=list)
+    probabilities: list[list[float | None]] = field(default_factory=list)
+    decision: list[int] = field(default_factory=list)
+    isolated: list[int] = field(default_factory=list)
+    granted: list[int] = field(default_factory=list)
+    reward: list[float] = field(default_factory=list)
+    told: list[list[float | None]] = field(default_factory=list)
+    left: list[list[float | None]] = field(default_factory=list)
+    robustness: list[list[float | None]] = field(default_factory=list)
+
+
+def _step(engine: Engine, judged: Judged, episodes: list[_Episode]) -> bool:
+    """Take a step and note it down; whether the episodes are over."""
+    told = engine.global_state()[:, engine.table.features.shape[1] :]
+    actions, threat = judged.act(engine.observe().reshape(engine.lanes * engine.agents, -1))
+    record = engine.step(actions.reshape(engine.lanes, -1))
+    if not record.voting.all():
+        for episode, proposed in zip(episodes, record.actions.tolist(), strict=True):
+            episode.proposals.append(proposed)
+        return False
+    for lane, episode in enumerate(episodes):
+        _note(episode, engine, record, lane, told[lane], threat.reshape(engine.lanes, -1)[lane])
+    return bool(record.truncated.all())
+
+
+def _note(
+    episode: _Episode,
+    engine: Engine,
+    record: StepRecord,
+    lane: int,
+    told: AnyArray,
+    threat: Float64Array,
+) -> None:
+    table, row = engine.table, int(record.rows[lane])
+    episode.threat.append(int(record.labels[lane]))
+    episode.family.append(int(table.families[row]))
+    if table.entities is not None:
+        episode.entity.append(int(table.entities[row]))
+    episode.features.append(numbers(table.features[row], 2))
+    episode.actions.append(record.actions[lane].tolist())
+    episode.probabilities.append(numbers(threat, 3))
+    episode.decision.append(int(record.decisions[lane]))
+    episode.isolated.append(int(record.isolated[lane]))
+    episode.granted.append(int(record.granted[lane]))
+    episode.reward.append(round(float(record.decision_rewards[lane]), 4))
+    episode.told.append(numbers(told, 3))
+    if engine.promises is not None:
+        episode.left.append(numbers(engine.promises.observation()[lane], 3))
+        episode.robustness.append(numbers(record.robustness[lane], 4))
+
+
+def _setting(engine: Engine, judged: Judged) -> dict[str, Any]:
+    """What is the same at all events."""
+    table, names = engine.table, engine.observations.layout
+    groups = threat_groups(judged.env, judged.prepared)
+    shared = engine.observations.shared[len(table.feature_names) :]
+    promises = engine.promises.specifications if engine.promises is not None else ()
+    return {
+        "actions": [action.name.capitalize() for action in Action],
+        "features": list(table.feature_names),
+        "families": list(table.family_names),
+        "told": [names[column] for column in shared.tolist()],
+        "promises": [one.name for one in promises],
+        "threshold": engine.rule.threshold,
+        "weighed": judged.env.consensus.weights == "audited",
+        "episode_length": min(judged.env.episode_length, len(table)),
+        "sensors": [
+            {"name": f"sensor {i}", "views": list(group), "columns": np.flatnonzero(seen).tolist()}
+            for i, (group, seen) in enumerate(
+                zip(groups, engine.observations.visible(), strict=True)
+            )
+        ],
+    }

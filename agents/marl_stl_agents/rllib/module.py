@@ -1,0 +1,40 @@
+"""The policy of the other engine as RLlib takes it: the same network, the same weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis import ValueFunctionAPI
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from torch import Tensor
+
+from marl_stl_agents.algorithms.ppo import make_policy
+
+
+class TeamModule(TorchRLModule, ValueFunctionAPI):
+    """One policy for all sensors; ``policy`` is what a checkpoint holds.
+
+    ``model_config`` has ``run``, a :class:`marl_stl_agents.config.TrainConfig`, and ``edges``, the
+    edges of the encoding's bins.
+    """
+
+    def setup(self) -> None:
+        """Make the network."""
+        settings: dict[str, Any] = self.model_config
+        self.policy = make_policy(
+            settings["run"], self.observation_space, settings["edges"], torch.device("cpu")
+        )
+
+    def _forward(self, batch: dict[str, Any], **settings: Any) -> dict[str, Tensor]:
+        del settings
+        chosen = self.policy.get_distribution(batch[Columns.OBS]).distribution
+        if not isinstance(chosen, torch.distributions.Categorical):
+            raise TypeError(f"a policy over actions is categorical, not {chosen!r}")
+        return {Columns.ACTION_DIST_INPUTS: chosen.logits}
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Tensor | None = None) -> Tensor:
+        """The value of each observation.  # (batch,) float32."""
+        del embeddings
+        return self.policy.predict_values(batch[Columns.OBS])[:, 0]

@@ -1,0 +1,1 @@
+"""A training run, its callbacks and its end."""

@@ -1,0 +1,182 @@
+"""What happens between the iterations of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import unwrap_vec_wrapper
+
+from marl_stl_agents.algorithms.shaping import PromiseShaping
+from marl_stl_agents.buffers.returns import reward_unit
+from marl_stl_agents.checkpoints.store import save_checkpoint
+from marl_stl_agents.checkpoints.trainer_state import capture, lanes_of
+from marl_stl_agents.config import TrainConfig
+from marl_stl_agents.diagnostics.record import ITERATIONS
+from marl_stl_agents.evaluation.metrics import action_shares, score
+from marl_stl_agents.evaluation.rollouts import greedy, judge
+from marl_stl_agents.evaluation.stl import watch
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.stl.specs import CONJUNCTION
+from marl_stl_env.types import BoolArray, Float32Array
+
+#: Validation episodes in which every checkpoint's promises are watched.
+_WATCHED = 100
+
+
+class RewardCallback(BaseCallback):
+    """Logs the mean unscaled reward of a sensor's vote while it samples its actions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rewards: list[float] = []
+
+    def _on_step(self) -> bool:
+        venv = self.model.get_vec_normalize_env()
+        if venv is not None:
+            lanes: Any = venv.unwrapped
+            shaping = unwrap_vec_wrapper(venv, PromiseShaping)
+            bare = venv.get_original_reward() if shaping is None else shaping.bare_rewards
+            votes = bare[lanes.voting]
+            if votes.size:
+                self._rewards.append(float(votes.mean()))
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self._rewards:
+            self.logger.record("rollout/reward_per_event", sum(self._rewards) / len(self._rewards))
+        self._rewards.clear()
+
+
+class ValueLossCallback(BaseCallback):
+    """Logs the value loss of every update in reward units too, where runs can be compared."""
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        # An update's figures are in the logger until the next rollout is done.
+        loss = self.logger.name_to_value.get("train/value_loss")
+        if loss is not None and isinstance(self.model, OnPolicyAlgorithm):
+            unit = reward_unit(self.model)
+            self.logger.record("train/value_loss_reward_units", loss * unit**2)
+
+    def _on_training_end(self) -> None:
+        self._on_rollout_start()
+
+
+class PromisesCallback(BaseCallback):
+    """Logs how the promises fared in the episodes that a rollout finished."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[BoolArray] = []
+        self._robustness: list[Float32Array] = []
+
+    def _on_step(self) -> bool:
+        lanes = lanes_of(self.model)
+        over = self.locals["dones"][:: lanes.agents]
+        if over.any():
+            self._kept.append(~lanes.standing.violated[over])
+            self._robustness.append(lanes.standing.robustness[over])
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if not self._kept:
+            return
+        kept, robustness = np.concatenate(self._kept), np.concatenate(self._robustness)
+        for i, one in enumerate(lanes_of(self.model).promises):
+            self.logger.record(f"stl/satisfied/{one.name}", float(kept[:, i].mean()))
+            self.logger.record(f"stl/robustness/{one.name}", float(robustness[:, i].mean()))
+        self.logger.record(f"stl/satisfied/{CONJUNCTION}", float(kept.all(axis=1).mean()))
+        self._kept.clear()
+        self._robustness.clear()
+
+
+def logging_callbacks(config: TrainConfig) -> list[BaseCallback]:
+    """What a run logs of its rollouts and updates."""
+    promises = [PromisesCallback()] if config.stl != "off" else []
+    return [RewardCallback(), ValueLossCallback(), *promises]
+
+
+class CheckpointCallback(BaseCallback):
+    """Judges the greedy team on the validation split and saves a checkpoint.
+
+    Args:
+        run: The run directory.
+        config: The run; the last iteration always makes a checkpoint, and so do those after which
+            the checklist is due.
+        table: The scaled validation table.
+        report: Called with the agent-steps and the figures of each judgement, before it is saved.
+
+    Attributes:
+        stop: Set to True, by a signal handler say, to save and stop after the current iteration.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        config: TrainConfig,
+        table: TrafficTable,
+        report: Callable[[int, dict[str, Any]], None],
+    ) -> None:
+        super().__init__()
+        self._run, self._config, self._table = run, config, table
+        self._report = report
+        self._begun_at = 0
+        self.stop = False
+        self._stopped = False
+
+    def _on_training_start(self) -> None:
+        self._begun_at = self.num_timesteps
+
+    def _on_rollout_start(self) -> None:
+        # A rollout starts once the iteration before it has been learned from.
+        if self.num_timesteps == self._begun_at:
+            return
+        iteration = self.num_timesteps // (self._ppo.n_steps * self._ppo.n_envs)
+        if self.stop or iteration % self._config.evaluate_every == 0 or iteration in ITERATIONS:
+            self._save()
+        self._stopped = self.stop
+
+    def _on_step(self) -> bool:
+        return not self._stopped
+
+    def _on_training_end(self) -> None:
+        if not self._stopped:
+            self._save()
+        self.logger.dump(self.num_timesteps)
+
+    @property
+    def _ppo(self) -> OnPolicyAlgorithm:
+        if not isinstance(self.model, OnPolicyAlgorithm):
+            raise TypeError(f"checkpoints are of PPO, not of {type(self.model).__name__}")
+        return self.model
+
+    def _save(self) -> None:
+        policy = self._ppo.policy
+        policy.set_training_mode(False)
+        env, act = self._config.env, greedy(policy)
+        judgement = judge(env, self._table, act)
+        figures = score(
+            self._table.labels,
+            judgement.decisions,
+            env.reward,
+            judgement.scores,
+            judgement.rewards,
+        )
+        shares = {**figures, **action_shares(judgement.decisions)}
+        if self._config.stl != "off":
+            watched = watch(env, self._table, act, _WATCHED)
+            kept = {name: truth.mean() for name, (truth, _) in watched.by_name().items()}
+            shares |= {f"stl/{name}": float(share) for name, share in kept.items()}
+            if self._config.stl != "monitor":
+                figures["violation_excess"] = watched.excess(self._config.promises.budget)
+        for name, value in shares.items():
+            self.logger.record(f"validation/{name.lower()}", value)
+        self._report(self.num_timesteps, figures)
+        save_checkpoint(self._run, policy, self.num_timesteps, figures, capture(self._ppo))

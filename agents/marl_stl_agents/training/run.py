@@ -1,0 +1,225 @@
+"""A training run, from configuration to run directory."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from stable_baselines3.common.logger import configure
+
+from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
+from marl_stl_agents.checkpoints.store import load_trainer, load_weights, newest_checkpoint
+from marl_stl_agents.checkpoints.trainer_state import restore
+from marl_stl_agents.config import EvaluateConfig, TrainConfig
+from marl_stl_agents.console.preflight import show_preflight
+from marl_stl_agents.console.tables import (
+    rotate_progress,
+    save_curves,
+    say,
+    show_evaluation,
+    show_keepers,
+    show_progress,
+    show_splits,
+    verdict,
+)
+from marl_stl_agents.diagnostics.checklist import setting_of
+from marl_stl_agents.diagnostics.preflight import preflight
+from marl_stl_agents.evaluation.evaluation import check_data, describe_data, judge_run
+from marl_stl_agents.evaluation.stl import trivial_keepers
+from marl_stl_agents.run_directory import (
+    DATA,
+    VALIDATION,
+    find_run,
+    new_run,
+    read_config,
+    write_json,
+)
+from marl_stl_agents.training.callbacks import CheckpointCallback, logging_callbacks
+from marl_stl_agents.training.checklist import ChecklistCallback
+from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.errors import DivergedError
+
+
+def train(config: TrainConfig) -> Path:
+    """Train a team and judge it on the validation split.
+
+    The test split is not touched: that is ``evaluate.py``'s part.
+
+    Args:
+        config: The run.
+
+    Returns:
+        The run directory: ``config.json``, ``data.json``, ``progress.csv``, TensorBoard events,
+        ``checklist.json``, ``checkpoints/``, ``validation.json`` and ``curves.png``.
+
+    Raises:
+        DeviceError: If CUDA was asked for and is not there.
+        DataError: If the data cannot be read, split or scaled.
+        RunError: If the run directory is taken.
+    """
+    device = _device(config)
+    prepared = prepare(config.env)
+    if config.preflight:
+        show_preflight(preflight(config.env, prepared))
+    else:
+        show_splits(prepared.report)
+    if config.env.stl.monitor:
+        show_keepers(trivial_keepers(config.env, prepared.tables["train"]))
+    run = new_run(config)
+    write_json(run / DATA, describe_data(prepared))
+    return _learn_and_judge(config, run, prepared, device)
+
+
+def resume(run: Path) -> Path:
+    """Continue a run where its newest checkpoint stands, bit-identically on the CPU.
+
+    Args:
+        run: The run directory.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        RunError: If the run is damaged, or its data has changed since it began.
+        DataError: If the data cannot be read.
+    """
+    run = find_run(run)
+    config = read_config(run)
+    device = _device(config)
+    prepared = prepare(config.env)
+    check_data(run, prepared)
+    return _learn_and_judge(config, run, prepared, device)
+
+
+def restart(run: Path, run_dir: Path | None = None) -> Path:
+    """Begin anew with the settings of a run.
+
+    Args:
+        run: The run whose settings are taken.
+        run_dir: The new run directory; None makes ``runs/<time>-<dataset>``.
+
+    Returns:
+        The new run directory.
+    """
+    return train(replace(read_config(find_run(run)), run_dir=run_dir))
+
+
+def _device(config: TrainConfig) -> torch.device:
+    """Where this process computes; with the engine "rllib" the GPUs are the learners'."""
+    return resolve_device("cpu" if config.engine == "rllib" else config.device, config.threads)
+
+
+def _learn_and_judge(
+    config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device
+) -> Path:
+    if config.engine == "rllib":
+        finished = learn_on_cluster(config, run, prepared)
+    else:
+        finished = learn(config, run, prepared, device)
+    save_curves(run)
+    if not finished:
+        say(f"stopped; continue with: python train.py --resume {run}")
+        return run
+    result = judge_run(run, config, EvaluateConfig(run=run, split="validation")).result
+    write_json(run / VALIDATION, result)
+    show_evaluation(result)
+    say(verdict(result))
+    say(f"run directory: {run}\njudge it on the test split: python evaluate.py {run}")
+    return run
+
+
+def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device) -> bool:
+    """Train the policy from the newest checkpoint on, or from scratch where there is none.
+
+    SIGINT and SIGTERM save a checkpoint after the iteration they arrive in, and stop.
+
+    Args:
+        config: The run.
+        run: The run directory.
+        prepared: Its data.
+        device: Where the networks live.
+
+    Returns:
+        Whether all iterations are done.
+
+    Raises:
+        DivergedError: If a NaN or inf turned up; the checkpoints are from before it.
+    """
+    model = make_trainer(config, prepared.tables["train"], device)
+    total = config.iterations * model.n_steps * model.n_envs
+    checkpoint = newest_checkpoint(run)
+    if checkpoint is not None:
+        load_weights(checkpoint, model.policy, device)
+        restore(model, load_trainer(checkpoint))
+    rotate_progress(run)
+    model.set_logger(configure(str(run), ["csv", "tensorboard"]))
+    checklist = ChecklistCallback(run, setting_of(config, prepared), config.iterations)
+
+    def report(timesteps: int, figures: dict[str, Any]) -> None:
+        show_progress(timesteps, figures)
+        checklist.judged(figures)
+
+    callback = CheckpointCallback(run, config, prepared.tables["validation"], report)
+    try:
+        with stopped_by_signals(callback):
+            if model.num_timesteps < total:
+                model.learn(
+                    total - model.num_timesteps,
+                    callback=[*logging_callbacks(config), checklist, callback],
+                    reset_num_timesteps=checkpoint is None,
+                    progress_bar=config.progress,
+                )
+    except DivergedError as error:
+        checklist.failed(error)
+        raise
+    finally:
+        if model.env is not None:
+            model.env.close()
+        model.logger.close()
+    return not callback.stop
+
+
+@dataclass
+class StopFlag:
+    """Turned on by :func:`stopped_by_signals`."""
+
+    stop: bool = False
+
+
+def learn_on_cluster(config: TrainConfig, run: Path, prepared: PreparedData) -> bool:
+    """:func:`learn` with the engine "rllib"; see :func:`marl_stl_agents.rllib.training.learn`."""
+    from marl_stl_agents.rllib import training as rllib
+
+    flag = StopFlag()
+    # In this order: connecting to Ray sets a handler of its own for SIGTERM.
+    with rllib.cluster(config), stopped_by_signals(flag):
+        return rllib.learn(config, run, prepared, flag)
+
+
+@contextmanager
+def stopped_by_signals(callback: CheckpointCallback | StopFlag) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM stop the training after its iteration; the second kills."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        callback.stop = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

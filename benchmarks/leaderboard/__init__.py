@@ -1,0 +1,1 @@
+"""The leaderboard: tracks, entries, checks."""

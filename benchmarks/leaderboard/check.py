@@ -1,0 +1,226 @@
+"""Judges a submission anew, and refuses one that is not what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from marl_stl_agents.algorithms.ppo import saved_policy
+from marl_stl_agents.checkpoints.store import best_checkpoint, list_checkpoints
+from marl_stl_agents.config import TrainConfig
+from marl_stl_agents.evaluation.baselines import bayes_baselines, decision_rule, simple_baselines
+from marl_stl_agents.evaluation.byzantine import byzantine_figures
+from marl_stl_agents.evaluation.evaluation import check_data, evaluation
+from marl_stl_agents.evaluation.metrics import reward_per_event
+from marl_stl_agents.evaluation.rollouts import Act, greedy, judge
+from marl_stl_agents.run_directory import EVALUATION, find_run, read_config, read_json
+
+from benchmarks.leaderboard.track import Result, Track, of_decisions, of_votes, worst_with_one
+from marl_stl_env.config import EnvConfig, FaultConfig, Split
+from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.spaces import observation_space
+from marl_stl_env.errors import SubmissionError
+from marl_stl_env.types import Action, Int8Array
+
+#: Processors round differently, and an event in ten thousand may be decided otherwise elsewhere.
+_EVENTS, _RATE = 1e-4, 2e-3
+_COUNTS = ("tp", "tn", "fp", "fn")
+_COMPARED = (
+    "schema",
+    "dataset",
+    "split",
+    "events",
+    "threat_rate",
+    "decision",
+    "agents",
+    "baselines",
+    "normalized_score",
+    "byzantine",
+)
+
+
+def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
+    """Judge a run from its checkpoint and hold its ``evaluation.json`` against that.
+
+    Args:
+        run: The run directory.
+        track: What it competes in.
+
+    Returns:
+        Its configuration, and its figures as measured here.
+
+    Raises:
+        RunError: If the directory is incomplete or damaged, or its data is not the data here.
+        SubmissionError: If it was trained for something else, or claims something else.
+    """
+    run = find_run(run)
+    config = read_config(run)
+    track.check_config(run, config.env)
+    claimed = _claim(run)
+    prepared = prepare(replace(config.env, data_dir=track.env.data_dir))
+    check_data(run, prepared)
+    _check_choice(run, config, prepared)
+    env = replace(config.env, faults=FaultConfig())
+    table, act = prepared.tables["test"], _best(run, config, prepared)
+    judgement = judge(env, table, act)
+    references = simple_baselines(env, table.labels) | bayes_baselines(env, prepared, "test")
+    measured = evaluation(env, prepared, "test", judgement, references)
+    measured["byzantine"] = byzantine_figures(env, table, act, judgement)
+    for name in _COMPARED:
+        for place, said, found in differences(claimed.get(name), measured[name], len(table), name):
+            raise SubmissionError(
+                f"{run / EVALUATION} says {place}={said!r}, and its checkpoint gives {found!r} "
+                f"on the test split; judge it anew: python evaluate.py {run}"
+            )
+    steps = max(checkpoint.timesteps for checkpoint in list_checkpoints(run))
+    worst = worst_with_one(measured["byzantine"])
+    return config, of_decisions(
+        env, table, judgement.decisions, seed=config.seed, one_traitor=worst, agent_steps=steps
+    )
+
+
+def _claim(run: Path) -> dict[str, Any]:
+    if not (run / EVALUATION).exists():
+        raise SubmissionError(f"{run} was not judged yet: python evaluate.py {run}")
+    claimed = read_json(run / EVALUATION)
+    if not isinstance(claimed, dict):
+        raise SubmissionError(
+            f"{run / EVALUATION} is not an evaluation; judge it anew: python evaluate.py {run}"
+        )
+    return claimed
+
+
+def _check_choice(run: Path, config: TrainConfig, prepared: PreparedData) -> None:
+    """Refuse checkpoints whose validation figures, by which the best is chosen, are not theirs."""
+    table = prepared.tables["validation"]
+    for checkpoint in list_checkpoints(run):
+        act = greedy(_policy(checkpoint, config, prepared, "validation"))
+        decisions = judge(config.env, table, act).decisions
+        found = reward_per_event(table.labels, decisions, config.env.reward)
+        if abs(found - checkpoint.reward) > _RATE:
+            raise SubmissionError(
+                f"{checkpoint.path} says that it earns {checkpoint.reward:.4f} per validation "
+                f"event, and it earns {found:.4f}; train the run anew: python train.py --restart "
+                f"{run}"
+            )
+
+
+def _best(run: Path, config: TrainConfig, prepared: PreparedData) -> Act:
+    return greedy(_policy(best_checkpoint(run), config, prepared, "test"))
+
+
+def _policy(checkpoint: Any, config: TrainConfig, prepared: PreparedData, split: Split) -> Any:
+    space = observation_space(Engine(config.env, prepared.tables[split], lanes=1))
+    return saved_policy(config, space, checkpoint, torch.device("cpu"))
+
+
+def differences(
+    said: Any, found: Any, events: int, place: str
+) -> Iterator[tuple[str, object, object]]:
+    """Where a claim differs from what was measured by more than rounding does.
+
+    Args:
+        said: The claim.
+        found: What was measured; what only the claim has is not looked at.
+        events: Events of the split.
+        place: Where in the evaluation these stand.
+
+    Yields:
+        The place, the claim and the measurement.
+    """
+    if isinstance(found, dict) and isinstance(said, dict):
+        for name, value in found.items():
+            yield from differences(said.get(name), value, events, f"{place}.{name}")
+    elif isinstance(found, list) and isinstance(said, list) and len(said) == len(found):
+        for i, value in enumerate(found):
+            yield from differences(said[i], value, events, f"{place}[{i}]")
+    elif isinstance(found, int | float) and isinstance(said, int | float):
+        allowed = _EVENTS * events if place.rsplit(".", 1)[-1] in _COUNTS else _RATE
+        if not abs(said - found) <= allowed:  # a claim may be NaN
+            yield place, said, found
+    elif said != found:
+        yield place, said, found
+
+
+def check_decisions(path: Path, track: Track, seed: int | None, **more: Any) -> Result:
+    """The figures of decisions that another program made on the track's test events.
+
+    Args:
+        path: A Parquet file with a row for every test event: ``event`` (0 for the first one),
+            ``decision`` and, where a team voted, ``sensor_0`` … ``sensor_{n-1}``; actions by name
+            or value.
+        track: What they compete in.
+        seed: Seed of the training.
+        **more: Further fields of :class:`Result`.
+
+    Raises:
+        SubmissionError: If events are missing or repeated, an action is unknown, or the decisions
+            are not the vote of the sensors.
+    """
+    table = track.prepare().tables["test"]
+    frame = _read(path, len(table))
+    decisions = _actions(path, frame["decision"])
+    sensors = [name for name in frame if str(name).startswith("sensor_")]
+    if not sensors:
+        return of_decisions(track.env, table, decisions, seed=seed, **more)
+    wanted = [f"sensor_{i}" for i in range(len(sensors))]
+    if sorted(sensors) != sorted(wanted):
+        raise SubmissionError(f"{path} has columns {sensors}; sensors are {wanted}")
+    actions = np.stack([_actions(path, frame[name]) for name in wanted], axis=1)
+    env = replace(track.env, agents=len(wanted))
+    wrong = np.flatnonzero(decision_rule(env)(actions) != decisions)
+    if len(wrong):
+        raise SubmissionError(
+            f"{path}: on event {wrong[0]} (and {len(wrong) - 1} more) the decision is not the vote "
+            f"of the {len(wanted)} sensors; leave their columns out if another rule decides"
+        )
+    return of_votes(env, table, actions, seed=seed, **more)
+
+
+def _read(path: Path, events: int) -> Any:
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise SubmissionError(f"{path} cannot be read as Parquet: {error}") from None
+    for name in ("event", "decision"):
+        if name not in frame:
+            raise SubmissionError(
+                f"{path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}"
+            )
+    frame = frame.sort_values("event")
+    if not np.array_equal(frame["event"].to_numpy(), np.arange(events)):
+        raise SubmissionError(
+            f"{path}: column 'event' must hold every test event from 0 to {events - 1} once; it "
+            f"has {len(frame)} rows, {frame['event'].nunique()} of them different"
+        )
+    return frame
+
+
+def _actions(path: Path, column: Any) -> Int8Array:
+    known = {name: int(action) for action in Action for name in (action.name, int(action))}
+    values = column.astype(object).map(known)
+    if values.isna().any():
+        raise SubmissionError(
+            f"{path}: column {column.name!r} holds {column[values.isna()].iloc[0]}; actions are "
+            f"{', '.join(f'{action.name} ({int(action)})' for action in Action)}"
+        )
+    actions: Int8Array = values.to_numpy(np.int8)
+    return actions
+
+
+def team_of(env: EnvConfig) -> str:
+    """A team in a few words."""
+    views = f"random views of {env.random_views:g}" if env.random_views else env.views
+    words = [f"{env.agents} sensor{'s' if env.agents > 1 else ''}, {views}"]
+    if env.deliberation:
+        words.append("deliberation")
+    if env.faults.faulty:
+        words.append(f"trained with {env.faults.faulty} faulty ({env.faults.fault})")
+    return ", ".join(words)

@@ -1,0 +1,112 @@
+"""The leaderboard as JSON and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from marl_stl_agents.run_directory import read_json, write_json
+from pydantic import TypeAdapter, ValidationError
+
+from benchmarks.common.tables import replace_section
+from benchmarks.leaderboard.track import Result
+from marl_stl_env.errors import SubmissionError
+
+PAGE, FILE = Path("docs/leaderboard.md"), Path("docs/leaderboard.json")
+SECTION = "entries"
+_HEAD = (
+    "entry",
+    "team",
+    "seeds",
+    "normalized score",
+    "F1",
+    "reward per event",
+    "... with 1 traitor",
+    "agent-steps",
+    "CPU s",
+)
+
+Kind = Literal["run", "decisions", "reference"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the leaderboard.
+
+    Attributes:
+        name: Its name.
+        kind: "run" was judged from its checkpoints, "decisions" from files of decisions;
+            "reference" needs no training by reward.
+        team: Who decides, in words.
+        results: One per seed.
+    """
+
+    name: str
+    kind: Kind
+    team: str
+    results: tuple[Result, ...]
+
+    @property
+    def score(self) -> float:
+        """Mean normalized score."""
+        return sum(one.normalized_score for one in self.results) / len(self.results)
+
+
+_ADAPTER = TypeAdapter(list[Entry])
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The entries of a leaderboard; none where there is no file yet.
+
+    Raises:
+        RunError: If the file is not JSON.
+        SubmissionError: If it is not a leaderboard.
+    """
+    if not path.exists():
+        return []
+    try:
+        return _ADAPTER.validate_python(read_json(path)["entries"])
+    except (ValidationError, KeyError, TypeError) as error:
+        raise SubmissionError(f"{path} is not a leaderboard of this version: {error}") from None
+
+
+def add_entry(entry: Entry, track: str, file: Path = FILE, page: Path = PAGE) -> None:
+    """Put an entry on the leaderboard, in place of one of the same name; file and page alike."""
+    others = [one for one in read_entries(file) if one.name != entry.name]
+    entries = sorted([*others, entry], key=lambda one: -one.score)
+    write_json(file, {"track": track, "entries": [asdict(one) for one in entries]})
+    replace_section(page, SECTION, table(entries))
+
+
+def table(entries: Sequence[Entry]) -> list[str]:
+    """The entries as a table, in Markdown."""
+    lines = [f"| {' | '.join(_HEAD)} |", "|" + "---|" * len(_HEAD)]
+    return [*lines, *map(row, entries)]
+
+
+def row(entry: Entry) -> str:
+    """One entry as a row of :func:`table`: means over the seeds, with the least and the largest."""
+    results = entry.results
+    cells = [
+        entry.name if entry.kind != "reference" else f"*{entry.name}*",
+        entry.team,
+        str(len(results)) if entry.kind != "reference" else "",
+        _spread([one.normalized_score for one in results], 3),
+        _spread([one.f1 for one in results], 3),
+        _spread([one.reward_per_event for one in results], 3),
+        _spread([one.one_traitor for one in results], 3),
+        _spread([one.agent_steps for one in results], 0),
+        _spread([one.cpu_seconds for one in results], 0),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(values: Sequence[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return ""
+    mean = sum(known) / len(known)
+    low, middle, high = (f"{one:,.{digits}f}" for one in (min(known), mean, max(known)))
+    return middle if low == high else f"{middle} [{low}, {high}]"

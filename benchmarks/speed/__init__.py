@@ -1,0 +1,1 @@
+"""How fast: engines, views, trainers, data."""

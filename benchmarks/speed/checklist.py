@@ -1,0 +1,143 @@
+"""What watching a training costs: iterations with and without the checklist, by turns.
+
+``python -m benchmarks.speed.checklist`` prints the CPU time of an iteration on every path, that of
+an iteration under the checklist's callback (record, guard, gradient norms), and that of the one
+look for the label in a rollout's observations.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import tyro
+from marl_stl_agents.algorithms.ppo import make_trainer
+from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.diagnostics.checklist import setting_of
+from marl_stl_agents.diagnostics.rollout_facts import RolloutFacts
+from marl_stl_agents.run_directory import write_json
+from marl_stl_agents.training.callbacks import RewardCallback, ValueLossCallback
+from marl_stl_agents.training.checklist import ChecklistCallback
+from stable_baselines3.common.callbacks import BaseCallback
+
+from benchmarks.common.measure import show, versions
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData, prepare
+
+PATHS: tuple[Vec, ...] = ("native", "supersuit", "device")
+CPU, NEVER = torch.device("cpu"), 10**9
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure.
+
+    Attributes:
+        quick: Tiny trainings, once.
+        iterations: Of each training; the first is not counted.
+        repeats: Trainings of each kind.
+        out: JSON file to write.
+    """
+
+    quick: bool = False
+    iterations: int = 8
+    repeats: int = 3
+    out: Path | None = None
+
+
+class Clock(BaseCallback):
+    """CPU time between the iterations, after what the other callbacks do there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._times: list[float] = []
+
+    @property
+    def seconds(self) -> list[float]:
+        """CPU seconds of each iteration but the first."""
+        return [end - begun for begun, end in zip(self._times[1:], self._times[2:], strict=False)]
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self._times.append(time.process_time())
+
+    def _on_training_end(self) -> None:
+        self._on_rollout_start()
+
+
+class Probe(BaseCallback):
+    """CPU seconds of looking for the label in the first rollout."""
+
+    seconds = 0.0
+
+    def _on_training_start(self) -> None:
+        self._facts = RolloutFacts(self.model)  # type: ignore[arg-type] # this is PPO
+
+    def _on_step(self) -> bool:
+        self._facts.step()
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._facts.signal()  # imports its library
+        begun = time.process_time()
+        self._facts.signal()
+        self.seconds = time.process_time() - begun
+
+
+def learn(config: TrainConfig, prepared: PreparedData, callbacks: list[BaseCallback]) -> None:
+    """Train without run directory, judgement and checkpoints."""
+    model = make_trainer(config, prepared.tables["train"], CPU)
+    model.learn(config.iterations * config.ppo.n_steps * model.n_envs, callback=callbacks)
+
+
+def iteration_seconds(config: TrainConfig, prepared: PreparedData, run: Path | None) -> list[float]:
+    """CPU seconds of the iterations of a training; it is watched where there is a run."""
+    callbacks: list[BaseCallback] = [RewardCallback(), ValueLossCallback()]
+    if run is not None:
+        callbacks.append(ChecklistCallback(run, setting_of(config, prepared), NEVER))
+    clock = Clock()
+    learn(config, prepared, [*callbacks, clock])
+    return clock.seconds
+
+
+def measure(config: TrainConfig, prepared: PreparedData, repeats: int) -> dict[str, Any]:
+    """One path, plain and watched by turns."""
+    plain, watched, probe = [], [], Probe()
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(repeats):
+            plain += iteration_seconds(config, prepared, None)
+            watched += iteration_seconds(config, prepared, Path(folder))
+    learn(replace(config, iterations=1), prepared, [probe])
+    return {
+        "path": config.vec,
+        "plain": median(plain),
+        "watched": median(watched),
+        "overhead": median(watched) / median(plain) - 1.0,
+        "one look for the label": probe.seconds,
+    }
+
+
+def main(settings: Settings) -> None:
+    """Measure, print and write."""
+    torch.set_num_threads(1)
+    config, repeats = TrainConfig(iterations=settings.iterations), settings.repeats
+    if settings.quick:
+        env, repeats = EnvConfig(dataset_options=("rows=5000",)), 1
+        small = PPOConfig(n_steps=8, batch_size=64, width=8)
+        config = TrainConfig(env=env, ppo=small, lanes=8, iterations=3)
+    prepared = prepare(config.env)
+    rows = [measure(replace(config, vec=vec), prepared, repeats) for vec in PATHS]
+    show("CPU seconds of an iteration", list(rows[0]), [list(row.values()) for row in rows])
+    if settings.out is not None:
+        write_json(settings.out, {"schema": 1, **versions(), "paths": rows})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

@@ -1,0 +1,157 @@
+"""Decisions per second of each agreement protocol, side by side, and how often it agrees.
+
+``python benchmarks/speed/consensus.py --out consensus.json``
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from marl_stl_env.config import ConsensusConfig
+from marl_stl_env.consensus.faults import draw_faulty
+from marl_stl_env.consensus.protocols.adversaries import random_messages, two_faced
+from marl_stl_env.consensus.protocols.agreement import PROTOCOLS, decisions
+from marl_stl_env.consensus.rules import DecisionRule
+from marl_stl_env.files import write_text
+from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Int8Array
+
+TEAMS = (4, 7)
+NAMES = {
+    "ideal": "ideal functionality",
+    "eig": "EIG",
+    "kings": "parallel Phase King",
+    "plain": "plain broadcast",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure.
+
+    Attributes:
+        lanes: Decisions taken at once.
+        repeats: Rounds over all protocols; each one's best time counts.
+        seed: Seed of votes and lies.
+        out: JSON file to write.
+    """
+
+    lanes: int = 4096
+    repeats: int = 10
+    seed: int = 0
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One protocol for one team.
+
+    Attributes:
+        protocol: Its name.
+        agents: Sensors.
+        faulty: Byzantine sensors, as many as the protocol is built to withstand.
+        per_second: Team decisions per second while liars tell half of the team Allow and the
+            other half Block.
+        agreement: Share of decisions whose class all honest sensors agree on while liars send
+            random messages.
+    """
+
+    protocol: str
+    agents: int
+    faulty: int
+    per_second: float
+    agreement: float
+
+
+class Team:
+    """Random votes of a team with as many liars as it tolerates."""
+
+    def __init__(self, agents: int, settings: Settings) -> None:
+        consensus = ConsensusConfig()
+        self.rng = np.random.default_rng(settings.seed)
+        self.faulty = consensus.faulty_for(agents)
+        self.rule = DecisionRule(agents, self.faulty, consensus.threshold_for(agents))
+        shape = (settings.lanes, agents)
+        self.votes: Int8Array = self.rng.integers(0, ACTIONS, shape, np.int8)
+        self.liars = draw_faulty(self.rng.integers(0, 2**64, shape, np.uint64), self.faulty)
+
+    def seconds(self, protocol: str) -> float:
+        """Wall time to agree and decide; the ideal functionality is one party's decision."""
+        lies = two_faced(Action.ALLOW, Action.BLOCK)
+        start = time.perf_counter()
+        agreed = PROTOCOLS[protocol](self.votes, self.liars, self.faulty, lies)
+        decisions(agreed[:, :1] if protocol == "ideal" else agreed, self.rule)
+        return time.perf_counter() - start
+
+    def agreement(self, protocol: str) -> float:
+        """Share of lanes in which all honest sensors decide for the same class."""
+        lies = random_messages(self.rng)
+        agreed = PROTOCOLS[protocol](self.votes, self.liars, self.faulty, lies)
+        threat: BoolArray = THREAT_VOTE[decisions(agreed, self.rule)]
+        some_threat = (threat & ~self.liars).any(axis=1)
+        some_benign = (~threat & ~self.liars).any(axis=1)
+        return 1.0 - float((some_threat & some_benign).mean())
+
+
+def measure(settings: Settings) -> list[Result]:
+    """Time all protocols in turn, so that a busy moment hits them alike."""
+    teams = {agents: Team(agents, settings) for agents in TEAMS}
+    best = {(agents, protocol): math.inf for agents in TEAMS for protocol in PROTOCOLS}
+    for _ in range(settings.repeats):
+        for (agents, protocol), seconds in best.items():
+            best[agents, protocol] = min(seconds, teams[agents].seconds(protocol))
+    return [
+        Result(
+            protocol=protocol,
+            agents=agents,
+            faulty=teams[agents].faulty,
+            per_second=settings.lanes / seconds,
+            agreement=teams[agents].agreement(protocol),
+        )
+        for (agents, protocol), seconds in best.items()
+    ]
+
+
+def show(results: list[Result]) -> None:
+    """Print the results as a table."""
+    table = Table("protocol", title="Team decisions, with f = (n - 1) / 3 liars")
+    for heading in ("sensors", "liars", "decisions/s", "agreement"):
+        table.add_column(heading, justify="right")
+    for item in results:
+        table.add_row(
+            NAMES[item.protocol],
+            str(item.agents),
+            str(item.faulty),
+            f"{item.per_second:,.0f}",
+            f"{item.agreement:.1%}",
+        )
+    Console().print(table)
+
+
+def main(settings: Settings) -> None:
+    """Measure, print, and write the results."""
+    results = measure(settings)
+    show(results)
+    if settings.out is not None:
+        report = {
+            "schema": 1,
+            "benchmark": "consensus",
+            "lanes": settings.lanes,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "results": [asdict(item) for item in results],
+        }
+        write_text(settings.out, json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

@@ -1,0 +1,341 @@
+"""Everything on one device: the engine, the training, and that nothing waits for the host.
+
+``python -m benchmarks.speed.cuda --out cuda.json`` takes a few minutes on a GPU. ``--quick
+--device cpu`` runs the same code small, without what only CUDA has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import tyro
+from marl_stl_agents.algorithms.device.env import DeviceVecEnv
+from marl_stl_agents.algorithms.device.ppo import DevicePPO
+from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
+from marl_stl_agents.config import Device, PPOConfig, TrainConfig, Vec
+from marl_stl_agents.evaluation.baselines import simple_baselines
+from marl_stl_agents.evaluation.metrics import score
+from marl_stl_agents.evaluation.rollouts import greedy, judge
+from marl_stl_agents.run_directory import write_json
+from stable_baselines3.common.callbacks import BaseCallback
+
+from benchmarks.common.measure import generated_table, rate, show, versions
+from benchmarks.speed.throughput import row
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import prepare
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.torch_engine import Precision, TorchEngine
+
+AGENTS = 4
+COLUMNS = ("what", "lanes", "agent-steps/s", "of copying")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure.
+
+    Attributes:
+        device: "auto" takes CUDA where it is.
+        quick: Small sizes, in seconds, to see that it works.
+        lanes: Lanes of the engine, one group of rows each.
+        train_lanes: Lanes of the training on the device.
+        sb3_lanes: Lanes of SB3's own PPO beside it.
+        score_lanes: Lanes of the training on ``synthetic``.
+        iterations: Iterations of the training on ``synthetic``.
+        seconds: Time for each measurement of the engine.
+        compile: Also measure ``torch.compile``, which takes a minute to compile.
+        out: JSON file to write.
+    """
+
+    device: Device = "auto"
+    quick: bool = False
+    lanes: tuple[int, ...] = (4096, 16_384, 65_536, 262_144)
+    train_lanes: int = 65_536
+    sb3_lanes: int = 1024
+    score_lanes: int = 1024
+    iterations: int = 60
+    seconds: float = 0.5
+    compile: bool = True
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        small = {
+            "lanes": (16,),
+            "train_lanes": 8,
+            "sb3_lanes": 8,
+            "score_lanes": 16,
+            "iterations": 3,
+            "seconds": 0.05,
+            "compile": False,
+        }
+        for name, value in small.items() if self.quick else ():
+            object.__setattr__(self, name, value)
+
+
+def wait(device: torch.device) -> None:
+    """Let the host wait until the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def copy_rate(engine: TorchEngine, settings: Settings) -> float:
+    """Copying one batch of observations to another: the same bytes written, and as many read."""
+    source = cast("torch.Tensor", engine.observe())
+    target = torch.empty_like(source)
+    return repeated(lambda: target.copy_(source), engine, settings)
+
+
+def repeated(step: Callable[[], object], engine: TorchEngine, settings: Settings) -> float:
+    """Agent-steps per second of ``step``: an episode's worth of calls between two waits."""
+    calls = 10 if settings.quick else engine.config.episode_length - 1
+
+    def run() -> None:
+        engine.reset()
+        for _ in range(calls):
+            step()
+        wait(engine.device)
+
+    return rate(run, calls * engine.lanes * engine.agents, settings.seconds, repeats=3)
+
+
+def eager(engine: TorchEngine, actions: torch.Tensor) -> Callable[[], object]:
+    """A step with its observations, kernel by kernel."""
+    buffer = engine.observe()
+
+    def step() -> None:
+        engine.step(actions)
+        engine.observe(buffer)
+
+    return step
+
+
+def compiled(engine: TorchEngine, actions: torch.Tensor) -> Callable[[], object]:
+    """The same through ``torch.compile``."""
+    every = torch.ones(engine.lanes, dtype=torch.bool, device=engine.device)
+    engine.reset(every)  # with a mask the engine counts no steps, which would make dynamo recompile
+    return torch.compile(eager(engine, actions))
+
+
+def graphed(engine: TorchEngine, actions: torch.Tensor) -> Callable[[], object]:
+    """The same as one CUDA graph; episodes begin anew between its replays."""
+    step = eager(engine, actions)
+    stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch has no types here
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return partial(_replay, graph, step)
+
+
+def _replay(graph: torch.cuda.CUDAGraph, step: Callable[[], object]) -> None:
+    del step  # the graph writes into its buffer: it has to live as long as the graph
+    graph.replay()
+
+
+def engine_rows(
+    table: TrafficTable, device: torch.device, settings: Settings
+) -> list[dict[str, Any]]:
+    """The engine beside the device's copy bandwidth."""
+    variants: list[tuple[str, Precision, Any]] = [
+        ("engine", "float32", eager),
+        ("engine, float16 table", "float16", eager),
+    ]
+    if device.type == "cuda":
+        variants.append(("engine, CUDA graph", "float32", graphed))
+        variants.append(("engine, CUDA graph, float16 table", "float16", graphed))
+    if settings.compile:
+        variants.append(("engine, torch.compile", "float32", compiled))
+    rows = []
+    for lanes in settings.lanes:
+        config = EnvConfig(agents=AGENTS)
+        engine = TorchEngine(config, table, lanes, 0, device)
+        limit = copy_rate(engine, settings)
+        rows.append(row("copy of the observations", lanes, limit, 1.0))
+        actions = torch.randint(0, 4, (lanes, AGENTS), dtype=torch.int8, device=device)
+        for what, precision, make in variants:
+            engine = TorchEngine(config, table, lanes, 0, device, precision)
+            engine.reset()
+            found = repeated(make(engine, actions), engine, settings)
+            rows.append(row(what, lanes, found, found / limit))
+    return rows
+
+
+def train_config(vec: Vec, settings: Settings) -> TrainConfig:
+    """The default trainer on raw features; on the device with the batches that fill it."""
+    lanes = settings.train_lanes if vec == "device" else settings.sb3_lanes
+    steps, batch = (16, 65_536) if vec == "device" else (64, 16_384)
+    ppo = PPOConfig(bins=0, n_steps=steps, batch_size=batch)
+    return TrainConfig(vec=vec, lanes=lanes, ppo=ppo, progress=False)
+
+
+def training_rate(
+    vec: Vec, table: TrafficTable, device: torch.device, settings: Settings
+) -> dict[str, Any]:
+    """Agent-steps per second of a training end to end."""
+    config = train_config(vec, settings)
+    model = make_trainer(config, table, device, table)
+    steps = model.n_steps * model.n_envs
+    model.learn(steps)
+    wait(device)
+    rollouts = 1 if settings.quick else 5
+    start = time.perf_counter()
+    model.learn(rollouts * steps)
+    wait(device)
+    seconds = time.perf_counter() - start
+    return {"lanes": config.lanes, "agent_steps_per_s": rollouts * steps / seconds}
+
+
+class Scores(BaseCallback):
+    """Judges the greedy team after every iteration, off the clock.
+
+    Attributes:
+        curve: Seconds of training and mean decision reward on the validation split.
+    """
+
+    def __init__(self, config: EnvConfig, table: TrafficTable, device: torch.device) -> None:
+        super().__init__()
+        self._config, self._table, self._device = config, table, device
+        self.curve: list[tuple[float, float]] = []
+        self._seconds = self._since = 0.0
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_start(self) -> None:
+        wait(self._device)
+        self._since = time.perf_counter()
+
+    def _on_rollout_start(self) -> None:
+        wait(self._device)
+        self._seconds += time.perf_counter() - self._since
+        judgement = judge(self._config, self._table, greedy(cast("Any", self.model.policy)))
+        figures = score(self._table.labels, judgement.decisions, self._config.reward)
+        self.curve.append((self._seconds, float(figures["reward_per_event"])))
+        self._since = time.perf_counter()
+
+    def _on_training_end(self) -> None:
+        self._on_rollout_start()
+
+
+def best_constant(env: EnvConfig, table: TrafficTable) -> float:
+    """Mean decision reward of the better of always allowing and always blocking."""
+    return max(
+        score(table.labels, baseline.decisions, env.reward)["reward_per_event"]
+        for name, baseline in simple_baselines(env, table.labels).items()
+        if name.startswith("always")
+    )
+
+
+def seconds_to_score(device: torch.device, settings: Settings) -> dict[str, Any]:
+    """The training time in which 95 % of the final score on ``synthetic`` is reached.
+
+    The score of a policy is its mean decision reward above that of the best constant one; a
+    training that ends below that has no such time.
+    """
+    env = EnvConfig()
+    prepared = prepare(env)
+    ppo = PPOConfig(n_steps=16, batch_size=8192)
+    config = TrainConfig(env=env, ppo=ppo, vec="device", lanes=settings.score_lanes, progress=False)
+    train = prepared.tables["train"]
+    model = make_trainer(config, train, device)
+    model.learn(model.n_steps * model.n_envs)  # warms up
+    model = make_trainer(config, train, device)
+    scores = Scores(env, prepared.tables["validation"], device)
+    model.learn(settings.iterations * model.n_steps * model.n_envs, callback=scores)
+    constant = best_constant(env, prepared.tables["validation"])
+    final = scores.curve[-1][1]
+    wanted = constant + 0.95 * (final - constant)
+    reached = [seconds for seconds, reward in scores.curve if reward >= wanted > constant]
+    return {
+        "lanes": config.lanes,
+        "iterations": settings.iterations,
+        "seconds_to_95_percent": reached[0] if reached else None,
+        "seconds": scores.curve[-1][0],
+        "reward_of_best_constant": constant,
+        "reward_per_event": final,
+    }
+
+
+def synchronisation_free(
+    table: TrafficTable, device: torch.device, settings: Settings
+) -> dict[str, bool] | None:
+    """Whether steps, rollouts and updates run with every synchronisation forbidden."""
+    if device.type != "cuda":
+        return None
+    config = replace(train_config("device", settings), lanes=1024)
+    env = replace(config.env, episode_length=7)  # episodes end on the way
+    model = make_trainer(replace(config, env=env), table, device, table)
+    model.learn(model.n_steps * model.n_envs)
+    found = {}
+    for name, call in parts(cast("DevicePPO", model)).items():
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            call()
+            found[name] = True
+        except RuntimeError as error:
+            print(f"{name} makes the host wait: {error}")
+            found[name] = False
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return found
+
+
+def parts(model: DevicePPO) -> dict[str, Callable[[], object]]:
+    """What must not make the host wait: steps of the engine, a rollout, its minibatches."""
+    venv = cast("DeviceVecEnv", model.get_env())
+    engine = venv.engine
+    actions = torch.zeros(engine.lanes, engine.agents, dtype=torch.int64, device=engine.device)
+    callback = model._init_callback(None)
+    model._log_episodes = lambda: None  # type: ignore[method-assign] # the one wait per rollout
+
+    def episodes() -> None:
+        for _ in range(20):
+            engine.step(actions)
+            engine.observe()
+            engine.restart()
+
+    def rollout() -> None:
+        model.collect_rollouts(venv, callback, model.rollout_buffer, model.n_steps)
+
+    def minibatches() -> None:
+        for batch in model.rollout_buffer.get(model.batch_size):
+            model.update(batch)
+
+    return {"engine": episodes, "rollout": rollout, "minibatches": minibatches}
+
+
+def main(settings: Settings) -> None:
+    """Measure, print and write."""
+    device = resolve_device(settings.device, threads=1)
+    torch.set_float32_matmul_precision("high")
+    table = generated_table(20_000) if settings.quick else generated_table()
+    result: dict[str, Any] = {"schema": 1, **versions(), "device": device.type}
+    if device.type == "cuda":
+        result["device"] = torch.cuda.get_device_name(device)
+    result["synchronisation_free"] = synchronisation_free(table, device, settings)
+    result["engine"] = engine_rows(table, device, settings)
+    vecs: tuple[Vec, ...] = ("device", "native")
+    result["training"] = {vec: training_rate(vec, table, device, settings) for vec in vecs}
+    result["synthetic"] = seconds_to_score(device, settings)
+    if device.type == "cuda":
+        result["peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    show(f"engine on {result['device']}", COLUMNS, [list(e.values()) for e in result["engine"]])
+    rest = {name: value for name, value in result.items() if name != "engine"}
+    for name, value in rest.items():
+        print(f"{name}: {value}")
+    if settings.out is not None:
+        write_json(settings.out, result)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

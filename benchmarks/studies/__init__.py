@@ -1,0 +1,1 @@
+"""How good: trained teams over seeds."""

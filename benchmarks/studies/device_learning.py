@@ -1,0 +1,120 @@
+r"""Learning on the path "device" beside SB3's own trainer on the path "native", over seeds.
+
+python -m benchmarks.studies.device_learning --out device.json \
+        --image docs/images/device_learning.png
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from marl_stl_agents.algorithms.ppo import make_trainer
+from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.run_directory import write_json
+
+from benchmarks.common.measure import show, versions
+from benchmarks.speed.cuda import Scores
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.files import atomic_path
+
+VECS: tuple[Vec, ...] = ("native", "device")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to train.
+
+    Attributes:
+        seeds: Seeds of each path.
+        iterations: Iterations of each training, the defaults otherwise.
+        lanes: Lanes of each training.
+        quick: One short training of each.
+        image: The figure to write.
+        out: JSON file to write.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    iterations: int = 30
+    lanes: int = 64
+    quick: bool = False
+    image: Path | None = None
+    out: Path | None = None
+
+
+def learning_curve(
+    vec: Vec, seed: int, prepared: PreparedData, settings: Settings
+) -> list[tuple[float, float]]:
+    """Seconds and mean decision reward on the validation split, before and after each iteration."""
+    lanes, iterations = (4, 2) if settings.quick else (settings.lanes, settings.iterations)
+    env, ppo = EnvConfig(), PPOConfig()
+    config = TrainConfig(env=env, ppo=ppo, vec=vec, lanes=lanes, seed=seed, progress=False)
+    device = torch.device("cpu")
+    model = make_trainer(config, prepared.tables["train"], device)
+    scores = Scores(env, prepared.tables["validation"], device)
+    model.learn(iterations * model.n_steps * model.n_envs, callback=scores)
+    return scores.curve
+
+
+def study(settings: Settings) -> dict[str, Any]:
+    """The learning curves of both paths and their final scores."""
+    prepared = prepare(EnvConfig())
+    seeds = settings.seeds[:1] if settings.quick else settings.seeds
+    result: dict[str, Any] = {}
+    for vec in VECS:
+        curves = [learning_curve(vec, seed, prepared, settings) for seed in seeds]
+        final = [curve[-1][1] for curve in curves]
+        result[vec] = {
+            "rewards": [[reward for _, reward in curve] for curve in curves],
+            "seconds": [curve[-1][0] for curve in curves],
+            "final_mean": float(np.mean(final)),
+            "final_std": float(np.std(final, ddof=len(final) > 1)),
+        }
+    return result
+
+
+def draw(result: dict[str, Any], image: Path) -> None:
+    """All learning curves, one colour for each path."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, panel = plt.subplots(figsize=(6, 3.6))
+    for vec, colour in zip(VECS, ("tab:blue", "tab:orange"), strict=True):
+        for number, rewards in enumerate(result[vec]["rewards"]):
+            label = vec if number == 0 else None
+            panel.plot(rewards, color=colour, alpha=0.6, label=label)
+    panel.set_xlabel("iteration")
+    panel.set_ylabel("decision reward per validation event")
+    panel.grid(alpha=0.3)
+    panel.legend()
+    figure.tight_layout()
+    with atomic_path(image) as draft:
+        figure.savefig(draft, dpi=110)
+    plt.close(figure)
+
+
+def main(settings: Settings) -> None:
+    """Train, print, draw and write."""
+    torch.set_num_threads(1)
+    result = study(settings)
+    columns = ("path", "final reward", "deviation over seeds", "seconds of training")
+    rows = [
+        [vec, entry["final_mean"], entry["final_std"], float(np.mean(entry["seconds"]))]
+        for vec, entry in result.items()
+    ]
+    show("synthetic, validation split", columns, rows)
+    if settings.image is not None:
+        draw(result, settings.image)
+    if settings.out is not None:
+        write_json(settings.out, {"schema": 1, **versions(), **result})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))

@@ -1,0 +1,109 @@
+"""What the learning study trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from marl_stl_agents.commands.presets import PRESETS
+from marl_stl_agents.config import PPOConfig, TrainConfig
+
+from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+
+OWN = RewardConfig(team_share=0.0)
+FULL: dict[str, Any] = {"views": "full", "reward": OWN}
+NSL = EnvConfig(dataset="nsl-kdd")
+STRATIFIED = replace(NSL, split_method="stratified")
+RARE = replace(STRATIFIED, threat_rate=0.109)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the results.
+
+    Attributes:
+        env: The environment.
+        ppo: The trainer.
+        iterations: Rollouts of about 16,000 agent-steps; fewer than the default where the
+            validation reward has stopped rising.
+        every: Iterations between two judgements on the validation split.
+        redraw: Whether every seed also draws its own validation part, decoys and random views.
+    """
+
+    env: EnvConfig
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    iterations: int = 30
+    every: int = 3
+    redraw: bool = False
+
+    def train_config(self, seed: int) -> TrainConfig:
+        """The run, on the native path, with 256 sensors in all lanes together."""
+        return TrainConfig(
+            env=replace(self.env, split_seed=seed) if self.redraw else self.env,
+            ppo=self.ppo,
+            seed=seed,
+            vec="native",
+            lanes=max(1, 256 // self.env.agents),
+            iterations=self.iterations,
+            evaluate_every=self.every,
+            progress=False,
+            preflight=False,
+        )
+
+
+UNSEEN_ATTACKS = "nsl-kdd official, for unseen attacks"
+EXEMPLARS = f"{UNSEEN_ATTACKS}, exemplars"
+#: What the folds of types had chosen, before the folds of classes (``benchmarks.studies.unseen``).
+SHORT = f"{UNSEEN_ATTACKS}, short training"
+NO_DECOYS = f"{SHORT}, no decoys"
+
+
+def _preset(name: str) -> Setting:
+    """A preset on the official split of NSL-KDD."""
+    preset = PRESETS[name]
+    env = replace(preset.env, dataset="nsl-kdd")
+    return Setting(env, preset.ppo, preset.iterations, preset.evaluate_every, redraw=True)
+
+
+_UNSEEN = _preset("unseen")
+_NINE_VOTES = ConsensusConfig(threshold=9)
+_SHORT = replace(_UNSEEN, env=replace(_UNSEEN.env, consensus=_NINE_VOTES), iterations=30, every=30)
+#: Two votes of 16 are the best of the folds of types without decoys.
+_TWO_VOTES = ConsensusConfig(max_faulty=0, threshold=2)
+SETTINGS = {
+    "synthetic": Setting(EnvConfig(), iterations=60),
+    "synthetic, full views": Setting(EnvConfig(**FULL), iterations=45),
+    "nsl-kdd stratified": Setting(STRATIFIED, iterations=60),
+    "nsl-kdd stratified, full views": Setting(replace(STRATIFIED, **FULL), iterations=45),
+    "nsl-kdd stratified at 10.9 %": Setting(
+        RARE, PPOConfig(sharing="independent", edges="values"), iterations=360, every=18
+    ),
+    "nsl-kdd stratified at 10.9 %, full views": Setting(
+        replace(RARE, **FULL), PPOConfig(bins=24), iterations=45
+    ),
+    "nsl-kdd official": Setting(NSL),
+    UNSEEN_ATTACKS: _UNSEEN,
+    EXEMPLARS: _preset("exemplars"),
+    SHORT: _SHORT,
+    NO_DECOYS: replace(_SHORT, env=replace(_SHORT.env, decoys=0.0, consensus=_TWO_VOTES)),
+    "unsw-nb15 official": Setting(EnvConfig(dataset="unsw-nb15")),
+}
+_THREE_VOTES = EnvConfig(consensus=ConsensusConfig(threshold=3))
+_CHOICES = {
+    "defaults": Setting(EnvConfig()),
+    "team_share 0.5": Setting(EnvConfig(reward=RewardConfig(team_share=0.5))),
+    "team_share 0": Setting(EnvConfig(reward=OWN)),
+    "threshold 3": Setting(_THREE_VOTES),
+    "discount 0.5": Setting(EnvConfig(), PPOConfig(discount=0.5)),
+    "discount 0.99": Setting(EnvConfig(), PPOConfig(discount=0.99)),
+    "independent": Setting(EnvConfig(), PPOConfig(sharing="independent")),
+    "width 64": Setting(EnvConfig(), PPOConfig(width=64)),
+    "width 256": Setting(EnvConfig(), PPOConfig(width=256)),
+    "no encoding": Setting(EnvConfig(), PPOConfig(bins=0)),
+    "learning rate 3e-4": Setting(EnvConfig(), PPOConfig(learning_rate=3e-4)),
+    "entropy 0.02": Setting(EnvConfig(), PPOConfig(entropy_coefficient=0.02)),
+    "full views": Setting(EnvConfig(views="full")),
+    "full views, team_share 0": Setting(EnvConfig(**FULL)),
+}
+#: Each changes one default, and is trained as long as the default.
+CHOICES = {name: replace(one, iterations=60, every=10) for name, one in _CHOICES.items()}

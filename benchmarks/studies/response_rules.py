@@ -1,0 +1,153 @@
+"""Hand-written policies for ``TrafficResponse-v0``: thresholds without and with memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from marl_stl_agents.evaluation.containment import containment_figures
+from marl_stl_agents.evaluation.replay import replay
+from marl_stl_agents.evaluation.rollouts import Judgement
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.response import CONTEXT
+from marl_stl_env.types import Action, Float32Array, Float64Array, Int8Array, IntArray
+
+#: Maps table rows (lanes,) and what sensors are told (lanes, context) to actions (lanes, agents).
+Rule: TypeAlias = Callable[[IntArray, Float32Array], Int8Array]
+
+_TRIALS = 60
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From which P(threat) on a sensor says what; above 1 is never.
+
+    Attributes:
+        alert: Alert, below the next two.
+        block: Block, below the next one.
+        quarantine: Quarantine.
+        record: Log-odds that an entity's record adds at 1.
+        verdict: Log-odds that a verdict adds or takes.
+    """
+
+    alert: float
+    block: float
+    quarantine: float
+    record: float = 0.0
+    verdict: float = 0.0
+
+    def rule(self, evidence: Float64Array) -> Rule:
+        """The rule on this evidence.
+
+        Args:
+            evidence: P(threat) on what each sensor sees.  # (rows, agents) float64
+        """
+        column = {name: number for number, name in enumerate(CONTEXT)}
+
+        def choose(rows: IntArray, told: Float32Array) -> Int8Array:
+            seen = evidence[rows].clip(1e-6, 1 - 1e-6)
+            verdict = told[:, column["verdict_threat"]] - told[:, column["verdict_benign"]]
+            known = self.record * told[:, column["record"]] + self.verdict * verdict
+            odds = np.log(seen / (1 - seen)) + known[:, None]
+            belief = 1 / (1 + np.exp(-odds))
+            actions = np.full(seen.shape, Action.ALLOW, np.int8)
+            actions[belief >= self.alert] = Action.ALERT
+            actions[belief >= self.block] = Action.BLOCK
+            actions[belief >= self.quarantine] = Action.QUARANTINE
+            return actions
+
+        return choose
+
+
+def always(action: Action, agents: int) -> Rule:
+    """Every sensor says the same about every event."""
+    return lambda rows, _: np.full((len(rows), agents), action, np.int8)
+
+
+def at_random(agents: int, seed: int = 0) -> Rule:
+    """Every sensor draws its action."""
+    rng = np.random.default_rng(seed)
+    return lambda rows, _: rng.integers(0, len(Action), (len(rows), agents)).astype(np.int8)
+
+
+def oracle(table: TrafficTable, agents: int, action: Action) -> Rule:
+    """Every sensor knows the truth and stops threats in this way."""
+    answers = np.where(table.labels, np.int8(action), np.int8(Action.ALLOW))
+    return lambda rows, _: np.repeat(answers[rows][:, None], agents, axis=1)
+
+
+def play(config: EnvConfig, table: TrafficTable, rule: Rule) -> Judgement:
+    """What becomes of every event of a table under a rule."""
+    rows, agents = len(table), config.agents
+    judgement = Judgement(
+        actions=np.empty((rows, agents), np.int8),
+        decisions=np.empty(rows, np.int8),
+        scores=np.zeros(rows),
+        rewards=np.empty(rows, np.float32),
+        isolated=np.empty(rows, np.bool_),
+        granted=np.empty(rows, np.bool_),
+    )
+
+    def choose(engine: Engine) -> Int8Array:
+        told = engine.global_state()[:, table.features.shape[1] :]
+        return rule(engine.rows, told)
+
+    for record in replay(config, table, choose):
+        judged = record.rows[record.live]
+        judgement.actions[judged] = record.actions[record.live]
+        judgement.decisions[judged] = record.decisions[record.live]
+        judgement.rewards[judged] = record.decision_rewards[record.live]
+        judgement.isolated[judged] = record.isolated[record.live]
+        judgement.granted[judged] = record.granted[record.live]
+    return judgement
+
+
+def tune(
+    config: EnvConfig, table: TrafficTable, evidence: Float64Array, memory: bool
+) -> tuple[Thresholds, float]:
+    """The thresholds that earn most on a split.
+
+    Args:
+        config: The environment.
+        table: The scaled table to tune on.
+        evidence: P(threat) on what each sensor sees there.  # (rows, agents) float64
+        memory: Whether record and verdicts may be used.
+
+    Returns:
+        The thresholds and their mean reward per event.
+    """
+    earned = {
+        one: float(play(config, table, one.rule(evidence)).rewards.mean(dtype=np.float64))
+        for one in candidates(memory)
+    }
+    best = max(earned, key=lambda one: earned[one])
+    return best, earned[best]
+
+
+def candidates(memory: bool, seed: int = 0) -> Iterator[Thresholds]:
+    """Settings to try, drawn from a grid."""
+    rng = np.random.default_rng(seed)
+    never = 2.0
+    for _ in range(_TRIALS):
+        alert = float(rng.choice([never, never, 0.05, 0.1, 0.15, 0.2]))
+        block = float(rng.choice([0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, never]))
+        quarantine = float(rng.choice([0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, never]))
+        record, verdict = float(rng.choice([2, 4, 6])), float(rng.choice([2, 4, 6]))
+        yield Thresholds(alert, block, quarantine, *((record, verdict) if memory else ()))
+
+
+def figures(config: EnvConfig, table: TrafficTable, judgement: Judgement) -> dict[str, float]:
+    """Reward and containment, flat."""
+    found = containment_figures(config, table, judgement)
+    waits = found.pop("steps_to_containment")
+    return {
+        "reward": float(judgement.rewards.mean(dtype=np.float64)),
+        **found,
+        "median_steps": waits["median"],
+        "p95_steps": waits["p95"],
+    }

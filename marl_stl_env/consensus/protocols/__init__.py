@@ -1,0 +1,1 @@
+"""Agreement protocols (EIG, Phase King), for studies and tests."""

@@ -1,0 +1,84 @@
+"""The cache: what was read and prepared once is opened, memory-mapped, the next time.
+
+Entries are folders named by a digest of everything that they depend on, written whole or not at
+all, and never changed. Removing the cache loses nothing but time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from marl_stl_env.data.ingest.store import read_json
+from marl_stl_env.errors import CacheError
+from marl_stl_env.files import atomic_path, write_text
+
+CACHE_DIR_VARIABLE = "MARL_STL_CACHE_DIR"
+#: Raised whenever loaders, splits or scaling change what they write.
+VERSION = 1
+
+
+def cache_dir() -> Path:
+    """``$MARL_STL_CACHE_DIR``, or the user's cache folder of the platform."""
+    import platformdirs
+
+    given = os.environ.get(CACHE_DIR_VARIABLE)
+    return Path(given).expanduser() if given else platformdirs.user_cache_path("marl-stl-env")
+
+
+def key_of(content: Any) -> str:
+    """A short digest of plain data and of the version of this code."""
+    text = json.dumps([VERSION, content], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
+    """The folder of an entry; it is built where it is not there yet.
+
+    Args:
+        kind: Folder of the cache, such as "tables".
+        key: Name of the entry.
+        build: Makes the given folder, which then moves into the cache as a whole.
+    """
+    folder = cache_dir() / kind / key
+    if not folder.is_dir():
+        try:
+            with atomic_path(folder) as draft:
+                build(draft)
+        except OSError:
+            if not folder.is_dir():  # another process may have been faster
+                raise
+    return folder
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, remembered as long as its size and time of change are the same."""
+    state = path.stat()
+    now = [state.st_size, state.st_mtime_ns, state.st_ino]
+    memo = cache_dir() / "digests" / f"{key_of(str(path.resolve()))}.json"
+    if memo.exists():
+        try:
+            known = read_json(memo)
+        except CacheError:
+            known = {}
+        if known.get("state") == now:
+            return str(known["sha256"])
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    write_text(memo, json.dumps({"path": str(path), "state": now, "sha256": digest}))
+    return digest
+
+
+def clear_cache() -> int:
+    """Remove tables, prepared data and reports; downloads stay. Returns the bytes freed."""
+    freed = 0
+    for kind in ("tables", "prepared", "preflight", "digests"):
+        folder = cache_dir() / kind
+        freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+        shutil.rmtree(folder, ignore_errors=True)
+    return freed

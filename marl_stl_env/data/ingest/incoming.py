@@ -1,0 +1,160 @@
+"""New traffic: files as a data set's loader reads them, scaled as its training rows were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from marl_stl_env.data.ingest.batch import Batch, Coder
+from marl_stl_env.data.ingest.build import MAX_ENTITIES
+from marl_stl_env.data.preprocess import CategoricalColumn, Preprocessor
+from marl_stl_env.data.registry import file_format
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.errors import MissingColumnError
+from marl_stl_env.types import Float32Array, IntArray
+
+#: Share of a view's columns that may be missing.
+MOST_MISSING = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some thousand new events.
+
+    Attributes:
+        events: Place of each event among the rows of the file, counted from 0.  # (rows,) int64
+        table: Their scaled features; all benign where the file has no labels.
+    """
+
+    events: IntArray
+    table: TrafficTable
+
+
+@dataclass
+class Filled:
+    """What was not as in training, by column.
+
+    Attributes:
+        missing: Columns that the file does not have.
+        absent: Events without a number (empty or NaN).
+        unknown: Events whose category has no column of its own.
+    """
+
+    missing: list[str]
+    absent: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
+
+
+class IncomingTraffic:
+    """The events of a file of new traffic, in its order, a chunk at a time.
+
+    Columns are found by their names. A missing column, and a missing number, becomes the median of
+    the training rows; a missing category, and one that training has hardly seen, is ``<other>``.
+
+    Args:
+        path: CSV or Parquet, as the loader of the data set reads it; labels may be left out.
+        dataset: Name of the data set that the preprocessor was fitted on.
+        options: Its options.
+        preprocessor: The scaling.
+
+    Attributes:
+        labelled: Whether the file has the columns that say what is a threat.
+        filled: What was not as in training; its counts grow while chunks are read.
+
+    Raises:
+        DataFileNotFoundError: If there is no such file.
+        DataFormatError: If the file is damaged.
+        MissingColumnError: If more than half of a view's columns are missing.
+    """
+
+    def __init__(
+        self, path: Path, dataset: str, options: Mapping[str, Any], preprocessor: Preprocessor
+    ) -> None:
+        self._dataset, self._preprocessor = dataset, preprocessor
+        self._form = file_format(dataset, options)
+        self._source = self._form.open(path, whole=False)
+        names = [column.name for column in preprocessor.columns]
+        self._found = [name for name in names if name in self._source.names]
+        self.filled = Filled([name for name in names if name not in self._source.names])
+        self.labelled = set(self._form.labels) <= set(self._source.names)
+        self._check_views()
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All events, once.
+
+        Raises:
+            DataFormatError: If a field cannot be read, with file, row and column.
+        """
+        labels = tuple(self._form.labels) if self.labelled else ()
+        first: int | None = None
+        for read in self._source.read(tuple(dict.fromkeys((*self._found, *labels)))):
+            batch = read.as_text(labels)
+            if not len(batch):
+                continue
+            first = int(batch.rows[0]) if first is None else first
+            if labels and self._form.keep is not None:
+                batch = batch.where(self._form.keep(batch))
+            if len(batch):
+                yield Chunk(batch.rows - first, self._table(batch))
+
+    def _table(self, batch: Batch) -> TrafficTable:
+        rows = len(batch)
+        families, labels = np.zeros(rows, np.int16), np.zeros(rows, np.bool_)
+        if self.labelled:
+            codes, labels = self._form.target(batch)
+            families = codes.astype(np.int16)
+        names = self._form.families.names
+        return TrafficTable(
+            name=self._dataset,
+            labels=labels,
+            families=families,
+            family_names=names if self.labelled else ("unlabelled",),
+            **self._preprocessor.described(self._features(batch)),
+        )
+
+    def _features(self, batch: Batch) -> Float32Array:
+        raw: dict[str, Float32Array] = {}
+        categories: dict[str, tuple[str, ...]] = {}
+        for column in self._preprocessor.columns:
+            name = column.name
+            if isinstance(column, CategoricalColumn):
+                raw[name], categories[name] = self._category(batch, column)
+            elif name in batch.columns:
+                raw[name] = batch.features(name, missing=True)
+                _count(self.filled.absent, name, int(np.isnan(raw[name]).sum()))
+            else:
+                raw[name] = np.full(len(batch), np.nan, np.float32)
+        return self._preprocessor.encode(raw, categories, len(batch))
+
+    def _category(
+        self, batch: Batch, column: CategoricalColumn
+    ) -> tuple[Float32Array, tuple[str, ...]]:
+        """The codes of a column, and their names."""
+        if column.name not in batch.columns:
+            return np.full(len(batch), np.nan, np.float32), ()
+        coder = Coder(limit=MAX_ENTITIES, fallback=self._form.fallback)
+        codes = coder.codes(batch, column.name)
+        known = np.isin(coder.names, column.kept)
+        _count(self.filled.unknown, column.name, int((~known[codes]).sum()))
+        return codes.astype(np.float32), coder.names
+
+    def _check_views(self) -> None:
+        for view, names in self._preprocessor.views.items():
+            missing = [name for name in names if name in self.filled.missing]
+            if len(missing) > MOST_MISSING * len(names):
+                raise MissingColumnError(
+                    self._source.file,
+                    missing[0],
+                    self._source.names,
+                    f"{len(missing)} of the {len(names)} columns of view {view!r} are missing, but "
+                    f"at most half may be: {', '.join(missing)}. Are the names spelled alike?",
+                )
+
+
+def _count(counts: dict[str, int], name: str, more: int) -> None:
+    if more:
+        counts[name] = counts.get(name, 0) + more

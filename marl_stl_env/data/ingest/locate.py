@@ -1,0 +1,70 @@
+"""Where data files are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from marl_stl_env.data.info import Dataset
+from marl_stl_env.data.ingest.cache import cache_dir
+from marl_stl_env.errors import DataFileNotFoundError
+
+DATA_DIR_VARIABLE = "MARL_STL_DATA_DIR"
+
+
+def resolve_data_dir(data_dir: Path | str | None) -> Path | None:
+    """The folder given, or ``$MARL_STL_DATA_DIR``, or None where that is not set."""
+    given = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    return Path(given).expanduser() if given else None
+
+
+def download_dir() -> Path:
+    """Where downloads are kept."""
+    return cache_dir() / "downloads"
+
+
+def places(dataset: Dataset, data_dir: Path | str | None) -> tuple[Path, ...]:
+    """The folders that may hold the files of a data set, the first choice first."""
+    root = resolve_data_dir(data_dir)
+    given = (root / dataset.folder, root) if root else ()
+    return (*given, download_dir() / dataset.folder)
+
+
+def find_file(dataset: Dataset, names: Iterable[str], data_dir: Path | str | None) -> Path | None:
+    """The path of a data file under the first of its names that is found, or None."""
+    for place in places(dataset, data_dir):
+        for name in names:
+            if (place / name).is_file():
+                return place / name
+    return None
+
+
+def find_all(dataset: Dataset, pattern: str, data_dir: Path | str | None) -> tuple[Path, ...]:
+    """All files of a glob pattern in the first place that has any, by name.
+
+    The data set's own folders are searched with all their subfolders, the data folder itself
+    without them: other data sets may stand there.
+    """
+    root = resolve_data_dir(data_dir)
+    for place in places(dataset, data_dir):
+        paths = place.glob(pattern) if place == root else place.rglob(pattern)
+        found = sorted(path for path in paths if path.is_file())
+        if found:
+            return tuple(found)
+    return ()
+
+
+def missing_file(dataset: Dataset, what: str, data_dir: Path | str | None) -> DataFileNotFoundError:
+    """The error for a file that is in none of the places."""
+    root = resolve_data_dir(data_dir)
+    looked = (
+        f"looked in {' and '.join(map(str, places(dataset, data_dir)))}"
+        if root
+        else f"no data folder is set, and {download_dir() / dataset.folder} does not hold it"
+    )
+    fetch = ", or let --download fetch it" if dataset.downloads else ""
+    return DataFileNotFoundError(
+        f"{what} is missing ({looked}). Get it from {dataset.homepage}, then pass --data-dir DIR "
+        f"(data_dir=... in Python) or set {DATA_DIR_VARIABLE} to the folder that holds it{fetch}."
+    )

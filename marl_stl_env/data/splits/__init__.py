@@ -1,0 +1,1 @@
+"""Splitting a table into training, validation and test rows."""

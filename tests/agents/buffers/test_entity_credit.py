@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from marl_stl_agents.algorithms.ppo import make_model
+from marl_stl_agents.buffers.entity_credit import EntityRolloutBuffer, entity_advantages
+from marl_stl_agents.config import PPOConfig, TrainConfig
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.envs.sb3 import TrafficVecEnv
+from marl_stl_env.envs.supersuit import supersuit_vec_env
+from marl_stl_env.errors import ConfigError
+from tests.conftest import make_table, with_entities
+from tests.oracles import gae
+
+TABLE = with_entities(make_table(), 8)
+CONFIG = TrainConfig(
+    env=EnvConfig(dynamics="response", episode_length=7),
+    ppo=PPOConfig(credit="entity", discount=0.9, n_steps=40, bins=0, width=8),
+    vec="native",
+    lanes=3,
+)
+
+
+def test_advantages_run_along_the_events_of_an_entity() -> None:
+    rng, shape = np.random.default_rng(0), (30, 3)
+    rewards, values = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
+    entities, ends = rng.integers(0, 4, shape), rng.random(shape) < 0.1
+    found = entity_advantages(rewards, values, entities, ends, 0.9, 0.8)
+    for env in range(shape[1]):
+        episodes = np.concatenate([[0], np.cumsum(ends[:-1, env])])
+        for episode in np.unique(episodes):
+            for entity in range(4):
+                chain = np.flatnonzero((episodes == episode) & (entities[:, env] == entity))
+                if not len(chain):
+                    continue
+                own = values[chain, env].tolist()
+                wanted = gae(
+                    rewards[chain, env].tolist(),
+                    own,
+                    [*own[1:], own[-1]],
+                    [False] * (len(chain) - 1) + [True],
+                    0.9,
+                    0.8,
+                )
+                np.testing.assert_allclose(found[chain, env], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [TrafficVecEnv, supersuit_vec_env], ids=["native", "supersuit"])
+def test_a_rollout_knows_its_entities(make: type[TrafficVecEnv]) -> None:
+    venv = make(CONFIG.env, CONFIG.lanes, 0, TABLE)
+    model = make_model(CONFIG, venv, TABLE, device="cpu")  # type: ignore[arg-type]
+    model.learn(CONFIG.ppo.n_steps * venv.num_envs)
+    buffer = model.rollout_buffer
+    assert isinstance(buffer, EntityRolloutBuffer)
+    alone = TrafficVecEnv(CONFIG.env, CONFIG.lanes, 0, TABLE)
+    alone.reset()
+    entities = alone.engine.table.entities
+    assert entities is not None
+    for step in range(CONFIG.ppo.n_steps):
+        alone.step(np.zeros(alone.num_envs, np.int64))  # what is met does not hang on actions
+        assert alone.engine.last is not None
+        met = entities[alone.engine.last.rows]
+        np.testing.assert_array_equal(buffer.entities[step], np.repeat(met, 4))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"env": EnvConfig()},
+        {"ppo": replace(CONFIG.ppo, policy="lstm")},
+        {"ppo": replace(CONFIG.ppo, return_normalization="batch")},
+        {"vec": "device"},
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="--credit lane"):
+        replace(CONFIG, **changes)  # type: ignore[arg-type]

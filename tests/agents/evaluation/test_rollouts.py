@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from marl_stl_agents.algorithms.ppo import bin_edges, make_policy
+from marl_stl_agents.config import PPOConfig, TrainConfig
+from marl_stl_agents.evaluation.rollouts import greedy, judge
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.types import Float32Array, Float64Array, Int8Array
+from tests.conftest import make_table
+from tests.oracles import decide
+
+
+def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+    """An action that depends on the event and on the sensor, so that nothing can be mixed up."""
+    sums = observations.sum(axis=1)
+    return (np.floor(np.abs(sums) * 100) % 4).astype(np.int8), sums.astype(np.float64)
+
+
+@pytest.mark.parametrize("rows", [7, 256, 1000])
+@pytest.mark.parametrize("order", ["sequential", "shuffled"])
+def test_every_event_is_judged_once_and_stays_in_its_place(rows: int, order: str) -> None:
+    table = make_table(rows)
+    config = EnvConfig(order=order)  # type: ignore[arg-type]
+    judgement = judge(config, table, act)
+    for row in range(rows):
+        actions, scores = [], []
+        for sensor, columns in enumerate(table.views.values()):
+            observation = np.zeros((1, 14), dtype=np.float32)
+            observation[0, list(columns)] = table.features[row, list(columns)]
+            observation[0, 10 + sensor] = 1.0
+            action, value = act(observation)
+            actions.append(int(action[0]))
+            scores.append(float(value[0]))
+        assert judgement.actions[row].tolist() == actions
+        assert judgement.decisions[row] == decide(actions, faulty=1, threshold=2)
+        assert judgement.scores[row] == pytest.approx(np.mean(scores), rel=1e-5, abs=1e-6)
+    np.testing.assert_array_equal(judgement.votes, np.isin(judgement.actions, (1, 2)))
+    np.testing.assert_array_equal(judgement.decision_votes, np.isin(judgement.decisions, (1, 2)))
+
+
+def test_memory_lasts_through_a_stretch_and_no_longer() -> None:
+    """Against SB3's ``predict``, one sensor and one stretch at a time."""
+    table = make_table(600)
+    config = EnvConfig()
+    space = spaces.Box(-5, 5, (14,), dtype=np.float32)
+    settings = PPOConfig(policy="lstm", width=8, depth=0)
+    torch.manual_seed(0)
+    edges = bin_edges(settings, space, table.features)
+    policy = make_policy(TrainConfig(ppo=settings), space, edges, torch.device("cpu"))
+    for weights in policy.parameters():  # so that what is remembered decides
+        torch.nn.init.normal_(weights)
+    act = greedy(policy)
+    judgement = judge(config, table, act)
+    stretch, forgetful = 3, 0
+    for sensor, columns in enumerate(table.views.values()):
+        observations = np.zeros((600, 14), dtype=np.float32)
+        observations[:, list(columns)] = table.features[:, list(columns)]
+        observations[:, 10 + sensor] = 1.0
+        for begin in range(0, 600, stretch):
+            memory = None
+            for row in range(begin, begin + stretch):
+                action, memory = policy.predict(observations[row], memory, deterministic=True)
+                assert judgement.actions[row, sensor] == action
+                fresh, _ = policy.predict(observations[row], deterministic=True)
+                forgetful += int(fresh != action)
+    assert forgetful > 20
+    again = judge(config, table, act)
+    np.testing.assert_array_equal(again.scores, judgement.scores)

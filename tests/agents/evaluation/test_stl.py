@@ -1,0 +1,255 @@
+"""Promises in the logs and in evaluations, against a scalar recount."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
+from marl_stl_agents.checkpoints.store import Checkpoint
+from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig, Vec
+from marl_stl_agents.evaluation.stl import (
+    FRESH_SEEDS,
+    Watched,
+    certified_episodes,
+    promise_figures,
+    trivial_keepers,
+    watch,
+)
+from marl_stl_agents.training.callbacks import PromisesCallback
+from scipy.stats import binom
+from stable_baselines3.common.logger import Logger
+
+from marl_stl_env.config import EnvConfig, StlConfig
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.errors import ConfigError
+from marl_stl_env.stl.specs import CONJUNCTION
+from marl_stl_env.types import Action, Float32Array, Float64Array, Int8Array
+from tests.conftest import make_table
+
+TABLE = make_table()
+QUIET = StlConfig(
+    monitor=True, specs=("quiet=G (alerts_4 <= 2)", "late=G[5,inf) (quarantines_3 <= 1)")
+)
+CONFIG = TrainConfig(
+    env=EnvConfig(episode_length=7, stl=QUIET),
+    ppo=PPOConfig(n_steps=16, batch_size=64, width=16),
+    lanes=3,
+    seed=3,
+    vec="native",
+)
+
+
+def recount(decisions: list[int]) -> tuple[list[float], list[bool]]:
+    """Robustness and truth of both promises after these decisions of an episode."""
+    quiet, late = np.inf, np.inf
+    for step in range(len(decisions)):
+        quiet = min(quiet, 2 - decisions[max(0, step - 3) : step + 1].count(Action.ALERT))
+        if step >= 5:
+            late = min(late, 1 - decisions[step - 2 : step + 1].count(Action.QUARANTINE))
+    return [quiet, late], [quiet < 0, late < 0]
+
+
+@pytest.mark.parametrize("vec", ["native", "supersuit"])
+def test_standing_is_that_of_the_running_episodes(vec: Vec) -> None:
+    venv = make_vec_env(replace(CONFIG, vec=vec), TABLE)
+    lanes: Any = venv.unwrapped
+    venv.reset()
+    rng = np.random.default_rng(0)
+    episodes: list[list[int]] = [[] for _ in range(3)]
+    broken_before = np.zeros((3, 2), np.bool_)
+    seen = 0
+    for _ in range(40):
+        choices = rng.choice([0, 2, 3], 3, p=[0.4, 0.3, 0.3])
+        _, _, dones, _ = venv.step(np.repeat(choices, 4))  # a sensor's word is the team's
+        for lane in range(3):
+            episodes[lane].append(int(choices[lane]))
+            robustness, violated = recount(episodes[lane])
+            assert lanes.standing.robustness[lane].tolist() == robustness
+            assert lanes.standing.violated[lane].tolist() == violated
+            newly = [
+                now and not old for now, old in zip(violated, broken_before[lane], strict=True)
+            ]
+            assert lanes.standing.newly_violated[lane].tolist() == newly
+            seen += sum(newly)
+            broken_before[lane] = violated
+            if dones[lane * 4]:
+                episodes[lane], broken_before[lane] = [], False
+    assert seen >= 10
+
+
+def test_nothing_is_watched_by_default() -> None:
+    venv = make_vec_env(replace(CONFIG, stl="off", env=EnvConfig(episode_length=7)), TABLE)
+    venv.reset()
+    venv.step(np.zeros(12, np.int8))
+    lanes: Any = venv.unwrapped
+    assert lanes.standing.violated.shape == (3, 0)
+
+
+def test_logs_are_those_of_the_finished_episodes() -> None:
+    model: Any = make_trainer(CONFIG, TABLE, torch.device("cpu"), TABLE)
+    logger = Logger(None, [])
+    model.set_logger(logger)
+    decisions: list[Int8Array] = []
+
+    class Recorder(PromisesCallback):
+        def _on_step(self) -> bool:
+            record = model.env.unwrapped.engine.last
+            decisions.append(record.decisions.copy())
+            return super()._on_step()
+
+        def _on_rollout_end(self) -> None:
+            super()._on_rollout_end()
+            figures.append(dict(logger.name_to_value))
+
+    figures: list[dict[str, float]] = []
+    model.learn(2 * 16 * 12, callback=Recorder())
+    ends = [step for step in range(32) if step % 7 == 6]
+    for rollout, logged in enumerate(figures):
+        mine = [end for end in ends if end // 16 == rollout]
+        counts = [
+            recount([int(decisions[step][lane]) for step in range(end - 6, end + 1)])
+            for end in mine
+            for lane in range(3)
+        ]
+        truth = ~np.array([violated for _, violated in counts])
+        assert logged["stl/satisfied/quiet"] == pytest.approx(truth[:, 0].mean())
+        assert logged["stl/satisfied/late"] == pytest.approx(truth[:, 1].mean())
+        assert logged[f"stl/satisfied/{CONJUNCTION}"] == pytest.approx(truth.all(axis=1).mean())
+        robustness = np.array([values for values, _ in counts])
+        assert logged["stl/robustness/quiet"] == pytest.approx(robustness[:, 0].mean())
+    assert len(figures) == 2
+
+
+def alternate(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+    """Alerts exactly where the first feature is positive."""
+    alert = np.repeat(observations.reshape(-1, 4, observations.shape[1])[:, 0, 0] > 0, 4)
+    return np.where(alert, np.int8(3), np.int8(0)), np.zeros(len(observations))
+
+
+def test_watching_a_frozen_policy() -> None:
+    """Episodes one by one, on engines of one lane, equal those of the batch."""
+    watched = watch(CONFIG.env, TABLE, alternate, 25)
+    for episode in range(25):
+        engine = Engine(CONFIG.env, TABLE, 1, FRESH_SEEDS + episode)
+        engine.reset()
+        decisions, rewards = [], []
+        for _ in range(7):
+            alert = engine.observe()[0, 0, 0] > 0
+            record = engine.step(np.full((1, 4), 3 if alert else 0))
+            decisions.append(int(record.decisions[0]))
+            rewards.append(float(record.decision_rewards[0]))
+        robustness, violated = recount(decisions)
+        assert watched.robustness[episode].tolist() == robustness
+        assert watched.satisfied[episode].tolist() == [not one for one in violated]
+        assert watched.rewards[episode] == pytest.approx(np.mean(rewards))
+    assert 0 < watched.satisfied[:, 0].mean() < 1
+
+
+def test_seeds_of_judging_are_not_those_of_training() -> None:
+    largest = TrainConfig(seed=2**32 - 1, lanes=2**24)
+    assert largest.seed + largest.lanes < FRESH_SEEDS
+
+
+def test_figures_and_certificates() -> None:
+    settings = EvaluateConfig(certify=150, epsilon=0.3, delta=0.1)
+    watched = certified_episodes(CONFIG, TABLE, alternate, settings)
+    figures = promise_figures(CONFIG, TABLE, watched, settings)
+    watched = watch(CONFIG.env, TABLE, alternate, 150)
+    assert list(figures) == ["quiet", "late", CONJUNCTION]
+    truths = [*watched.satisfied.T, watched.satisfied.all(axis=1)]
+    values = [*watched.robustness.T, watched.robustness.min(axis=1)]
+    deltas = [0.05, 0.05, 0.1]  # two promises share delta, the conjunction has its own
+    for one, truth, value, delta in zip(figures.values(), truths, values, deltas, strict=True):
+        failures = int((~truth).sum())
+        assert one["satisfied"] == pytest.approx(truth.mean())
+        assert one["episodes"] == 150
+        assert (one["epsilon"], one["delta"]) == (0.3, pytest.approx(delta))
+        assert one["certified"] == (binom.cdf(failures, 150, 0.3) <= delta)
+        finite = np.isfinite(value).all()
+        assert one["robustness"]["min"] == (value.min() if finite else None)
+        allowed = int((binom.cdf(np.arange(150), 150, 0.3) <= delta).sum()) - 1
+        margin = np.sort(value)[allowed]
+        assert one["margin"] == (margin if np.isfinite(margin) else None)
+    assert figures["late"]["certified"]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "certify", "episodes"),
+    [(True, None, 200), (True, 0, None), (False, None, None), (False, 60, 60)],
+)
+def test_how_many_episodes(monitor: bool, certify: int | None, episodes: int | None) -> None:
+    config = replace(CONFIG, stl="off", env=EnvConfig(episode_length=7, stl=StlConfig(monitor)))
+    settings = EvaluateConfig(certify=certify)
+    watched = certified_episodes(config, TABLE, alternate, settings)
+    figures = promise_figures(config, TABLE, watched, settings)
+    assert ({one["episodes"] for one in figures.values()} or {None}) == {episodes}
+
+
+def test_promises_that_ask_nothing() -> None:
+    keepers = trivial_keepers(CONFIG.env, TABLE)
+    assert keepers["quiet"] == ("always-allow", "always-block", "always-quarantine")
+    assert keepers["late"] == ("always-allow", "always-block", "always-alert")
+    assert keepers[CONJUNCTION] == ("always-allow", "always-block")
+
+
+def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
+    ppo = PPOConfig(discount=0.9)
+    shown = {
+        stl: (config.env.stl.monitor, config.env.stl.observe, config.stl)
+        for stl in ("off", "monitor", "shape", "lagrangian")
+        for config in [TrainConfig(stl=stl, ppo=ppo)]
+    }
+    assert shown == {
+        "off": (False, False, "off"),
+        "monitor": (True, False, "monitor"),
+        "shape": (True, True, "shape"),
+        "lagrangian": (True, True, "lagrangian"),
+    }
+    assert TrainConfig(env=EnvConfig(stl=StlConfig(monitor=True))).stl == "monitor"
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"stl": "shape", "ppo": PPOConfig()}, "--discount"),
+        ({"stl": "lagrangian", "ppo": PPOConfig()}, "--discount"),
+        ({"stl": "monitor", "vec": "device"}, "--vec native"),
+        (
+            {
+                "stl": "shape",
+                "env": EnvConfig(dynamics="response"),
+                "ppo": PPOConfig(discount=0.9, credit="entity"),
+            },
+            "--credit lane",
+        ),
+        ({"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, policy="lstm")}, "--stl shape"),
+        (
+            {"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, sharing="independent")},
+            "--sharing shared",
+        ),
+        (
+            {"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, return_normalization="batch")},
+            "'running' or 'none'",
+        ),
+        ({"stl": "monitor", "env": EnvConfig(deliberation=1)}, "deliberation=0"),
+    ],
+)
+def test_what_cannot_be_is_refused(settings: dict[str, Any], advice: str) -> None:
+    with pytest.raises(ConfigError, match=advice):
+        TrainConfig(**settings)
+
+
+def test_checkpoints_are_chosen_by_their_promises_first() -> None:
+    def checkpoint(reward: float, **more: float) -> Checkpoint:
+        return Checkpoint(Path(), 0, {"reward_per_event": reward, **more})
+
+    assert checkpoint(1.0).merit > checkpoint(0.5).merit
+    kept, broken = checkpoint(0.5, violation_excess=0.0), checkpoint(1.0, violation_excess=0.2)
+    assert kept.merit > broken.merit
+    satisfied = np.array([[True, True], [True, False], [True, False], [True, True]])
+    watched = Watched(("a", "b"), satisfied, satisfied - np.float32(0.5), np.zeros(4))
+    assert watched.excess(0.2) == pytest.approx(0.3)
+    assert watched.excess(0.6) == 0.0

@@ -1,0 +1,106 @@
+"""``--preset`` on the command line."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+from marl_stl_agents.command_line import run_command
+from marl_stl_agents.commands.presets import PRESETS
+from marl_stl_agents.config import TrainCommand
+
+from tests.agents.training.test_runs import status_of
+
+
+def parsed(arguments: str, monkeypatch: pytest.MonkeyPatch) -> TrainCommand | int:
+    """The command that train.py would act on, or the exit status where it refuses."""
+    found: list[TrainCommand] = []
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments.split()])
+    status = status_of(lambda: run_command(TrainCommand, found.append, "Train.", PRESETS))
+    return found[0] if found else status
+
+
+@pytest.mark.parametrize("flag", ["--preset seed", "--preset=seed"])
+def test_the_published_protocol(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = parsed(flag, monkeypatch)
+    assert isinstance(command, TrainCommand)
+    config = command.settings()
+    env, ppo = config.env, config.ppo
+    assert (env.agents, env.views, env.episode_length) == (3, "full", 1000)
+    assert (env.reward.false_negative, env.reward.true_negative) == (-10.0, 1.0)
+    assert (ppo.n_steps, ppo.n_epochs, ppo.batch_size, ppo.discount) == (2048, 10, 64, 0.99)
+    assert (ppo.learning_rate, ppo.entropy_coefficient, ppo.value_coefficient) == (3e-4, 0.05, 1.5)
+    assert (ppo.gae_lambda, ppo.clip_range, ppo.max_grad_norm) == (0.95, 0.2, 0.5)
+    assert (config.iterations, config.lanes, ppo.bins) == (150, 1, 0)
+
+
+def test_the_one_for_unseen_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = parsed("--preset unseen --dataset nsl-kdd --threshold 8", monkeypatch)
+    assert isinstance(command, TrainCommand)
+    config = command.settings()
+    env = config.env
+    assert (env.dataset, env.agents, env.random_views) == ("nsl-kdd", 16, 0.5)
+    assert (env.balance, env.decoys, env.reward.team_share) == ("families", 0.25, 0.0)
+    assert env.consensus.threshold_for(env.agents) == 8
+    assert config.evaluate_every == config.iterations == 150
+    plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)
+    assert isinstance(plain, TrainCommand)
+    assert (plain.env.consensus.threshold_for(16), plain.env.consensus.faulty_for(16)) == (3, 2)
+
+
+def test_the_one_with_exemplars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other votes, exemplars and a longer training are all that sets it apart from "unseen"."""
+    command = parsed("--preset exemplars --dataset nsl-kdd", monkeypatch)
+    plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)
+    assert isinstance(command, TrainCommand)
+    assert isinstance(plain, TrainCommand)
+    consensus = command.env.consensus
+    assert (consensus.threshold_for(16), consensus.faulty_for(16)) == (8, 5)
+    assert (command.ppo.exemplars, command.iterations, command.evaluate_every) == (2000, 200, 200)
+    assert (
+        replace(
+            command,
+            preset="unseen",
+            env=replace(command.env, consensus=plain.env.consensus),
+            ppo=replace(command.ppo, exemplars=0),
+            iterations=150,
+            evaluate_every=150,
+        )
+        == plain
+    )
+
+
+def test_other_flags_go_on_top_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = parsed("--preset seed", monkeypatch)
+    for arguments in (
+        "--preset seed --discount 0 --team-share 0.5",
+        "--discount 0 --team-share 0.5 --preset seed",
+    ):
+        command = parsed(arguments, monkeypatch)
+        assert isinstance(command, TrainCommand)
+        assert isinstance(plain, TrainCommand)
+        assert (command.ppo.discount, command.env.reward.team_share) == (0.0, 0.5)
+        assert (command.ppo.batch_size, command.env.agents) == (64, 3)
+        assert command != plain
+    assert parsed("", monkeypatch) == TrainCommand()
+    assert parsed("--lanes 3", monkeypatch) == TrainCommand(lanes=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--preset sed", "seed"),
+        ("--preset seed --resume runs/x", "--resume"),
+        ("--preset seed --restart runs/x", "--restart"),
+        ("--preset seed --max-faulty 1", "max_faulty=1"),  # 3 sensors tolerate none
+        ("--preset seed --return-normalization best", "running"),
+        ("--preset seed --return-normalization batch --policy lstm", "'running' or 'none'"),
+    ],
+)
+def test_what_contradicts_a_preset_is_refused(
+    arguments: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert parsed(arguments, monkeypatch) == 2
+    assert message in capsys.readouterr().err

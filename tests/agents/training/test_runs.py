@@ -1,0 +1,231 @@
+"""The command lines, end to end on real runs, and what they refuse."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from marl_stl_agents.command_line import run_command
+from marl_stl_agents.config import EvaluateConfig, TrainCommand
+from marl_stl_agents.evaluation.byzantine import AWAKE_FAULTS
+from marl_stl_agents.run_directory import find_run, read_config, read_json
+from safetensors.torch import load_file
+
+from marl_stl_env.config import EnvConfig, RewardConfig
+from marl_stl_env.errors import RunError
+
+ROOT = Path(__file__).parents[3]
+FLAGS = "--vec native --lanes 32 --width 16 --iterations 4 --evaluate-every 2 --no-progress"
+TRAIN = [sys.executable, str(ROOT / "train.py"), *FLAGS.split(" ")]
+
+
+def status_of(run: Callable[[], int]) -> int:
+    """The exit status, also where the parser of the command line exits by itself."""
+    try:
+        return run()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short real run, trained and judged through the command lines."""
+    folder = tmp_path_factory.mktemp("work")
+    trained = call(*TRAIN, "--team-share", "0.5", cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    assert "verdict:" in trained.stdout
+    judged = call(sys.executable, ROOT / "evaluate.py", cwd=folder)
+    assert judged.returncode == 0, judged.stderr
+    return find_run(next((folder / "runs").iterdir()))
+
+
+def test_a_run_directory_is_complete(finished: Path) -> None:
+    names = {path.name.split(".out.")[0] for path in finished.iterdir()}
+    assert names == {
+        "config.json",
+        "data.json",
+        "progress.csv",
+        "checklist.json",
+        "events",
+        "checkpoints",
+        "validation.json",
+        "evaluation.json",
+        "curves.png",
+    }
+    assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
+    header = (finished / "progress.csv").read_text().splitlines()[0].split(",")
+    for column in (
+        "train/value_loss",
+        "train/value_loss_reward_units",
+        "train/explained_variance",
+        "validation/f1",
+    ):
+        assert column in header
+
+
+def test_the_configuration_comes_back(finished: Path) -> None:
+    config = read_config(finished)
+    assert config.env == EnvConfig(reward=RewardConfig(team_share=0.5))
+    assert (config.vec, config.lanes, config.iterations) == ("native", 32, 4)
+
+
+def test_the_evaluation_is_consistent(finished: Path) -> None:
+    result = read_json(finished / "evaluation.json")
+    assert (result["schema"], result["dataset"], result["split"]) == (1, "synthetic", "test")
+    assert result["events"] == 30_000
+    assert result["stl"] == {}
+    judged = {"decision": result["decision"], **result["agents"], **result["baselines"]}
+    for name, figures in judged.items():
+        tp, tn, fp, fn = (figures[count] for count in ("tp", "tn", "fp", "fn"))
+        assert tp + tn + fp + fn == result["events"], name
+        assert tp + fn == round(result["events"] * result["threat_rate"]), name
+        earned = 10 * tp + tn - 8 * fp - 10 * fn
+        assert figures["reward_per_event"] == pytest.approx(earned / result["events"], abs=1e-5)
+    assert list(result["agents"]) == [f"sensor_{i}" for i in range(4)]
+    assert sum(result["action_shares"].values()) == pytest.approx(1.0)
+    assert result["baselines"]["oracle"]["f1"] == 1.0
+    assert result["baselines"]["always_block"]["recall"] == 1.0
+    reward, constant, oracle, ceiling = (
+        figures["reward_per_event"]
+        for figures in (
+            result["decision"],
+            result["baselines"]["always_allow"],
+            result["baselines"]["oracle"],
+            result["baselines"]["supervised"],
+        )
+    )
+    assert result["normalized_score"] == pytest.approx((reward - constant) / (oracle - constant))
+    assert result["ceiling_ratio"] == pytest.approx((reward - constant) / (ceiling - constant))
+    assert sum(family["events"] for family in result["families"].values()) == 3_270
+    assert [(e["faulty"], e["fault"]) for e in result["byzantine"]] == [
+        (1, fault) for fault in AWAKE_FAULTS
+    ]
+    # Against the worst fault nothing is gained; a team that lets all pass has nothing to lose.
+    assert min(entry["reward_per_event"] for entry in result["byzantine"]) <= reward
+    alone = [figures["reward_per_event"] for figures in result["agents"].values()]
+    assert result["clones"]["reward_per_event"] == max(alone)
+    # Bayes' rule is the best there is, and no view suffices.
+    bayes = result["baselines"]["bayes"]["reward_per_event"]
+    assert bayes > result["baselines"]["supervised"]["reward_per_event"]
+    assert bayes > result["baselines"]["bayes_vote"]["reward_per_event"] + 0.3
+
+
+def test_judging_again_gives_the_same(finished: Path) -> None:
+    before = (finished / "evaluation.json").read_text()
+    assert call(sys.executable, ROOT / "evaluate.py", finished, cwd=ROOT).returncode == 0
+    assert (finished / "evaluation.json").read_text() == before
+
+
+def test_a_run_is_not_overwritten(finished: Path) -> None:
+    again = call(*TRAIN, "--run-dir", finished, cwd=finished.parent)
+    assert again.returncode == 2
+    assert "already holds a run" in again.stderr
+
+
+def test_changed_data_is_noticed(finished: Path, tmp_path: Path) -> None:
+    data = read_json(finished / "data.json")
+    data["splits"]["train"]["threats"] += 1
+    copy = tmp_path / "run"
+    copy.mkdir()
+    (copy / "config.json").write_text((finished / "config.json").read_text())
+    (copy / "data.json").write_text(json.dumps(data))
+    judged = call(sys.executable, ROOT / "evaluate.py", copy, cwd=tmp_path)
+    assert judged.returncode == 2
+    assert "differs from what" in judged.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--dataset no-such-set", "synthetic"),
+        ("--lanes 0", "lanes"),
+        ("--agents 0", "agents"),
+        ("--threshold 4", r"outside [2, 3]"),
+        ("--split test", "evaluate.py --split"),
+        ("--dataset nsl-kdd --data-dir /no/such/folder", "KDDTrain+.txt"),
+        pytest.param(
+            "--device cuda",
+            "--device cpu",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there"),
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    arguments: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from marl_stl_agents.training.run import train
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments.split()])
+
+    def main(command: TrainCommand) -> None:
+        train(command.settings())
+
+    assert status_of(lambda: run_command(TrainCommand, main, "Train.")) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert message in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.rglob("config.json"))
+
+
+@pytest.mark.parametrize("arguments", ["", "no/such/run"])
+def test_a_missing_run_is_named(
+    arguments: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from marl_stl_agents.evaluation.evaluation import evaluate
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments.split()])
+    assert run_command(EvaluateConfig, lambda settings: evaluate(settings) and None, "Judge.") == 2
+    assert "run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{", '{"lanes": 0}', '{"env": {"agents": "many"}}'])
+def test_a_damaged_configuration_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(RunError, match=r"config\.json"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.4, 1.1])
+def test_a_killed_run_leaves_whole_files(delay: float, tmp_path: Path) -> None:
+    command = [*TRAIN, "--run-dir", str(tmp_path / "run"), "--iterations", "500"]
+    command[command.index("--evaluate-every") + 1] = "1"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while (
+            not list(tmp_path.glob("run/checkpoints/*/checkpoint.json"))
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.01)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+    run = tmp_path / "run"
+    read_config(run)
+    for path in run.rglob("*.json"):
+        json.loads(path.read_text())
+    checkpoints = [path.parent for path in run.glob("checkpoints/*/checkpoint.json")]
+    assert checkpoints
+    for checkpoint in checkpoints:
+        facts: dict[str, Any] = read_json(checkpoint / "checkpoint.json")
+        assert facts["timesteps"] == int(checkpoint.name)
+        assert load_file(checkpoint / "policy.safetensors")
