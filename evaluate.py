@@ -1,4 +1,4 @@
-"""Judge a trained team on the test split: ``python evaluate.py --help``."""
+"""Evaluate a trained team on the test split: ``python evaluate.py --help``."""
 
 import sys
 
@@ -7,7 +7,7 @@ from marl_stl_agents.config import EvaluateConfig
 
 
 def main(settings: EvaluateConfig) -> None:
-    """Judge a run and write ``evaluation.json``, or let it decide on new traffic."""
+    """Evaluate a run and write ``evaluation.json``, or let it decide on new traffic."""
     from marl_stl_agents.console.tables import say, show_decisions, show_evaluation, verdict
     from marl_stl_agents.run_directory import report_file
 
@@ -28,5 +28,5 @@ def main(settings: EvaluateConfig) -> None:
 
 
 if __name__ == "__main__":
-    text = "Judge a trained team on every test event once, or let it decide on new traffic."
+    text = "Evaluate a trained team on every test event once, or let it decide on new traffic."
     sys.exit(run_command(EvaluateConfig, main, text))

@@ -8,7 +8,7 @@ from marl_stl_agents.config import TrainCommand
 
 
 def main(command: TrainCommand) -> None:
-    """Train a team, or go on with a training, and judge it on the validation split."""
+    """Train a team, or go on with a training, and evaluate it on the validation split."""
     from marl_stl_agents.training.run import restart, resume, train
 
     if command.sweep is not None:

@@ -16,7 +16,7 @@ Split = Literal["train", "validation", "test"]
 SplitMethod = Literal["auto", "stratified", "official", "temporal"]
 Views = Literal["groups", "overlap", "full"]
 Order = Literal["sequential", "shuffled"]
-Weights = Literal["equal", "audited"]
+Weights = Literal["equal", "reliability"]
 Balance = Literal["none", "families"]
 Deliberation = Literal[0, 1]
 Dynamics = Literal["replay", "response"]
@@ -102,21 +102,21 @@ class ConsensusConfig:
             ``(agents - 1) // 3``: none at all below four sensors.
         threshold: Threat votes that decide "threat" (tau), ``f + 1 <= tau <= agents - f``.
             None takes ``ceil(agents / 2)``.
-        weights: With "equal" every vote counts alike. With "audited" a vote weighs as much as
-            its sensor has told threats and benign events apart on audited events; ``threshold``
-            then decides only until one event of each class was audited.
-        audit_share: Share of the past events whose true label the team learns, in (0, 1]; used
-            with "audited" alone.
+        weights: With "equal" every vote counts alike. With "reliability" a vote weighs as much as
+            its sensor has told threats and benign events apart on events with label feedback;
+            ``threshold`` then decides only until one event of each class was label-checked.
+        feedback_share: Share of the past events whose true label the team learns, in (0, 1]; used
+            with "reliability" alone.
     """
 
     max_faulty: int | None = None
     threshold: int | None = None
     weights: Weights = "equal"
-    audit_share: float = 0.1
+    feedback_share: float = 0.1
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range("audit_share", self.audit_share, 0.0, 1.0, open_low=True)
+        check_range("feedback_share", self.feedback_share, 0.0, 1.0, open_low=True)
 
     def faulty_for(self, agents: int) -> int:
         """The number of Byzantine sensors f that ``agents`` sensors tolerate here.
@@ -199,15 +199,15 @@ class ResponseConfig:
 
 @dataclass(frozen=True)
 class StlConfig:
-    """Which promises are watched.
+    """Which specifications are watched.
 
     Attributes:
         monitor: Watch them in every lane.
-        observe: Also show every sensor how much of each promise is left, in [-1, 1].
-        specs: The promises, each a text ``name=formula``, such as
+        observe: Also show every sensor how much of each specification is left, in [-1, 1].
+        specs: The specifications, each a text ``name=formula``, such as
             ``quiet=G (false_alarms_64 <= 3)``; none takes the default set of the dynamics. Python
             also takes a mapping.
-        posture_window: Steps over which the default promise "posture" counts errors.
+        posture_window: Steps over which the default specification "posture" counts errors.
     """
 
     monitor: bool = False
@@ -222,7 +222,9 @@ class StlConfig:
         check_range("posture_window", self.posture_window, 1, 10**6)
         for text in self.specs:
             if "=" not in text or not text.split("=", 1)[0].strip():
-                raise ConfigError(f"specs holds {text!r}: write every promise as name=formula")
+                raise ConfigError(
+                    f"specs holds {text!r}: write every specification as name=formula"
+                )
         if self.observe and not self.monitor:
             raise ConfigError("observe=True shows what monitor=True watches: set both")
 
@@ -242,16 +244,16 @@ class EnvConfig:
         split_method: "official" is the publisher's test set; "stratified" draws 70/15/15 by
             attack family; "temporal" cuts in time order with a gap; "auto" is official where
             the publisher gives a test set and stratified elsewhere.
-        split_seed: Seed of the split, of balance, decoys and random views.
+        split_seed: Seed of the split, of balance, synthetic outliers and random views.
         holdout_families: Attack families whose training rows stand in validation instead, as
             the unseen attacks of a real test set would.
         drop_duplicates: Keep one event of all that have the same features.
         threat_rate: Share of threats to resample every split to, in (0, 1); None leaves it.
         balance: "families" lets training replay every attack family equally often, at the same
             threat rate; "none" replays the training split as it is.
-        decoys: Decoys that training replays for every event of its own: threats whose columns are
-            each drawn from another training event. They teach to stop what looks like nothing
-            known.
+        synthetic_outliers: Synthetic outliers that training replays for every event of its own:
+            threats whose columns are each drawn from another training event. They teach to stop
+            what looks like nothing known.
         agents: Number of sensors, 1 to 64.
         views: "groups" gives each sensor its part of the columns, "overlap" shows each group of
             columns to ``redundancy`` sensors, "full" shows all to all.
@@ -269,7 +271,7 @@ class EnvConfig:
         dynamics: "replay" (``Traffic-v0``): every event stands alone. "response"
             (``TrafficResponse-v0``): quarantines last and alerts buy verdicts; needs entities.
         response: The settings of the response.
-        stl: Which promises are watched.
+        stl: Which specifications are watched.
     """
 
     dataset: str = "synthetic"
@@ -283,7 +285,7 @@ class EnvConfig:
     drop_duplicates: bool = False
     threat_rate: float | None = None
     balance: Balance = "none"
-    decoys: float = 0.0
+    synthetic_outliers: float = 0.0
     agents: int = 4
     views: Views = "groups"
     redundancy: int | None = None
@@ -310,7 +312,7 @@ class EnvConfig:
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         if self.threat_rate is not None and not 0.0 < self.threat_rate < 1.0:
             raise ConfigError(f"threat_rate={self.threat_rate!r} is outside (0, 1)")
-        check_range("decoys", self.decoys, 0.0, 100.0)
+        check_range("synthetic_outliers", self.synthetic_outliers, 0.0, 100.0)
         check_range("random_views", self.random_views, 0.0, 1.0)
         self.consensus.threshold_for(self.agents)
         if self.redundancy is not None:
@@ -320,8 +322,8 @@ class EnvConfig:
             raise ConfigError("deliberation=1 needs at least 2 agents: one has nobody to tell")
         if self.deliberation and self.stl.monitor:
             raise ConfigError(
-                "monitor=True with deliberation=1: promises are about events, and a proposal is a "
-                "step without one; use deliberation=0"
+                "monitor=True with deliberation=1: a specification counts events, and a proposal "
+                "is a step without one; use deliberation=0"
             )
 
     @property

@@ -53,7 +53,7 @@ class DataFileNotFoundError(DataError, FileNotFoundError):
 
 
 class DataFormatError(DataError, ValueError):
-    """A data file is not what its format promises.
+    """A data file is not what its format specifications.
 
     Args:
         file: The file at fault.

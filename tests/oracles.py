@@ -34,7 +34,7 @@ def decide_within(threat: bool, actions: list[int], faulty: int) -> int:
 
 
 class ScalarAudits:
-    """The audited events of one episode, kept as they are."""
+    """The events with label feedback of one episode, kept as they are."""
 
     def __init__(self, config: EnvConfig, seed: int, episode: int) -> None:
         self.config, self.seed, self.episode = config, seed, episode
@@ -42,7 +42,7 @@ class ScalarAudits:
 
     def vote(self, step: int, threat: bool, agreed: list[int]) -> None:
         word = random_word(self.seed, self.episode, 2**62 + step)
-        if word / 2**64 < self.config.consensus.audit_share:
+        if word / 2**64 < self.config.consensus.feedback_share:
             self.known.append((threat, agreed))
 
     def rate(self, sensor: int, threat: bool, said_threat: bool) -> float:
@@ -93,7 +93,7 @@ def payoff(config: EnvConfig, threat: bool, action: int) -> float:
 
 
 def proposal_payoff(config: EnvConfig, threat: bool, action: int) -> float:
-    """What one proposal on one event earns: each rung of confidence is a bet."""
+    """What one proposal on one event earns: each level of confidence is a bet."""
     reward, earned = config.reward, 0.0
     lost_benign = reward.true_negative - reward.false_positive
     lost_threat = reward.true_positive - reward.false_negative
@@ -212,15 +212,15 @@ class ScalarEnv:
     ) -> None:
         self.config, self.table = config, table
         self.row = self.start = start
-        self.audits = ScalarAudits(config, seed, episode)
-        self.faults = ScalarFaults(config, seed, episode, self.audits.decide)
+        self.label_feedback = ScalarAudits(config, seed, episode)
+        self.faults = ScalarFaults(config, seed, episode, self.label_feedback.decide)
         self.proposals: list[int] | None = None
 
     def step(self, actions: list[int]) -> ScalarStep:
         config, threat = self.config, bool(self.table.labels[self.row])
         vote = not config.deliberation or self.proposals is not None
         agreed = self.faults.agreed(actions, threat, self.row - self.start, vote)
-        decision = self.audits.decide(agreed)
+        decision = self.label_feedback.decide(agreed)
         if not vote:
             self.proposals = agreed
             rewards = [proposal_payoff(config, threat, action) for action in actions]
@@ -228,7 +228,7 @@ class ScalarEnv:
                 rewards[sensor] = 0.0
             return ScalarStep(threat, agreed, decision, rewards, 0.0, False)
         self.proposals = None
-        self.audits.vote(self.row - self.start, threat, agreed)
+        self.label_feedback.vote(self.row - self.start, threat, agreed)
         team = payoff(config, threat, decision)
         share = config.reward.team_share
         own = [payoff(config, threat, action) for action in actions]

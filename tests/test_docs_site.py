@@ -173,7 +173,7 @@ def test_the_tutorial(
         ran[language] += 1
     assert min(ran.values()) >= 5
     assert mse.Action(int(names["rule"](names["said"])[0])).name == "BLOCK"
-    assert names["env"].engine.promises.violated.all()
+    assert names["env"].engine.spec_monitor.violated.all()
     assert len(names["decisions"]) == 500
 
 

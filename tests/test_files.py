@@ -40,8 +40,8 @@ def test_a_killed_writer_leaves_whole_files_only(tmp_path: Path, delay: float) -
         f"target = Path({str(tmp_path / 'file.txt')!r})\n"
         "print('ready', flush=True)\n"
         "while True:\n"
-        "    for letter in 'ab':\n"
-        "        write_text(target, letter * 3_000_000)\n"
+        "    for symbol in 'ab':\n"
+        "        write_text(target, symbol * 3_000_000)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None

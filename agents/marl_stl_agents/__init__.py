@@ -1,1 +1,1 @@
-"""Training and judging teams of sensors on the environment."""
+"""Training and evaluation teams of sensors on the environment."""

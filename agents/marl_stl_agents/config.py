@@ -21,7 +21,7 @@ Edges = Literal["events", "values"]
 Sharing = Literal["shared", "independent"]
 Device = Literal["auto", "cpu", "cuda"]
 ReturnNormalization = Literal["running", "batch", "none"]
-Preset = Literal["seed", "unseen", "exemplars", "response"]
+Preset = Literal["seed", "unseen", "prototypes", "response"]
 Stl = Literal["off", "monitor", "shape", "lagrangian"]
 
 
@@ -48,14 +48,14 @@ class PPOConfig:
         entropy_coefficient: Weight of the entropy bonus.
         value_coefficient: Weight of the value loss.
         max_grad_norm: Gradients are scaled down to this norm.
-        policy: "mlp" judges each event by itself. "lstm" remembers the events of its episode: the
-            policy and the value function each have a long short-term memory before the hidden
+        policy: "mlp" evaluates each event by itself. "lstm" remembers the events of its episode:
+            the policy and the value function each have a long short-term memory before the hidden
             layers. Not on the device path.
         sharing: "shared" is one network for all sensors, told which one it is; "independent" is one
             network each, with no parameter in common. Not with memory.
         bins: Bins of the piecewise-linear encoding of every feature; 0 feeds them as they are.
         edges: Bins begin at quantiles of the training "events", or of the distinct "values" too.
-        exemplars: Benign and threatening training events, up to so many each, that every second
+        prototypes: Benign and threatening training events, up to so many each, that every second
             sensor compares an event with: it is told how far the nearest are, and not the features.
         width: Units of each hidden layer, and of each memory.
         depth: Hidden layers of the policy and of the value function.
@@ -78,7 +78,7 @@ class PPOConfig:
     sharing: Sharing = "shared"
     bins: int = 8
     edges: Edges = "events"
-    exemplars: int = 0
+    prototypes: int = 0
     width: int = 128
     depth: int = 2
 
@@ -93,11 +93,11 @@ class PPOConfig:
             check_range(name, getattr(self, name), 0.0, 1.0)
         for name in ("clip_range", "max_grad_norm"):
             check_range(name, getattr(self, name), 0.0, open_low=True)
-        for name in ("entropy_coefficient", "value_coefficient", "bins", "exemplars", "depth"):
+        for name in ("entropy_coefficient", "value_coefficient", "bins", "prototypes", "depth"):
             check_range(name, getattr(self, name), 0.0)
-        if self.exemplars and not self.bins:
+        if self.prototypes and not self.bins:
             raise ConfigError(
-                f"exemplars={self.exemplars} with bins=0: bins are what is compared; use --bins 8"
+                f"prototypes={self.prototypes} with bins=0: bins are what is compared; use --bins 8"
             )
         if self.policy == "lstm" and self.sharing == "independent":
             raise ConfigError(
@@ -134,14 +134,15 @@ class ClusterConfig:
 
 
 @dataclass(frozen=True)
-class PromiseConfig:
-    """How training makes a team keep promises.
+class ConstraintConfig:
+    """How training makes a team satisfy specifications.
 
     Attributes:
-        budget: "lagrangian": share of episodes in which each promise may be broken (d).
+        budget: "lagrangian": share of episodes in which each specification may be broken (d).
         multiplier_rate: "lagrangian": step size of the multipliers (eta).
         max_multiplier: "lagrangian": no multiplier goes above this.
-        bonus: "shape": reward of every sensor at the end of an episode with all promises kept.
+        bonus: "shape": reward of every sensor at the end of an episode with all specifications
+            satisfied.
         potential: "shape": weight of the potential (beta); 0 leaves the bonus alone.
     """
 
@@ -165,10 +166,10 @@ class TrainConfig:
     Attributes:
         env: The environment.
         ppo: The trainer.
-        stl: What training does about the promises: "off" nothing; "monitor" logs them; "shape"
-            rewards keeping them; "lagrangian" puts a price on breaking each. The last two show the
-            sensors what is left of each promise, and need a discount above 0.
-        promises: How "shape" and "lagrangian" do so.
+        stl: What training does about the specifications: "off" nothing; "monitor" logs them;
+            "shape" rewards keeping them; "lagrangian" puts a price on breaking each. The last two
+            show the sensors what is left of each specification, and need a discount above 0.
+        specifications: How "shape" and "lagrangian" do so.
         vec: "supersuit" goes through PettingZoo and SuperSuit, "native" through the batched
             engine; the same trajectories, the second many times faster. "device" keeps engine,
             rollouts and learning on ``device``; "cuda" is that on a CUDA device.
@@ -177,7 +178,7 @@ class TrainConfig:
         cluster: The cluster of the engine "rllib".
         lanes: Independent copies of the stream.
         iterations: Rollouts, each followed by its update.
-        evaluate_every: Iterations between two checkpoints, each judged on the validation split.
+        evaluate_every: Iterations between two checkpoints, each evaluated on the validation split.
         seed: Lane i replays with seed + i; also seeds the network and the sampling of actions.
         device: "auto" takes CUDA where it is.
         threads: Threads of torch. One is rarely slower for networks of this size, and far faster
@@ -190,7 +191,7 @@ class TrainConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     stl: Stl = "off"
-    promises: PromiseConfig = field(default_factory=PromiseConfig)
+    constraints: ConstraintConfig = field(default_factory=ConstraintConfig)
     vec: Vec = "supersuit"
     engine: TrainEngine = "sb3"
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
@@ -211,7 +212,7 @@ class TrainConfig:
             object.__setattr__(self, "vec", "device")
             object.__setattr__(self, "device", "cuda")
         check_types(self)
-        self._watch_promises()
+        self._watch_specs()
         for name in ("lanes", "iterations", "evaluate_every", "threads"):
             check_range(name, getattr(self, name), 1)
         check_range("seed", self.seed, 0, 2**32 - 1)
@@ -220,14 +221,14 @@ class TrainConfig:
                 "policy='lstm': the trainer on the device has no memory; use --vec native or "
                 "supersuit (with --device cuda for the network), or --policy mlp"
             )
-        if self.ppo.exemplars and self.env.agents < 2:
-            raise ConfigError("exemplars are for every second sensor, not agents=1; add sensors")
+        if self.ppo.prototypes and self.env.agents < 2:
+            raise ConfigError("prototypes are for every second sensor, not agents=1; add sensors")
         self._check_credit()
         if self.engine == "rllib":
             self._check_rllib()
         if self.env.split != "train":
             raise ConfigError(
-                f"split={self.env.split!r}: training uses the training split; judge on others with "
+                f"split={self.env.split!r}: training uses the training split; evaluate others with "
                 "evaluate.py --split"
             )
         if self.env.faults.faulty >= self.env.agents:
@@ -263,7 +264,7 @@ class TrainConfig:
             f"policy={self.ppo.policy!r}": self.ppo.policy != "mlp",
             f"sharing={self.ppo.sharing!r}": self.ppo.sharing != "shared",
             f"credit={self.ppo.credit!r}": self.ppo.credit != "lane",
-            f"exemplars={self.ppo.exemplars}": self.ppo.exemplars > 0,
+            f"prototypes={self.ppo.prototypes}": self.ppo.prototypes > 0,
             f"stl={self.stl!r}": self.stl != "off",
             f"faulty={self.env.faults.faulty}": self.env.faults.faulty > 0,
             f"deliberation={self.env.deliberation}": self.env.deliberation > 0,
@@ -272,7 +273,7 @@ class TrainConfig:
             if missed:
                 raise ConfigError(f"engine='rllib' does not train with {setting}; use --engine sb3")
 
-    def _watch_promises(self) -> None:
+    def _watch_specs(self) -> None:
         """Let the environment watch and show what training needs, and refuse what cannot be."""
         if self.stl == "off" and self.env.stl.monitor:
             object.__setattr__(self, "stl", "monitor")
@@ -280,7 +281,7 @@ class TrainConfig:
             return
         if self.vec == "device":
             raise ConfigError(
-                f"stl={self.stl!r}: only the numpy engine watches promises; use --vec native or "
+                f"stl={self.stl!r}: only the numpy engine has specifications; use --vec native or "
                 "supersuit (with --device cuda for the network)"
             )
         enforced = self.stl != "monitor"
@@ -288,13 +289,13 @@ class TrainConfig:
         object.__setattr__(self, "env", replace(self.env, stl=stl))
         if enforced and self.ppo.discount == 0.0:
             raise ConfigError(
-                f"stl={self.stl!r} with discount=0: promises are about the whole episode, and "
+                f"stl={self.stl!r} with discount=0: specifications span the whole episode, and "
                 "without foresight only the very last step before a violation would count; use "
                 "--discount 0.99 or so"
             )
         if enforced and self.ppo.credit == "entity":
             raise ConfigError(
-                f"stl={self.stl!r} with credit='entity': promises are about a lane's whole "
+                f"stl={self.stl!r} with credit='entity': specifications are about a lane's whole "
                 "episode, not about one entity; use --credit lane"
             )
         if self.stl == "lagrangian" and (self.ppo.policy, self.ppo.sharing) != ("mlp", "shared"):
@@ -320,9 +321,9 @@ class TrainCommand(TrainConfig):
         preset: Other settings in place of the defaults; other flags go on top of them. "seed", as
             published, is 3 sensors with full views and a discount of 0.99 on one lane, 150
             iterations of 2,048 steps. "unseen" is for attacks that training has not seen: 16
-            sensors with random views, balanced families and decoys; in "exemplars" every second
-            one is told distances to known events. "response" trains foresight: credit by entities
-            and a discount of 0.8. In Python, begin from
+            sensors with random views, balanced families and synthetic outliers; in "prototypes"
+            every second one is told distances to known events. "response" trains foresight: credit
+            by entities and a discount of 0.8. In Python, begin from
             ``marl_stl_agents.commands.presets.PRESETS`` instead.
     """
 
@@ -351,21 +352,22 @@ class TrainCommand(TrainConfig):
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """One judgement of a finished run, or its decisions on new traffic.
+    """One rollout of a finished run, or its decisions on new traffic.
 
     Attributes:
         run: The run directory; None takes the newest under ``runs``.
         data_dir: Folder with the data files, where it has moved since the training.
-        split: The split to judge on.
+        split: The split to evaluate on.
         input: New traffic to decide on instead: CSV or Parquet with the columns of the run's data
-            set. Labels may be left out; where they are there, the decisions are judged by them.
+            set. Labels may be left out; where they are there, the decisions are evaluated by them.
         decisions: Where to write the decisions on it; None takes ``decisions.parquet`` in the run
             directory.
-        certify: Episodes, on seeds that training never used, in which the promises are watched
-            and certified; None takes 200 where the run watched promises and 0 elsewhere.
-        epsilon: A certified promise may fail with this probability.
+        certify: Episodes, on seeds that training never used, in which the specifications are
+            watched and certified; None takes 200 where the run watched specifications and 0
+            elsewhere.
+        epsilon: A certified specification may fail with this probability.
         delta: A certificate may be wrong with this probability.
-        report: Also write the judgement as one self-contained page, ``report.html``, into the run
+        report: Also write the rollout as one self-contained page, ``report.html``, into the run
             directory (``report-<split>.html`` for another split than the test split).
         device: "auto" takes CUDA where it is.
         threads: Threads of torch.
@@ -393,7 +395,7 @@ class EvaluateConfig:
             )
         if self.report and self.input is not None:
             raise ConfigError(
-                "report=True shows a judgement of a split; the decisions on input= have none"
+                "report=True shows a rollout of a split; the decisions on input= have none"
             )
         if self.certify is not None:
             check_range("certify", self.certify, 0, 10**6)

@@ -67,13 +67,13 @@ def read_config(run: Path) -> TrainConfig:
         raise RunError(f"{run / CONFIG} is not a configuration of this version: {error}") from None
 
 
-def judgement_file(run: Path, split: Split) -> Path:
-    """Where the figures of a judgement stand."""
+def evaluation_file(run: Path, split: Split) -> Path:
+    """Where the figures of a rollout stand."""
     return run / (EVALUATION if split == "test" else f"{split}.json")
 
 
 def report_file(run: Path, split: Split) -> Path:
-    """Where the report of a judgement stands."""
+    """Where the report of a rollout stands."""
     return run / ("report.html" if split == "test" else f"report-{split}.html")
 
 

@@ -1,4 +1,4 @@
-"""Judges a submission anew, and refuses one that is not what it says."""
+"""Evaluates a submission anew, and refuses one that is not what it says."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from marl_stl_agents.algorithms.ppo import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint, list_checkpoints
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.evaluation.baselines import bayes_baselines, decision_rule, simple_baselines
-from marl_stl_agents.evaluation.byzantine import byzantine_figures
+from marl_stl_agents.evaluation.byzantine import byzantine_metrics
 from marl_stl_agents.evaluation.evaluation import check_data, evaluation
 from marl_stl_agents.evaluation.metrics import reward_per_event
-from marl_stl_agents.evaluation.rollouts import Act, greedy, judge
+from marl_stl_agents.evaluation.rollouts import Act, collect_rollout, greedy
 from marl_stl_agents.run_directory import EVALUATION, find_run, read_config, read_json
 
 from benchmarks.leaderboard.track import Result, Track, of_decisions, of_votes, worst_with_one
@@ -45,7 +45,7 @@ _COMPARED = (
 
 
 def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
-    """Judge a run from its checkpoint and hold its ``evaluation.json`` against that.
+    """Evaluate a run from its checkpoint and hold its ``evaluation.json`` against that.
 
     Args:
         run: The run directory.
@@ -67,30 +67,30 @@ def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
     _check_choice(run, config, prepared)
     env = replace(config.env, faults=FaultConfig())
     table, act = prepared.tables["test"], _best(run, config, prepared)
-    judgement = judge(env, table, act)
+    rollout = collect_rollout(env, table, act)
     references = simple_baselines(env, table.labels) | bayes_baselines(env, prepared, "test")
-    measured = evaluation(env, prepared, "test", judgement, references)
-    measured["byzantine"] = byzantine_figures(env, table, act, judgement)
+    measured = evaluation(env, prepared, "test", rollout, references)
+    measured["byzantine"] = byzantine_metrics(env, table, act, rollout)
     for name in _COMPARED:
         for place, said, found in differences(claimed.get(name), measured[name], len(table), name):
             raise SubmissionError(
                 f"{run / EVALUATION} says {place}={said!r}, and its checkpoint gives {found!r} "
-                f"on the test split; judge it anew: python evaluate.py {run}"
+                f"on the test split; evaluate it anew: python evaluate.py {run}"
             )
     steps = max(checkpoint.timesteps for checkpoint in list_checkpoints(run))
     worst = worst_with_one(measured["byzantine"])
     return config, of_decisions(
-        env, table, judgement.decisions, seed=config.seed, one_traitor=worst, agent_steps=steps
+        env, table, rollout.decisions, seed=config.seed, one_byzantine=worst, agent_steps=steps
     )
 
 
 def _claim(run: Path) -> dict[str, Any]:
     if not (run / EVALUATION).exists():
-        raise SubmissionError(f"{run} was not judged yet: python evaluate.py {run}")
+        raise SubmissionError(f"{run} was not evaluated yet: python evaluate.py {run}")
     claimed = read_json(run / EVALUATION)
     if not isinstance(claimed, dict):
         raise SubmissionError(
-            f"{run / EVALUATION} is not an evaluation; judge it anew: python evaluate.py {run}"
+            f"{run / EVALUATION} is not an evaluation; evaluate it anew: python evaluate.py {run}"
         )
     return claimed
 
@@ -100,7 +100,7 @@ def _check_choice(run: Path, config: TrainConfig, prepared: PreparedData) -> Non
     table = prepared.tables["validation"]
     for checkpoint in list_checkpoints(run):
         act = greedy(_policy(checkpoint, config, prepared, "validation"))
-        decisions = judge(config.env, table, act).decisions
+        decisions = collect_rollout(config.env, table, act).decisions
         found = reward_per_event(table.labels, decisions, config.env.reward)
         if abs(found - checkpoint.reward) > _RATE:
             raise SubmissionError(

@@ -53,7 +53,7 @@ BASELINES: dict[str, TrainConfig] = {
     "short, single analyst": replace(
         _SHORT, env=EnvConfig(agents=1, views="full", reward=_OWN), lanes=256
     ),
-    "short, trained with a liar": replace(_SHORT, env=EnvConfig(faults=FaultConfig(1))),
+    "short, trained with a faulty sensor": replace(_SHORT, env=EnvConfig(faults=FaultConfig(1))),
     "short, deliberation": replace(
         _SHORT, env=EnvConfig(deliberation=1, reward=_OWN), iterations=40
     ),
@@ -80,7 +80,7 @@ def baselines(
     only: tuple[str, ...] = (),
     board: Board = Board(),
 ) -> int:
-    """Train the baselines, judge them, and put them and the references on the leaderboard.
+    """Train the baselines, evaluate them, and put them and the references on the leaderboard.
 
     Args:
         folder: Where the runs go; those that are there already are not trained again.
@@ -200,12 +200,12 @@ def check(
     add: bool = False,
     board: Board = Board(),
 ) -> int:
-    """Judge a submission anew and print its row of the leaderboard.
+    """Evaluate a submission anew and print its row of the leaderboard.
 
     Exits with 0 if it is what it says, with 2 if it is refused.
 
     Args:
-        runs: Run directories, one per seed, each judged by evaluate.py.
+        runs: Run directories, one per seed, each evaluated by evaluate.py.
         name: Name of the entry.
         decisions: In place of runs: Parquet files of decisions, one per seed.
         team: Who decided there, in a few words.

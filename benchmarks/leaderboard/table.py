@@ -23,7 +23,7 @@ _HEAD = (
     "normalized score",
     "F1",
     "reward per event",
-    "... with 1 traitor",
+    "... with 1 Byzantine sensor",
     "agent-steps",
     "CPU s",
 )
@@ -37,7 +37,7 @@ class Entry:
 
     Attributes:
         name: Its name.
-        kind: "run" was judged from its checkpoints, "decisions" from files of decisions;
+        kind: "run" was evaluated from its checkpoints, "decisions" from files of decisions;
             "reference" needs no training by reward.
         team: Who decides, in words.
         results: One per seed.
@@ -96,7 +96,7 @@ def row(entry: Entry) -> str:
         _spread([one.normalized_score for one in results], 3),
         _spread([one.f1 for one in results], 3),
         _spread([one.reward_per_event for one in results], 3),
-        _spread([one.one_traitor for one in results], 3),
+        _spread([one.one_byzantine for one in results], 3),
         _spread([one.agent_steps for one in results], 0),
         _spread([one.cpu_seconds for one in results], 0),
     ]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from marl_stl_agents.evaluation.baselines import decision_rule, simple_baselines
-from marl_stl_agents.evaluation.byzantine import byzantine_figures
+from marl_stl_agents.evaluation.byzantine import byzantine_metrics
 from marl_stl_agents.evaluation.metrics import normalized_score, score
-from marl_stl_agents.evaluation.rollouts import Judgement
+from marl_stl_agents.evaluation.rollouts import Rollout
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
@@ -21,7 +21,7 @@ from marl_stl_env.types import Float32Array, Float64Array, Int8Array
 
 #: Seeds that an entry needs.
 SEEDS = 3
-#: Settings that say which events are judged, and what they are worth. All others are free.
+#: Settings that say which events are evaluated, and what they are worth. All others are free.
 _DATA = (
     "dataset",
     "dataset_options",
@@ -65,7 +65,7 @@ class Track:
 
         Raises:
             SubmissionError: If data, split, threat rate or rewards are not the track's, or if the
-                vote learns from labels of the events judged.
+                vote learns from labels of the events evaluated.
         """
         given = [(name, getattr(env, name), getattr(self.env, name)) for name in _DATA]
         given += [(n, getattr(env.reward, n), getattr(self.env.reward, n)) for n in _WORTH]
@@ -77,7 +77,7 @@ class Track:
                 )
         if env.consensus.weights != "equal":
             raise SubmissionError(
-                f"{run} weighs votes by audited labels of the events judged; train it with "
+                f"{run} weighs votes by labels of the events evaluated; train it with "
                 "--weights equal"
             )
 
@@ -91,7 +91,7 @@ class Result:
         normalized_score: Reward between the best constant policy (0) and the oracle (1).
         f1: F1 of the decisions.
         reward_per_event: What a decision earned.
-        one_traitor: The same under the worst fault of one sensor; None where the team bears none,
+        one_byzantine: The same under the worst fault of one sensor; None where the team bears none,
             or where the sensors' votes are not known.
         agent_steps: Observations that were trained on; None for references.
         cpu_seconds: Of the training alone, as declared.
@@ -101,7 +101,7 @@ class Result:
     normalized_score: float
     f1: float
     reward_per_event: float
-    one_traitor: float | None = None
+    one_byzantine: float | None = None
     agent_steps: int | None = None
     cpu_seconds: float | None = None
 
@@ -142,7 +142,7 @@ def of_votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, **more: An
         **more: Further fields of :class:`Result`.
     """
     decisions = decision_rule(env)(actions)
-    judgement = Judgement(
+    rollout = Rollout(
         actions=actions,
         decisions=decisions,
         scores=np.zeros(len(table)),
@@ -150,8 +150,8 @@ def of_votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, **more: An
         isolated=np.zeros(len(table), np.bool_),
         granted=np.zeros(len(table), np.bool_),
     )
-    worst = worst_with_one(byzantine_figures(env, table, _nobody, judgement))
-    return of_decisions(env, table, decisions, one_traitor=worst, **more)
+    worst = worst_with_one(byzantine_metrics(env, table, _nobody, rollout))
+    return of_decisions(env, table, decisions, one_byzantine=worst, **more)
 
 
 def worst_with_one(byzantine: list[dict[str, Any]]) -> float | None:

@@ -92,7 +92,7 @@ class Probe(BaseCallback):
 
 
 def learn(config: TrainConfig, prepared: PreparedData, callbacks: list[BaseCallback]) -> None:
-    """Train without run directory, judgement and checkpoints."""
+    """Train without run directory, rollout and checkpoints."""
     model = make_trainer(config, prepared.tables["train"], CPU)
     model.learn(config.iterations * config.ppo.n_steps * model.n_envs, callback=callbacks)
 

@@ -59,10 +59,10 @@ class Result:
         protocol: Its name.
         agents: Sensors.
         faulty: Byzantine sensors, as many as the protocol is built to withstand.
-        per_second: Team decisions per second while liars tell half of the team Allow and the
-            other half Block.
-        agreement: Share of decisions whose class all honest sensors agree on while liars send
-            random messages.
+        per_second: Team decisions per second while faulty sensors tell half of the team Allow and
+            the other half Block.
+        agreement: Share of decisions whose class all honest sensors agree on while faulty sensors
+            send random messages.
     """
 
     protocol: str
@@ -73,7 +73,7 @@ class Result:
 
 
 class Team:
-    """Random votes of a team with as many liars as it tolerates."""
+    """Random votes of a team with as many faulty sensors as it tolerates."""
 
     def __init__(self, agents: int, settings: Settings) -> None:
         consensus = ConsensusConfig()
@@ -82,23 +82,25 @@ class Team:
         self.rule = DecisionRule(agents, self.faulty, consensus.threshold_for(agents))
         shape = (settings.lanes, agents)
         self.votes: Int8Array = self.rng.integers(0, ACTIONS, shape, np.int8)
-        self.liars = draw_faulty(self.rng.integers(0, 2**64, shape, np.uint64), self.faulty)
+        self.faulty_sensors = draw_faulty(
+            self.rng.integers(0, 2**64, shape, np.uint64), self.faulty
+        )
 
     def seconds(self, protocol: str) -> float:
         """Wall time to agree and decide; the ideal functionality is one party's decision."""
         lies = two_faced(Action.ALLOW, Action.BLOCK)
         start = time.perf_counter()
-        agreed = PROTOCOLS[protocol](self.votes, self.liars, self.faulty, lies)
+        agreed = PROTOCOLS[protocol](self.votes, self.faulty_sensors, self.faulty, lies)
         decisions(agreed[:, :1] if protocol == "ideal" else agreed, self.rule)
         return time.perf_counter() - start
 
     def agreement(self, protocol: str) -> float:
         """Share of lanes in which all honest sensors decide for the same class."""
         lies = random_messages(self.rng)
-        agreed = PROTOCOLS[protocol](self.votes, self.liars, self.faulty, lies)
+        agreed = PROTOCOLS[protocol](self.votes, self.faulty_sensors, self.faulty, lies)
         threat: BoolArray = THREAT_VOTE[decisions(agreed, self.rule)]
-        some_threat = (threat & ~self.liars).any(axis=1)
-        some_benign = (~threat & ~self.liars).any(axis=1)
+        some_threat = (threat & ~self.faulty_sensors).any(axis=1)
+        some_benign = (~threat & ~self.faulty_sensors).any(axis=1)
         return 1.0 - float((some_threat & some_benign).mean())
 
 
@@ -123,8 +125,8 @@ def measure(settings: Settings) -> list[Result]:
 
 def show(results: list[Result]) -> None:
     """Print the results as a table."""
-    table = Table("protocol", title="Team decisions, with f = (n - 1) / 3 liars")
-    for heading in ("sensors", "liars", "decisions/s", "agreement"):
+    table = Table("protocol", title="Team decisions, with f = (n - 1) / 3 faulty sensors")
+    for heading in ("sensors", "faulty_sensors", "decisions/s", "agreement"):
         table.add_column(heading, justify="right")
     for item in results:
         table.add_row(

@@ -21,7 +21,7 @@ from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.config import Device, PPOConfig, TrainConfig, Vec
 from marl_stl_agents.evaluation.baselines import simple_baselines
 from marl_stl_agents.evaluation.metrics import score
-from marl_stl_agents.evaluation.rollouts import greedy, judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.run_directory import write_json
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -196,7 +196,7 @@ def training_rate(
 
 
 class Scores(BaseCallback):
-    """Judges the greedy team after every iteration, off the clock.
+    """Evaluates the greedy team after every iteration, off the clock.
 
     Attributes:
         curve: Seconds of training and mean decision reward on the validation split.
@@ -218,8 +218,8 @@ class Scores(BaseCallback):
     def _on_rollout_start(self) -> None:
         wait(self._device)
         self._seconds += time.perf_counter() - self._since
-        judgement = judge(self._config, self._table, greedy(cast("Any", self.model.policy)))
-        figures = score(self._table.labels, judgement.decisions, self._config.reward)
+        rollout = collect_rollout(self._config, self._table, greedy(cast("Any", self.model.policy)))
+        figures = score(self._table.labels, rollout.decisions, self._config.reward)
         self.curve.append((self._seconds, float(figures["reward_per_event"])))
         self._since = time.perf_counter()
 

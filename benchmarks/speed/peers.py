@@ -71,7 +71,7 @@ class OrdinaryParallelEnv(ParallelEnv):  # type: ignore[misc] # PettingZoo carri
         return self._observe(), {agent: {} for agent in self.agents}
 
     def step(self, actions: dict[str, int]) -> tuple[dict[str, Any], ...]:
-        """Judge the current event."""
+        """Evaluate the current event."""
         label = bool(self.table.labels[self._row])
         votes = [int(actions[agent]) in (1, 2) for agent in self.agents]
         decision = 2 * sum(votes) >= len(votes)
@@ -126,7 +126,7 @@ class OrdinaryEnv(gymnasium.Env[Float32Array, int]):
         return self._observe(), {}
 
     def step(self, action: int) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
-        """Judge the current event."""
+        """Evaluate the current event."""
         label = bool(self.table.labels[self._row])
         reward = _PAYOFFS[label, int(action) in (1, 2)]
         self._row += 1

@@ -152,7 +152,7 @@ def windows(lanes: int, repeats: int) -> dict[str, float]:
 
 
 def environment(lanes: int, repeats: int, steps: int = 50) -> dict[str, dict[str, float]]:
-    """CPU time of ``TrafficVecEnv`` without and with the default promises, turn by turn."""
+    """CPU time of ``TrafficVecEnv`` without and with the default specifications, turn by turn."""
     found: dict[str, dict[str, float]] = {}
     dynamics: tuple[Dynamics, ...] = ("replay", "response")
     for one in dynamics:
@@ -210,7 +210,7 @@ def show(result: dict[str, Any]) -> None:
         table.add_row(f"one window of {width}, per step", f"{microseconds:.1f} us")
     for dynamics, figures in result["environment"].items():
         share = f"{figures['monitored']:.0%} ({figures['monitored_and_shown']:.0%} if shown)"
-        table.add_row(f"TrafficVecEnv, {dynamics}: speed left with promises watched", share)
+        table.add_row(f"TrafficVecEnv, {dynamics}: speed left with specifications watched", share)
     Console().print(table)
 
 

@@ -3,10 +3,10 @@ r"""What a vote survives: teams with more and more faulty sensors, trained with 
     python -m benchmarks.studies.byzantine --data-dir DIR --out byzantine.json \
         --figure byzantine.png
 
-Every team judges each test event once; then, for every fault and 0 to n faulty sensors, drawn anew
-for each event, the same actions are voted on again, and for up to f + 1 of them by votes that weigh
-sensors by audited events. The single analyst sees every view and is believed; where it is itself
-the faulty one there is no vote to save it.
+Every team evaluates each test event once; then, for every fault and 0 to n faulty sensors, drawn
+anew for each event, the same actions are voted on again, and for up to f + 1 of them by votes that
+weigh sensors by events with label feedback. The single analyst sees every view and is believed;
+where it is itself the faulty one there is no vote to save it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tyro
 from marl_stl_agents.evaluation.baselines import as_actions, threat_groups
 from marl_stl_agents.evaluation.byzantine import replay_with_faults
 from marl_stl_agents.evaluation.metrics import reward_per_event
-from marl_stl_agents.evaluation.rollouts import judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout
 from marl_stl_agents.run_directory import read_json, write_json
 
 from benchmarks.common.tables import replace_section
@@ -46,7 +46,7 @@ TEAM_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Settings:
-    """What to train and judge.
+    """What to train and evaluate.
 
     Attributes:
         datasets: Of "synthetic" and "nsl-kdd" (stratified, at its own threat rate).
@@ -55,7 +55,8 @@ class Settings:
             group of columns by 2 f + 1) and "groups".
         trained: Of "faulty" (with as many mixed faults as the team bears) and "clean".
         seeds: Trainings of every team.
-        audited: Of these, how many also vote with weights from audits, where views differ; that
+        label-checked: Of these, how many also vote with weights from label feedback, where views
+        differ; that
             takes longer than the training.
         iterations: Rollouts of 16,000 agent-steps of every training.
         data_dir: Folder with the data files.
@@ -70,7 +71,7 @@ class Settings:
     deals: tuple[str, ...] = ("full", "overlap", "majority", "groups")
     trained: tuple[str, ...] = ("faulty", "clean")
     seeds: int = 5
-    audited: int = 1
+    checked: int = 1
     iterations: int = 12
     data_dir: Path | None = None
     quick: bool = False
@@ -137,20 +138,20 @@ def teams(settings: Settings) -> list[Team]:
     ]
 
 
-def votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, audited: bool) -> dict[str, Any]:
+def votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, checked: bool) -> dict[str, Any]:
     """The curves of the equal vote and, if asked for, of the weighed one.
 
     Args:
         env: The environment without faulty sensors.
-        table: The table that was judged.
+        table: The table that was evaluated.
         actions: What every sensor would do if it were honest.  # (rows, agents) int8
-        audited: Whether to weigh votes too, where sensors can be told apart.
+        checked: Whether to weigh votes too, where sensors can be told apart.
     """
     found = {"curves": curves(env, table, actions, env.agents)}
-    if audited and env.views != "full":
-        consensus = replace(env.consensus, weights="audited")
+    if checked and env.views != "full":
+        consensus = replace(env.consensus, weights="reliability")
         beyond = env.consensus.faulty_for(env.agents) + 1
-        found["audited"] = curves(replace(env, consensus=consensus), table, actions, beyond)
+        found["reliability"] = curves(replace(env, consensus=consensus), table, actions, beyond)
     return found
 
 
@@ -159,7 +160,7 @@ def curves(env: EnvConfig, table: TrafficTable, actions: Int8Array, most: int) -
 
     Args:
         env: The environment without faulty sensors.
-        table: The table that was judged.
+        table: The table that was evaluated.
         actions: What every sensor would do if it were honest.  # (rows, agents) int8
         most: Largest number of faulty sensors.
 
@@ -182,7 +183,7 @@ def curves(env: EnvConfig, table: TrafficTable, actions: Int8Array, most: int) -
 
 
 def study(team: Team, settings: Settings) -> dict[str, Any]:
-    """Train one team and judge it on the test split."""
+    """Train one team and evaluate it on the test split."""
     env = replace(team.env, data_dir=settings.data_dir)
     bound = env.consensus.faulty_for(env.agents)
     trained = env
@@ -190,13 +191,13 @@ def study(team: Team, settings: Settings) -> dict[str, Any]:
         trained = replace(env, faults=FaultConfig(bound))
     act = train_team(trained, team.seed, 1 if settings.quick else settings.iterations, PPO)
     table = prepare(env).tables["test"]
-    judgement = judge(env, table, act)
-    correlation = error_correlation(judgement.votes, table.labels)
+    rollout = collect_rollout(env, table, act)
+    correlation = error_correlation(rollout.votes, table.labels)
     return {
         **team._asdict(),
         "bound": bound,
         "error_correlation": correlation,
-        **votes(env, table, judgement.actions, team.seed < settings.audited),
+        **votes(env, table, rollout.actions, team.seed < settings.checked),
     }
 
 
@@ -223,7 +224,7 @@ def bayes_vote(settings: Settings, known: set[tuple[int, str]]) -> list[dict[str
         table = prepared.tables["test"]
         correlation = error_correlation(actions > 0, table.labels)
         facts = {"bound": env.consensus.faulty_for(env.agents), "error_correlation": correlation}
-        rows.append({**team._asdict(), **facts, **votes(env, table, actions, audited=True)})
+        rows.append({**team._asdict(), **facts, **votes(env, table, actions, checked=True)})
     return rows
 
 

@@ -27,7 +27,7 @@ def worst(team: dict[str, Any], vote: str = "curves") -> list[float]:
 
     Args:
         team: A result.
-        vote: "curves" for the equal vote, "audited" for the weighed one.
+        vote: "curves" for the equal vote, "reliability" for the weighed one.
     """
     scores = [curve["normalized"] for curve in team[vote].values()]
     return [float(value) for value in np.min(scores, axis=0)]
@@ -43,10 +43,10 @@ def grouped(results: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[st
 
 
 def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What each team keeps of its clean score at the bound and one liar beyond, over seeds."""
+    """Share of the clean score kept at the bound and one faulty sensor beyond, over seeds."""
     rows = []
     for key, everyone in grouped(results).items():
-        for name, vote in (("equal", "curves"), ("audited", "audited")):
+        for name, vote in (("equal", "curves"), ("reliability", "reliability")):
             if seeds := [seed for seed in everyone if vote in seed]:
                 team = dict(zip(TEAM, key, strict=True))
                 rows.append({**team, "vote": name, **_kept(seeds, vote)})
@@ -118,10 +118,12 @@ def _panel(axis: Any, groups: dict[tuple[Any, ...], Any], dataset: str, views: s
         means = np.mean([[c["normalized"] for c in s["curves"].values()] for s in seeds], axis=1)
         count = range(scores.shape[1])
         axis.plot(count, scores.mean(axis=0), color=color, marker="o", label=f"{trained}, worst")
-        audited = [worst(seed, "audited") for seed in seeds if "audited" in seed]
-        if audited and trained == "faulty":
-            middle = np.mean(audited, axis=0)
-            axis.plot(middle, color="tab:green", marker="s", label="faulty, audited votes, worst")
+        checked = [worst(seed, "reliability") for seed in seeds if "reliability" in seed]
+        if checked and trained == "faulty":
+            middle = np.mean(checked, axis=0)
+            axis.plot(
+                middle, color="tab:green", marker="s", label="faulty, label-checked votes, worst"
+            )
         axis.fill_between(count, scores.min(axis=0), scores.max(axis=0), color=color, alpha=0.2)
         axis.plot(count, means.mean(axis=0), color=color, ls="--", label=f"{trained}, mean fault")
         axis.axvspan(0, seeds[0]["bound"], color="tab:green", alpha=0.06)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tyro
 from marl_stl_agents.evaluation.byzantine import AWAKE_FAULTS, decide_with_faults
-from marl_stl_agents.evaluation.rollouts import judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout
 from marl_stl_agents.run_directory import read_json, write_json
 from rich.console import Console
 from rich.table import Table
@@ -45,8 +45,8 @@ TEAMS: dict[str, dict[str, Any]] = {
     "vote": {},
     "deliberation": {"reward": OWN, "deliberation": 1},
     "deliberation, unpaid": {"reward": UNPAID, "deliberation": 1},
-    "vote, trained with a traitor": {"faults": FaultConfig(1)},
-    "deliberation, trained with a traitor": {
+    "vote, trained with a Byzantine sensor": {"faults": FaultConfig(1)},
+    "deliberation, trained with a Byzantine sensor": {
         "reward": OWN,
         "deliberation": 1,
         "faults": FaultConfig(1),
@@ -56,7 +56,7 @@ TEAMS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What to train and judge.
+    """What to train and evaluate.
 
     Attributes:
         datasets: Of "synthetic" and "nsl-kdd" (stratified, 10.9 % threats).
@@ -80,16 +80,16 @@ class Settings:
 
 
 def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, Any]:
-    """Train one team and judge it, honest and with one traitor of every kind."""
+    """Train one team and evaluate it, honest and with one Byzantine sensor of every kind."""
     env = replace(DATASETS[dataset], data_dir=settings.data_dir, **TEAMS[name])
     iterations = 1 if settings.quick else settings.iterations * (1 + env.deliberation)
     start = time.process_time()
     act = train_team(env, seed, iterations, TRAINERS.get(name, PPO))
     seconds = time.process_time() - start
     env, table = replace(env, faults=FaultConfig()), prepare(env).tables["test"]
-    judgement = judge(env, table, act)
-    traitor = {
-        fault: decide_with_faults(env, table, act, judgement, FaultConfig(1, fault))
+    rollout = collect_rollout(env, table, act)
+    byzantine = {
+        fault: decide_with_faults(env, table, act, rollout, FaultConfig(1, fault))
         for fault in AWAKE_FAULTS
     }
     return {
@@ -97,9 +97,9 @@ def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, A
         "team": name,
         "seed": seed,
         "cpu_seconds": seconds,
-        "normalized": normalized(env, table, judgement.decisions),
-        "f1": f1(table, judgement.decisions),
-        "traitor": {fault: normalized(env, table, one) for fault, one in traitor.items()},
+        "normalized": normalized(env, table, rollout.decisions),
+        "f1": f1(table, rollout.decisions),
+        "byzantine": {fault: normalized(env, table, one) for fault, one in byzantine.items()},
     }
 
 
@@ -114,7 +114,7 @@ def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for name, mean in means.items():
             seeds = [r for r in here if r["team"] == name]
-            lies = {f: float(np.mean([r["traitor"][f] for r in seeds])) for f in AWAKE_FAULTS}
+            lies = {f: float(np.mean([r["byzantine"][f] for r in seeds])) for f in AWAKE_FAULTS}
             scores = [r["normalized"] for r in seeds]
             gap = means.get("full views", np.nan) - means.get("vote", np.nan)
             rows.append(
@@ -126,8 +126,8 @@ def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "range": [min(scores), max(scores)],
                     "f1": float(np.mean([r["f1"] for r in seeds])),
                     "gap_closed": float((mean - means["vote"]) / gap) if gap > 0 else None,
-                    "traitor_mean": float(np.mean(list(lies.values()))),
-                    "traitor_worst": min(lies.values()),
+                    "byzantine_mean": float(np.mean(list(lies.values()))),
+                    "byzantine_worst": min(lies.values()),
                     "cpu_seconds": float(np.mean([r["cpu_seconds"] for r in seeds])),
                 }
             )
@@ -147,7 +147,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 _COLUMNS = (
-    "data", "team", "seeds", "honest", "F1", "gap closed", "one traitor, mean", "worst",
+    "data", "team", "seeds", "honest", "F1", "gap closed", "one Byzantine sensor, mean", "worst",
     "CPU s of training",
 )  # fmt: skip
 
@@ -165,7 +165,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['normalized']:.3f} ({low:.3f} … {high:.3f})",
         f"{row['f1']:.3f}",
         "" if closed is None else f"{closed:.0%}".replace("%", " %"),
-        *(f"{row[name]:.3f}" for name in ("traitor_mean", "traitor_worst")),
+        *(f"{row[name]:.3f}" for name in ("byzantine_mean", "byzantine_worst")),
         f"{row['cpu_seconds']:.0f}",
     ]
 

@@ -1,10 +1,10 @@
 """How well and how fast teams learn, over seeds.
 
 ``python -m benchmarks.studies.learning study --folder DIR`` trains every setting of the results
-with ten seeds, judges each team on the test split once, and keeps one JSON file per run, so that a
-study that was stopped goes on where it stood. ``table`` puts what the folder holds into
+with ten seeds, evaluates each team on the test split once, and keeps one JSON file per run, so that
+a study that was stopped goes on where it stood. ``table`` puts what the folder holds into
 ``docs/learning.json`` and the tables of ``docs/results.md``. ``choices`` varies one default at a
-time and judges on the validation split alone: this is where the defaults come from.
+time and evaluates on the validation split alone: this is where the defaults come from.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.evaluation.baselines import Baseline, as_actions
 from marl_stl_agents.evaluation.evaluation import baselines, describe_data, evaluation
 from marl_stl_agents.evaluation.metrics import reward_per_event, score
-from marl_stl_agents.evaluation.rollouts import greedy, judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 from marl_stl_agents.training.run import learn
 from rich.console import Console
@@ -38,8 +38,8 @@ from benchmarks.common import tables as learning_table
 from benchmarks.common.tables import QUALITY, RELATIVE
 from benchmarks.studies.learning_settings import (
     CHOICES,
-    EXEMPLARS,
-    NO_DECOYS,
+    NO_SYNTHETIC,
+    PROTOTYPES,
     SETTINGS,
     SHORT,
     UNSEEN_ATTACKS,
@@ -59,12 +59,12 @@ FEW = 50
 #: Where the page has the thresholds of the vote of a setting.
 THRESHOLDS = {
     UNSEEN_ATTACKS: "thresholds",
-    EXEMPLARS: "exemplar thresholds",
+    PROTOTYPES: "prototype thresholds",
     SHORT: "short thresholds",
 }
 #: What ``docs/learning.json`` keeps of a run.
 KEPT = ("seed", "decision", "baselines", "families", *QUALITY, *RELATIVE)
-Judged = Literal["validation", "test"]
+Evaluation = Literal["validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Settings:
     """What to do.
 
     Attributes:
-        what: "study" judges on the test split, "choices" on the validation split; "table" writes
+        what: "study" evaluates on the test split, "choices" on the validation split; "table" writes
             down what a study has found.
         folder: Folder of the runs' JSON files.
         seeds: Seeds of every setting.
@@ -93,8 +93,8 @@ class Settings:
     docs: Path = DOCS
 
     @property
-    def judged(self) -> Judged:
-        """The split that teams are judged on."""
+    def evaluated(self) -> Evaluation:
+        """The split that teams are evaluated on."""
         return "test" if self.what == "study" else "validation"
 
     def chosen(self) -> dict[str, Setting]:
@@ -112,14 +112,14 @@ class Settings:
 
 
 def run(
-    setting: Setting, seed: int, split: Judged, known: dict[str, Baseline]
+    setting: Setting, seed: int, split: Evaluation, known: dict[str, Baseline]
 ) -> tuple[dict[str, Any], IntArray]:
-    """Train once and judge the best checkpoint.
+    """Train once and evaluate the best checkpoint.
 
     Args:
         setting: What to train.
         seed: Seed of the run.
-        split: The split to judge on.
+        split: The split to evaluate on.
         known: The baselines on that split.
 
     Returns:
@@ -138,16 +138,16 @@ def run(
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         space = observation_space(Engine(config.env, prepared.tables[split], lanes=1))
         policy = saved_policy(config, space, best_checkpoint(path), device)
-        judgement = judge(config.env, prepared.tables[split], greedy(policy))
+        rollout = collect_rollout(config.env, prepared.tables[split], greedy(policy))
         reached = time_to_reach(path, config, prepared)
-    result = evaluation(config.env, prepared, split, judgement, known)
+    result = evaluation(config.env, prepared, split, rollout, known)
     result |= {
         **pooled_recall(result["families"]),
         "seconds": seconds,
         "cpu_seconds": cpu,
         "seconds_to_95": reached * cpu / seconds,
     }
-    return result, judgement.votes.sum(axis=1)
+    return result, rollout.votes.sum(axis=1)
 
 
 def pooled_recall(families: dict[str, Any]) -> dict[str, float | None]:
@@ -169,9 +169,9 @@ def time_to_reach(run_dir: Path, config: TrainConfig, prepared: PreparedData) ->
     labels, reward = prepared.tables["validation"].labels, config.env.reward
     constant = max(reward_per_event(labels, labels.astype("int8") * 0 + a, reward) for a in (0, 1))
     progress = read_progress(run_dir)
-    judged = progress[progress["validation/reward_per_event"].notna()]
-    gained = judged["validation/reward_per_event"].to_numpy() - constant
-    elapsed = progress["time/time_elapsed"].ffill().loc[judged.index].to_numpy()
+    evaluated = progress[progress["validation/reward_per_event"].notna()]
+    gained = evaluated["validation/reward_per_event"].to_numpy() - constant
+    elapsed = progress["time/time_elapsed"].ffill().loc[evaluated.index].to_numpy()
     return float(elapsed[(gained >= REACHED * gained[-1]).argmax()])
 
 
@@ -181,11 +181,11 @@ def run_file(folder: Path, name: str, seed: int) -> Path:
 
 
 def references(settings: Settings, name: str) -> dict[str, Baseline]:
-    """The baselines of a setting, judged once and then kept in the folder."""
-    path = run_file(settings.folder, name, 0).with_name(f"{settings.judged}.safetensors")
+    """The baselines of a setting, evaluated once and then kept in the folder."""
+    path = run_file(settings.folder, name, 0).with_name(f"{settings.evaluated}.safetensors")
     if not path.exists():
         env = settings.chosen()[name].env
-        found = baselines(env, prepare(env), settings.judged)
+        found = baselines(env, prepare(env), settings.evaluated)
         arrays: dict[str, AnyArray] = {f"decisions {k}": one.decisions for k, one in found.items()}
         arrays |= {f"scores {k}": one.scores for k, one in found.items() if one.scores is not None}
         with atomic_path(path) as draft:
@@ -201,7 +201,7 @@ def train_setting(settings: Settings, name: str) -> str:
         path = run_file(settings.folder, name, seed)
         if not path.exists():
             known = references(settings, name)
-            result, votes = run(settings.chosen()[name], seed, settings.judged, known)
+            result, votes = run(settings.chosen()[name], seed, settings.evaluated, known)
             with atomic_path(path.with_suffix(".safetensors")) as draft:
                 save_file({"votes": votes}, draft)
             write_json(path, {"setting": name, "seed": seed, **result})
@@ -281,8 +281,8 @@ def write_tables(settings: Settings) -> None:
         if name in found:
             thresholds = learning_table.threshold_table(by_threshold(settings, name))
             learning_table.replace_section(page, section, thresholds)
-    if SHORT in found and NO_DECOYS in found:
-        both = by_threshold(settings, SHORT, NO_DECOYS)
+    if SHORT in found and NO_SYNTHETIC in found:
+        both = by_threshold(settings, SHORT, NO_SYNTHETIC)
         learning_table.replace_section(page, "both teams", learning_table.threshold_table(both))
 
 

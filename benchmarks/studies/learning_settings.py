@@ -26,8 +26,9 @@ class Setting:
         ppo: The trainer.
         iterations: Rollouts of about 16,000 agent-steps; fewer than the default where the
             validation reward has stopped rising.
-        every: Iterations between two judgements on the validation split.
-        redraw: Whether every seed also draws its own validation part, decoys and random views.
+        every: Iterations between two evaluations on the validation split.
+        redraw: Whether every seed also draws its own validation part, synthetic outliers and random
+            views.
     """
 
     env: EnvConfig
@@ -52,10 +53,10 @@ class Setting:
 
 
 UNSEEN_ATTACKS = "nsl-kdd official, for unseen attacks"
-EXEMPLARS = f"{UNSEEN_ATTACKS}, exemplars"
+PROTOTYPES = f"{UNSEEN_ATTACKS}, prototypes"
 #: What the folds of types had chosen, before the folds of classes (``benchmarks.studies.unseen``).
 SHORT = f"{UNSEEN_ATTACKS}, short training"
-NO_DECOYS = f"{SHORT}, no decoys"
+NO_SYNTHETIC = f"{SHORT}, no synthetic outliers"
 
 
 def _preset(name: str) -> Setting:
@@ -68,7 +69,7 @@ def _preset(name: str) -> Setting:
 _UNSEEN = _preset("unseen")
 _NINE_VOTES = ConsensusConfig(threshold=9)
 _SHORT = replace(_UNSEEN, env=replace(_UNSEEN.env, consensus=_NINE_VOTES), iterations=30, every=30)
-#: Two votes of 16 are the best of the folds of types without decoys.
+#: Two votes of 16 are the best of the folds of types without synthetic outliers.
 _TWO_VOTES = ConsensusConfig(max_faulty=0, threshold=2)
 SETTINGS = {
     "synthetic": Setting(EnvConfig(), iterations=60),
@@ -83,9 +84,11 @@ SETTINGS = {
     ),
     "nsl-kdd official": Setting(NSL),
     UNSEEN_ATTACKS: _UNSEEN,
-    EXEMPLARS: _preset("exemplars"),
+    PROTOTYPES: _preset("prototypes"),
     SHORT: _SHORT,
-    NO_DECOYS: replace(_SHORT, env=replace(_SHORT.env, decoys=0.0, consensus=_TWO_VOTES)),
+    NO_SYNTHETIC: replace(
+        _SHORT, env=replace(_SHORT.env, synthetic_outliers=0.0, consensus=_TWO_VOTES)
+    ),
     "unsw-nb15 official": Setting(EnvConfig(dataset="unsw-nb15")),
 }
 _THREE_VOTES = EnvConfig(consensus=ConsensusConfig(threshold=3))

@@ -1,7 +1,7 @@
 """Does ``TrafficResponse-v0`` need foresight? Rules against PPO, with and without a discount.
 
 ``python -m benchmarks.studies.response --out response.json`` tunes the rules on the validation
-split, trains PPO with several seeds (its checkpoint is chosen on validation too) and judges
+split, trains PPO with several seeds (its checkpoint is chosen on validation too) and evaluates
 everything once on the test split of `synthetic`, cut in time.
 """
 
@@ -22,7 +22,7 @@ from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.evaluation.baselines import SupervisedBaselines, threat_groups
-from marl_stl_agents.evaluation.rollouts import greedy, judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.run_directory import DATA, new_run, write_json
 from marl_stl_agents.training.run import learn
 from rich.console import Console
@@ -129,7 +129,7 @@ def supervised_evidence(config: EnvConfig, prepared: PreparedData) -> dict[Split
     models, groups = SupervisedBaselines(config, prepared), threat_groups(config, prepared)
     return {
         split: np.stack([models.probabilities(group, split) for group in groups], axis=1)
-        for split in _judged()
+        for split in _evaluated()
     }
 
 
@@ -139,18 +139,18 @@ def exact_evidence(config: EnvConfig, prepared: PreparedData) -> dict[Split, Flo
 
     groups = threat_groups(config, prepared)
     found: dict[Split, Float64Array] = {}
-    for split in _judged():
+    for split in _evaluated():
         features = prepared.raw.take(prepared.rows[split]).features
         found[split] = np.stack([posterior(features, group) for group in groups], axis=1)
     return found
 
 
-def _judged() -> tuple[Split, Split]:
+def _evaluated() -> tuple[Split, Split]:
     return "validation", "test"
 
 
 def train_one(config: TrainConfig) -> dict[str, float]:
-    """Train, choose the checkpoint on validation, judge on the test split."""
+    """Train, choose the checkpoint on validation, evaluate on the test split."""
     prepared, device = prepare(config.env), resolve_device("cpu", 1)
     with tempfile.TemporaryDirectory() as folder:
         run = new_run(replace(config, run_dir=Path(folder) / "run"))
@@ -159,7 +159,7 @@ def train_one(config: TrainConfig) -> dict[str, float]:
         table = prepared.tables["test"]
         space = observation_space(Engine(config.env, table, lanes=1))
         policy = saved_policy(config, space, best_checkpoint(run), device)
-    return figures(config.env, table, judge(config.env, table, greedy(policy)))
+    return figures(config.env, table, collect_rollout(config.env, table, greedy(policy)))
 
 
 def trained(settings: Settings) -> dict[str, list[dict[str, float]]]:

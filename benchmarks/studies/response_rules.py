@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from marl_stl_agents.evaluation.containment import containment_figures
+from marl_stl_agents.evaluation.containment import containment_metrics
 from marl_stl_agents.evaluation.replay import replay
-from marl_stl_agents.evaluation.rollouts import Judgement
+from marl_stl_agents.evaluation.rollouts import Rollout
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
@@ -81,10 +81,10 @@ def oracle(table: TrafficTable, agents: int, action: Action) -> Rule:
     return lambda rows, _: np.repeat(answers[rows][:, None], agents, axis=1)
 
 
-def play(config: EnvConfig, table: TrafficTable, rule: Rule) -> Judgement:
+def play(config: EnvConfig, table: TrafficTable, rule: Rule) -> Rollout:
     """What becomes of every event of a table under a rule."""
     rows, agents = len(table), config.agents
-    judgement = Judgement(
+    rollout = Rollout(
         actions=np.empty((rows, agents), np.int8),
         decisions=np.empty(rows, np.int8),
         scores=np.zeros(rows),
@@ -98,13 +98,13 @@ def play(config: EnvConfig, table: TrafficTable, rule: Rule) -> Judgement:
         return rule(engine.rows, told)
 
     for record in replay(config, table, choose):
-        judged = record.rows[record.live]
-        judgement.actions[judged] = record.actions[record.live]
-        judgement.decisions[judged] = record.decisions[record.live]
-        judgement.rewards[judged] = record.decision_rewards[record.live]
-        judgement.isolated[judged] = record.isolated[record.live]
-        judgement.granted[judged] = record.granted[record.live]
-    return judgement
+        evaluated = record.rows[record.live]
+        rollout.actions[evaluated] = record.actions[record.live]
+        rollout.decisions[evaluated] = record.decisions[record.live]
+        rollout.rewards[evaluated] = record.decision_rewards[record.live]
+        rollout.isolated[evaluated] = record.isolated[record.live]
+        rollout.granted[evaluated] = record.granted[record.live]
+    return rollout
 
 
 def tune(
@@ -141,12 +141,12 @@ def candidates(memory: bool, seed: int = 0) -> Iterator[Thresholds]:
         yield Thresholds(alert, block, quarantine, *((record, verdict) if memory else ()))
 
 
-def figures(config: EnvConfig, table: TrafficTable, judgement: Judgement) -> dict[str, float]:
+def figures(config: EnvConfig, table: TrafficTable, rollout: Rollout) -> dict[str, float]:
     """Reward and containment, flat."""
-    found = containment_figures(config, table, judgement)
+    found = containment_metrics(config, table, rollout)
     waits = found.pop("steps_to_containment")
     return {
-        "reward": float(judgement.rewards.mean(dtype=np.float64)),
+        "reward": float(rollout.rewards.mean(dtype=np.float64)),
         **found,
         "median_steps": waits["median"],
         "p95_steps": waits["p95"],

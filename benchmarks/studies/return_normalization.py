@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.studies.return_normalization --image docs/images/return_normalization.png
 --out returns.json`` trains under ``--preset seed`` with each normalisation, at the published
-discount of 0.99 and at 0. Everything is judged on the validation split.
+discount of 0.99 and at 0. Everything is evaluated on the validation split.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from marl_stl_agents.buffers.returns import reward_unit
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import ReturnNormalization, TrainConfig
 from marl_stl_agents.evaluation.metrics import score
-from marl_stl_agents.evaluation.rollouts import greedy, judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.run_directory import read_json, write_json
 from marl_stl_agents.training.callbacks import RewardCallback, ValueLossCallback
 from rich.console import Console
@@ -159,15 +159,15 @@ class History(BaseCallback):
             self._add(name, float(logged[f"train/{name}"]))
         done = len(self.curves["value_loss"])
         if done % LAST == 0 or done == self._config.iterations:
-            self._judge()
+            self._evaluate()
 
     def _on_training_end(self) -> None:
         self._on_rollout_start()
 
-    def _judge(self) -> None:
+    def _evaluate(self) -> None:
         env, policy = self._config.env, self._model.policy
         policy.set_training_mode(False)
-        decisions = judge(env, self._table, greedy(policy)).decisions
+        decisions = collect_rollout(env, self._table, greedy(policy)).decisions
         figures = score(self._table.labels, decisions, env.reward)
         self._add("f1", figures["f1"])
         self._add("validation_reward", figures["reward_per_event"])

@@ -1,7 +1,7 @@
-"""Draws how the robustness of a promise falls: ``python -m benchmarks.studies.stl_picture``.
+"""Draws how the robustness of a specification falls: ``python -m benchmarks.studies.stl_picture``.
 
 One lane of ``TrafficResponse-v0`` whose team calls the analyst at random, more often as the episode
-goes on, and the promise ``G (alerts_16 <= 6)``.
+goes on, and the specification ``G (alerts_16 <= 6)``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def episode(seed: int) -> tuple[IntArray, IntArray]:
         alert = rng.random() < step / (1.5 * CONFIG.episode_length)
         record = engine.step(np.full((1, 1), Action.ALERT if alert else Action.ALLOW))
         alerts.append(int(record.decisions[0] == Action.ALERT))
-        running.append(int(record.standing.robustness[0, 0]))
+        running.append(int(record.spec_status.robustness[0, 0]))
     return np.convolve(alerts, np.ones(16, np.int64))[: len(alerts)], np.array(running)
 
 
@@ -61,7 +61,7 @@ def main(settings: Settings) -> None:
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     above.step(range(len(counts)), counts, where="mid", label="alerts_16")
-    above.axhline(6, color="tab:red", linestyle="--", label="promised: at most 6")
+    above.axhline(6, color="tab:red", linestyle="--", label="specified: at most 6")
     below.step(range(len(counts)), 6 - counts, where="mid", label="alerts_16 <= 6, at this step")
     below.step(range(len(counts)), running, where="mid", label="G (alerts_16 <= 6), so far")
     below.axhline(0, color="tab:red", linestyle="--")

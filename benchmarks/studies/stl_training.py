@@ -1,9 +1,9 @@
-"""What keeping promises costs: reward against satisfaction, trained in three ways.
+"""What satisfying specifications costs: reward against satisfaction, trained in three ways.
 
 ``python -m benchmarks.studies.stl_training study --folder DIR`` trains every setting with every
-seed, judges the final greedy team on fresh episodes of the test split, and keeps one JSON file per
-run, so that a study that was stopped goes on where it stood. ``table`` prints what the folder holds
-and draws it into ``docs/images/promises.png``.
+seed, evaluates the final greedy team on fresh episodes of the test split, and keeps one JSON file
+per run, so that a study that was stopped goes on where it stood. ``table`` prints what the folder
+holds and draws it into ``docs/images/specifications.png``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 from marl_stl_agents.algorithms.lagrangian import LagrangianPPO
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
-from marl_stl_agents.config import PPOConfig, PromiseConfig, TrainConfig
+from marl_stl_agents.config import ConstraintConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.rollouts import greedy
 from marl_stl_agents.evaluation.stl import watch
 from marl_stl_agents.run_directory import read_json, write_json
@@ -31,9 +31,9 @@ from marl_stl_env.data.prepare import prepare
 from marl_stl_env.files import atomic_path
 from marl_stl_env.stl.specs import CONJUNCTION
 
-IMAGE = Path(__file__).parents[2] / "docs" / "images" / "promises.png"
+IMAGE = Path(__file__).parents[2] / "docs" / "images" / "specifications.png"
 #: Four sensors with a part of the columns each: the vote of four Bayes' rules on these views keeps
-#: all promises in about a third of the validation episodes, one rule on all columns in 99 %.
+#: all specifications in about a third of the validation episodes, one rule on all columns in 99 %.
 BASE = TrainConfig(
     env=EnvConfig(dynamics="response", agents=4, views="groups", episode_length=256),
     ppo=PPOConfig(
@@ -48,7 +48,7 @@ SETTINGS: dict[str, TrainConfig] = {
     "shape": replace(BASE, stl="shape"),
     **{
         f"lagrangian {budget}": replace(
-            BASE, stl="lagrangian", promises=PromiseConfig(budget=budget)
+            BASE, stl="lagrangian", constraints=ConstraintConfig(budget=budget)
         )
         for budget in (0.01, 0.05, 0.2)
     },
@@ -60,11 +60,11 @@ class Settings:
     """What to do.
 
     Attributes:
-        what: "study" trains and judges; "table" shows what it found.
+        what: "study" trains and evaluates; "table" shows what it found.
         folder: Folder of the runs' JSON files.
         seeds: Seeds of every setting.
         only: Settings to train, by name; none means all.
-        episodes: Episodes of the test split on which every team is judged.
+        episodes: Episodes of the test split on which every team is evaluated.
         quick: Two iterations of two lanes and 20 episodes, to see it work.
         image: Figure that "table" draws.
     """
@@ -101,7 +101,7 @@ class Trace(BaseCallback):
 
 
 def run(name: str, seed: int, settings: Settings) -> dict[str, Any]:
-    """Train once, and judge the final greedy team on fresh episodes."""
+    """Train once, and evaluate the final greedy team on fresh episodes."""
     config = replace(SETTINGS[name], seed=seed)
     if settings.quick:
         config = replace(config, lanes=2, iterations=2)
@@ -126,7 +126,7 @@ def run(name: str, seed: int, settings: Settings) -> dict[str, Any]:
 
 
 def study(settings: Settings) -> None:
-    """Train and judge what the folder does not hold yet."""
+    """Train and evaluate what the folder does not hold yet."""
     for seed in settings.seeds:
         for name in settings.only or SETTINGS:
             path = settings.folder / f"{name.replace(' ', '_')}-{seed}.json"
@@ -186,8 +186,8 @@ def draw(results: dict[str, list[dict[str, Any]]], image: Path) -> None:
         for name, trace in zip(names, traces.T, strict=True):
             prices.plot(trace, label=name)
     for axis, title, across in (
-        (frontier, "reward per event, greedy, test", "episodes that keep all promises"),
-        (growth, "episodes that keep all promises, sampling", "iteration"),
+        (frontier, "reward per event, greedy, test", "episodes that satisfy all specifications"),
+        (growth, "episodes that satisfy all specifications, sampling", "iteration"),
         (prices, "multipliers at a budget of 0.05, first seed", "iteration"),
     ):
         axis.set(title=title, xlabel=across)

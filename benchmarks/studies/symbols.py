@@ -1,10 +1,10 @@
-"""What proposals could be worth: Bayes' rule on one's own columns and on letters from the others.
+"""What proposals could be worth: Bayes' rule on one's own columns and on symbols from the others.
 
-``python -m benchmarks.studies.symbols --out letters.json``
+``python -m benchmarks.studies.symbols --out symbols.json``
 
 On ``synthetic`` every posterior is known exactly. Each of four sensors with one view names the
 range in which its own P(threat) lies; then each decides by Bayes' rule on what it sees and hears,
-and they vote. The laws of the letters are taken from the training split; figures are normalised
+and they vote. The laws of the symbols are taken from the training split; figures are normalised
 scores on the validation split.
 """
 
@@ -27,7 +27,7 @@ from marl_stl_env.data.datasets.synthetic_model import log_joint, threat_share
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.types import Float64Array, IntArray
 
-_COUNT = 1e-3  # keeps letters that were never heard from being impossible
+_COUNT = 1e-3  # keeps symbols that were never heard from being impossible
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Settings:
     """What to look at.
 
     Attributes:
-        ratios: Ratios of the odds from one rung of a four-letter ladder to the next.
+        ratios: Ratios of the odds from one level of a four-symbol ladder to the next.
         quick: One ratio, to see it work.
         out: JSON file to write.
     """
@@ -57,13 +57,13 @@ def ladder(ratio: float, threshold: float) -> Float64Array:
     return np.asarray(odds / (1.0 + odds))
 
 
-def letters(views: list[Float64Array], thresholds: Float64Array) -> list[IntArray]:
+def symbols(views: list[Float64Array], thresholds: Float64Array) -> list[IntArray]:
     """The range in which each sensor's posterior lies.  # views of (rows,) int."""
     return [np.searchsorted(thresholds, threat_share(view), side="right") for view in views]
 
 
 class Exchange:
-    """Sensors that know the model, and the laws of the letters they send.
+    """Sensors that know the model, and the laws of the symbols they send.
 
     Args:
         config: The environment, one view per sensor.
@@ -72,17 +72,17 @@ class Exchange:
 
     def __init__(self, config: EnvConfig, prepared: PreparedData) -> None:
         self.config, self.table = config, prepared.tables["validation"]
-        self._known, self._judged = joints(prepared, "train"), joints(prepared, "validation")
+        self._known, self._evaluated = joints(prepared, "train"), joints(prepared, "validation")
         self._priors = log_joint(prepared.raw.features[:1], [])
         full = sum(self._known) - (len(self._known) - 1) * self._priors
         weights = np.exp(full - full.max(axis=1, keepdims=True))
         self._kinds = weights / weights.sum(axis=1, keepdims=True)
 
     def score(self, thresholds: Float64Array | None) -> float:
-        """The score of the vote after letters cut at these thresholds; None sends none."""
-        beliefs = self._judged
+        """The score of the vote after symbols cut at these thresholds; None sends none."""
+        beliefs = self._evaluated
         if thresholds is not None:
-            sent = letters(self._judged, thresholds)
+            sent = symbols(self._evaluated, thresholds)
             heard = [law[said] for law, said in zip(self._laws(thresholds), sent, strict=True)]
             total = np.sum(heard, axis=0)
             beliefs = [view + total - own for view, own in zip(beliefs, heard, strict=True)]
@@ -90,13 +90,13 @@ class Exchange:
 
     def ceiling(self) -> float:
         """The score of Bayes' rule on all columns."""
-        full = sum(self._judged) - (len(self._judged) - 1) * self._priors
+        full = sum(self._evaluated) - (len(self._evaluated) - 1) * self._priors
         return self._vote(np.repeat(threat_share(full)[:, None], self.config.agents, axis=1))
 
     def _laws(self, thresholds: Float64Array) -> list[Float64Array]:
-        """Log P(letter | kind) of each sensor.  # views of (letters, kinds) float64."""
+        """Log P(symbol | kind) of each sensor.  # views of (symbols, kinds) float64."""
         laws = []
-        for said in letters(self._known, thresholds):
+        for said in symbols(self._known, thresholds):
             counts = [self._kinds[said == one].sum(axis=0) for one in range(len(thresholds) + 1)]
             smooth = np.array(counts) + _COUNT
             laws.append(np.log(smooth / smooth.sum(axis=0)))
@@ -116,21 +116,21 @@ def study(settings: Settings) -> list[dict[str, Any]]:
         ways[f"4, odds {ratio:g} apart"] = ladder(ratio, middle)
     rows: list[dict[str, Any]] = [
         {
-            "letters": name,
+            "symbols": name,
             "thresholds": [] if cut is None else [round(float(c), 3) for c in cut],
             "normalized": exchange.score(cut),
         }
         for name, cut in ways.items()
     ]
-    return [*rows, {"letters": "all columns", "thresholds": [], "normalized": exchange.ceiling()}]
+    return [*rows, {"symbols": "all columns", "thresholds": [], "normalized": exchange.ceiling()}]
 
 
 def main(settings: Settings) -> None:
     """Compute, print and write."""
     rows = study(settings)
-    table = Table("letters", "thresholds", "normalised score")
+    table = Table("symbols", "thresholds", "normalised score")
     for row in rows:
-        table.add_row(row["letters"], str(row["thresholds"]), f"{row['normalized']:.3f}")
+        table.add_row(row["symbols"], str(row["thresholds"]), f"{row['normalized']:.3f}")
     Console().print(table)
     if settings.out is not None:
         write_json(settings.out, {"rows": rows})

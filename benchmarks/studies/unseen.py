@@ -2,13 +2,13 @@
 
 The attack types of the training file are dealt into five folds, or into the four classes of attacks
 (``--hold classes``: then nothing akin to what is left out stays in training); in turn the types of
-a fold stand in validation alone (``holdout_families``). What is judged is the recall of the types
-left out, every type with the same weight, and the false alarms on the benign validation events, put
-together at the training file's threat rate. The test file has no part in it.
+a fold stand in validation alone (``holdout_families``). What is evaluated is the recall of the
+types left out, every type with the same weight, and the false alarms on the benign validation
+events, put together at the training file's threat rate. The test file has no part in it.
 
 ``python -m benchmarks.studies.unseen teams --data-dir DIR`` does so for teams; ``forest`` for a
 random forest, the reference, whose threshold is the best of these folds, and which is then fitted
-on all types and judged on KDDTest+.
+on all types and evaluated on KDDTest+.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 from marl_stl_agents.config import PPOConfig
 from marl_stl_agents.evaluation.metrics import score
-from marl_stl_agents.evaluation.rollouts import judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout
 from marl_stl_agents.run_directory import write_json
 
 from benchmarks.common.measure import show
@@ -64,26 +64,26 @@ class Team:
 
 def teams(nsl: EnvConfig) -> dict[str, Team]:
     """What is compared: each builds on the one before up to "entropy 0.05", the others on that."""
-    drilled = replace(nsl, balance="families", decoys=0.25, reward=OWN)
+    drilled = replace(nsl, balance="families", synthetic_outliers=0.25, reward=OWN)
     many = replace(drilled, agents=16, random_views=0.5, consensus=_ANY_VOTES)
     bold, calm = PPOConfig(entropy_coefficient=0.02), PPOConfig(entropy_coefficient=0.05)
     return {
         "defaults": Team(nsl),
-        "balance and decoys": Team(drilled, bold),
+        "balance and synthetic outliers": Team(drilled, bold),
         "16 random half views": Team(many, bold),
         "entropy 0.05": Team(many, calm),
-        "fewer decoys": Team(replace(many, decoys=0.1), calm),
-        "no decoys": Team(replace(many, decoys=0.0), calm),
-        "as many decoys as events": Team(replace(many, decoys=1.0), calm),
+        "fewer synthetic outliers": Team(replace(many, synthetic_outliers=0.1), calm),
+        "no synthetic outliers": Team(replace(many, synthetic_outliers=0.0), calm),
+        "as many synthetic outliers as events": Team(replace(many, synthetic_outliers=1.0), calm),
         "no balance": Team(replace(many, balance="none"), calm),
         "small batches": Team(many, replace(calm, batch_size=512)),
         "independent": Team(many, replace(calm, sharing="independent")),
         "32 sensors": Team(replace(many, agents=32), calm),
         "64 sensors": Team(replace(many, agents=64), calm),
-        "2,000 exemplars": Team(many, replace(calm, exemplars=2000)),
-        "4,000 exemplars": Team(many, replace(calm, exemplars=4000)),
-        "2,000 exemplars, 32 sensors": Team(
-            replace(many, agents=32), replace(calm, exemplars=2000)
+        "2,000 prototypes": Team(many, replace(calm, prototypes=2000)),
+        "4,000 prototypes": Team(many, replace(calm, prototypes=4000)),
+        "2,000 prototypes, 32 sensors": Team(
+            replace(many, agents=32), replace(calm, prototypes=2000)
         ),
     }
 
@@ -130,7 +130,7 @@ class Verdicts:
     scores: Float64Array
 
 
-def deal_types(table: TrafficTable, seed: int) -> list[tuple[str, ...]]:
+def assign_types(table: TrafficTable, seed: int) -> list[tuple[str, ...]]:
     """The attack types of a table in five folds of about as many types."""
     codes = np.random.default_rng(seed).permutation(np.unique(table.families[table.labels]))
     names = [table.family_names[code] for code in codes]
@@ -142,7 +142,7 @@ def each_fold(env: EnvConfig, settings: Settings) -> Iterator[tuple[EnvConfig, P
     if settings.hold == "classes":
         held = list(CLASSES.values())
     else:
-        held = deal_types(prepare(env).tables["train"], settings.seed)
+        held = assign_types(prepare(env).tables["train"], settings.seed)
     for types in held[: settings.folds]:
         left_out = replace(env, holdout_families=types)
         yield left_out, prepare(left_out)
@@ -193,7 +193,7 @@ def leave_types_out(team: Team, settings: Settings) -> list[Verdicts]:
     for number, (env, prepared) in enumerate(each_fold(team.env, settings)):
         act = train_team(env, settings.seed + number, settings.iterations, team.ppo)
         table = prepared.tables["validation"]
-        votes = judge(replace(env, split="validation"), table, act).votes.sum(axis=1)
+        votes = collect_rollout(replace(env, split="validation"), table, act).votes.sum(axis=1)
         found.append(verdicts(env, table, votes.astype(np.float64)))
     return found
 
@@ -252,7 +252,7 @@ def _actions(threats: BoolArray) -> Any:
 
 
 def compare(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
-    """Train and judge every team asked for, and print its figures."""
+    """Train and evaluate every team asked for, and print its figures."""
     results: dict[str, Any] = {}
     found: list[list[Verdicts]] = []
     agents = 0

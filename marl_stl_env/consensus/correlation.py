@@ -10,8 +10,8 @@ from marl_stl_env.types import BoolArray, Float64Array
 def error_correlation(votes: BoolArray, labels: BoolArray) -> float:
     """Mean Pearson correlation of errors over all pairs of sensors.
 
-    Near 0 the errors are independent and a vote averages them out; near 1 the sensors are clones
-    and a vote of n is worth one of them.
+    Near 0 the errors are independent and a vote averages them out; near 1 the sensors are
+    replicated sensors and a vote of n is worth one of them.
 
     A sensor that is always right, or always wrong, has errors without variance and so no
     correlation with any other: its pairs are left out. Where no pair remains the result is 0.

@@ -1,4 +1,4 @@
-"""A vote that trusts sensors by what they said on events whose truth was audited.
+"""A vote that trusts sensors by what they said on events whose truth was label-checked.
 
 A vote weighs as much as it tells threats and benign events apart: the log-likelihood ratio of
 Chair and Varshney (1986), "Optimal data fusion in multiple sensor detection systems", IEEE
@@ -6,8 +6,8 @@ Transactions on Aerospace and Electronic Systems 22(1). It is kept for each clas
 vote, so a sensor that always allows weighs nothing, however rare threats are. Weights by
 accuracy would trust it most: at 5 % threats it is right 95 % of the time.
 
-Audited votes are counted in arrays ``counts[..., agent, label, said]``, where ``said`` is 0 for
-silence, 1 for a vote for "benign" and 2 for one for "threat".
+WithFeedback votes are counted in arrays ``counts[..., agent, label, said]``, where ``said`` is 0
+for silence, 1 for a vote for "benign" and 2 for one for "threat".
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def tally(actions: Int8Array, labels: BoolArray) -> BoolArray:
 def vote_weights(counts: IntArray) -> Float64Array:
     """The evidence for "threat" in what a sensor says: log-odds, at most ``CAP``.
 
-    Rates are the means of Beta(1, 1) posteriors, so a sensor never audited weighs 0. A vote
+    Rates are the means of Beta(1, 1) posteriors, so a sensor never label-checked weighs 0. A vote
     never speaks against its own class: a sensor that is wrong more often than right weighs 0 and
     is not believed in reverse, since it could turn that around at will.
 
     Args:
-        counts: Audited votes.  # (..., agents, 2, 3) integer
+        counts: WithFeedback votes.  # (..., agents, 2, 3) integer
 
     Returns:
         ``weights[..., agent, said]``: 0 for silence, in [-``CAP``, 0] for "benign" and in
@@ -75,15 +75,15 @@ def vote_weights(counts: IntArray) -> Float64Array:
     return weights
 
 
-class AuditedRule:
+class ReliabilityRule:
     """A decision by weighed evidence, within the bounds that lying sensors cannot pass.
 
     The class is that of the larger expected payoff, if errors are independent: a threat iff the
     sum of the weights reaches ``log(p / (1 - p)) - log(threats / benign)``, with p the
-    cost-optimal threshold and the odds of a threat among the audited events (each class counted
-    once more). It is bounded by the plain counts: with at most f threat votes it is benign, with
-    at least n - f a threat. Until one event of each class was audited, the equal vote decides.
-    The action is chosen within the class as by the equal vote.
+    cost-optimal threshold and the odds of a threat among the events with label feedback (each class
+    counted once more). It is bounded by the plain counts: with at most f threat votes it is benign,
+    with at least n - f a threat. Until one event of each class was label-checked, the equal vote
+    decides. The action is chosen within the class as by the equal vote.
 
     Args:
         rule: The equal vote of the same team.
@@ -99,17 +99,17 @@ class AuditedRule:
 
         Args:
             actions: 0 to 3, or -1 for silence.  # (lanes, agents) int8
-            counts: Audited votes of each lane.  # (lanes, agents, 2, 3) integer
+            counts: WithFeedback votes of each lane.  # (lanes, agents, 2, 3) integer
 
         Returns:
             The decisions.  # (lanes,) int8
         """
         rule, support = self.rule, supporters(actions)
         votes = support[1] + support[2]
-        audited = counts[:, 0].sum(axis=-1)
+        checked = counts[:, 0].sum(axis=-1)
         threat = np.where(
-            audited.min(axis=1) > 0,
-            self.evidence(actions, counts) >= self._bar - _log_odds(audited),
+            checked.min(axis=1) > 0,
+            self.evidence(actions, counts) >= self._bar - _log_odds(checked),
             votes >= rule.threshold,
         )
         threat &= votes > rule.max_faulty
@@ -123,7 +123,7 @@ class AuditedRule:
 
         Args:
             actions: 0 to 3, or -1 for silence.  # (lanes, agents) int8
-            counts: Audited votes of each lane.  # (lanes, agents, 2, 3) integer
+            counts: WithFeedback votes of each lane.  # (lanes, agents, 2, 3) integer
 
         Returns:
             Log-odds for "threat".  # (lanes,) float64
@@ -133,8 +133,8 @@ class AuditedRule:
         return total
 
 
-def _log_odds(audited: IntArray) -> Float64Array:
+def _log_odds(checked: IntArray) -> Float64Array:
     """Log-odds of a threat: the mean of a Beta(1, 1) posterior.  # (lanes, 2) to (lanes,)."""
-    counts = np.log(audited + 1.0)
+    counts = np.log(checked + 1.0)
     odds: Float64Array = counts[:, 1] - counts[:, 0]
     return odds

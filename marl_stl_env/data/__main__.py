@@ -25,7 +25,7 @@ usage: python -m marl_stl_env.data COMMAND
                            settings are those of train.py's environment (check --help), such as
                            --data-dir DIR, --threat-rate 0.109, or
                            --dataset-options path=flows.csv label=is_attack;
-                           --split test judges on the test split instead of validation
+                           --split test evaluates on the test split instead of validation
   download NAME            fetch a data set from its publisher
   clear                    remove all but the downloads from the cache"""
 
@@ -71,8 +71,8 @@ def _check(name: str, *settings: str) -> None:
         args=["--dataset", name, *settings],
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    judged = "test" if config.split == "test" else "validation"
-    show_preflight(preflight(config, judged=judged), _console)  # type: ignore[arg-type]
+    evaluated = "test" if config.split == "test" else "validation"
+    show_preflight(preflight(config, evaluated=evaluated), _console)  # type: ignore[arg-type]
 
 
 def _download(name: str) -> None:

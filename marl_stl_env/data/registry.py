@@ -66,7 +66,7 @@ def load_dataset(
         UnknownNameError: If the data set or one of the options does not exist.
         ConfigError: If an option has a value that is not allowed.
         DataFileNotFoundError: If a data file is missing.
-        DataFormatError: If a data file is not what its format promises.
+        DataFormatError: If a data file is not what its format specifications.
         DownloadError: If the files cannot be fetched.
     """
     folder = cached_table(name, data_dir=data_dir, download=download, options=options)

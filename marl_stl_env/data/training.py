@@ -1,4 +1,4 @@
-"""The events that a training replays: the training split, balanced and with decoys where asked."""
+"""The events that a training replays: balanced, and with synthetic outliers, where asked."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import Float32Array, IntArray
 
-#: Name of the decoys' family.
-DECOY = "<decoy>"
+#: Name of the synthetic outliers' family.
+SYNTHETIC_OUTLIER = "<synthetic outlier>"
 _KEPT = 4
 
 
 def training_table(config: EnvConfig, prepared: PreparedData) -> TrafficTable:
     """The table that lanes replay in training.
 
-    Judging, baselines and scaling always use the split as it is.
+    Evaluation, baselines and scaling always use the split as it is.
 
     Args:
-        config: ``balance``, ``decoys`` and ``split_seed`` matter.
+        config: ``balance``, ``synthetic_outliers`` and ``split_seed`` matter.
         prepared: The data.
     """
-    if config.balance == "none" and not config.decoys:
+    if config.balance == "none" and not config.synthetic_outliers:
         return prepared.tables["train"]
-    return _build(prepared, config.balance, config.decoys, config.split_seed)
+    return _build(prepared, config.balance, config.synthetic_outliers, config.split_seed)
 
 
 @lru_cache(maxsize=_KEPT)
-def _build(prepared: PreparedData, balance: Balance, decoys: float, seed: int) -> TrafficTable:
+def _build(
+    prepared: PreparedData, balance: Balance, synthetic_outliers: float, seed: int
+) -> TrafficTable:
     rng = np.random.default_rng(seed)
     train = prepared.tables["train"]
     places = np.arange(len(train))
     if balance == "families":
         places = balanced_rows(train, rng)
     table = replace(train.take(places), entities=None, times=None, posterior=None)
-    if count := round(decoys * len(places)):
+    if count := round(synthetic_outliers * len(places)):
         rows = prepared.rows["train"][places]
         raw = shuffled_columns(prepared.raw.features, rows, count, rng)
-        table = _with_decoys(prepared, table, raw)
+        table = _with_synthetic_outliers(prepared, table, raw)
     return table.take(rng.permutation(len(table)))
 
 
@@ -93,12 +95,14 @@ def shuffled_columns(
     return made
 
 
-def _with_decoys(prepared: PreparedData, table: TrafficTable, decoys: Float32Array) -> TrafficTable:
+def _with_synthetic_outliers(
+    prepared: PreparedData, table: TrafficTable, synthetic_outliers: Float32Array
+) -> TrafficTable:
     """The table with these raw events, scaled, at its end."""
-    code, count = len(table.family_names), len(decoys)
+    code, count = len(table.family_names), len(synthetic_outliers)
     raw = replace(
         prepared.raw,
-        features=decoys,
+        features=synthetic_outliers,
         labels=np.ones(count, bool),
         families=np.zeros(count, np.int16),
         entities=None,
@@ -112,6 +116,6 @@ def _with_decoys(prepared: PreparedData, table: TrafficTable, decoys: Float32Arr
         features=np.concatenate([table.features, scaled]),
         labels=np.concatenate([table.labels, raw.labels]),
         families=np.concatenate([table.families, np.full(count, code, np.int16)]),
-        family_names=(*table.family_names, DECOY),
+        family_names=(*table.family_names, SYNTHETIC_OUTLIER),
         official_test=None,
     )

@@ -13,13 +13,13 @@ from marl_stl_env.data.training import training_table
 from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
 from marl_stl_env.engine.faults import FaultySensors
-from marl_stl_env.engine.label_feedback import audited_votes
+from marl_stl_env.engine.label_feedback import reliability_votes
 from marl_stl_env.engine.observation import ObservationModel
 from marl_stl_env.engine.response import CONTEXT, Outcome, ResponseDynamics
 from marl_stl_env.engine.reward import Payoffs
-from marl_stl_env.engine.spec_monitor import Promises
-from marl_stl_env.engine.spec_signals import Happening
-from marl_stl_env.engine.state import LaneState, Standing, StepRecord
+from marl_stl_env.engine.spec_monitor import SpecMonitor
+from marl_stl_env.engine.spec_signals import StepContext
+from marl_stl_env.engine.state import LaneState, SpecStatus, StepRecord
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
 from marl_stl_env.types import (
     ACTIONS,
@@ -34,7 +34,7 @@ from marl_stl_env.validation import check_range
 
 _ACTION_BITS = 2
 _QUARANTINE = np.int8(Action.QUARANTINE)
-_RESPONSE, _PROMISES = "response.", "promises."
+_RESPONSE, _PROMISES = "response.", "specifications."
 
 
 class Engine:
@@ -52,13 +52,13 @@ class Engine:
 
     Attributes:
         last: The record of the last step, or None before the first.
-        promises: The watched promises, or None where none are.
+        specifications: The watched specifications, or None where none are.
 
     Raises:
         ConfigError: If ``lanes`` or ``seeds`` are out of range.
         UnknownNameError: If there is no such fault or signal.
         TableError: If the dynamics need entities and the table names none.
-        FormulaError: If a promise is not a formula that can be monitored.
+        FormulaError: If a specification is not a formula that can be monitored.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Engine:
         self._response: ResponseDynamics | None = None
         if config.dynamics == "response":
             self._response = ResponseDynamics(config, table, order, lanes)
-        self.promises: Promises | None = None
+        self.spec_monitor: SpecMonitor | None = None
         if config.stl.monitor:
-            self.promises = Promises(config, lanes)
+            self.spec_monitor = SpecMonitor(config, lanes)
         self.observations = ObservationModel(
             table,
             config.agents,
@@ -94,19 +94,19 @@ class Engine:
             config.consensus.threshold_for(config.agents),
         )
         self._decide = arrays.decision_rule(self.rule)
-        self._audits = audited_votes(config, self.rule, lanes)
-        if self._audits is not None:
-            self._decide = self._audits.decide
+        self._feedback = reliability_votes(config, self.rule, lanes)
+        if self._feedback is not None:
+            self._decide = self._feedback.decide
         self._payoffs = Payoffs(config.reward, arrays, config.dynamics)
         self._faults: FaultySensors | None = None
         if config.faults.faulty:
             rounds = 1 + config.deliberation
-            self._faults = FaultySensors(config.faults, self.rule, rounds, self._audits)
+            self._faults = FaultySensors(config.faults, self.rule, rounds, self._feedback)
         self._order = arrays.asarray(order)
         self._labels = arrays.asarray(table.labels)
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
         self._nothing = Outcome.nothing(lanes, arrays)
-        self._unwatched = Standing.nothing(lanes, arrays.asarray)
+        self._unwatched = SpecStatus.nothing(lanes, arrays.asarray)
         self._state = LaneState.empty(lanes, config.agents).map(arrays.asarray)
         self.last: StepRecord | None = None
         self.seed(seeds)
@@ -168,27 +168,27 @@ class Engine:
         begin_episodes(self._state, mask, len(self.table), length, self._arrays)
         if self._faults is not None:
             self._faults.draw(self._state, mask)
-        if self._audits is not None:
-            self._audits.forget(mask)
+        if self._feedback is not None:
+            self._feedback.forget(mask)
         if self.config.deliberation:
             self._open_events(mask)
         if self._response is not None:
             self._response.reset(mask)
-        if self.promises is not None:
-            self.promises.reset(mask)
+        if self.spec_monitor is not None:
+            self.spec_monitor.reset(mask)
 
     def place(self, starts: IntArray, ends: IntArray) -> None:
-        """Put every lane on a stretch of the replay of the caller's choice.
+        """Put every lane on a segment of the replay of the caller's choice.
 
-        Judging uses this to see every event exactly once. Faulty sensors stay those of the last
+        Evaluation uses this to see every event exactly once. Faulty sensors stay those of the last
         reset; before the first one there are none.
 
         Args:
             starts: Place of the first event.  # (lanes,) int64
-            ends: Place after the last event; an empty stretch makes an idle lane.  # (lanes,) int64
+            ends: Place after the last event; an empty segment makes an idle lane.  # (lanes,) int64
 
         Raises:
-            StateError: If a stretch lies outside the table.
+            StateError: If a segment lies outside the table.
         """
         bounds = {"starts": starts, "positions": starts, "ends": ends}
         self.set_state(self.get_state() | bounds)
@@ -196,11 +196,11 @@ class Engine:
             self._open_events(self._all)
         if self._response is not None:
             self._response.place(int((ends - starts).max()))
-        if self.promises is not None:
-            self.promises.reset(self._all)
+        if self.spec_monitor is not None:
+            self.spec_monitor.reset(self._all)
 
     def step(self, actions: AnyArray) -> StepRecord:
-        """Let every lane judge its current event and move on to the next.
+        """Let every lane evaluate its current event and move on to the next.
 
         With deliberation the first of an event's two steps is a proposal: it decides and moves
         nothing, and what was agreed on is part of the next observation.
@@ -237,12 +237,12 @@ class Engine:
             rewards = self._arrays.where(voting[:, None], rewards, proposed)
         if self._faults is not None:
             rewards *= ~faulty
-        if self._audits is not None:
-            self._audits.audit(state, agreed, labels, live & voting)
-        standing = self._unwatched
-        if self.promises is not None:
+        if self._feedback is not None:
+            self._feedback.audit(state, agreed, labels, live & voting)
+        status = self._unwatched
+        if self.spec_monitor is not None:
             steps = state.positions - state.starts
-            standing = self.promises.step(Happening(steps, labels, decisions, team, outcome))
+            status = self.spec_monitor.step(StepContext(steps, labels, decisions, team, outcome))
         advance(state, live)
         if self.config.deliberation:
             state.proposals = self._arrays.where(voting[:, None], SILENT, agreed)
@@ -260,9 +260,9 @@ class Engine:
             faulty=faulty,
             isolated=outcome.isolated,
             granted=outcome.granted,
-            robustness=standing.robustness,
-            violated=standing.violated,
-            newly_violated=standing.newly_violated,
+            robustness=status.robustness,
+            violated=status.violated,
+            newly_violated=status.newly_violated,
         )
         return self.last
 
@@ -296,7 +296,7 @@ class Engine:
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically, as plain arrays, lanes first."""
-        arrays = self._state.to_arrays() | (self._audits.to_arrays() if self._audits else {})
+        arrays = self._state.to_arrays() | (self._feedback.to_arrays() if self._feedback else {})
         for prefix, part in self._parts().items():
             arrays |= {f"{prefix}{name}": array for name, array in part.get_state().items()}
         return arrays
@@ -307,29 +307,29 @@ class Engine:
         Raises:
             StateError: If the arrays do not fit this engine.
         """
-        own = self._audits.taken_from(arrays) if self._audits else dict(arrays)
+        own = self._feedback.taken_from(arrays) if self._feedback else dict(arrays)
         for prefix, part in self._parts().items():
             names = [name for name in own if name.startswith(prefix)]
             part.set_state({name.removeprefix(prefix): own.pop(name) for name in names})
         self._state = LaneState.from_arrays(own, self.lanes, self.agents, len(self.table))
 
-    def _parts(self) -> dict[str, ResponseDynamics | Promises]:
+    def _parts(self) -> dict[str, ResponseDynamics | SpecMonitor]:
         """What remembers something beside the lanes' places."""
-        parts = {_RESPONSE: self._response, _PROMISES: self.promises}
+        parts = {_RESPONSE: self._response, _PROMISES: self.spec_monitor}
         return {prefix: part for prefix, part in parts.items() if part is not None}
 
     def _told(self) -> dict[str, float]:
         """The columns that all sensors are told, and the smallest value of each."""
         told = dict.fromkeys(CONTEXT, 0.0) if self._response is not None else {}
-        if self.promises is not None and self.config.stl.observe:
-            told |= {f"promise: {one.name}": -1.0 for one in self.promises.specifications}
+        if self.spec_monitor is not None and self.config.stl.observe:
+            told |= {f"specification: {one.name}": -1.0 for one in self.spec_monitor.specifications}
         return told
 
     def _context(self) -> list[Float32Array]:
         """What all sensors are told now."""
         told = [] if self._response is None else [self._response.context(self._state)]
-        if self.promises is not None and self.config.stl.observe:
-            told.append(self.promises.observation())
+        if self.spec_monitor is not None and self.config.stl.observe:
+            told.append(self.spec_monitor.observation())
         return told
 
     @property

@@ -29,12 +29,12 @@ def entity_slots(entities: AnyArray, window: int) -> EntitySlots:
     """Give entities slots, so that a lane need not remember more than it can meet in an episode.
 
     Few entities have a slot each. Where there are more than ``window``, a slot passes on to a new
-    entity once its old one has not been met for ``window`` places, so that no stretch of that
+    entity once its old one has not been met for ``window`` places, so that no segment of that
     length needs more slots than places.
 
     Args:
         entities: The entity at each place of the replay.  # (places,) integer
-        window: The longest stretch that a lane replays.
+        window: The longest segment that a lane replays.
     """
     names, codes = np.unique(entities, return_inverse=True)
     codes = codes.astype(np.int64)

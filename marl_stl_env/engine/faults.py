@@ -9,7 +9,7 @@ import numpy as np
 from marl_stl_env.config import MIXED, FaultConfig
 from marl_stl_env.consensus.faults import FAULTS, Decide, Fault, draw_faulty, make_fault
 from marl_stl_env.consensus.rules import DecisionRule
-from marl_stl_env.engine.label_feedback import AuditedVotes
+from marl_stl_env.engine.label_feedback import ReliabilityVotes
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.engine.streams import WordArray, random_words
 from marl_stl_env.types import BoolArray, Int8Array, IntArray
@@ -26,7 +26,7 @@ class FaultySensors:
         config: How many there are, and of which kind.
         rule: The vote of the team.
         rounds: Rounds of an event: 2 with a proposal round, 1 without.
-        audits: What the votes weigh; None where all count alike.
+        label feedback: What the votes weigh; None where all count alike.
 
     Raises:
         UnknownNameError: If there is no such fault.
@@ -37,12 +37,12 @@ class FaultySensors:
         config: FaultConfig,
         rule: DecisionRule,
         rounds: int,
-        audits: AuditedVotes | None = None,
+        label_feedback: ReliabilityVotes | None = None,
     ) -> None:
         names = list(FAULTS) if config.fault == MIXED else [config.fault]
         self._faults = [_fault(name, config, rule) for name in names]
         self._count, self._agents, self._rounds = config.faulty, rule.agents, rounds
-        self._audits = audits
+        self._feedback = label_feedback
 
     def draw(self, state: LaneState, mask: BoolArray) -> None:
         """Draw the faulty sensors of the episodes that the masked lanes have just begun.
@@ -82,7 +82,7 @@ class FaultySensors:
         return agreed
 
     def _decide_in(self, lanes: IntArray | slice) -> Decide | None:
-        return None if self._audits is None else partial(self._audits.decide, lanes=lanes)
+        return None if self._feedback is None else partial(self._feedback.decide, lanes=lanes)
 
     def _words(self, state: LaneState, blocks: IntArray) -> WordArray:
         """One word for every sensor; block 0 chooses the faulty, later ones are for the steps."""

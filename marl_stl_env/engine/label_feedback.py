@@ -1,11 +1,11 @@
-"""Audits of every lane: whose label the team learns, and what its votes weigh for it."""
+"""LabelFeedback of every lane: whose label the team learns, and what its votes weigh for it."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.consensus.reliability import SAID, AuditedRule, tally
+from marl_stl_env.consensus.reliability import SAID, ReliabilityRule, tally
 from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.engine.streams import random_words
@@ -14,24 +14,24 @@ from marl_stl_env.types import AnyArray, BoolArray, Int8Array, IntArray
 
 # Far above all draws of starts and faulty sensors.
 _FIRST_DRAW = 2**62
-_NAME = "audited_votes"
+_NAME = "reliability_votes"
 
 
-class AuditedVotes:
-    """The audited votes of the running episodes, and the decisions that follow from them.
+class ReliabilityVotes:
+    """The label-checked votes of the running episodes, and the decisions that follow from them.
 
-    Which events are audited comes from the lanes' own streams and depends on nothing that
+    Which events are label-checked comes from the lanes' own streams and depends on nothing that
     happens; the label becomes known after the vote on its event.
 
     Args:
         rule: The equal vote of the team.
         threshold: P(threat) from which stopping an event pays.
-        share: Share of the events that are audited.
+        share: Share of the events that are label-checked.
         lanes: Number of lanes.
     """
 
     def __init__(self, rule: DecisionRule, threshold: float, share: float, lanes: int) -> None:
-        self._rule, self._share = AuditedRule(rule, threshold), share
+        self._rule, self._share = ReliabilityRule(rule, threshold), share
         self._counts: IntArray = np.zeros((lanes, rule.agents, 2, SAID), np.int64)
 
     def decide(self, actions: Int8Array, lanes: IntArray | slice = slice(None)) -> Int8Array:
@@ -90,9 +90,9 @@ class AuditedVotes:
         return others
 
 
-def audited_votes(config: EnvConfig, rule: DecisionRule, lanes: int) -> AuditedVotes | None:
+def reliability_votes(config: EnvConfig, rule: DecisionRule, lanes: int) -> ReliabilityVotes | None:
     """What the votes of this environment weigh, or None where they all count alike."""
     consensus = config.consensus
     if consensus.weights == "equal":
         return None
-    return AuditedVotes(rule, config.reward.threshold, consensus.audit_share, lanes)
+    return ReliabilityVotes(rule, config.reward.threshold, consensus.feedback_share, lanes)

@@ -128,7 +128,7 @@ class ResponseDynamics:
         self._provide(config.episode_length)
 
     def _provide(self, window: int) -> None:
-        """Make room for stretches of this length, and forget everything."""
+        """Make room for segments of this length, and forget everything."""
         self._slots = entity_slots(self._entities, window)
         self._memory = _Memory.empty(self._lanes, self._slots.count, self._settings.alert_window)
 
@@ -139,7 +139,7 @@ class ResponseDynamics:
             getattr(self._memory, item.name)[mask] = getattr(empty, item.name).flat[0]
 
     def place(self, longest: int) -> None:
-        """Forget everything, and make room for stretches of this length."""
+        """Forget everything, and make room for segments of this length."""
         if longest > self._slots.window:
             self._provide(longest)
         self.reset(np.ones(self._lanes, np.bool_))

@@ -10,10 +10,10 @@ from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Float32A
 
 #: Proposals from surely benign to surely a threat.
 CONFIDENCE = [Action.ALLOW, Action.ALERT, Action.BLOCK, Action.QUARANTINE]
-#: Ratio of the odds at which one rung of confidence gives way to the next
+#: Ratio of the odds at which one level of confidence gives way to the next
 #: (benchmarks/studies/symbols.py: ideal sensors would earn 0.883 with four, 0.865 with two, 0.891
 #: with eight).
-RUNG = 4.0
+LEVEL = 4.0
 
 
 def payoff_table(config: RewardConfig, dynamics: Dynamics = "replay") -> Float32Array:
@@ -36,7 +36,7 @@ def payoff_table(config: RewardConfig, dynamics: Dynamics = "replay") -> Float32
 def proposal_table(config: RewardConfig) -> Float32Array:
     """What each action earns as a proposal, on a benign event (row 0) and on a threat (row 1).
 
-    The actions are rungs of confidence. Passing the rung at threshold t earns 1 - t on a threat
+    The actions are levels of confidence. Passing the level at threshold t earns 1 - t on a threat
     and costs t on a benign event, which pays iff P(threat) >= t: a sensor does best to say how
     likely it thinks a threat is. This is a proper score with its weight on three thresholds
     (Schervish 1989, "A general method for comparing probability assessors", Annals of Statistics
@@ -46,7 +46,7 @@ def proposal_table(config: RewardConfig) -> Float32Array:
     Returns:
         Payoffs.  # (2, actions) float32
     """
-    odds = config.threshold / (1.0 - config.threshold) * np.array([1 / RUNG, 1.0, RUNG])
+    odds = config.threshold / (1.0 - config.threshold) * np.array([1 / LEVEL, 1.0, LEVEL])
     thresholds = odds / (1.0 + odds)
     climbed = np.concatenate([np.zeros((2, 1)), np.cumsum([-thresholds, 1.0 - thresholds], 1)], 1)
     stakes = config.true_positive - config.false_negative

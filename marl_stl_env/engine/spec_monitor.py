@@ -1,27 +1,27 @@
-"""The promises of an environment, watched in every lane."""
+"""The specifications of an environment, watched in every lane."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.engine.spec_signals import Happening, SignalBook
-from marl_stl_env.engine.state import Standing
+from marl_stl_env.engine.spec_signals import SignalBook, StepContext
+from marl_stl_env.engine.state import SpecStatus
 from marl_stl_env.errors import StateError
 from marl_stl_env.stl.monitor import MonitorSet
 from marl_stl_env.stl.specs import Specification, default_specifications
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
-#: The default promises that make sense where nothing persists.
+#: The default specifications that make sense where nothing persists.
 _REPLAY = ("alert budget", "posture", "availability")
 _BOOK = "signals."
 
 
 def specifications(config: EnvConfig) -> tuple[Specification, ...]:
-    """The promises that a configuration names: its own, or the default ones of its dynamics.
+    """The specifications that a configuration names: its own, or the default ones of its dynamics.
 
     Raises:
-        FormulaError: If a promise is not a formula.
+        FormulaError: If a specification is not a formula.
         ConfigError: If the posture's window is too short.
     """
     if config.stl.specs:
@@ -33,7 +33,7 @@ def specifications(config: EnvConfig) -> tuple[Specification, ...]:
     return tuple(one for one in known if one.name in _REPLAY)
 
 
-class Promises:
+class SpecMonitor:
     """Signals and monitors of all lanes.
 
     Args:
@@ -41,11 +41,11 @@ class Promises:
         lanes: Independent copies of the stream.
 
     Attributes:
-        specifications: The promises, in the order of all arrays.
+        specifications: The specifications, in the order of all arrays.
 
     Raises:
-        FormulaError: If a promise is not a formula, or looks infinitely far ahead.
-        UnknownNameError: If a promise names a signal that these dynamics do not give.
+        FormulaError: If a specification is not a formula, or looks infinitely far ahead.
+        UnknownNameError: If a specification names a signal that these dynamics do not give.
     """
 
     def __init__(self, config: EnvConfig, lanes: int) -> None:
@@ -61,12 +61,12 @@ class Promises:
         self._book.reset(mask)
         self._monitors.reset(mask)
 
-    def step(self, happening: Happening) -> Standing:
+    def step(self, step_context: StepContext) -> SpecStatus:
         """Take one step of every lane."""
         before = self._monitors.violated
-        self._monitors.step(self._book.step(happening))
+        self._monitors.step(self._book.step(step_context))
         violated = self._monitors.violated
-        return Standing(self.robustness, violated.T, (violated & ~before).T)
+        return SpecStatus(self.robustness, violated.T, (violated & ~before).T)
 
     @property
     def robustness(self) -> Float32Array:
@@ -78,11 +78,11 @@ class Promises:
 
     @property
     def violated(self) -> BoolArray:
-        """Whether each promise is broken.  # (lanes, specifications) bool."""
+        """Whether each specification is broken.  # (lanes, specifications) bool."""
         return self._monitors.violated.T.copy()
 
     def observation(self) -> Float32Array:
-        """What is left of each promise, in [-1, 1].  # (lanes, specifications) float32."""
+        """What is left of each specification, in [-1, 1].  # (lanes, specifications) float32."""
         return self._monitors.observation()
 
     def get_state(self) -> dict[str, AnyArray]:
@@ -97,7 +97,7 @@ class Promises:
         """Go back to a state that :meth:`get_state` gave.
 
         Raises:
-            StateError: If it belongs to other promises or another number of lanes.
+            StateError: If it belongs to other specifications or another number of lanes.
         """
         book = {n.removeprefix(_BOOK): a for n, a in arrays.items() if n.startswith(_BOOK)}
         self._book.set_state(book)

@@ -1,4 +1,4 @@
-"""The signals of a step, for promises to speak of.
+"""The signals of a step, for specifications to speak of.
 
 ===========================  ====================================================================
 signal                       meaning
@@ -22,7 +22,7 @@ signal                       meaning
                              at most w steps before (0 or 1)
 ``denied_<w>``               share of the benign events of the last w steps that were stopped, those
                              of isolated entities included; 0 where there were none
-``missed_margin_<w>``        misses that the promised rate would still allow
+``missed_margin_<w>``        misses that the specified rate would still allow
 ``false_alarm_margin_<w>``   false alarms that it would still allow
 ===========================  ====================================================================
 
@@ -62,7 +62,7 @@ _ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
 
 
 @dataclass(frozen=True)
-class Happening:
+class StepContext:
     """One step of all lanes, as the signals need it.
 
     Attributes:
@@ -123,15 +123,15 @@ class SignalBook:
         for count in self._counts.values():
             count[mask] = 0
 
-    def step(self, happening: Happening) -> dict[str, AnyArray]:
+    def step(self, step_context: StepContext) -> dict[str, AnyArray]:
         """Take one step of every lane.
 
         Returns:
             The signals by name.  # (lanes,) numbers or booleans each
         """
-        stopped = is_threat_vote(happening.decisions)
-        self._count(_bits(happening, stopped), happening.steps)
-        return {name: self._signal(name, happening, stopped) for name in self.names}
+        stopped = is_threat_vote(step_context.decisions)
+        self._count(_bits(step_context, stopped), step_context.steps)
+        return {name: self._signal(name, step_context, stopped) for name in self.names}
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name, lanes first."""
@@ -166,15 +166,15 @@ class SignalBook:
             np.subtract(count, (leaving[window] & _BIT[name]) != 0, out=count)
         self._history[self._lanes, steps % length] = bits
 
-    def _signal(self, name: str, happening: Happening, stopped: BoolArray) -> AnyArray:
+    def _signal(self, name: str, step_context: StepContext, stopped: BoolArray) -> AnyArray:
         kind, window = self._parsed[name]
         if kind in _BIT:
             return self._counts[kind, window]
         if kind in _DERIVED:
             return self._derived(kind, window)
         if kind in _PLAIN:
-            return _plain(kind, happening, stopped)
-        return self._response(kind, window, happening.outcome)
+            return _plain(kind, step_context, stopped)
+        return self._response(kind, window, step_context.outcome)
 
     def _derived(self, kind: str, window: int) -> AnyArray:
         part, whole = (self._counts[name, window] for name in _DERIVED[kind])
@@ -205,31 +205,31 @@ class SignalBook:
         return match[1], int(match[2])
 
 
-def _plain(kind: str, happening: Happening, stopped: BoolArray) -> AnyArray:
+def _plain(kind: str, step_context: StepContext, stopped: BoolArray) -> AnyArray:
     """A signal that says what this very step was."""
     match kind:
         case "threat":
-            return happening.labels
+            return step_context.labels
         case "stopped":
             return stopped
         case "isolated":
-            return happening.outcome.isolated
+            return step_context.outcome.isolated
         case "alerted":
-            return np.asarray(happening.decisions == _ALERT)
-    return happening.rewards
+            return np.asarray(step_context.decisions == _ALERT)
+    return step_context.rewards
 
 
-def _bits(happening: Happening, stopped: BoolArray) -> AnyArray:
+def _bits(step_context: StepContext, stopped: BoolArray) -> AnyArray:
     """All that is counted of a step, in one byte per lane."""
-    threats, decisions = happening.labels, happening.decisions
-    judged = ~happening.outcome.isolated
+    threats, decisions = step_context.labels, step_context.decisions
+    evaluated = ~step_context.outcome.isolated
     facts = {
         "alerts": decisions == _ALERT,
-        "quarantines": judged & (decisions == _QUARANTINE),
-        "threats": judged & threats,
+        "quarantines": evaluated & (decisions == _QUARANTINE),
+        "threats": evaluated & threats,
         "misses": threats & ~stopped,
-        "benign": judged & ~threats,
-        "false_alarms": judged & ~threats & stopped,
+        "benign": evaluated & ~threats,
+        "false_alarms": evaluated & ~threats & stopped,
         "_denied": ~threats & stopped,
         "_offered": ~threats,
     }

@@ -109,14 +109,14 @@ class LaneState:
         return state
 
 
-class Standing(NamedTuple):
-    """How the promises stand after a step.
+class SpecStatus(NamedTuple):
+    """How the specifications stand after a step.
 
     Attributes:
         robustness: The least robustness of the episode so far, +inf before the first instant that
-            counts.  # (lanes, promises) float32
-        violated: Whether each promise is broken.  # (lanes, promises) bool
-        newly_violated: Whether this step broke it.  # (lanes, promises) bool
+            counts.  # (lanes, specifications) float32
+        violated: Whether each specification is broken.  # (lanes, specifications) bool
+        newly_violated: Whether this step broke it.  # (lanes, specifications) bool
     """
 
     robustness: Float32Array
@@ -124,7 +124,7 @@ class Standing(NamedTuple):
     newly_violated: BoolArray
 
     @classmethod
-    def nothing(cls, lanes: int, asarray: Callable[[AnyArray], Any]) -> Standing:
+    def nothing(cls, lanes: int, asarray: Callable[[AnyArray], Any]) -> SpecStatus:
         """Where nothing is watched: no columns, in arrays of the library that ``asarray`` is of."""
         no = asarray(np.zeros((lanes, 0), np.bool_))
         return cls(asarray(np.zeros((lanes, 0), np.float32)), no, no)
@@ -134,7 +134,7 @@ class StepRecord(NamedTuple):
     """What one step did in every lane.
 
     Attributes:
-        rows: Table row of the event that was judged.  # (lanes,) int64
+        rows: Table row of the event that was evaluated.  # (lanes,) int64
         labels: Whether it was a threat.  # (lanes,) bool
         actions: What the sensors said, as agreed on: faulty sensors' claims included, -1 for
             silence.  # (lanes, agents) int8
@@ -151,11 +151,11 @@ class StepRecord(NamedTuple):
         isolated: Whether the event was contained because its entity was isolated; the decision is
             then Quarantine, whatever the vote.  # (lanes,) bool
         granted: Whether an alert got the analyst to look.  # (lanes,) bool
-        robustness: The least robustness of each promise in the episode so far, +inf before the
-            first instant that counts; no columns where nothing is watched.
-            # (lanes, promises) float32
-        violated: Whether each promise is broken.  # (lanes, promises) bool
-        newly_violated: Whether this step broke it.  # (lanes, promises) bool
+        robustness: The least robustness of each specification in the episode so far, +inf before
+            the first instant that counts; no columns where nothing is watched. # (lanes,
+            specifications) float32
+        violated: Whether each specification is broken.  # (lanes, specifications) bool
+        newly_violated: Whether this step broke it.  # (lanes, specifications) bool
     """
 
     rows: IntArray
@@ -175,9 +175,9 @@ class StepRecord(NamedTuple):
     newly_violated: BoolArray
 
     @property
-    def standing(self) -> Standing:
-        """How the promises stand."""
-        return Standing(self.robustness, self.violated, self.newly_violated)
+    def spec_status(self) -> SpecStatus:
+        """How the specifications stand."""
+        return SpecStatus(self.robustness, self.violated, self.newly_violated)
 
     @property
     def votes(self) -> BoolArray:

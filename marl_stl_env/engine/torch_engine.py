@@ -94,7 +94,7 @@ class TorchEngine(Engine):
     nothing.
 
     Args:
-        config: The environment; faulty sensors and audited votes are not to be had here.
+        config: The environment; faulty sensors and label-checked votes are not to be had here.
         table: The scaled table of one split; it is copied to the device.
         lanes: Independent copies of the stream, at least 1.
         seeds: One seed s (lane i gets s + i), or one per lane; None draws from the system.
@@ -103,7 +103,8 @@ class TorchEngine(Engine):
 
     Raises:
         ConfigError: If ``lanes`` or ``seeds`` are out of range.
-        DeviceError: If the environment has faulty sensors, audited votes, a response or promises.
+        DeviceError: If the environment has faulty sensors, label-checked votes, a response or
+            specifications.
     """
 
     def __init__(
@@ -155,7 +156,7 @@ class TorchEngine(Engine):
             self.reset()
 
     def step(self, actions: Any) -> StepRecord:
-        """Let every lane judge its current event and move on to the next.
+        """Let every lane evaluate its current event and move on to the next.
 
         Args:
             actions: Action of each sensor, a tensor on the device; 0 to 3, which is not checked.

@@ -22,7 +22,7 @@ _THREAT_VOTES = (int(Action.BLOCK), int(Action.QUARANTINE))
 
 
 def reset_info() -> Info:
-    """What is known of the judged event before there is one."""
+    """What is known of the evaluated event before there is one."""
     return dict.fromkeys(INFO_KEYS, -1)
 
 
@@ -37,7 +37,7 @@ def last_step(engine: Engine) -> StepRecord:
     return engine.last
 
 
-def judged_entities(engine: Engine) -> IntArray:
+def acted_entities(engine: Engine) -> IntArray:
     """The entity of every lane's last event.  # (lanes,) int64.
 
     Raises:
@@ -50,8 +50,8 @@ def judged_entities(engine: Engine) -> IntArray:
 
 
 def watched(engine: Engine) -> tuple[Specification, ...]:
-    """The promises that the engine watches; none where it watches nothing."""
-    return () if engine.promises is None else engine.promises.specifications
+    """The specifications that the engine watches; none where it watches nothing."""
+    return () if engine.spec_monitor is None else engine.spec_monitor.specifications
 
 
 def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
@@ -60,8 +60,8 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     ``label`` is 1 for a threat, ``family`` indexes ``engine.table.family_names``, ``vote`` is the
     sensor's threat vote, ``decision`` the team's action, ``decision_vote`` its threat vote,
     ``faulty`` 1 for a faulty sensor and ``isolated`` 1 where the event's entity was in quarantine
-    already, which makes the decision Quarantine. All are of the event that was just judged, never
-    of the one observed next.
+    already, which makes the decision Quarantine. All are of the event that was just evaluated,
+    never of the one observed next.
     """
     record = last_step(engine)
     decision = int(record.decisions[lane])

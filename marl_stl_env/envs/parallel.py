@@ -101,7 +101,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
     ) -> tuple[
         _PerAgent, dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
     ]:
-        """Judge the current event.
+        """Evaluate the current event.
 
         Args:
             actions: An action for every sensor.

@@ -17,8 +17,8 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.engine.state import Standing, StepRecord
-from marl_stl_env.envs.infos import judged_entities, last_step, step_infos, watched
+from marl_stl_env.engine.state import SpecStatus, StepRecord
+from marl_stl_env.envs.infos import acted_entities, last_step, step_infos, watched
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
 from marl_stl_env.stl.specs import Specification
@@ -83,7 +83,7 @@ class TrafficVecEnv(VecEnv):
         self._actions = np.asarray(actions).reshape(self.lanes, self.agents)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Judge the current event of every lane.
+        """Evaluate the current event of every lane.
 
         Returns:
             Observations (lanes * agents, width) float32, rewards (lanes * agents,) float32,
@@ -112,16 +112,16 @@ class TrafficVecEnv(VecEnv):
 
     @property
     def entities(self) -> IntArray:
-        """The entity of the event that each sensor judged last.  # (lanes * agents,) int64."""
-        return np.repeat(judged_entities(self.engine), self.agents)
+        """The entity of the event that each sensor evaluated last.  # (lanes * agents,) int64."""
+        return np.repeat(acted_entities(self.engine), self.agents)
 
     @property
-    def standing(self) -> Standing:
-        """How the promises stood after the last step, at an episode's end too."""
-        return last_step(self.engine).standing
+    def spec_status(self) -> SpecStatus:
+        """How the specifications stood after the last step, at an episode's end too."""
+        return last_step(self.engine).spec_status
 
     @property
-    def promises(self) -> tuple[Specification, ...]:
+    def specs(self) -> tuple[Specification, ...]:
         """What is watched."""
         return watched(self.engine)
 

@@ -33,7 +33,7 @@ def analyst_config(config: EnvConfig | None, settings: dict[str, Any]) -> EnvCon
 
 
 class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
-    """One analyst judges a stream of events, one event a step.
+    """One analyst evaluates a stream of events, one event a step.
 
     ## Description
     Labelled events are replayed; the analyst lets each pass (Allow, Alert) or stops it (Block,
@@ -107,7 +107,7 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         return self.engine.observe()[0, 0], reset_info()
 
     def step(self, action: np.int64) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
-        """Judge the current event.
+        """Evaluate the current event.
 
         Raises:
             ResetNeededError: If no episode is running.

@@ -13,7 +13,8 @@ side. The repairs:
    which are kept in ``reset_infos`` here.
 5. ``get_attr``, ``has_attr``, ``set_attr``, ``env_method`` and ``env_is_wrapped`` ask the copies;
    SuperSuit fails or always answers False.
-6. Every copy is built by the factory; SuperSuit clones one environment, random stream included.
+6. Every copy is built by the factory; SuperSuit replicated sensors one environment, random stream
+included.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from supersuit.vector import ConcatVecEnv, MarkovVectorEnv
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.state import Standing
-from marl_stl_env.envs.infos import judged_entities, last_step, watched
+from marl_stl_env.engine.state import SpecStatus
+from marl_stl_env.envs.infos import acted_entities, last_step, watched
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.stl.specs import Specification
 from marl_stl_env.types import AnyArray, BoolArray, IntArray
@@ -130,18 +131,18 @@ class SuperSuitVecEnv(VecEnv):
 
     @property
     def entities(self) -> IntArray:
-        """The entity of the event that each sensor judged last.  # (copies * agents,) int64."""
-        lanes = np.concatenate([judged_entities(env.unwrapped.engine) for env in self.envs])
+        """The entity of the event that each sensor evaluated last.  # (copies * agents,) int64."""
+        lanes = np.concatenate([acted_entities(env.unwrapped.engine) for env in self.envs])
         return np.repeat(lanes, self.agents)
 
     @property
-    def standing(self) -> Standing:
-        """How the promises stood after the last step, at an episode's end too."""
-        copies = [last_step(env.unwrapped.engine).standing for env in self.envs]
-        return Standing(*(np.concatenate(parts) for parts in zip(*copies, strict=True)))
+    def spec_status(self) -> SpecStatus:
+        """How the specifications stood after the last step, at an episode's end too."""
+        copies = [last_step(env.unwrapped.engine).spec_status for env in self.envs]
+        return SpecStatus(*(np.concatenate(parts) for parts in zip(*copies, strict=True)))
 
     @property
-    def promises(self) -> tuple[Specification, ...]:
+    def specs(self) -> tuple[Specification, ...]:
         """What is watched."""
         return watched(self.envs[0].unwrapped.engine)
 

@@ -97,7 +97,7 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
     def step(
         self, actions: IntArray
     ) -> tuple[Float32Array, AnyArray, AnyArray, AnyArray, dict[str, Any]]:
-        """Judge the current event of every lane.
+        """Evaluate the current event of every lane.
 
         Args:
             actions: One action per lane.  # (lanes,) integer
@@ -137,7 +137,7 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
     def _observations(self) -> Float32Array:
         return self.engine.observe()[:, 0]
 
-    def _infos(self, record: StepRecord, judged: BoolArray) -> dict[str, Any]:
+    def _infos(self, record: StepRecord, evaluated: BoolArray) -> dict[str, Any]:
         facts = {
             "label": record.labels.astype(np.int64),
             "family": self.engine.table.families[record.rows].astype(np.int64),
@@ -145,7 +145,7 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
             "decision_vote": record.decision_votes.astype(np.int64),
             "isolated": record.isolated.astype(np.int64),
         }
-        return facts | {f"_{name}": judged for name in facts}
+        return facts | {f"_{name}": evaluated for name in facts}
 
     def _final(self, infos: dict[str, Any], truncated: BoolArray) -> dict[str, Any]:
         observations = np.full(self.num_envs, None, dtype=object)

@@ -1,4 +1,4 @@
-"""All that is shown of one judged event."""
+"""All that is shown of one evaluated event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SILENCE = "silent"
 
 @dataclass(frozen=True)
 class Frame:
-    """One judged event of one lane, in plain values.
+    """One evaluated event of one lane, in plain values.
 
     Attributes:
         step: Number of the event in its episode, from 0.
@@ -29,8 +29,8 @@ class Frame:
         decision: What the team did, by name.
         isolated: Whether the entity was in quarantine already.
         reward: What the decision earned.
-        robustness: What is left of each promise; empty where none is watched.
-        left: The same in units of each promise's scale, in [-1, 1].
+        robustness: What is left of each specification; empty where none is watched.
+        left: The same in units of each specification's scale, in [-1, 1].
     """
 
     step: int
@@ -54,7 +54,7 @@ class Frame:
 
 
 def read_frame(engine: Engine, lane: int, step: int) -> Frame | None:
-    """The event that a lane has judged last.
+    """The event that a lane has evaluated last.
 
     Args:
         engine: The engine; nothing in it changes.
@@ -68,7 +68,7 @@ def read_frame(engine: Engine, lane: int, step: int) -> Frame | None:
     if record is None or not record.voting[lane]:
         return None
     row = int(record.rows[lane])
-    robustness, left = _promises(engine, lane)
+    robustness, left = _specs(engine, lane)
     return Frame(
         step=step,
         time=None if table.times is None else float(table.times[row]),
@@ -86,13 +86,13 @@ def read_frame(engine: Engine, lane: int, step: int) -> Frame | None:
     )
 
 
-def _promises(engine: Engine, lane: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Robustness of each promise, and in units of its scale."""
-    if engine.promises is None:
+def _specs(engine: Engine, lane: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Robustness of each specification, and in units of its scale."""
+    if engine.spec_monitor is None:
         return {}, {}
-    names = [one.name for one in engine.promises.specifications]
-    robustness = engine.promises.robustness[lane].tolist()
-    scaled = engine.promises.observation()[lane].tolist()
+    names = [one.name for one in engine.spec_monitor.specifications]
+    robustness = engine.spec_monitor.robustness[lane].tolist()
+    scaled = engine.spec_monitor.observation()[lane].tolist()
     return dict(zip(names, robustness, strict=True)), dict(zip(names, scaled, strict=True))
 
 

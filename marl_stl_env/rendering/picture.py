@@ -36,15 +36,15 @@ def draw(figure: Figure, frames: Sequence[Frame]) -> None:
         frames: The events, oldest first; at least one.
     """
     figure.clear()
-    promises = list(frames[-1].left)
-    heights = [len(frames[-1].actions) + 2, 2, 2][: 3 if promises else 2]
+    specs = list(frames[-1].left)
+    heights = [len(frames[-1].actions) + 2, 2, 2][: 3 if specs else 2]
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     steps = [frame.step for frame in frames]
     _draw_votes(axes[0], steps, frames)
     axes[1].plot(steps, np.cumsum([frame.reward for frame in frames]), color="#0072B2")
     axes[1].set_ylabel("reward,\nsummed")
-    if promises:
-        for name in promises:
+    if specs:
+        for name in specs:
             axes[2].plot(steps, [frame.left[name] for frame in frames], label=name)
         axes[2].axhline(0, color="black", linewidth=0.8)
         axes[2].set_ylim(-1.1, 1.1)

@@ -48,7 +48,7 @@ class Renderer:
         self._steps = 0
 
     def step(self) -> None:
-        """An event was judged, or a proposal made."""
+        """An event was evaluated, or a proposal made."""
         frame = read_frame(self._engine, 0, self._steps)
         if frame is None:
             return

@@ -1,4 +1,4 @@
-"""One judged event as lines of text."""
+"""One evaluated event as lines of text."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from marl_stl_env.rendering.frame import Frame
 
 
 def as_text(frame: Frame) -> str:
-    """Time and entity, what every sensor saw and said, the decision, the truth, the promises."""
+    """Time, entity, views, votes, decision, label and specifications of one event."""
     when = "" if frame.time is None else f"  t={frame.time:,.1f} s"
     where = "" if frame.entity is None else f"  entity {frame.entity}"
     lines = [f"event {frame.step}{when}{where}"]
     said = zip(frame.seen, frame.actions, frame.faulty, strict=True)
     for sensor, (seen, action, faulty) in enumerate(said):
         features = ", ".join(f"{name} {value:+.1f}" for name, value in seen)
-        liar = "  (faulty)" if faulty else ""
-        lines.append(f"  sensor_{sensor}  {action.lower():<10}  {features}{liar}")
+        faulty_sensor = "  (faulty)" if faulty else ""
+        lines.append(f"  sensor_{sensor}  {action.lower():<10}  {features}{faulty_sensor}")
     truth = f"{'threat' if frame.threat else 'benign'} ({frame.family})"
     held = "  its entity is isolated" if frame.isolated else ""
     verdict = "right" if frame.right else "wrong"
@@ -23,5 +23,5 @@ def as_text(frame: Frame) -> str:
     )
     if frame.robustness:
         left = ", ".join(f"{name} {value:+.2f}" for name, value in frame.robustness.items())
-        lines.append(f"  promises  {left}")
+        lines.append(f"  specifications  {left}")
     return "\n".join(lines)

@@ -318,7 +318,7 @@ def ties_satisfy(formula: Formula, positive: bool = True) -> bool:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise FormulaError(
-            f"{name!r} cannot name a signal: use letters, digits and '_', not starting with a "
+            f"{name!r} cannot name a signal: use symbols, digits and '_', not starting with a "
             f"digit, and none of {', '.join(sorted(RESERVED))}"
         )
 

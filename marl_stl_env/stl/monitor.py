@@ -128,24 +128,25 @@ class _Fold:
 
 
 class MonitorSet(_Monitors):
-    """Named promises over running episodes.
+    """Named specifications over running episodes.
 
-    ``always`` at the top of a promise, alone or in a conjunction, is folded into a running
+    ``always`` at the top of a specification, alone or in a conjunction, is folded into a running
     minimum, so that it may be unbounded. With formulas of past-time bodies, the running robustness
     equals that of the episode so far; a body with horizon h is known h samples late.
 
     Args:
-        specifications: The promises.
+        specifications: The specifications.
         lanes: Number of lanes.
 
     Attributes:
-        specifications: The promises, in the order of all arrays.
+        specifications: The specifications, in the order of all arrays.
         robustness: The least robustness so far; +inf before the first instant that counts.
             # (specifications, lanes) float32, read-only, changed in place by every step
 
     Raises:
-        ConfigError: If two promises have the same name.
-        FormulaError: If a promise looks infinitely far ahead other than by ``always`` at the top.
+        ConfigError: If two specifications have the same name.
+        FormulaError: If a specification looks infinitely far ahead other than by ``always`` at the
+            top.
     """
 
     def __init__(self, specifications: Sequence[Specification], lanes: int) -> None:
@@ -187,7 +188,7 @@ class MonitorSet(_Monitors):
 
     @property
     def violated(self) -> BoolArray:
-        """Whether each promise is already broken, exactly, ties included.
+        """Whether each specification is already broken, exactly, ties included.
 
         # (specifications, lanes) bool
         """
@@ -196,7 +197,7 @@ class MonitorSet(_Monitors):
         return broken
 
     def observation(self) -> Float32Array:
-        """The running robustness in units of each promise's scale, clipped to [-1, 1].
+        """The running robustness in units of each specification's scale, clipped to [-1, 1].
 
         # (lanes, specifications) float32
         """
@@ -205,7 +206,7 @@ class MonitorSet(_Monitors):
 
     def _folded(self, formula: Formula, running: Float32Array, *, boolean: bool) -> list[_Fold]:
         compiler, folds = Compiler(self._memory, boolean=boolean), []
-        for body, start, end in _promises(formula):
+        for body, start, end in _specs(formula):
             delay = _finite_horizon(body)
             operator = compiler.operator(body, delay)
             last = None if end is None else end + delay
@@ -213,11 +214,11 @@ class MonitorSet(_Monitors):
         return folds
 
 
-def _promises(formula: Formula) -> list[tuple[Formula, int, int | None]]:
+def _specs(formula: Formula) -> list[tuple[Formula, int, int | None]]:
     """The bodies that must hold, each with the first and the last instant at which it must."""
     match formula:
         case Connective(operator="and", left=left, right=right):
-            return _promises(left) + _promises(right)
+            return _specs(left) + _specs(right)
         case Window(operator="always", interval=interval, operand=body):
             return [(body, interval.start, interval.end)]
     return [(formula, 0, 0)]

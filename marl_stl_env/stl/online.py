@@ -183,7 +183,7 @@ class Compiler:
         if interval.end is None:
             raise FormulaError(
                 f"'{formula}' looks infinitely far ahead and cannot be monitored: bound the "
-                "window or state the promise in past-time form"
+                "window or state the specification in past-time form"
             )
         return self.operator(part, delay - interval.end)
 
@@ -306,14 +306,14 @@ class _Since(Operator):
         return self._values
 
 
-_Stretch = tuple[Float32Array, Float32Array]
+_Segment = tuple[Float32Array, Float32Array]
 
 
 class _StackedSpan(Operator):
     """``until`` or ``since`` over the last w values of both sides, by two stacks.
 
-    A stretch of samples (l, r) maps the value u of what lies beyond it to max(r, min(l, u)). Such
-    maps compose, so stretches stack like extremes; the identity is (+inf, -inf).
+    A segment of samples (l, r) maps the value u of what lies beyond it to max(r, min(l, u)). Such
+    maps compose, so segments stack like extremes; the identity is (+inf, -inf).
     """
 
     def __init__(
@@ -321,7 +321,7 @@ class _StackedSpan(Operator):
     ) -> None:
         self._left, self._right, self._is_past = left, right, is_past
         self._lefts, self._rights = memory.rows(width, math.inf), memory.rows(width, -math.inf)
-        self._front: _Stretch = memory.rows(1, math.inf)[0], memory.rows(1, -math.inf)[0]
+        self._front: _Segment = memory.rows(1, math.inf)[0], memory.rows(1, -math.inf)[0]
 
     def step(self, sample: Sample) -> Float32Array:
         width = len(self._lefts)
@@ -338,14 +338,14 @@ class _StackedSpan(Operator):
         self._front[1].fill(-math.inf)
         return whole
 
-    def _row(self, place: int) -> _Stretch:
+    def _row(self, place: int) -> _Segment:
         return self._lefts[place], self._rights[place]
 
-    def _joined_right(self, older: _Stretch, newer: _Stretch) -> Float32Array:
+    def _joined_right(self, older: _Segment, newer: _Segment) -> Float32Array:
         near, far = (newer, older) if self._is_past else (older, newer)
         right: Float32Array = np.maximum(near[1], np.minimum(near[0], far[1]))
         return right
 
-    def _join(self, older: _Stretch, newer: _Stretch, out: _Stretch) -> None:
+    def _join(self, older: _Segment, newer: _Segment, out: _Segment) -> None:
         out[1][:] = self._joined_right(older, newer)
         np.minimum(older[0], newer[0], out=out[0])

@@ -118,7 +118,7 @@ def verdict(formula: Formula, traces: Traces) -> IntArray:
 
 
 def first_violation(formula: Formula, traces: Traces) -> IntArray:
-    """The first instant at which a promise is broken.
+    """The first instant at which a specification is broken.
 
     For ``always p`` that is the first instant at which ``p`` fails, for a conjunction the earlier
     of the two sides, for anything else 0.
@@ -270,8 +270,8 @@ def _sliding(values: Float32Array, width: int | None, extreme: np.ufunc) -> Floa
 def _sliding_span(left: Float32Array, right: Float32Array, width: int | None) -> Float32Array:
     """``left until right`` within ``t .. t + width - 1``, cut at the end; by log-doubling.
 
-    A stretch of samples maps what holds after it, u, to max(r, min(l, u)). Such maps compose, and
-    a composition may overlap, so stretches double like windows of an extreme.
+    A segment of samples maps what holds after it, u, to max(r, min(l, u)). Such maps compose, and
+    a composition may overlap, so segments double like windows of an extreme.
     """
     time = left.shape[1]
     width = time if width is None else min(width, time)

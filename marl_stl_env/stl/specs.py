@@ -43,7 +43,7 @@ _SHORTEST_POSTURE = 64
 
 @dataclass(frozen=True)
 class Specification:
-    """A promise with a name.
+    """A specification with a name.
 
     Attributes:
         name: What it is called in reports.
@@ -86,7 +86,7 @@ class Allowances:
     """How many errors a window of events may hold before the detector is to blame.
 
     Raw rates in a window fail even a very good detector, because a window holds few threats. A
-    detector with exactly the promised rates exceeds each allowance with probability at most alpha
+    detector with exactly the specified rates exceeds each allowance with probability at most alpha
     in a given window: at most ``error`` over the disjoint windows of an episode (union bound),
     and somewhat more over the sliding ones that are checked.
 
@@ -176,7 +176,7 @@ def default_specifications(window: int = 64) -> tuple[Specification, ...]:
         Specification.parse("responsive", "G (age <= 20)", scale=20),
         Specification.parse("collateral", "G[64,inf) (quarantined_fraction <= 0.25)", scale=0.25),
         Specification.parse("alert budget", "G (alerts_16 <= 6)", scale=6),
-        # 0 or 1: half way between them, so that a kept promise has something left.
+        # 0 or 1: half way between them, so that a kept specification has something left.
         Specification.parse("no flapping", "G (requarantined_benign_40 <= 0.5)", scale=0.5),
         Specification.parse("posture", f"G[{window},inf) ({posture})", scale=4),
         Specification.parse("availability", "G[32,inf) (denied_32 <= 0.35)", scale=0.35),
@@ -201,7 +201,7 @@ def satisfaction(
     """How often each policy keeps each specification, and all of them together.
 
     Args:
-        specifications: The promises.
+        specifications: The specifications.
         policies: Name of a policy to the traces of its episodes, one per lane.
 
     Returns:
@@ -231,7 +231,7 @@ def vacuous(
     """The specifications that ask nothing: some trivial policy keeps them.
 
     Args:
-        specifications: The promises.
+        specifications: The specifications.
         trivial: Name of a trivial policy (always-allow, random, ...) to its traces.
         share: A policy keeps a specification if it holds in at least this share of episodes.
 
@@ -240,11 +240,11 @@ def vacuous(
         where there are any.
     """
     shares = satisfaction(specifications, trivial)
-    keepers = {
+    trivial_policies = {
         name: tuple(policy for policy, kept in by_policy.items() if kept >= share)
         for name, by_policy in shares.items()
     }
-    return {name: policies for name, policies in keepers.items() if policies}
+    return {name: policies for name, policies in trivial_policies.items() if policies}
 
 
 def _check_posture(window: int) -> None:

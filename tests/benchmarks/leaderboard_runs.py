@@ -25,7 +25,7 @@ TRACK = Track("toy", EnvConfig(dataset_options=("rows=4000",)))
 
 
 def train(run: Path, seed: int, **env: Any) -> Path:
-    """A run of two iterations, judged."""
+    """A run of two iterations, evaluated."""
     config = TrainConfig(
         env=replace(TRACK.env, **env),
         ppo=PPOConfig(n_steps=32, batch_size=256),

@@ -44,7 +44,7 @@ def test_a_perfect_team_keeps_its_score_up_to_half_and_loses_it_beyond() -> None
     assert all(len(curve["f1"]) == 5 for curve in curves.values())
     scores = byzantine_report.worst({"curves": curves})
     assert scores[:2] == [1.0, 1.0]
-    assert scores[2] < 0.0  # two of two threat votes are the traitors' own
+    assert scores[2] < 0.0  # two of two threat votes are the Byzantine sensors' own
     assert curves["silent"]["normalized"][2] == 1.0
     assert curves["always_allow"]["recall"][4] == 0.0
 
@@ -84,12 +84,12 @@ def test_the_study_has_every_team_once() -> None:
             assert team.env.seen_by == seen_by[team.views][team.agents]
 
 
-def test_weighed_votes_are_judged_where_sensors_differ() -> None:
+def test_weighed_votes_are_evaluated_where_sensors_differ() -> None:
     actions = np.repeat(block(TABLE.labels)[:, None], 4, axis=1)
     assert list(byzantine.votes(replace(ENV, views="full"), TABLE, actions, True)) == ["curves"]
     assert list(byzantine.votes(ENV, TABLE, actions, False)) == ["curves"]
     found = byzantine.votes(ENV, TABLE, actions, True)
-    scores = byzantine_report.worst(found, "audited")
+    scores = byzantine_report.worst(found, "reliability")
     assert scores[:2] == [1.0, 1.0]
     assert len(scores) == 3
     assert scores[2] < 1.0
@@ -105,14 +105,14 @@ def test_the_gap_that_deliberation_closes() -> None:
             "cpu_seconds": 1.0,
             "normalized": score,
             "f1": score,
-            "traitor": {fault: score - 0.1 * (fault == "flip") for fault in FAULTS},
+            "byzantine": {fault: score - 0.1 * (fault == "flip") for fault in FAULTS},
         }
         for name, score in scores.items()
     ]
     rows = {row["team"]: row for row in deliberation.summary(results)}
     assert rows["deliberation"]["gap_closed"] == pytest.approx(0.75)
     assert rows["full views"]["gap_closed"] == pytest.approx(1.0)
-    assert rows["vote"]["traitor_worst"] == pytest.approx(0.4)
+    assert rows["vote"]["byzantine_worst"] == pytest.approx(0.4)
     assert deliberation.markdown([rows["deliberation"]])[2] == (
         "| synthetic | deliberation | 1 | 0.800 (0.800 … 0.800) | 0.800 "
         "| 75 % | 0.783 | 0.700 | 1 |"
@@ -120,7 +120,7 @@ def test_the_gap_that_deliberation_closes() -> None:
     deliberation.show(list(rows.values()))
 
 
-def test_letters_lie_between_silence_and_all_columns() -> None:
+def test_symbols_lie_between_silence_and_all_columns() -> None:
     rows = symbols.study(symbols.Settings(quick=True))
     silent, two, four, everything = [row["normalized"] for row in rows]
     assert silent < two < four < everything

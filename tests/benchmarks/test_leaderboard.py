@@ -118,7 +118,7 @@ def test_events_are_written_without_the_labels_of_the_test(
             np.testing.assert_array_equal(frame["label"], expected.labels)
 
 
-def test_the_baselines_command_trains_judges_and_adds(
+def test_the_baselines_command_trains_evaluates_and_adds(
     board: leaderboard.Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     small = replace(leaderboard.BASELINES["short, parts"], env=TRACK.env, lanes=4, iterations=1)

@@ -28,7 +28,7 @@ def test_an_honest_run_is_accepted(runs: list[Path]) -> None:
         assert result.reward_per_event == pytest.approx(claimed["decision"]["reward_per_event"])
         assert result.normalized_score == pytest.approx(claimed["normalized_score"])
         worst = min(entry["reward_per_event"] for entry in claimed["byzantine"])
-        assert result.one_traitor == pytest.approx(worst)
+        assert result.one_byzantine == pytest.approx(worst)
         assert result.agent_steps == 2 * 32 * 8 * 4
 
 
@@ -53,7 +53,7 @@ def test_a_tampered_evaluation_is_refused(
     run: Path, change: Callable[[Any], None], place: str
 ) -> None:
     edit(run / "evaluation.json", change)
-    with pytest.raises(SubmissionError, match=r"judge it anew: python evaluate\.py") as caught:
+    with pytest.raises(SubmissionError, match=r"evaluate it anew: python evaluate\.py") as caught:
         check_run(run, TRACK)
     assert f"says {place}" in str(caught.value)
 
@@ -97,7 +97,7 @@ def test_a_checkpoint_chosen_by_a_false_figure_is_refused(run: Path) -> None:
         ({"dynamics": "response"}, "dynamics"),
         ({"reward": RewardConfig(false_positive=-1.0)}, "false_positive"),
         ({"reward": RewardConfig(alert_cost=-1.0)}, "alert_cost"),
-        ({"consensus": ConsensusConfig(weights="audited")}, "audited"),
+        ({"consensus": ConsensusConfig(weights="reliability")}, "reliability"),
     ],
 )
 def test_another_task_is_refused(env: dict[str, Any], named: str) -> None:
@@ -108,7 +108,7 @@ def test_another_task_is_refused(env: dict[str, Any], named: str) -> None:
 def test_the_team_is_free() -> None:
     for env in (
         EnvConfig(agents=7, views="full"),
-        EnvConfig(agents=1, decoys=0.5, balance="families", random_views=0.5),
+        EnvConfig(agents=1, synthetic_outliers=0.5, balance="families", random_views=0.5),
         EnvConfig(deliberation=1, reward=RewardConfig(team_share=0.0), episode_length=10),
     ):
         Track().check_config(Path("run"), env)
@@ -131,12 +131,16 @@ def remove(name: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (remove("evaluation.json"), SubmissionError, "was not judged yet: python evaluate.py"),
+        (remove("evaluation.json"), SubmissionError, "was not evaluated yet: python evaluate.py"),
         (remove("config.json"), RunError, "not a run directory"),
         (remove("data.json"), RunError, "is missing"),
         (remove("checkpoints"), RunError, "has no checkpoint"),
         (lambda run: (run / "evaluation.json").write_text("{"), RunError, "is damaged"),
-        (lambda run: (run / "evaluation.json").write_text("[]"), SubmissionError, "judge it anew"),
+        (
+            lambda run: (run / "evaluation.json").write_text("[]"),
+            SubmissionError,
+            "evaluate it anew",
+        ),
         (
             lambda run: max(run.glob("checkpoints/*/policy.safetensors")).write_bytes(b"no"),
             RunError,

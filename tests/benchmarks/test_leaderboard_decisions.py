@@ -1,4 +1,4 @@
-"""Decisions of other libraries: judged like our own runs, or refused."""
+"""Decisions of other libraries: evaluated like our own runs, or refused."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from marl_stl_env.errors import SubmissionError
 from tests.benchmarks.leaderboard_runs import TRACK, guesses, labels, worth, write
 
 
-def test_foreign_decisions_are_judged_alike(tmp_path: Path) -> None:
+def test_foreign_decisions_are_evaluated_alike(tmp_path: Path) -> None:
     decisions = guesses(1)[:, 0]
     result = check_decisions(write(tmp_path / "d.parquet", decisions), TRACK, 5, agent_steps=10)
     f1, reward, relative = worth(decisions)
     assert result.f1 == pytest.approx(f1)
     assert result.reward_per_event == pytest.approx(reward)
     assert result.normalized_score == pytest.approx(relative)
-    assert (result.seed, result.agent_steps, result.one_traitor) == (5, 10, None)
+    assert (result.seed, result.agent_steps, result.one_byzantine) == (5, 10, None)
 
 
 def test_names_of_actions_serve_as_well(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_decisions_of_our_own_run_get_the_figures_of_its_checkpoint(
     """Two ways to the same figures: from the weights, and from what ``--decisions`` writes."""
     from marl_stl_agents.algorithms.ppo import saved_policy
     from marl_stl_agents.checkpoints.store import best_checkpoint
-    from marl_stl_agents.evaluation.rollouts import greedy, judge
+    from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
     from marl_stl_agents.run_directory import read_config
 
     from marl_stl_env.engine.engine import Engine
@@ -47,7 +47,7 @@ def test_decisions_of_our_own_run_get_the_figures_of_its_checkpoint(
     config, test = read_config(runs[0]), TRACK.prepare().tables["test"]
     space = observation_space(Engine(config.env, test, lanes=1))
     device = resolve_device("cpu", 1)
-    said = judge(
+    said = collect_rollout(
         config.env, test, greedy(saved_policy(config, space, best_checkpoint(runs[0]), device))
     )
     path = write(tmp_path / "own.parquet", said.decisions, said.actions)
@@ -55,25 +55,25 @@ def test_decisions_of_our_own_run_get_the_figures_of_its_checkpoint(
     assert check_decisions(path, TRACK, 0, agent_steps=expected.agent_steps) == expected
 
 
-def test_a_unanimous_team_bears_a_traitor(tmp_path: Path) -> None:
+def test_a_unanimous_team_bears_a_byzantine(tmp_path: Path) -> None:
     same = np.repeat(guesses(1), 4, axis=1)
     result = check_decisions(write(tmp_path / "d.parquet", same[:, 0], same), TRACK, 0)
-    assert result.one_traitor == pytest.approx(result.reward_per_event)
+    assert result.one_byzantine == pytest.approx(result.reward_per_event)
     three = same[:, :3]
     assert (
-        check_decisions(write(tmp_path / "e.parquet", three[:, 0], three), TRACK, 0).one_traitor
+        check_decisions(write(tmp_path / "e.parquet", three[:, 0], three), TRACK, 0).one_byzantine
         is None
     )
 
 
-def test_a_traitor_among_the_two_who_see_a_threat_decides(tmp_path: Path) -> None:
-    """Two of four see every threat and nobody errs: one liar, drawn alike, hides half of them."""
+def test_a_byzantine_among_the_two_who_see_a_threat_decides(tmp_path: Path) -> None:
+    """Two of four see every threat and nobody errs: one faulty sensor hides half of them."""
     actions = np.zeros((len(labels()), 4), np.int8)
     actions[labels(), :2] = 1
     result = check_decisions(write(tmp_path / "d.parquet", labels().astype(int), actions), TRACK, 0)
     assert result.normalized_score == 1.0
     threats, rows = labels().sum(), len(labels())
-    hidden = (result.reward_per_event - (result.one_traitor or 0.0)) * rows / 20
+    hidden = (result.reward_per_event - (result.one_byzantine or 0.0)) * rows / 20
     assert hidden == pytest.approx(threats / 2, abs=3 * np.sqrt(threats) / 2)
 
 

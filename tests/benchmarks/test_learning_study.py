@@ -19,7 +19,13 @@ from benchmarks.studies.learning import (
     run_file,
     time_to_reach,
 )
-from benchmarks.studies.learning_settings import EXEMPLARS, SETTINGS, SHORT, UNSEEN_ATTACKS, Setting
+from benchmarks.studies.learning_settings import (
+    PROTOTYPES,
+    SETTINGS,
+    SHORT,
+    UNSEEN_ATTACKS,
+    Setting,
+)
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import load_dataset, prepare
 
@@ -84,7 +90,7 @@ def test_a_section_is_replaced(tmp_path: Path) -> None:
         replace_section(page, "y", [])
 
 
-@pytest.mark.parametrize("name", [UNSEEN_ATTACKS, EXEMPLARS, SHORT])
+@pytest.mark.parametrize("name", [UNSEEN_ATTACKS, PROTOTYPES, SHORT])
 def test_the_page_gives_one_figure_for_the_votes_of_a_setting(name: str) -> None:
     """The table of thresholds has, at the setting's own, what the table of all settings has."""
     page, section = (DOCS / "results.md").read_text(), THRESHOLDS[name]
@@ -136,7 +142,7 @@ def test_teams_of_one_seed_vote_as_one(tmp_path: Path, monkeypatch: pytest.Monke
             path.parent.mkdir(exist_ok=True)
             save_file({"votes": counts}, path)
     rows = learning.by_threshold(Settings("study", folder=tmp_path), *names)
-    assert [row["threshold"] for row in rows] == [2, 3]  # four sensors bear one traitor
+    assert [row["threshold"] for row in rows] == [2, 3]  # four sensors bear one Byzantine sensor
     for row in rows:
         for seed, f1 in enumerate(row["f1"]):
             stopped = votes["first"][seed] + votes["second"][seed] >= row["threshold"]

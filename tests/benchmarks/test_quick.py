@@ -1,4 +1,4 @@
-"""Every benchmark runs, and its file has the rows it promises."""
+"""Every benchmark runs, and its file has the rows it specifications."""
 
 import json
 from pathlib import Path

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from marl_stl_agents.evaluation.replay import course_of
+from marl_stl_agents.evaluation.replay import trajectory_of
 
 from benchmarks.studies import response
 from benchmarks.studies.response_rules import Thresholds, always, at_random, oracle, play, tune
@@ -37,11 +37,11 @@ def test_thresholds_say_what_they_say() -> None:
 def test_playing_is_what_becomes_of_the_actions() -> None:
     rng = np.random.default_rng(0)
     actions = rng.integers(0, 4, (len(TABLE), 2)).astype(np.int8)
-    judgement = play(CONFIG, TABLE, lambda rows, _: actions[rows])
-    course = course_of(CONFIG, TABLE, actions)
-    np.testing.assert_array_equal(judgement.decisions, course.decisions)
-    np.testing.assert_array_equal(judgement.rewards, course.rewards)
-    assert judgement.isolated.any()
+    rollout = play(CONFIG, TABLE, lambda rows, _: actions[rows])
+    trajectory = trajectory_of(CONFIG, TABLE, actions)
+    np.testing.assert_array_equal(rollout.decisions, trajectory.decisions)
+    np.testing.assert_array_equal(rollout.rewards, trajectory.rewards)
+    assert rollout.isolated.any()
 
 
 def test_perfect_evidence_is_tuned_to_the_oracle() -> None:

@@ -1,4 +1,4 @@
-"""The study of promises in training."""
+"""The study of specifications in training."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_the_table_has_means_and_ranges(
     found = [("off", 0, 0.25, 1.5), ("off", 1, 0.35, 1.25), ("lagrangian 0.05", 0, 0.9, 1.0)]
     for number, one in enumerate(found):
         (tmp_path / f"{number}.json").write_text(json.dumps(result(*one)))
-    image = tmp_path / "promises.png"
+    image = tmp_path / "specifications.png"
     stl_training.main(Settings("table", folder=tmp_path, image=image))
     printed = capsys.readouterr().out
     assert "1.375 (1.250 to 1.500)" in printed
@@ -40,7 +40,7 @@ def test_the_table_has_means_and_ranges(
     assert image.read_bytes().startswith(b"\x89PNG")
 
 
-def test_settings_differ_only_in_their_promises() -> None:
+def test_settings_differ_only_in_their_specs() -> None:
     base = SETTINGS["off"]
     for name, config in SETTINGS.items():
         assert (config.ppo, config.lanes, config.iterations) == (
@@ -50,7 +50,7 @@ def test_settings_differ_only_in_their_promises() -> None:
         )
         assert config.stl == {"off": "monitor"}.get(name, name.split()[0])
         if config.stl == "lagrangian":
-            assert config.promises.budget == float(name.split()[1])
+            assert config.constraints.budget == float(name.split()[1])
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.studies.learning_settings import EXEMPLARS, SETTINGS, UNSEEN_ATTACKS
+from benchmarks.studies.learning_settings import PROTOTYPES, SETTINGS, UNSEEN_ATTACKS
 from benchmarks.studies.unseen import (
     CLASSES,
     Settings,
     Verdicts,
+    assign_types,
     by_threshold,
-    deal_types,
     each_fold,
     figures,
     forest,
@@ -28,10 +28,10 @@ from tests.data.tables import make_table
 def test_every_type_is_left_out_once() -> None:
     families = np.repeat(np.arange(13), 3)
     table = make_table(np.zeros((39, 1)), families > 0, families)
-    folds = deal_types(table, seed=3)
+    folds = assign_types(table, seed=3)
     assert len(folds) == 5
     assert sorted(name for fold in folds for name in fold) == sorted(table.family_names[1:])
-    assert folds != deal_types(table, seed=4)
+    assert folds != assign_types(table, seed=4)
 
 
 @pytest.mark.data
@@ -50,7 +50,7 @@ def test_the_classes_hold_every_type_of_the_training_file(data_dir: Path) -> Non
         assert set(codes) <= set(np.unique(left.families).tolist())
 
 
-def test_known_types_are_not_judged() -> None:
+def test_known_types_are_not_evaluated() -> None:
     families = np.array([0, 0, 1, 2, 2])
     table = make_table(np.zeros((5, 1)), families > 0, families)
     env = EnvConfig(holdout_families=("family 2",))
@@ -81,7 +81,7 @@ def test_votes_of_teams_add_up_fold_by_fold() -> None:
 
 
 def test_every_threshold_of_the_vote() -> None:
-    """Type 1 has 1, 2, 3 and 4 votes of 4, benign events 0 and 2; one traitor is borne."""
+    """Type 1 has 1, 2, 3 and 4 votes of 4, benign events 0 and 2; one Byzantine sensor is borne."""
     found = [Verdicts(np.array([1, 1, 1, 1, -1, -1]), np.array([1.0, 2, 3, 4, 0, 2]))]
     rows = by_threshold(found, EnvConfig())
     assert [row["threshold"] for row in rows] == [2, 3]
@@ -95,16 +95,16 @@ def test_teams_differ() -> None:
     known = teams(EnvConfig(dataset="nsl-kdd"))
     assert len({(team.env, team.ppo) for team in known.values()}) == len(known)
     chosen = known["entropy 0.05"]
-    assert replace(known["fewer decoys"].env, decoys=0.25) == chosen.env
-    assert replace(known["no decoys"].env, decoys=0.25) == chosen.env
+    assert replace(known["fewer synthetic outliers"].env, synthetic_outliers=0.25) == chosen.env
+    assert replace(known["no synthetic outliers"].env, synthetic_outliers=0.25) == chosen.env
     assert replace(known["no balance"].env, balance="families") == chosen.env
     assert replace(known["32 sensors"].env, agents=16) == chosen.env
     assert replace(known["small batches"].ppo, batch_size=2048) == chosen.ppo
-    assert {known[name].ppo for name in ("no decoys", "no balance")} == {chosen.ppo}
+    assert {known[name].ppo for name in ("no synthetic outliers", "no balance")} == {chosen.ppo}
 
 
 @pytest.mark.parametrize(
-    ("setting", "name"), [(UNSEEN_ATTACKS, "entropy 0.05"), (EXEMPLARS, "2,000 exemplars")]
+    ("setting", "name"), [(UNSEEN_ATTACKS, "entropy 0.05"), (PROTOTYPES, "2,000 prototypes")]
 )
 def test_the_presets_are_what_was_chosen(setting: str, name: str) -> None:
     """The study trains the presets; but for the votes needed they are teams of the folds."""

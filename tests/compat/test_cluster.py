@@ -54,7 +54,7 @@ def ray() -> Iterator[Any]:
     ray.shutdown()
 
 
-def test_it_trains_is_judged_and_goes_on(tmp_path: Path) -> None:
+def test_it_trains_is_evaluated_and_goes_on(tmp_path: Path) -> None:
     run = train(replace(TINY, run_dir=tmp_path / "run"))
     steps = 32 * 8 * 4
     assert [each.timesteps for each in list_checkpoints(run)] == [2 * steps, 4 * steps]

@@ -65,8 +65,8 @@ def phase_kings(votes: Sequence[int], max_faulty: int, lies: Lies) -> list[list[
     agents = range(len(votes))
     agreed = [[0 for _ in agents] for _ in agents]
     for instance in agents:
-        liar = lies.byzantine[instance]
-        x = [lies(0, r, instance) if liar else votes[instance] for r in agents]
+        faulty_sensor = lies.byzantine[instance]
+        x = [lies(0, r, instance) if faulty_sensor else votes[instance] for r in agents]
         for king in range(max_faulty + 1):
             x = phase_king(x, instance, king, max_faulty, lies)
         for sensor in agents:

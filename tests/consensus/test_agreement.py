@@ -37,12 +37,12 @@ def grid(symbols: range, columns: int) -> Int8Array:
     return (axes.reshape(columns, -1).T + np.int8(symbols[0])).astype(np.int8)
 
 
-def draw(rng: np.random.Generator, lanes: int, agents: int, traitors: int) -> Any:
-    """Random votes, half of the lanes with two different votes only, and random traitors."""
+def draw(rng: np.random.Generator, lanes: int, agents: int, n_byzantine: int) -> Any:
+    """Random votes, half of the lanes with two different votes only, and random n_byzantine."""
     votes = rng.integers(0, ACTIONS, (lanes, agents), np.int8)
     pair = rng.integers(0, ACTIONS, (lanes // 2, 2), np.int8)
     votes[: lanes // 2] = np.take_along_axis(pair, votes[: lanes // 2] % 2, axis=1)
-    return votes, draw_faulty(rng.integers(0, 2**64, (lanes, agents), np.uint64), traitors)
+    return votes, draw_faulty(rng.integers(0, 2**64, (lanes, agents), np.uint64), n_byzantine)
 
 
 def agreement(outputs: Int8Array, byzantine: BoolArray) -> BoolArray:
@@ -71,33 +71,33 @@ Columns = Iterator[Int8Array]
 Script = Callable[[int, Columns], Adversary]
 
 
-def but(traitor: int) -> list[int]:
-    return [sensor for sensor in range(4) if sensor != traitor]
+def but(faulty_sensor: int) -> list[int]:
+    return [sensor for sensor in range(4) if sensor != faulty_sensor]
 
 
-def eig_script(traitor: int, columns: Columns) -> Adversary:
-    """One traitor of four: its messages to each other sensor, from a table column by column."""
+def eig_script(faulty_sensor: int, columns: Columns) -> Adversary:
+    """One faulty sensor of four: its messages to each other sensor, column by column."""
 
     def adversary(number: int, messages: Int8Array) -> Int8Array:
         lies = np.zeros(messages.shape, np.int8)
-        for receiver in but(traitor):
+        for receiver in but(faulty_sensor):
             if number == 0:
-                lies[:, receiver, traitor] = next(columns)
+                lies[:, receiver, faulty_sensor] = next(columns)
             else:
-                for about in but(traitor):
-                    lies[:, receiver, traitor, about] = next(columns)
+                for about in but(faulty_sensor):
+                    lies[:, receiver, faulty_sensor, about] = next(columns)
         return lies
 
     return adversary
 
 
-def king_script(traitor: int, columns: Columns) -> Adversary:
+def king_script(faulty_sensor: int, columns: Columns) -> Adversary:
     """The same for Phase King: all agreements that run side by side get the same messages."""
 
     def adversary(number: int, messages: Int8Array) -> Int8Array:
         lies = np.zeros(messages.shape, np.int8)
-        order_of_another = messages.shape[2] == 1 and number // 3 - 1 != traitor
-        for receiver in but(traitor) if not order_of_another else []:
+        order_of_another = messages.shape[2] == 1 and number // 3 - 1 != faulty_sensor
+        for receiver in but(faulty_sensor) if not order_of_another else []:
             lies[:, receiver] = next(columns).reshape(-1, *[1] * (messages.ndim - 2))
         return lies
 
@@ -105,47 +105,51 @@ def king_script(traitor: int, columns: Columns) -> Adversary:
 
 
 def run_scripted(
-    protocol: Agreement, script: Script, traitor: int, honest: Int8Array, tables: Int8Array
+    protocol: Agreement, script: Script, faulty_sensor: int, honest: Int8Array, tables: Int8Array
 ) -> tuple[Int8Array, Int8Array, BoolArray]:
     """Every honest vote with every row of messages."""
-    votes = np.insert(honest, traitor, 0, axis=1).repeat(len(tables), axis=0)
+    votes = np.insert(honest, faulty_sensor, 0, axis=1).repeat(len(tables), axis=0)
     columns = iter(np.tile(tables, (len(honest), 1)).T)
     byzantine = np.zeros(votes.shape, bool)
-    byzantine[:, traitor] = True
-    agreed = protocol(votes, byzantine, 1, script(traitor, columns))
+    byzantine[:, faulty_sensor] = True
+    agreed = protocol(votes, byzantine, 1, script(faulty_sensor, columns))
     assert next(columns, None) is None, "the script is longer than the protocol"
     return agreed, votes, byzantine
 
 
-@pytest.mark.parametrize("traitor", range(4))
-def test_eig_withstands_every_traitor_of_four_with_two_values(traitor: int) -> None:
-    result = run_scripted(eig, eig_script, traitor, grid(range(2), 3), grid(range(2), 3 + 9))
+@pytest.mark.parametrize("faulty_sensor", range(4))
+def test_eig_withstands_every_byzantine_of_four_with_two_values(faulty_sensor: int) -> None:
+    result = run_scripted(eig, eig_script, faulty_sensor, grid(range(2), 3), grid(range(2), 3 + 9))
     agreed, votes, byzantine = result
     assert len(votes) == 2**15
     assert agreement(agreed, byzantine).all()
     assert validity(agreed, votes, byzantine).all()
 
 
-@pytest.mark.parametrize("traitor", range(4))
-def test_kings_withstand_every_traitor_of_four_with_two_values(traitor: int) -> None:
+@pytest.mark.parametrize("faulty_sensor", range(4))
+def test_kings_withstand_every_byzantine_of_four_with_two_values(faulty_sensor: int) -> None:
     # The agreements on the four votes do not touch each other: it is enough that every honest
     # vote takes both values with every script.
-    messages = 3 + 2 * 6 + (3 if traitor < 2 else 0)
+    messages = 3 + 2 * 6 + (3 if faulty_sensor < 2 else 0)
     honest = np.array([[0, 0, 0], [1, 1, 1]], np.int8)
     tables = grid(range(2), messages)
-    agreed, votes, byzantine = run_scripted(parallel_kings, king_script, traitor, honest, tables)
+    agreed, votes, byzantine = run_scripted(
+        parallel_kings, king_script, faulty_sensor, honest, tables
+    )
     assert len(votes) == 2 ** (1 + messages)
     assert agreement(agreed, byzantine).all()
     assert validity(agreed, votes, byzantine).all()
 
 
-@pytest.mark.parametrize("traitor", range(4))
-def test_eig_withstands_every_traitor_of_four_with_four_actions_and_silence(traitor: int) -> None:
+@pytest.mark.parametrize("faulty_sensor", range(4))
+def test_eig_withstands_every_byzantine_of_four_with_four_actions_and_silence(
+    faulty_sensor: int,
+) -> None:
     # What a sensor settles on for a sender depends on the first round and on one message of the
     # second (the next test), so one symbol for all messages of the second round is every case.
     first, second = grid(SYMBOLS, 3), np.arange(SILENT, ACTIONS, dtype=np.int8)
     tables = np.hstack([np.repeat(first, 5, axis=0), np.tile(second, 125)[:, None].repeat(9, 1)])
-    result = run_scripted(eig, eig_script, traitor, grid(range(ACTIONS), 3), tables)
+    result = run_scripted(eig, eig_script, faulty_sensor, grid(range(ACTIONS), 3), tables)
     agreed, votes, byzantine = result
     assert len(votes) == 4**3 * 5**4
     assert agreement(agreed, byzantine).all()
@@ -165,18 +169,18 @@ def test_eig_settles_each_value_by_one_message_of_the_second_round() -> None:
         assert (after[:, receiver, sender] == before[:, receiver, sender]).all()
 
 
-@pytest.mark.parametrize(("king", "traitor"), [(0, 1), (0, 3), (1, 0), (1, 2)])
-def test_an_honest_king_unites_the_honest_from_any_state(king: int, traitor: int) -> None:
+@pytest.mark.parametrize(("king", "faulty_sensor"), [(0, 1), (0, 3), (1, 0), (1, 2)])
+def test_an_honest_king_unites_the_honest_from_any_state(king: int, faulty_sensor: int) -> None:
     # With the next test: whatever the first messages, two phases, one with an honest king, end in
     # agreement, and a vote that all honest sensors heard stays. To propose nothing, which the
-    # scripts cannot, is no better for a traitor than a value that nobody honest proposes.
-    honest = but(traitor)
+    # scripts cannot, is no better for a faulty_sensor than a value that nobody honest proposes.
+    honest = but(faulty_sensor)
     tables = grid(SYMBOLS, 6)
-    byzantine = np.arange(4) == np.full((len(tables), 1), traitor)
+    byzantine = np.arange(4) == np.full((len(tables), 1), faulty_sensor)
     for state in grid(SYMBOLS, 3):
         held = np.zeros((len(tables), 4, 1), np.int8)
         held[:, honest, 0] = state
-        after = king_phase(held, byzantine, 1, king, king_script(traitor, iter(tables.T)))[
+        after = king_phase(held, byzantine, 1, king, king_script(faulty_sensor, iter(tables.T)))[
             :, honest, 0
         ]
         assert (after == after[:, :1]).all()
@@ -185,7 +189,7 @@ def test_an_honest_king_unites_the_honest_from_any_state(king: int, traitor: int
 
 
 @pytest.mark.parametrize("value", SYMBOLS)
-def test_a_traitor_king_cannot_part_the_united(value: int) -> None:
+def test_a_byzantine_king_cannot_part_the_united(value: int) -> None:
     # Each sensor obeys only the order it gets itself, so one order for all is every case.
     tables = np.hstack(
         [grid(SYMBOLS, 6).repeat(5, axis=0), np.tile(SYMBOLS, 5**6)[:, None].repeat(3, axis=1)]
@@ -198,7 +202,7 @@ def test_a_traitor_king_cannot_part_the_united(value: int) -> None:
 
 @agreeing
 @pytest.mark.parametrize("strategy", [random_messages, random_splits])
-def test_no_two_traitors_of_seven_found_that_break_agreement(
+def test_no_two_byzantine_of_seven_found_that_break_agreement(
     protocol: Agreement, strategy: Any
 ) -> None:
     rng = np.random.default_rng(0)
@@ -214,7 +218,7 @@ def test_no_two_traitors_of_seven_found_that_break_agreement(
 @agreeing
 @teams
 @pytest.mark.parametrize("strategy", [random_messages, random_splits])
-def test_one_traitor_more_than_tolerated_breaks_agreement(
+def test_one_byzantine_more_than_tolerated_breaks_agreement(
     protocol: Agreement, agents: int, faulty: int, strategy: Any
 ) -> None:
     rng = np.random.default_rng(0)
@@ -230,12 +234,14 @@ def scripted_rounds(rng: np.random.Generator, shapes: list[tuple[int, ...]]) -> 
 
 
 @pytest.mark.parametrize(
-    ("agents", "faulty", "traitors", "lanes"),
+    ("agents", "faulty", "n_byzantine", "lanes"),
     [(1, 0, 0, 3), (4, 0, 1, 30), (4, 1, 1, 60), (4, 1, 2, 60), (5, 1, 1, 30), (7, 2, 3, 4)],
 )
-def test_equal_to_the_scalar_oracles(agents: int, faulty: int, traitors: int, lanes: int) -> None:
-    rng = np.random.default_rng(agents + traitors)
-    votes, byzantine = draw(rng, lanes, agents, traitors)
+def test_equal_to_the_scalar_oracles(
+    agents: int, faulty: int, n_byzantine: int, lanes: int
+) -> None:
+    rng = np.random.default_rng(agents + n_byzantine)
+    votes, byzantine = draw(rng, lanes, agents, n_byzantine)
     square = (lanes, agents, agents)
     trees = scripted_rounds(rng, [square + (agents,) * k for k in range(faulty + 1)])
     phase = [(*square, agents), (*square, agents), (lanes, agents, 1, agents)]
@@ -243,12 +249,12 @@ def test_equal_to_the_scalar_oracles(agents: int, faulty: int, traitors: int, la
     by_tree = eig(votes, byzantine, faulty, replay(trees))
     by_king = parallel_kings(votes, byzantine, faulty, replay(kings))
     for lane in range(lanes):
-        liars = byzantine[lane].tolist()
+        faulty_sensors = byzantine[lane].tolist()
         honest = ~byzantine[lane]
-        lies = oracles.Lies([messages[lane] for messages in trees], liars)
+        lies = oracles.Lies([messages[lane] for messages in trees], faulty_sensors)
         expected = np.array(oracles.oral_messages(votes[lane].tolist(), faulty, lies))
         assert (by_tree[lane][honest] == expected[honest]).all()
-        lies = oracles.Lies([messages[lane] for messages in kings], liars)
+        lies = oracles.Lies([messages[lane] for messages in kings], faulty_sensors)
         expected = np.array(oracles.phase_kings(votes[lane].tolist(), faulty, lies))
         assert (by_king[lane][honest] == expected[honest]).all()
 

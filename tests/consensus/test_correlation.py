@@ -38,10 +38,10 @@ def test_phi_coefficient_of_two_sensors() -> None:
     assert error_correlation(np.array(errors, bool), labels) == pytest.approx(phi)
 
 
-def test_clones_opposites_and_strangers() -> None:
+def test_replicated_opposites_and_strangers() -> None:
     votes, labels = sample()
-    clones = votes[:, :1].repeat(4, axis=1)
-    assert error_correlation(clones, labels) == pytest.approx(1.0)
+    replicated = votes[:, :1].repeat(4, axis=1)
+    assert error_correlation(replicated, labels) == pytest.approx(1.0)
     opposites = np.stack([votes[:, 0], ~votes[:, 0]], axis=1)
     assert error_correlation(opposites, labels) == pytest.approx(-1.0)
     rng = np.random.default_rng(1)

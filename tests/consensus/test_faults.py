@@ -100,10 +100,10 @@ def test_always_allow_and_silent() -> None:
 def test_an_equivocator_denies_the_honest_majority(faulty: int) -> None:
     scene = random_scene(faulty=faulty)
     agreed = make_fault("equivocate", RULE)(*scene)
-    for actions, liars, result in zip(scene.actions, scene.faulty, agreed, strict=True):
-        honest = actions[~liars].tolist()
+    for actions, faulty_sensors, result in zip(scene.actions, scene.faulty, agreed, strict=True):
+        honest = actions[~faulty_sensors].tolist()
         threats = sum(action in oracles.THREAT for action in honest)
-        assert set(result[liars].tolist()) == {0 if threats > len(honest) / 2 else 1}
+        assert set(result[faulty_sensors].tolist()) == {0 if threats > len(honest) / 2 else 1}
     blind = make_fault("equivocate", RULE)(*scene._replace(labels=~scene.labels))
     assert (blind == agreed).all()
 

@@ -158,17 +158,19 @@ def rounds(draw: st.DrawFn) -> tuple[int, int, int, list[int], int]:
     agents = draw(st.integers(1, 64))
     faulty = draw(st.integers(0, (agents - 1) // 3))
     threshold = draw(st.integers(faulty + 1, agents - faulty))
-    liars = draw(st.integers(0, faulty))
+    faulty_sensors = draw(st.integers(0, faulty))
     favourite = draw(st.sampled_from(list(Action)))
     honest = draw(
         st.lists(
             st.one_of(st.just(favourite), st.sampled_from(list(Action))),
-            min_size=agents - liars,
-            max_size=agents - liars,
+            min_size=agents - faulty_sensors,
+            max_size=agents - faulty_sensors,
         )
     )
-    lies = draw(st.lists(st.sampled_from(SYMBOLS), min_size=liars, max_size=liars))
-    return agents, faulty, threshold, [int(action) for action in honest + lies], liars
+    lies = draw(
+        st.lists(st.sampled_from(SYMBOLS), min_size=faulty_sensors, max_size=faulty_sensors)
+    )
+    return agents, faulty, threshold, [int(action) for action in honest + lies], faulty_sensors
 
 
 @settings(deadline=None, max_examples=300)
@@ -176,9 +178,9 @@ def rounds(draw: st.DrawFn) -> tuple[int, int, int, list[int], int]:
 def test_the_properties_hold_for_teams_of_any_size(
     case: tuple[int, int, int, list[int], int],
 ) -> None:
-    agents, faulty, threshold, actions, liars = case
+    agents, faulty, threshold, actions, faulty_sensors = case
     decision = int(DecisionRule(agents, faulty, threshold)(np.array([actions], np.int8))[0])
-    honest = actions[: agents - liars]
+    honest = actions[: agents - faulty_sensors]
     votes = sum(action in oracles.THREAT for action in honest)
     threat = decision in oracles.THREAT
     assert decision == oracles.decide(actions, faulty, threshold)

@@ -6,7 +6,12 @@ import pytest
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.data.training import DECOY, balanced_rows, shuffled_columns, training_table
+from marl_stl_env.data.training import (
+    SYNTHETIC_OUTLIER,
+    balanced_rows,
+    shuffled_columns,
+    training_table,
+)
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.errors import ConfigError
 from tests.data.tables import make_table
@@ -62,38 +67,40 @@ def test_shuffled_columns_are_independent() -> None:
     assert np.abs(np.corrcoef(made.T) - np.eye(2)).max() < 0.02
 
 
-def test_decoys_are_threats_among_the_training_events(raw: TrafficTable) -> None:
+def test_synthetic_outliers_are_threats_among_the_training_events(raw: TrafficTable) -> None:
     prepared = prepare(EnvConfig(), raw)
     train = prepared.tables["train"]
-    table = training_table(EnvConfig(decoys=0.25), prepared)
-    decoy = table.families == table.family_names.index(DECOY)
-    assert decoy.sum() == round(0.25 * len(train))
-    assert table.labels[decoy].all()
-    assert table.labels[~decoy].sum() == train.labels.sum()
-    assert 0 < np.flatnonzero(decoy)[0] < 50  # mixed in, not appended
+    table = training_table(EnvConfig(synthetic_outliers=0.25), prepared)
+    synthetic_outlier = table.families == table.family_names.index(SYNTHETIC_OUTLIER)
+    assert synthetic_outlier.sum() == round(0.25 * len(train))
+    assert table.labels[synthetic_outlier].all()
+    assert table.labels[~synthetic_outlier].sum() == train.labels.sum()
+    assert 0 < np.flatnonzero(synthetic_outlier)[0] < 50  # mixed in, not appended
     one_hot = [i for i, name in enumerate(table.feature_names) if name.startswith("service=")]
     assert one_hot
-    np.testing.assert_array_equal(table.features[decoy][:, one_hot].sum(axis=1), 1.0)
+    np.testing.assert_array_equal(table.features[synthetic_outlier][:, one_hot].sum(axis=1), 1.0)
     for column in range(table.features.shape[1]):
-        assert np.isin(table.features[decoy, column], train.features[:, column]).all()
+        assert np.isin(table.features[synthetic_outlier, column], train.features[:, column]).all()
 
 
 def test_the_seed_of_the_split_draws_them(raw: TrafficTable) -> None:
-    config = EnvConfig(decoys=0.1, balance="families")
+    config = EnvConfig(synthetic_outliers=0.1, balance="families")
     prepared = prepare(config, raw)
     assert training_table(config, prepared) is training_table(config, prepared)
-    other = training_table(EnvConfig(decoys=0.1, balance="families", split_seed=1), prepared)
+    other = training_table(
+        EnvConfig(synthetic_outliers=0.1, balance="families", split_seed=1), prepared
+    )
     assert (other.features != training_table(config, prepared).features).any()
 
 
 def test_only_training_replays_them(raw: TrafficTable) -> None:
-    config = EnvConfig(decoys=0.5)
+    config = EnvConfig(synthetic_outliers=0.5)
     prepared = prepare(config, raw)
     assert len(Engine.from_config(config, 1, 0, raw).table) == 1.5 * len(prepared.tables["train"])
-    judged = Engine.from_config(EnvConfig(decoys=0.5, split="test"), 1, 0, raw)
-    assert judged.table is prepared.tables["test"]
+    evaluated = Engine.from_config(EnvConfig(synthetic_outliers=0.5, split="test"), 1, 0, raw)
+    assert evaluated.table is prepared.tables["test"]
 
 
 def test_a_negative_share_is_refused() -> None:
-    with pytest.raises(ConfigError, match="decoys"):
-        EnvConfig(decoys=-0.1)
+    with pytest.raises(ConfigError, match="synthetic_outliers"):
+        EnvConfig(synthetic_outliers=-0.1)

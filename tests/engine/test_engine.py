@@ -40,21 +40,23 @@ CONFIGS = {
     "mixed faults, deliberation": EnvConfig(
         agents=5, episode_length=20, faults=FaultConfig(2, "mixed", 8), deliberation=1
     ),
-    "audited votes": EnvConfig(
-        agents=7, episode_length=40, consensus=ConsensusConfig(weights="audited", audit_share=0.5)
+    "label-checked votes": EnvConfig(
+        agents=7,
+        episode_length=40,
+        consensus=ConsensusConfig(weights="reliability", feedback_share=0.5),
     ),
-    "audited votes, mixed faults, deliberation": EnvConfig(
+    "label-checked votes, mixed faults, deliberation": EnvConfig(
         agents=4,
         episode_length=30,
-        consensus=ConsensusConfig(weights="audited", audit_share=1.0),
+        consensus=ConsensusConfig(weights="reliability", feedback_share=1.0),
         faults=FaultConfig(1, "mixed", 8),
         deliberation=1,
     ),
     **{
-        f"audited votes, two {fault}": EnvConfig(
+        f"label-checked votes, two {fault}": EnvConfig(
             agents=7,
             episode_length=40,
-            consensus=ConsensusConfig(weights="audited", audit_share=0.6),
+            consensus=ConsensusConfig(weights="reliability", feedback_share=0.6),
             faults=FaultConfig(2, fault, 15),
         )
         for fault in FAULT_NAMES
@@ -123,14 +125,14 @@ def assert_context(engine: Engine, lane: int, proposals: list[int] | None) -> No
     assert (shown["voting"] == (proposals is not None)).all()
 
 
-TRAITORS = {
+BYZANTINE = {
     "honest": {},
-    "one liar": {"faults": FaultConfig(1, "random")},
+    "one faulty sensor": {"faults": FaultConfig(1, "random")},
     "mixed": {"faults": FaultConfig(3, "mixed", 6)},
     "deliberation": {"deliberation": 1, "faults": FaultConfig(1, "mixed", 6)},
-    "audited votes": {
+    "label-checked votes": {
         "agents": 7,
-        "consensus": ConsensusConfig(weights="audited", audit_share=0.8),
+        "consensus": ConsensusConfig(weights="reliability", feedback_share=0.8),
         "faults": FaultConfig(2, "flip"),
     },
 }
@@ -138,7 +140,7 @@ TRAITORS = {
 
 @pytest.mark.parametrize("order", ["sequential", "shuffled"])
 @pytest.mark.parametrize("lanes", [2, 7, 33])
-@pytest.mark.parametrize("settings", TRAITORS.values(), ids=TRAITORS)
+@pytest.mark.parametrize("settings", BYZANTINE.values(), ids=BYZANTINE)
 def test_lane_i_of_seed_s_is_the_only_lane_of_seed_s_plus_i(
     order: str, lanes: int, settings: dict[str, Any]
 ) -> None:
@@ -190,7 +192,7 @@ def test_episodes_of_a_lane_differ_and_cover_the_table() -> None:
     assert (engine.get_state()["positions"] != starts).mean() > 0.9
 
 
-@pytest.mark.parametrize("settings", TRAITORS.values(), ids=TRAITORS)
+@pytest.mark.parametrize("settings", BYZANTINE.values(), ids=BYZANTINE)
 def test_state_continues_bit_identically(table: TrafficTable, settings: dict[str, Any]) -> None:
     config, rng = EnvConfig(episode_length=30, **settings), np.random.default_rng(2)
     engine = Engine(config, table, 4, 9)
@@ -242,7 +244,7 @@ def test_shuffled_order_shows_every_row_once(table: TrafficTable) -> None:
     assert rows != sorted(rows)
 
 
-def test_stretches_judge_every_row_once(table: TrafficTable) -> None:
+def test_stretches_evaluate_every_row_once(table: TrafficTable) -> None:
     engine = Engine(EnvConfig(), table, 7, 0)
     starts = np.minimum(np.arange(7) * 90, len(table))
     engine.place(starts, np.minimum(starts + 90, len(table)))

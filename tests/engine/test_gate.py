@@ -1,4 +1,4 @@
-"""Every default promise asks something, and nothing that cannot be kept."""
+"""Every default specification asks something, and nothing that cannot be kept."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ CONFIG = EnvConfig(dynamics="response", agents=1, views="full", stl=StlConfig(mo
 
 @pytest.fixture(scope="module")
 def kept() -> dict[str, dict[str, float]]:
-    """Share of episodes in which a policy keeps each promise, and all of them."""
+    """Share of episodes in which a policy keeps each specification, and all of them."""
     table = prepare(CONFIG).tables["train"]
     rng = np.random.default_rng(0)
 
@@ -29,21 +29,21 @@ def kept() -> dict[str, dict[str, float]]:
     shares = {}
     for name, answers in {**policies, "random": None}.items():
         engine = Engine(CONFIG, table, LANES, seeds=0)
-        assert engine.promises is not None
+        assert engine.spec_monitor is not None
         engine.reset()
         places = engine.get_state()["positions"]
         for _ in range(CONFIG.episode_length):
             chosen = rng.integers(0, 4, LANES) if answers is None else answers[places]
             engine.step(chosen[:, None])
             places += 1
-        truth = ~engine.promises.violated
-        names = [one.name for one in engine.promises.specifications]
+        truth = ~engine.spec_monitor.violated
+        names = [one.name for one in engine.spec_monitor.specifications]
         shares[name] = dict(zip(names, truth.mean(axis=0).tolist(), strict=True))
         shares[name]["all"] = float(truth.all(axis=1).mean())
     return shares
 
 
-def test_an_oracle_keeps_all_promises(kept: dict[str, dict[str, float]]) -> None:
+def test_an_oracle_keeps_all_specs(kept: dict[str, dict[str, float]]) -> None:
     for name in ("oracle blocks", "oracle quarantines"):
         assert kept[name]["all"] >= 0.98
 
@@ -53,7 +53,7 @@ def test_trivial_policies_do_not(kept: dict[str, dict[str, float]]) -> None:
         assert kept[name]["all"] <= 0.01
 
 
-def test_every_promise_is_broken_by_a_constant(kept: dict[str, dict[str, float]]) -> None:
+def test_every_spec_is_broken_by_a_constant(kept: dict[str, dict[str, float]]) -> None:
     constants = [kept[f"always {action.name}"] for action in Action]
-    for promise in kept["random"]:
-        assert min(shares[promise] for shares in constants) <= 0.01, promise
+    for spec in kept["random"]:
+        assert min(shares[spec] for shares in constants) <= 0.01, spec

@@ -43,8 +43,8 @@ def test_overlapping_views_are_dealt_evenly(agents: int) -> None:
 
 
 @pytest.mark.parametrize("agents", range(4, 17))
-def test_the_default_redundancy_lets_the_vote_bear_its_liars(agents: int) -> None:
-    """One decisive group: who sees it is right, liars are wrong, everybody else is taken in."""
+def test_the_default_redundancy_lets_the_vote_bear_its_faulty_sensors(agents: int) -> None:
+    """One decisive group: who sees it is right, faulty ones are wrong, all others are taken in."""
     config = EnvConfig(agents=agents, views="overlap")
     faulty, tau = (agents - 1) // 3, -(-agents // 2)
 

@@ -37,11 +37,11 @@ CONFIGS = {
 
 def watched(engine: Engine) -> dict[str, Any]:
     """The signals of every step from now on, as the monitors are given them."""
-    promises = engine.promises
+    specs = engine.spec_monitor
     seen: dict[str, Any] = {}
-    assert promises is not None
-    step = promises._monitors.step
-    promises._monitors.step = lambda signals: (seen.update(signals), step(signals))  # type: ignore
+    assert specs is not None
+    step = specs._monitors.step
+    specs._monitors.step = lambda signals: (seen.update(signals), step(signals))  # type: ignore
     return seen
 
 
@@ -88,7 +88,7 @@ def test_every_step_equals_the_scalar_oracle(config: EnvConfig, entities: int) -
 @pytest.mark.parametrize(
     "settings",
     [{}, {"deliberation": 1, "stl": StlConfig()}, {"faults": FaultConfig(1, "random")}],
-    ids=["plain", "deliberation", "one liar"],
+    ids=["plain", "deliberation", "one faulty sensor"],
 )
 def test_lane_i_of_seed_s_is_the_only_lane_of_seed_s_plus_i(
     lanes: int, settings: dict[str, Any]
@@ -179,11 +179,11 @@ def test_an_unknown_signal_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     "stl", [{"specs": ("no formula",)}, {"specs": ("=G (threat)",)}, {"observe": True}]
 )
-def test_malformed_promises_are_refused(stl: dict[str, Any]) -> None:
+def test_malformed_specs_are_refused(stl: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         StlConfig(**stl)
 
 
-def test_promises_and_proposals_do_not_mix() -> None:
+def test_specs_and_proposals_do_not_mix() -> None:
     with pytest.raises(ConfigError, match="deliberation=0"):
         EnvConfig(deliberation=1, stl=StlConfig(monitor=True))

@@ -39,12 +39,12 @@ def test_proposals_do_best_to_say_how_likely_a_threat_is(reward: RewardConfig) -
         proposal_table(reward).astype(float),
         reward.threshold / (1 - reward.threshold),
     )
-    rungs = [Action.ALLOW, Action.ALERT, Action.BLOCK, Action.QUARANTINE]
+    levels = [Action.ALLOW, Action.ALERT, Action.BLOCK, Action.QUARANTINE]
     for probability in np.linspace(0.001, 0.999, 501):
         earned = (1 - probability) * table[0] + probability * table[1]
         odds = probability / (1 - probability)
-        rung = sum(odds >= cost_odds * factor for factor in (0.25, 1.0, 4.0))
-        assert earned.argmax() == rungs[rung]
+        level = sum(odds >= cost_odds * factor for factor in (0.25, 1.0, 4.0))
+        assert earned.argmax() == levels[level]
 
 
 def test_proposals_are_paid_on_the_scale_of_votes() -> None:

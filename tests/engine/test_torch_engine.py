@@ -170,7 +170,7 @@ def test_wrong_actions_are_refused(actions: object) -> None:
 
 REFUSED = {
     "faulty": EnvConfig(faults=FaultConfig(faulty=1)),
-    "weights": EnvConfig(consensus=ConsensusConfig(weights="audited")),
+    "weights": EnvConfig(consensus=ConsensusConfig(weights="reliability")),
     "dynamics": EnvConfig(dynamics="response"),
     "monitor": EnvConfig(stl=StlConfig(monitor=True)),
 }

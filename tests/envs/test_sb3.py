@@ -19,7 +19,7 @@ TABLE = with_entities(make_table(), 30)
 
 CONFIGS = {
     **{f"{agents} sensors": EnvConfig(agents=agents, episode_length=13) for agents in (1, 3, 4, 7)},
-    "traitors": EnvConfig(agents=7, episode_length=13, faults=FaultConfig(2, "mixed", 4)),
+    "byzantine": EnvConfig(agents=7, episode_length=13, faults=FaultConfig(2, "mixed", 4)),
     "response": EnvConfig(
         dynamics="response", episode_length=13, stl=StlConfig(monitor=True, observe=True)
     ),

@@ -128,10 +128,10 @@ def test_copies_have_their_own_streams(venv: SuperSuitVecEnv) -> None:
     # What the repair is for: clones of an environment that was reset replay the same events.
     env = TrafficParallelEnv(CONFIG, table=TABLE)
     env.reset(seed=0)
-    clones = supersuit.concat_vec_envs_v1(
+    replicated = supersuit.concat_vec_envs_v1(
         supersuit.pettingzoo_env_to_vec_env_v1(env), COPIES, base_class="stable_baselines3"
     )
-    assert len(np.unique(clones.reset().reshape(COPIES, -1), axis=0)) == 1
+    assert len(np.unique(replicated.reset().reshape(COPIES, -1), axis=0)) == 1
 
 
 def test_copies_share_the_table(venv: SuperSuitVecEnv) -> None:

@@ -36,7 +36,7 @@ def test_text_of_one_event() -> None:
         "  sensor_0  block       x1 +2.5, x0 -0.2",
         "  sensor_1  silent      x3 +0.0  (faulty)",
         "  decision  allow       threat (scan): wrong, -10.0",
-        "  promises  quiet +3.00, calm -1.00",
+        "  specifications  quiet +3.00, calm -1.00",
     ]
 
 

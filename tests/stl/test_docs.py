@@ -70,7 +70,7 @@ def test_error() -> None:
     assert str(caught.value) == shown.rstrip("\n")
 
 
-def test_default_promises() -> None:
+def test_default_specs() -> None:
     for specification in default_specifications():
         assert parse(cells(specification.name)[0]) == specification.formula
 

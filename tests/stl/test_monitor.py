@@ -144,10 +144,10 @@ def test_a_boolean_monitor_gives_the_truth() -> None:
         np.testing.assert_array_equal(at_start, satisfied(formula, Traces(signals)))
 
 
-# ---------------------------------------------------------------- sets of promises
+# ---------------------------------------------------------------- sets of specifications
 
 
-def past_promise(random: Random) -> str:
+def past_spec(random: Random) -> str:
     body = random_formula(random, depth=2, unbounded=False, longest=6)
     while body.horizon():
         body = random_formula(random, depth=2, unbounded=False, longest=6)
@@ -159,7 +159,7 @@ def past_promise(random: Random) -> str:
 def test_running_robustness_equals_that_of_the_episode_so_far() -> None:
     random = Random(5)
     for seed in range(80):
-        specifications = [Specification.parse(str(i), past_promise(random)) for i in range(4)]
+        specifications = [Specification.parse(str(i), past_spec(random)) for i in range(4)]
         rng = np.random.default_rng(seed)
         signals, resets = random_signals(rng, (LANES, 30)), random_resets(rng, 30)
         signals["x"], signals["y"] = np.round(signals["x"]), np.round(signals["y"])
@@ -187,7 +187,7 @@ def test_ties_are_told_apart() -> None:
     assert monitors.violated[:, 0].tolist() == [False, True, True, False, True]
 
 
-def test_a_promise_with_a_horizon_is_folded_late() -> None:
+def test_a_spec_with_a_horizon_is_folded_late() -> None:
     monitors = MonitorSet([Specification.parse("s", "G[1,inf) (p -> F[0,2] q)")], 1)
     seen = []
     p, q = [1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]

@@ -1,8 +1,9 @@
-"""PPO that keeps promises: a multiplier and a cost value head for each of them.
+"""PPO that satisfies specifications: a multiplier and a cost value head for each of them.
 
 PPO-Lagrangian (Ray, Achiam and Amodei 2019, "Benchmarking safe exploration in deep reinforcement
-learning") on *first violations*: a promise costs 1 at the step that breaks it and nothing before or
-after, so that the expected undiscounted cost of an episode is the probability of breaking it.
+learning") on *first violations*: a specification costs 1 at the step that breaks it and nothing
+before or after, so that the expected undiscounted cost of an episode is the probability of breaking
+it.
 """
 
 from __future__ import annotations
@@ -18,30 +19,30 @@ from stable_baselines3.common.type_aliases import PyTorchObs, RolloutBufferSampl
 from torch import Tensor, nn
 
 from marl_stl_agents.buffers.rollout import TeamRolloutBuffer, generalised_advantages
-from marl_stl_agents.config import PromiseConfig
+from marl_stl_agents.config import ConstraintConfig
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, Float64Array
 
 _EPSILON = 1e-8
 
 
 class CostValuePolicy(ActorCriticPolicy):
-    """SB3's policy whose value function has one more output for the cost of each promise.
+    """SB3's policy whose value function has one more output for the cost of each specification.
 
     Only :meth:`evaluate_actions`, with which PPO learns, gives all outputs, the reward's first.
 
     Args:
         *args: As for SB3's policy.
-        promises: Their number.
+        specs: Number of specifications.
         **settings: As for SB3's policy.
     """
 
-    def __init__(self, *args: Any, promises: int, **settings: Any) -> None:
-        self._promises = promises
+    def __init__(self, *args: Any, specs: int, **settings: Any) -> None:
+        self._specs = specs
         super().__init__(*args, **settings)
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
-        self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1 + self._promises)
+        self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1 + self._specs)
         self.init_weights(self.value_net, gain=1)
         optimizer: Any = self.optimizer_class
         self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
@@ -56,18 +57,18 @@ class CostValuePolicy(ActorCriticPolicy):
         return super().predict_values(obs)[:, :1]
 
     def predict_costs(self, obs: PyTorchObs) -> Tensor:
-        """Expected discounted costs.  # (batch, promises) float32."""
+        """Expected discounted costs.  # (batch, specifications) float32."""
         return super().predict_values(obs)[:, 1:]
 
 
 class CostRolloutBuffer(TeamRolloutBuffer):
-    """A rollout that also knows when which promise was broken.
+    """A rollout that also knows when which specification was broken.
 
     Attributes:
-        costs: 1 where the step broke the promise.  # (steps, lanes, promises) bool
-        violated: Whether it is broken after the step.  # (steps, lanes, promises) bool
+        costs: 1 where the step broke the specification.  # (steps, lanes, specifications) bool
+        violated: Whether it is broken after the step.  # (steps, lanes, specifications) bool
         ended: Whether the step was its episode's last.  # (steps, n_envs) bool
-        cost_returns: What the cost heads learn.  # (steps, n_envs, promises) float32
+        cost_returns: What the cost heads learn.  # (steps, n_envs, specifications) float32
     """
 
     tensors = (*TeamRolloutBuffer.tensors, "cost_returns")
@@ -77,25 +78,25 @@ class CostRolloutBuffer(TeamRolloutBuffer):
         super().reset()
         if self._venv is not None:
             lanes = self.n_envs // self._venv.agents
-            shape = (self.buffer_size, lanes, len(self._venv.promises))
+            shape = (self.buffer_size, lanes, len(self._venv.specs))
             self.costs: BoolArray = np.zeros(shape, np.bool_)
             self.violated: BoolArray = np.zeros(shape, np.bool_)
 
     def add(self, *args: Any, **settings: Any) -> None:
         """Store the transitions of the step that the environment has just done."""
-        standing = self._venv.standing
-        self.costs[self.pos], self.violated[self.pos] = standing.newly_violated, standing.violated
+        status = self._venv.spec_status
+        self.costs[self.pos], self.violated[self.pos] = status.newly_violated, status.violated
         super().add(*args, **settings)
 
     def compute_returns_and_advantage(self, last_values: Tensor, dones: AnyArray) -> None:
-        """Returns and advantages of the rewards, as without promises."""
+        """Returns and advantages of the rewards, as without specifications."""
         super().compute_returns_and_advantage(last_values, dones)
         self.ended: BoolArray = np.vstack([self.episode_starts[1:], dones[None]]).astype(np.bool_)
 
     def violation_rates(self) -> Float64Array | None:
-        """Share of the finished episodes that broke each promise; None if none was finished.
+        """Share of the finished episodes that broke each specification; None if none was finished.
 
-        # (promises,) float64
+        # (specifications,) float64
         """
         broken = self.violated[self.ended[:, :: self._venv.agents]]
         return broken.mean(axis=0) if len(broken) else None
@@ -109,8 +110,8 @@ class CostRolloutBuffer(TeamRolloutBuffer):
 
         Args:
             values: Costs expected at every observation, the one after the last step included.
-                # (steps + 1, n_envs, promises) float32
-            multipliers: The price of each promise.  # (promises,) float64
+                # (steps + 1, n_envs, specifications) float32
+            multipliers: The price of each specification.  # (specifications,) float64
         """
         goes_on = ~self.ended
         costs = np.repeat(self.costs, self._venv.agents, axis=1).astype(np.float32)
@@ -136,7 +137,7 @@ class CostRolloutBuffer(TeamRolloutBuffer):
 
 
 class LagrangianPPO(PPO):
-    """SB3's PPO on the Lagrangian of rewards and promises.
+    """SB3's PPO on the Lagrangian of rewards and specifications.
 
     Once per rollout every multiplier moves by ``eta * (violation rate - budget)``; the policy then
     learns from ``(A_r - sum_j lambda_j A_cj) / (1 + sum_j lambda_j)``.
@@ -144,16 +145,18 @@ class LagrangianPPO(PPO):
     Args:
         policy: :class:`CostValuePolicy`.
         env: One of our environments, wrapped.
-        promises: Budget and step size.
+        specifications: Budget and step size.
         **settings: As for SB3's PPO.
 
     Attributes:
-        multipliers: Price of each promise.  # (promises,) float64
+        multipliers: Price of each specification.  # (specifications,) float64
     """
 
-    def __init__(self, policy: Any, env: Any, promises: PromiseConfig, **settings: Any) -> None:
-        self._promises = promises
-        self._names = [one.name for one in env.unwrapped.promises]
+    def __init__(
+        self, policy: Any, env: Any, constraints: ConstraintConfig, **settings: Any
+    ) -> None:
+        self._constraints = constraints
+        self._names = [one.name for one in env.unwrapped.specs]
         self.multipliers: Float64Array = np.zeros(len(self._names))
         super().__init__(policy, env, rollout_buffer_class=CostRolloutBuffer, **settings)
 
@@ -169,12 +172,12 @@ class LagrangianPPO(PPO):
         return going_on
 
     def _moved(self, rates: Float64Array) -> Float64Array:
-        settings = self._promises
+        settings = self._constraints
         steps = settings.multiplier_rate * (rates - settings.budget)
         return np.clip(self.multipliers + steps, 0.0, settings.max_multiplier)
 
     def _expected_costs(self, observations: AnyArray) -> Float32Array:
-        """Of all observations of the rollout and the next.  # (steps + 1, n_envs, promises)."""
+        """Values of every observation and the next.  # (steps + 1, n_envs, specifications)."""
         with torch.no_grad():
             costs = [self._costs_at(seen) for seen in (*observations, np.asarray(self._last_obs))]
         return np.stack(costs)
@@ -195,18 +198,18 @@ class LagrangianPPO(PPO):
         for name, multiplier in zip(self._names, self.multipliers, strict=True):
             self.logger.record(f"stl/lambda/{name}", float(multiplier))
 
-    def promise_state(self) -> dict[str, AnyArray]:
+    def spec_state(self) -> dict[str, AnyArray]:
         """What continuing needs beyond what PPO remembers."""
         return {"lagrangian.multipliers": self.multipliers}
 
-    def set_promise_state(self, arrays: Mapping[str, AnyArray]) -> None:
-        """Go back to what :meth:`promise_state` gave.
+    def set_spec_state(self, arrays: Mapping[str, AnyArray]) -> None:
+        """Go back to what :meth:`spec_state` gave.
 
         Raises:
             KeyError: If it is not there.
-            ValueError: If it is of other promises.
+            ValueError: If it is of other specifications.
         """
         multipliers = arrays["lagrangian.multipliers"]
         if multipliers.shape != self.multipliers.shape:
-            raise ValueError(f"multipliers of {len(multipliers)} promises")
+            raise ValueError(f"multipliers of {len(multipliers)} specifications")
         self.multipliers = multipliers.copy()

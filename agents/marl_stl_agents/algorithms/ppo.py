@@ -20,7 +20,7 @@ from marl_stl_agents.algorithms.device.env import DeviceVecEnv
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.lagrangian import CostValuePolicy, LagrangianPPO
 from marl_stl_agents.algorithms.recurrent import TeamRecurrentPPO
-from marl_stl_agents.algorithms.shaping import PromiseShaping
+from marl_stl_agents.algorithms.shaping import SpecShaping
 from marl_stl_agents.buffers.returns import buffer_class, within_event
 from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
 from marl_stl_agents.checkpoints.store import Checkpoint, encoding_sizes, load_weights
@@ -28,10 +28,10 @@ from marl_stl_agents.config import Device, PPOConfig, TrainConfig
 from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding, quantile_edges
 from marl_stl_agents.policies.independent import IndependentPolicy
 from marl_stl_agents.policies.prototypes import (
-    ExemplarEncoding,
-    Exemplars,
-    blank_exemplars,
-    draw_exemplars,
+    PrototypeEncoding,
+    Prototypes,
+    blank_prototypes,
+    draw_prototypes,
 )
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.spec_monitor import specifications
@@ -69,7 +69,7 @@ def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecN
     make = TrafficVecEnv if config.vec == "native" else supersuit_vec_env
     venv: VecEnv = VecMonitor(make(config.env, config.lanes, config.seed, table))
     if config.stl == "shape":
-        venv = PromiseShaping(venv, config.promises, config.ppo.discount)
+        venv = SpecShaping(venv, config.constraints, config.ppo.discount)
     return VecNormalize(
         venv,
         norm_obs=False,
@@ -123,7 +123,7 @@ def policy_settings(
     config: TrainConfig,
     edges: Sequence[Sequence[float]],
     context: int,
-    exemplars: Exemplars | None = None,
+    prototypes: Prototypes | None = None,
 ) -> dict[str, Any]:
     """The network, as SB3's policies take it.
 
@@ -131,7 +131,7 @@ def policy_settings(
         config: The run.
         edges: The edges of the encoding's bins, column by column; none without encoding.
         context: Columns of an observation after the table's features.
-        exemplars: What every second sensor compares events with, if any does.
+        prototypes: What every second sensor compares events with, if any does.
     """
     ppo = config.ppo
     settings: dict[str, Any] = {
@@ -141,20 +141,20 @@ def policy_settings(
     if edges:
         settings["features_extractor_class"] = PiecewiseLinearEncoding
         settings["features_extractor_kwargs"] = {"edges": edges}
-    if exemplars is not None:
-        settings["features_extractor_class"] = ExemplarEncoding
-        settings["features_extractor_kwargs"]["exemplars"] = exemplars
+    if prototypes is not None:
+        settings["features_extractor_class"] = PrototypeEncoding
+        settings["features_extractor_kwargs"]["prototypes"] = prototypes
     if ppo.policy == "lstm":
         settings["lstm_hidden_size"] = ppo.width
     if ppo.sharing == "independent":
         settings |= {"sensors": config.env.agents, "context": context}
-    if promises := priced_promises(config):
-        settings["promises"] = promises
+    if specs := priced_specs(config):
+        settings["specs"] = specs
     return settings
 
 
-def priced_promises(config: TrainConfig) -> int:
-    """How many promises have a multiplier and a value function of their own."""
+def priced_specs(config: TrainConfig) -> int:
+    """How many specifications have a multiplier and a value function of their own."""
     return len(specifications(config.env)) if config.stl == "lagrangian" else 0
 
 
@@ -187,10 +187,10 @@ def make_model(
         train: The scaled training split.
         device: Where the networks live.
     """
-    ppo, space, promises = config.ppo, _box(venv), priced_promises(config)
+    ppo, space, specs = config.ppo, _box(venv), priced_specs(config)
     edges = bin_edges(ppo, space, train.features)
     context = space.shape[0] - train.features.shape[1]
-    exemplars = draw_exemplars(config, train)
+    prototypes = draw_prototypes(config, train)
     settings: dict[str, Any] = {
         "learning_rate": learning_rate(ppo),
         "n_steps": ppo.n_steps,
@@ -202,16 +202,16 @@ def make_model(
         "normalize_advantage": True,
         "ent_coef": ppo.entropy_coefficient,
         # With several heads SB3 takes the mean of their losses; the sum is wanted.
-        "vf_coef": ppo.value_coefficient * (1 + promises),
+        "vf_coef": ppo.value_coefficient * (1 + specs),
         "max_grad_norm": ppo.max_grad_norm,
-        "policy_kwargs": policy_settings(config, edges, context, exemplars),
+        "policy_kwargs": policy_settings(config, edges, context, prototypes),
         "seed": config.seed,
         "device": device,
     }
     buffer = buffer_class(config)
     make: Any
-    if promises:
-        make = partial(LagrangianPPO, promises=config.promises)
+    if specs:
+        make = partial(LagrangianPPO, constraints=config.constraints)
     elif ppo.policy == "lstm":
         make = RecurrentPPO if buffer is None else TeamRecurrentPPO
     elif isinstance(venv, DeviceVecEnv):
@@ -229,11 +229,11 @@ def make_policy(
     observation_space: spaces.Box,
     edges: Sequence[Sequence[float]],
     device: torch.device,
-    exemplars: Exemplars | None = None,
+    prototypes: Prototypes | None = None,
 ) -> ActorCriticPolicy:
     """An untrained policy of the same shape, to load weights into."""
     # How wide the context is comes with the weights.
-    settings = policy_settings(config, edges, config.env.agents, exemplars)
+    settings = policy_settings(config, edges, config.env.agents, prototypes)
     policy = policy_class(config)(
         observation_space,
         action_space(),
@@ -255,10 +255,10 @@ def saved_policy(
     Raises:
         RunError: If the checkpoint's file is damaged or the shapes differ.
     """
-    # Only the sizes shape the encoding; the edges and the exemplars come with the weights.
+    # Only the sizes shape the encoding; the edges and the prototypes come with the weights.
     sizes = encoding_sizes(checkpoint)
     edges = [np.arange(sizes["columns"] + 1.0).tolist()] if sizes else []
-    blank = blank_exemplars(sizes["benign"], sizes["threats"]) if "benign" in sizes else None
+    blank = blank_prototypes(sizes["benign"], sizes["threats"]) if "benign" in sizes else None
     policy = make_policy(config, observation_space, edges, device, blank)
     load_weights(checkpoint, policy, device)
     return policy

@@ -46,8 +46,8 @@ class Checkpoint:
     def merit(self) -> tuple[float, float]:
         """By what checkpoints are chosen.
 
-        Where training enforces promises, first by how little the worst kept one exceeds its budget
-        on the validation split; then, and else alone, by :attr:`reward`.
+        Where training enforces specifications, first by how little the worst kept one exceeds its
+        budget on the validation split; then, and else alone, by :attr:`reward`.
         """
         excess = float(self.validation.get("violation_excess", 0.0))
         return -excess, self.reward
@@ -138,7 +138,7 @@ def encoding_sizes(checkpoint: Checkpoint) -> dict[str, int]:
     """The sizes of a saved policy's encoding; nothing where it has none.
 
     Returns:
-        "columns", the bins over all columns; with exemplars also "benign" and "threats", how many
+        "columns", the bins over all columns; with prototypes also "benign" and "threats", how many
         of each kind there are.
 
     Raises:

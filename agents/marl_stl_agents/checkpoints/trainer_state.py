@@ -1,9 +1,9 @@
 """All that a trainer remembers between two iterations, as plain arrays and numbers.
 
 With it, and the policy's weights, a training continues bit-identically on the CPU: the optimiser's
-moments, the scaling and shaping of the rewards, the multipliers of promises, the open episodes, the
-lanes of the environment, the memory of a policy, and the random number generators of torch and
-numpy (SB3 shuffles its minibatches with numpy's global one).
+moments, the scaling and shaping of the rewards, the multipliers of specifications, the open
+episodes, the lanes of the environment, the memory of a policy, and the random number generators of
+torch and numpy (SB3 shuffles its minibatches with numpy's global one).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize, unwrap_ve
 
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.lagrangian import LagrangianPPO
-from marl_stl_agents.algorithms.shaping import PromiseShaping
+from marl_stl_agents.algorithms.shaping import SpecShaping
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import SuperSuitVecEnv
 from marl_stl_env.errors import MarlStlError, RunError
@@ -114,7 +114,7 @@ def _stream_state(model: OnPolicyAlgorithm) -> dict[str, AnyArray]:
     if shaping is not None:
         arrays["shaping.potentials"] = shaping.potentials
     if isinstance(model, LagrangianPPO):
-        arrays |= model.promise_state()
+        arrays |= model.spec_state()
     return arrays | {f"{_LANES}{key}": array for key, array in lanes.get_state().items()}
 
 
@@ -131,7 +131,7 @@ def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> 
     if shaping is not None:
         shaping.potentials = arrays["shaping.potentials"].copy()
     if isinstance(model, LagrangianPPO):
-        model.set_promise_state(arrays)
+        model.set_spec_state(arrays)
     lanes.set_state(_under(arrays, _LANES))
 
 
@@ -180,12 +180,12 @@ def lanes_of(model: BaseAlgorithm) -> TrafficVecEnv | SuperSuitVecEnv:
 
 def _wrappers(
     model: OnPolicyAlgorithm,
-) -> tuple[VecNormalize, VecMonitor, PromiseShaping | None, TrafficVecEnv | SuperSuitVecEnv]:
+) -> tuple[VecNormalize, VecMonitor, SpecShaping | None, TrafficVecEnv | SuperSuitVecEnv]:
     normalizer = model.get_vec_normalize_env()
     monitor = unwrap_vec_wrapper(normalizer, VecMonitor) if normalizer is not None else None
     if normalizer is None or monitor is None:
         raise TypeError("a trainer's environment is inside VecMonitor and VecNormalize")
-    return normalizer, monitor, unwrap_vec_wrapper(normalizer, PromiseShaping), lanes_of(model)
+    return normalizer, monitor, unwrap_vec_wrapper(normalizer, SpecShaping), lanes_of(model)
 
 
 def _moments(normalizer: VecNormalize) -> AnyArray:

@@ -27,11 +27,11 @@ from marl_stl_env.validation import check_types
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """One comparison of runs that were judged on the same data.
+    """One comparison of runs that were evaluated on the same data.
 
     Attributes:
         runs: Two run directories or more.
-        split: Which of their judgements: that of ``evaluate.py`` on the test split, or that of
+        split: Which of their evaluations: that of ``evaluate.py`` on the test split, or that of
             another one.
         report: Also write the comparison as one self-contained page.
     """

@@ -7,17 +7,17 @@ from dataclasses import replace
 from marl_stl_agents.config import PPOConfig, TrainCommand
 from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
 
-#: Many sensors that see different things, and decoys that stand for what is not known.
+#: Many sensors that see different things, and synthetic outliers that stand for what is not known.
 _DRILLED = EnvConfig(
     agents=16,
     random_views=0.5,
     balance="families",
-    decoys=0.25,
+    synthetic_outliers=0.25,
     reward=RewardConfig(team_share=0.0),
 )
 
 #: ``docs/results.md`` says which settings of "seed" are published and which are assumed, and how
-#: those of the others were chosen. "unseen" and "exemplars" have no choice of a checkpoint, since
+#: those of the others were chosen. "unseen" and "prototypes" have no choice of a checkpoint, since
 #: validation holds no unseen attacks.
 PRESETS: dict[str, TrainCommand] = {
     "seed": TrainCommand(
@@ -56,10 +56,10 @@ PRESETS: dict[str, TrainCommand] = {
         iterations=150,
         evaluate_every=150,
     ),
-    "exemplars": TrainCommand(
-        preset="exemplars",
+    "prototypes": TrainCommand(
+        preset="prototypes",
         env=replace(_DRILLED, consensus=ConsensusConfig(threshold=8)),
-        ppo=PPOConfig(entropy_coefficient=0.05, exemplars=2000),
+        ppo=PPOConfig(entropy_coefficient=0.05, prototypes=2000),
         vec="native",
         lanes=16,
         iterations=200,

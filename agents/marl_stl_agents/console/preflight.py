@@ -51,7 +51,7 @@ def _splits(report: Preflight) -> Table:
 
 def _policies(report: Preflight) -> Table:
     table = Table(
-        title=f"what can be reached on {report.judged} (classifiers fitted on "
+        title=f"what can be reached on {report.evaluated} (classifiers fitted on "
         f"{report.fitted_rows:,} training events)"
     )
     for column in ("policy", "precision", "recall", "F1", "reward per event"):

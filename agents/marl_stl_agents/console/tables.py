@@ -42,7 +42,7 @@ def show_splits(report: SplitReport) -> None:
 
 
 def show_progress(timesteps: int, figures: dict[str, Any]) -> None:
-    """Print one line per judgement on the validation split."""
+    """Print one line per rollout on the validation split."""
     say(
         f"{timesteps:>10,} agent-steps  validation: reward per event "
         f"{figures['reward_per_event']:+.3f}, F1 {figures['f1']:.3f}"
@@ -57,11 +57,11 @@ def show_evaluation(result: dict[str, Any]) -> None:
     )
     _show_policies(title, result)
     say(_relative_line(result))
-    say(_clones_line(result))
+    say(_replicated_line(result))
     if "response" in result:
         say(_response_line(result["response"]))
     if result["stl"]:
-        show_promises(result["stl"])
+        show_specs(result["stl"])
     if result["byzantine"]:
         show_byzantine(result)
 
@@ -110,7 +110,7 @@ def show_decisions(result: dict[str, Any]) -> None:
     if amiss["unknown"]:
         _warn(f"category taken for <other>: {_listed(amiss['unknown'])}")
     if "decision" in result:
-        _show_policies(f"judged by its labels, {result['threat_rate']:.1%} threats", result)
+        _show_policies(f"evaluated by its labels, {result['threat_rate']:.1%} threats", result)
 
 
 def _listed(counts: dict[str, int]) -> str:
@@ -121,15 +121,15 @@ def _warn(text: str) -> None:
     _console.print(f"[bold yellow]warning[/]: {escape(text)}", soft_wrap=True)
 
 
-def show_promises(promises: dict[str, Any]) -> None:
-    """Print how often each promise was kept, and what is certified."""
-    episodes = next(iter(promises.values()))["episodes"]
-    table = Table(title=f"promises, over {episodes:,} episodes on fresh seeds")
-    table.add_column("promise")
+def show_specs(specs: dict[str, Any]) -> None:
+    """Print how often each specification was kept, and what is certified."""
+    episodes = next(iter(specs.values()))["episodes"]
+    table = Table(title=f"specifications, over {episodes:,} episodes on fresh seeds")
+    table.add_column("spec")
     for column in ("kept", "robustness: mean", "least", "certified"):
         table.add_column(column, justify="right")
     table.add_column("also kept by")
-    for name, one in promises.items():
+    for name, one in specs.items():
         robustness = one["robustness"].values()
         table.add_row(
             name,
@@ -140,16 +140,16 @@ def show_promises(promises: dict[str, Any]) -> None:
             style="bold" if name == CONJUNCTION else None,
         )
     _console.print(table)
-    say(_promises_line(promises[CONJUNCTION]))
+    say(_specs_line(specs[CONJUNCTION]))
 
 
-def _promises_line(together: dict[str, Any]) -> str:
+def _specs_line(together: dict[str, Any]) -> str:
     level = f"at confidence {1 - together['delta']:.0%}"
     line = (
-        f"promises: CERTIFIED {level}: all hold with probability at least "
+        f"specifications: CERTIFIED {level}: all hold with probability at least "
         f"{1 - together['epsilon']:.0%}."
         if together["certified"]
-        else f"promises: NOT CERTIFIED {level}: all held in {together['satisfied']:.1%} of "
+        else f"specifications: NOT CERTIFIED {level}: all held in {together['satisfied']:.1%} of "
         f"{together['episodes']:,} episodes; {1 - together['epsilon']:.0%} was to be shown."
     )
     if together["kept_by"]:
@@ -157,13 +157,13 @@ def _promises_line(together: dict[str, Any]) -> str:
     return line
 
 
-def show_keepers(keepers: dict[str, tuple[str, ...]]) -> None:
-    """Print which promises a policy that looks at nothing keeps as well."""
-    vacuous = {name: policies for name, policies in keepers.items() if policies}
+def show_trivially_satisfied(trivial_policies: dict[str, tuple[str, ...]]) -> None:
+    """Print which specifications a policy that looks at nothing keeps as well."""
+    vacuous = {name: policies for name, policies in trivial_policies.items() if policies}
     parts = [f"{name} (satisfied by {', '.join(names)})" for name, names in vacuous.items()]
-    say(f"promises that ask nothing by themselves: {'; '.join(parts) or 'none'}")
+    say(f"specifications that ask nothing by themselves: {'; '.join(parts) or 'none'}")
     if CONJUNCTION in vacuous:
-        _warn("all promises together ask nothing; state others with --specs")
+        _warn("all specifications together ask nothing; state others with --specs")
 
 
 def show_byzantine(result: dict[str, Any]) -> None:
@@ -247,12 +247,12 @@ def save_curves(run: Path) -> None:
         figure.savefig(draft, dpi=120)
 
 
-def _clones_line(result: dict[str, Any]) -> str:
-    clones = result["clones"]
+def _replicated_line(result: dict[str, Any]) -> str:
+    replicated = result["replicated"]
     return (
-        f"clones control: the same vote of copies of {clones['sensor']} alone earns "
-        f"{clones['reward_per_event']:.3f} per event (F1 {clones['f1']:.3f}); "
-        f"the team's errors correlate by {result['error_correlation']:.2f}, those of clones by 1"
+        f"replicated-sensor control: the vote of copies of {replicated['sensor']} alone earns "
+        f"{replicated['reward_per_event']:.3f} per event (F1 {replicated['f1']:.3f}); "
+        f"the team's errors correlate by {result['error_correlation']:.2f}, those of copies by 1"
     )
 
 

@@ -284,13 +284,13 @@ def _reward_positive(history: History, setting: Setting) -> Check:
 
 
 def _true_positives(history: History, setting: Setting) -> Check:
-    judged = _last_judged(history)
-    found = judged["tp"] if judged else 0.0
+    evaluated = _last_acted(history)
+    found = evaluated["tp"] if evaluated else 0.0
     return _line(
         "true_positives",
         "the greedy team stops threats",
-        f"{found:.0f} on validation" if judged else "not judged yet",
-        found > 0.0 or (False if judged and _should_have_learned(history) else None),
+        f"{found:.0f} on validation" if evaluated else "not evaluated yet",
+        found > 0.0 or (False if evaluated and _should_have_learned(history) else None),
         "the team lets everything pass",
         f"--entropy-coefficient {max(2.5 * setting.entropy_coefficient, 0.02):g}, "
         "--learning-rate 3e-03, --views full to see whether the views are the reason",
@@ -298,27 +298,31 @@ def _true_positives(history: History, setting: Setting) -> Check:
 
 
 def _f1(history: History, setting: Setting) -> Check:
-    judged = _last_judged(history)
-    f1 = judged["f1"] if judged else 0.0
+    evaluated = _last_acted(history)
+    f1 = evaluated["f1"] if evaluated else 0.0
     return _line(
         "f1",
         f"the greedy team's F1 is above that of blocking everything ({setting.constant_f1:.3f})",
-        f"{f1:.3f} on validation" if judged else "not judged yet",
-        f1 > setting.constant_f1 or (False if judged and _should_have_learned(history) else None),
+        f"{f1:.3f} on validation" if evaluated else "not evaluated yet",
+        f1 > setting.constant_f1
+        or (False if evaluated and _should_have_learned(history) else None),
         "the votes do not tell threats from benign events",
         "more --iterations; --views full to see whether the views are the reason",
     )
 
 
 def _beats_constants(history: History, setting: Setting) -> Check:
-    judged = _last_judged(history)
-    reward, constant = (judged["reward_per_event"] if judged else 0.0), setting.constant_reward
+    evaluated = _last_acted(history)
+    reward, constant = (
+        (evaluated["reward_per_event"] if evaluated else 0.0),
+        setting.constant_reward,
+    )
     return _line(
         "beats_constants",
         f"the greedy team earns more than the best constant policy ({constant:+.3f} per event)",
-        f"{reward:+.3f} on validation" if judged else "not judged yet",
-        bool(judged and reward > constant)
-        or (False if judged and _should_have_learned(history) else None),
+        f"{reward:+.3f} on validation" if evaluated else "not evaluated yet",
+        bool(evaluated and reward > constant)
+        or (False if evaluated and _should_have_learned(history) else None),
         "nothing was learned that is worth its mistakes",
         "more --iterations; compare with the preflight's ceiling",
     )
@@ -329,8 +333,8 @@ def _should_have_learned(history: History) -> bool:
     return last.iteration >= LEARNED_ITERATION and last.timesteps >= LEARNED_TIMESTEPS
 
 
-def _last_judged(history: History) -> dict[str, float] | None:
-    return next((one.judged for one in reversed(history) if one.judged is not None), None)
+def _last_acted(history: History) -> dict[str, float] | None:
+    return next((one.evaluated for one in reversed(history) if one.evaluated is not None), None)
 
 
 def _mean_reward(history: History) -> float | None:

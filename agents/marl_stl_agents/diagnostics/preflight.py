@@ -38,7 +38,7 @@ _VERSION = 2
 
 @dataclass(frozen=True)
 class Policy:
-    """What one reference policy reaches on the judged split."""
+    """What one reference policy reaches on the evaluated split."""
 
     name: str
     precision: float
@@ -62,7 +62,7 @@ class Preflight:
 
     Attributes:
         dataset: Name of the data set.
-        judged: The split that the figures are of.
+        evaluated: The split that the figures are of.
         splits: What each split holds.
         notes: What the split did, in lines.
         dropped: Column to the reason why it is not used.
@@ -73,7 +73,7 @@ class Preflight:
     """
 
     dataset: str
-    judged: str
+    evaluated: str
     splits: dict[str, SplitFacts]
     notes: tuple[str, ...]
     dropped: dict[str, str]
@@ -122,33 +122,33 @@ def preflight(
     config: EnvConfig,
     prepared: PreparedData | None = None,
     *,
-    judged: Literal["validation", "test"] = "validation",
+    evaluated: Literal["validation", "test"] = "validation",
 ) -> Preflight:
     """Look at the data of an environment; known data is looked up in the cache.
 
     Args:
         config: The environment.
         prepared: Its data; None prepares it.
-        judged: The split that the figures are of.
+        evaluated: The split that the figures are of.
 
     Raises:
         DataError: If the data cannot be prepared.
     """
     prepared = prepared or prepare(config)
-    path = cache_dir() / "preflight" / f"{_key(config, prepared, judged)}.json"
+    path = cache_dir() / "preflight" / f"{_key(config, prepared, evaluated)}.json"
     if path.exists():
         try:
             return _ADAPTER.validate_json(path.read_bytes())
         except (ValidationError, OSError):
             path.unlink(missing_ok=True)  # damaged: it is only a copy of what is computed below
-    report = _look(config, prepared, judged)
+    report = _look(config, prepared, evaluated)
     write_text(path, _ADAPTER.dump_json(report, indent=2).decode())
     return report
 
 
-def _key(config: EnvConfig, prepared: PreparedData, judged: str) -> str:
+def _key(config: EnvConfig, prepared: PreparedData, evaluated: str) -> str:
     settings = [
-        _VERSION, judged, config.agents, config.views, config.seen_by, config.random_views,
+        _VERSION, evaluated, config.agents, config.views, config.seen_by, config.random_views,
         config.reward, config.consensus, config.dynamics, config.response, config.episode_length,
     ]  # fmt: skip
     return key_of([*map(str, settings), _data_key(prepared)])
@@ -167,26 +167,26 @@ def _data_key(prepared: PreparedData) -> str:
 
 
 def _look(
-    config: EnvConfig, prepared: PreparedData, judged: Literal["validation", "test"]
+    config: EnvConfig, prepared: PreparedData, evaluated: Literal["validation", "test"]
 ) -> Preflight:
-    labels = prepared.tables[judged].labels
+    labels = prepared.tables[evaluated].labels
     train = prepared.tables["train"]
     simple = simple_baselines(config, labels)
     views = tuple(prepared.raw.views)
     models = SupervisedBaselines(config, prepared, MAX_ROWS)
     models.fit([views, *((view,) for view in views)])
-    voted = models.judge(judged)
+    voted = models.evaluate(evaluated)
     ceilings = {"all features": voted["supervised"]}
-    ceilings |= {f"view {view}": models.of_views((view,), judged) for view in views}
+    ceilings |= {f"view {view}": models.of_views((view,), evaluated) for view in views}
     ceilings["vote of the sensors"] = voted["supervised_vote"]
 
     def figures(policies: Mapping[str, Baseline]) -> tuple[Policy, ...]:
-        courses = carried_out(config, prepared.tables[judged], policies)
-        return tuple(_policy(config, n, labels, p) for n, p in courses.items())
+        trajectories = carried_out(config, prepared.tables[evaluated], policies)
+        return tuple(_policy(config, n, labels, p) for n, p in trajectories.items())
 
     return Preflight(
         dataset=prepared.raw.name,
-        judged=judged,
+        evaluated=evaluated,
         splits={name: _facts(table) for name, table in prepared.tables.items()},
         notes=tuple(prepared.report.notes()),
         dropped=_dropped(prepared),
@@ -226,7 +226,7 @@ def _loader_drops(name: str) -> list[str]:
 def leak_suspects(table: TrafficTable, rows: IntArray) -> dict[str, float]:
     """Columns that separate the labels by themselves, with their AUC.
 
-    Categories are ranked by their threat rate on every second row and judged on the others, so
+    Categories are ranked by their threat rate on every second row and evaluated on the others, so
     that an identifier with one row per category is not mistaken for a leak.
 
     Args:

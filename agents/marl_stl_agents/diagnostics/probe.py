@@ -18,8 +18,8 @@ def label_signal(
 ) -> tuple[float, float] | tuple[None, None]:
     """How well a small forest tells threats from what the sensors saw.
 
-    Every event is judged by a forest fitted on the others of the other parity, so that neither an
-    event seen twice nor its neighbours are remembered. The error is that of the Mann-Whitney
+    Every event is evaluated by a forest fitted on the others of the other parity, so that neither
+    an event seen twice nor its neighbours are remembered. The error is that of the Mann-Whitney
     statistic where the observations hold nothing.
 
     Args:

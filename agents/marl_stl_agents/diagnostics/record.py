@@ -40,7 +40,7 @@ class Iteration:
         gradient_norm: Largest norm of a gradient before it is clipped.
         signal: How well a small classifier tells threats from the rollout's observations (AUC).
         signal_error: Its standard error if the observations held nothing.
-        judged: Figures of the greedy team on validation, where there was a judgement.
+        evaluated: Figures of the greedy team on validation, where there was a rollout.
     """
 
     iteration: int
@@ -61,7 +61,7 @@ class Iteration:
     gradient_norm: float
     signal: float | None = None
     signal_error: float | None = None
-    judged: dict[str, float] | None = None
+    evaluated: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

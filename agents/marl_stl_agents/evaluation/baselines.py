@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_agents.evaluation.replay import course_of
+from marl_stl_agents.evaluation.replay import trajectory_of
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.data.prepare import PreparedData, shift_prior
@@ -48,15 +48,15 @@ def team_vote(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int
 
     Args:
         config: The environment.
-        table: The scaled table that was judged.
+        table: The scaled table that was evaluated.
         actions: What every sensor says.  # (rows, agents) int8
 
     Returns:
         The decisions.  # (rows,) int8
     """
-    if config.consensus.weights == "audited":
+    if config.consensus.weights == "reliability":
         honest = replace(config, faults=FaultConfig(), deliberation=0)
-        return course_of(honest, table, actions).decisions
+        return trajectory_of(honest, table, actions).decisions
     return decision_rule(config)(actions)
 
 
@@ -67,7 +67,7 @@ def carried_out(
 
     Args:
         config: The environment.
-        table: The scaled table that was judged.
+        table: The scaled table that was evaluated.
         baselines: Policies that decide on each event alone.
     """
     if config.dynamics == "replay":
@@ -76,8 +76,8 @@ def carried_out(
     found = {}
     for name, one in baselines.items():
         actions = np.repeat(one.decisions[:, None], config.agents, axis=1)
-        course = course_of(alone, table, actions)
-        found[name] = Baseline(course.decisions, one.scores, course.rewards)
+        trajectory = trajectory_of(alone, table, actions)
+        found[name] = Baseline(trajectory.decisions, one.scores, trajectory.rewards)
     return found
 
 
@@ -123,7 +123,7 @@ class SupervisedBaselines:
         self._config, self._prepared, self._max_rows = config, prepared, max_rows
         self._models: dict[tuple[str, ...], Any] = {}
 
-    def judge(self, split: Split) -> dict[str, Baseline]:
+    def evaluate(self, split: Split) -> dict[str, Baseline]:
         """``supervised`` sees all columns; ``supervised_vote`` is one classifier per sensor."""
         groups = threat_groups(self._config, self._prepared)
         self.fit([tuple(self._prepared.raw.views), *groups])

@@ -1,4 +1,4 @@
-"""What a judgement becomes with faulty sensors in the team, and with clones in place of it."""
+"""Rollouts with faulty sensors in the team, and the replicated-sensor control."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from marl_stl_agents.evaluation.baselines import Baseline, carried_out, decision_rule
 from marl_stl_agents.evaluation.metrics import score
-from marl_stl_agents.evaluation.replay import Course, course_of
-from marl_stl_agents.evaluation.rollouts import Act, Judgement, judge
+from marl_stl_agents.evaluation.replay import Trajectory, trajectory_of
+from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout
 from marl_stl_env.config import EnvConfig, FaultConfig
 from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.data.table import TrafficTable
@@ -24,9 +24,9 @@ AWAKE_FAULTS = tuple(name for name in FAULTS if name != "sleeper")
 _FIGURES = ("f1", "reward_per_event", "recall")
 
 
-def judged_faults(config: EnvConfig) -> tuple[str, ...]:
-    """The faults that a team is judged under: sleepers too where past votes count."""
-    return tuple(FAULTS) if config.consensus.weights == "audited" else AWAKE_FAULTS
+def evaluated_faults(config: EnvConfig) -> tuple[str, ...]:
+    """The faults that a team is evaluated under: sleepers too where past votes count."""
+    return tuple(FAULTS) if config.consensus.weights == "reliability" else AWAKE_FAULTS
 
 
 def replay_with_faults(
@@ -35,12 +35,12 @@ def replay_with_faults(
     """The decisions if some sensors had lied, drawn anew for every event.
 
     Without deliberation nobody sees what others say, so the honest actions stay as they were.
-    Votes that are weighed need a past: there the liars are drawn for each stretch of
+    Votes that are weighed need a past: there the faulty sensors are drawn for each segment of
     ``episode_length`` events.
 
     Args:
         config: The environment.
-        table: The scaled table that was judged.
+        table: The scaled table that was evaluated.
         actions: What every sensor would do if it were honest.  # (rows, agents) int8
         faults: How many lie on each event, and how. Event i counts as step
             ``i % episode_length`` of an episode.
@@ -48,57 +48,57 @@ def replay_with_faults(
     Returns:
         The decisions.  # (rows,) int8
     """
-    if config.consensus.weights == "audited":
-        return course_of(replace(config, faults=faults), table, actions).decisions
+    if config.consensus.weights == "reliability":
+        return trajectory_of(replace(config, faults=faults), table, actions).decisions
     rule, rows = decision_rule(config), len(table)
-    liars = FaultySensors(faults, rule, rounds=1)
+    faulty_sensors = FaultySensors(faults, rule, rounds=1)
     state = LaneState.empty(rows, config.agents)
     state.seeds = np.arange(rows, dtype=np.uint64)
     state.episodes += np.uint64(1)
     state.positions = np.arange(rows) % config.episode_length
-    liars.draw(state, np.ones(rows, dtype=np.bool_))
-    return rule(liars.agreed(actions, table.labels, state))
+    faulty_sensors.draw(state, np.ones(rows, dtype=np.bool_))
+    return rule(faulty_sensors.agreed(actions, table.labels, state))
 
 
-def course_with_faults(
-    config: EnvConfig, table: TrafficTable, act: Act, judgement: Judgement, faults: FaultConfig
-) -> Course:
+def trajectory_with_faults(
+    config: EnvConfig, table: TrafficTable, act: Act, rollout: Rollout, faults: FaultConfig
+) -> Trajectory:
     """What becomes of the team with faulty sensors.
 
-    Where sensors see what was said before, by deliberation or in a response, the policy judges
+    Where sensors see what was said before, by deliberation or in a response, the policy evaluates
     anew.
 
     Args:
         config: The environment.
-        table: The scaled table that was judged.
+        table: The scaled table that was evaluated.
         act: The policy of every honest sensor.
-        judgement: What the team said without faults.
+        rollout: What the team said without faults.
         faults: How many sensors lie, and how.
     """
     if config.deliberation or config.dynamics == "response":
-        anew = judge(replace(config, faults=faults), table, act)
-        return Course(anew.decisions, anew.rewards)
-    decisions = replay_with_faults(config, table, judgement.actions, faults)
-    return Course(decisions, Payoffs(config.reward).of_actions(table.labels, decisions))
+        anew = collect_rollout(replace(config, faults=faults), table, act)
+        return Trajectory(anew.decisions, anew.rewards)
+    decisions = replay_with_faults(config, table, rollout.actions, faults)
+    return Trajectory(decisions, Payoffs(config.reward).of_actions(table.labels, decisions))
 
 
 def decide_with_faults(
-    config: EnvConfig, table: TrafficTable, act: Act, judgement: Judgement, faults: FaultConfig
+    config: EnvConfig, table: TrafficTable, act: Act, rollout: Rollout, faults: FaultConfig
 ) -> Int8Array:
-    """The decisions of :func:`course_with_faults`.  # (rows,) int8."""
-    return course_with_faults(config, table, act, judgement, faults).decisions
+    """The decisions of :func:`trajectory_with_faults`.  # (rows,) int8."""
+    return trajectory_with_faults(config, table, act, rollout, faults).decisions
 
 
-def byzantine_figures(
-    config: EnvConfig, table: TrafficTable, act: Act, judgement: Judgement
+def byzantine_metrics(
+    config: EnvConfig, table: TrafficTable, act: Act, rollout: Rollout
 ) -> list[dict[str, Any]]:
     """The figures under every fault with 1 to f faulty sensors.
 
     Args:
         config: The environment.
-        table: The scaled table that was judged.
+        table: The scaled table that was evaluated.
         act: The policy of every honest sensor.
-        judgement: What the team said without faults.
+        rollout: What the team said without faults.
 
     Returns:
         Entries with ``faulty``, ``fault``, ``f1``, ``reward_per_event`` and ``recall``; none where
@@ -106,34 +106,36 @@ def byzantine_figures(
     """
     entries = []
     for count in range(1, config.consensus.faulty_for(config.agents) + 1):
-        for fault in judged_faults(config):
+        for fault in evaluated_faults(config):
             faults = replace(config.faults, faulty=count, fault=fault)
-            course = course_with_faults(config, table, act, judgement, faults)
-            figures = score(table.labels, course.decisions, config.reward, earned=course.rewards)
+            trajectory = trajectory_with_faults(config, table, act, rollout, faults)
+            figures = score(
+                table.labels, trajectory.decisions, config.reward, earned=trajectory.rewards
+            )
             entries.append(
                 {"faulty": count, "fault": fault, **{name: figures[name] for name in _FIGURES}}
             )
     return entries
 
 
-def clones_control(config: EnvConfig, table: TrafficTable, judgement: Judgement) -> dict[str, Any]:
+def replicated_control(config: EnvConfig, table: TrafficTable, rollout: Rollout) -> dict[str, Any]:
     """The same vote of n copies of one sensor, for the sensor whose copies earn most.
 
     Copies always agree, so it does not matter what their votes weigh.
 
-    That sensor is chosen on the split judged, so the control is flattered and not the team.
+    That sensor is chosen on the split evaluated, so the control is flattered and not the team.
 
     Args:
         config: The environment.
-        table: The scaled table that was judged.
-        judgement: What the team said.
+        table: The scaled table that was evaluated.
+        rollout: What the team said.
 
     Returns:
         ``sensor``, ``f1``, ``reward_per_event`` and ``recall``.
     """
     rule, teams, copies = decision_rule(config), [], {}
     for sensor in range(config.agents):
-        same = np.repeat(judgement.actions[:, sensor : sensor + 1], config.agents, axis=1)
+        same = np.repeat(rollout.actions[:, sensor : sensor + 1], config.agents, axis=1)
         copies[f"sensor_{sensor}"] = Baseline(rule(same))
     for name, team in carried_out(config, table, copies).items():
         figures = score(table.labels, team.decisions, config.reward, earned=team.rewards)

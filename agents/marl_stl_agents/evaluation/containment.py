@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_agents.evaluation.replay import stretch_length
-from marl_stl_agents.evaluation.rollouts import Judgement
+from marl_stl_agents.evaluation.replay import segment_length
+from marl_stl_agents.evaluation.rollouts import Rollout
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.dynamics import replay_order
@@ -15,9 +15,7 @@ from marl_stl_env.errors import TableError
 from marl_stl_env.types import Action, BoolArray, IntArray
 
 
-def containment_figures(
-    config: EnvConfig, table: TrafficTable, judgement: Judgement
-) -> dict[str, Any]:
+def containment_metrics(config: EnvConfig, table: TrafficTable, rollout: Rollout) -> dict[str, Any]:
     """The figures of a response beside its reward.
 
     An attack is all that one entity does in one episode from its first threat on. It is contained
@@ -28,8 +26,8 @@ def containment_figures(
 
     Args:
         config: The environment.
-        table: The scaled table that was judged.
-        judgement: What the team did.
+        table: The scaled table that was evaluated.
+        rollout: What the team did.
 
     Returns:
         ``attacks``, ``contained`` (share), ``steps_to_containment`` (``median`` and ``p95``; None
@@ -42,14 +40,14 @@ def containment_figures(
     """
     if table.entities is None:
         raise TableError(f"{table.name!r} names no entities: nothing is contained there")
-    stopped, length = judgement.decision_votes, stretch_length(config, len(table))
+    stopped, length = rollout.decision_votes, segment_length(config, len(table))
     places = np.argsort(replay_order(len(table), config.order)[:-1])
     episodes, steps = np.divmod(places, length)
     last = np.minimum((episodes + 1) * length, len(table)) - 1 - episodes * length
     met = np.stack([episodes, table.entities.astype(np.int64)])
     entities = np.unique(met, axis=1, return_inverse=True)[1].ravel()
     waits, contained, passed = _attacks(entities, steps, last, table.labels, stopped)
-    quarantines = (judgement.decisions == Action.QUARANTINE) & ~judgement.isolated
+    quarantines = (rollout.decisions == Action.QUARANTINE) & ~rollout.isolated
     benign, budget = ~table.labels, config.response.alert_budget / config.response.alert_window
     return {
         "attacks": len(waits),
@@ -60,8 +58,8 @@ def containment_figures(
         },
         "threats_passed_before_containment": _mean(passed),
         "benign_downtime": _mean(stopped[benign]),
-        "benign_isolated": _mean(judgement.isolated[benign]),
-        "analyst_budget_used": _mean(judgement.granted) / budget if budget else 0.0,
+        "benign_isolated": _mean(rollout.isolated[benign]),
+        "analyst_budget_used": _mean(rollout.granted) / budget if budget else 0.0,
         "quarantines_per_entity": float(quarantines.sum() / (entities.max() + 1)),
     }
 

@@ -1,4 +1,4 @@
-"""From a judgement to the evaluation that is printed and written."""
+"""From a rollout to the evaluation that is printed and written."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from marl_stl_agents.evaluation.baselines import (
     carried_out,
     simple_baselines,
 )
-from marl_stl_agents.evaluation.byzantine import byzantine_figures, clones_control
-from marl_stl_agents.evaluation.containment import containment_figures
+from marl_stl_agents.evaluation.byzantine import byzantine_metrics, replicated_control
+from marl_stl_agents.evaluation.containment import containment_metrics
 from marl_stl_agents.evaluation.metrics import action_shares, family_recall, normalized_score, score
-from marl_stl_agents.evaluation.rollouts import Act, Judgement, greedy, judge
-from marl_stl_agents.evaluation.stl import Watched, certified_episodes, promise_figures
+from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout, greedy
+from marl_stl_agents.evaluation.stl import Watched, certified_episodes, stl_metrics
 from marl_stl_agents.run_directory import (
     DATA,
+    evaluation_file,
     find_run,
-    judgement_file,
     read_config,
     read_json,
     report_file,
@@ -43,7 +43,7 @@ SCHEMA = 1
 
 
 def describe_data(prepared: PreparedData) -> dict[str, Any]:
-    """What a run was trained on, as JSON has it, to be compared when it is judged."""
+    """What a run was trained on, as JSON has it, to be compared when it is evaluated."""
     facts = {
         "source": dict(prepared.raw.source),
         "splits": {
@@ -69,11 +69,11 @@ def check_data(run: Path, prepared: PreparedData) -> None:
 
 
 def baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[str, Baseline]:
-    """Every baseline that this data allows, judged on the split."""
+    """Every baseline that this data allows, evaluated on the split."""
     table = prepared.tables[split]
     policies = {
         **simple_baselines(config, table.labels),
-        **SupervisedBaselines(config, prepared).judge(split),
+        **SupervisedBaselines(config, prepared).evaluate(split),
         **bayes_baselines(config, prepared, split),
     }
     return carried_out(config, table, policies)
@@ -83,16 +83,16 @@ def evaluation(
     config: EnvConfig,
     prepared: PreparedData,
     split: Split,
-    judgement: Judgement,
+    rollout: Rollout,
     references: dict[str, Baseline],
 ) -> dict[str, Any]:
-    """All figures of a judgement, as plain data.
+    """All figures of a rollout, as plain data.
 
     Args:
         config: The environment.
         prepared: Its data.
-        split: The split that was judged.
-        judgement: What the team said.
+        split: The split that was evaluated.
+        rollout: What the team said.
         references: What it is compared with.
 
     Returns:
@@ -100,7 +100,7 @@ def evaluation(
     """
     table = prepared.tables[split]
     decision = score(
-        table.labels, judgement.decisions, config.reward, judgement.scores, judgement.rewards
+        table.labels, rollout.decisions, config.reward, rollout.scores, rollout.rewards
     )
     figures = {
         name: score(table.labels, one.decisions, config.reward, one.scores, one.rewards)
@@ -113,32 +113,30 @@ def evaluation(
         "events": len(table),
         "threat_rate": table.threat_rate,
         "decision": decision,
-        "agents": _per_agent(config, table, judgement),
-        "action_shares": action_shares(judgement.decisions),
+        "agents": _per_agent(config, table, rollout),
+        "action_shares": action_shares(rollout.decisions),
         "baselines": figures,
         **_relative(decision["reward_per_event"], figures),
-        "families": family_recall(
-            table, judgement.decision_votes, prepared.tables["train"].families
-        ),
-        "stl": {},  # filled by judge_run, whose policy can run further episodes
-        **_containment(config, table, judgement),
-        "error_correlation": error_correlation(judgement.votes, table.labels),
+        "families": family_recall(table, rollout.decision_votes, prepared.tables["train"].families),
+        "stl": {},  # filled by evaluate_run, whose policy can run further episodes
+        **_containment(config, table, rollout),
+        "error_correlation": error_correlation(rollout.votes, table.labels),
     }
 
 
 def _containment(
-    config: EnvConfig, table: TrafficTable, judgement: Judgement
+    config: EnvConfig, table: TrafficTable, rollout: Rollout
 ) -> dict[str, dict[str, Any]]:
     if config.dynamics == "replay":
         return {}
-    return {"response": containment_figures(config, table, judgement)}
+    return {"response": containment_metrics(config, table, rollout)}
 
 
 def _per_agent(
-    config: EnvConfig, table: TrafficTable, judgement: Judgement
+    config: EnvConfig, table: TrafficTable, rollout: Rollout
 ) -> dict[str, dict[str, float]]:
     return {
-        f"sensor_{i}": score(table.labels, judgement.actions[:, i], config.reward)
+        f"sensor_{i}": score(table.labels, rollout.actions[:, i], config.reward)
         for i in range(config.agents)
     }
 
@@ -161,7 +159,7 @@ def _relative(reward: float, figures: dict[str, dict[str, float]]) -> dict[str, 
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Evaluation:
     """A run's team on a split: the figures, and what they were made of.
 
     Attributes:
@@ -171,9 +169,9 @@ class Judged:
         prepared: Its data.
         split: The split.
         act: The policy of every sensor.
-        judgement: What the team said on every event.
+        rollout: What the team said on every event.
         references: What it is compared with.
-        watched: What became of the promises, where they were watched.
+        watched: What became of the specifications, where they were watched.
         result: All figures: the content of ``evaluation.json``.
     """
 
@@ -183,19 +181,19 @@ class Judged:
     prepared: PreparedData
     split: Split
     act: Act
-    judgement: Judgement
+    rollout: Rollout
     references: dict[str, Baseline]
     watched: Watched | None
     result: dict[str, Any]
 
     @property
     def table(self) -> TrafficTable:
-        """The scaled table that was judged."""
+        """The scaled table that was evaluated."""
         return self.prepared.tables[self.split]
 
 
-def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> Judged:
-    """Judge a run's best checkpoint on a split, first with honest sensors only.
+def evaluate_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> Evaluation:
+    """Evaluate a run's best checkpoint on a split, first with honest sensors only.
 
     Raises:
         RunError: If the run is damaged or its data has changed since the training.
@@ -206,29 +204,29 @@ def judge_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> Judge
     device = resolve_device(settings.device, settings.threads)
     space = observation_space(Engine(config.env, prepared.tables[settings.split], lanes=1))
     policy = saved_policy(config, space, best_checkpoint(run), device)
-    return judge_team(run, config, prepared, greedy(policy), settings)
+    return evaluate_team(run, config, prepared, greedy(policy), settings)
 
 
-def judge_team(
+def evaluate_team(
     run: Path, config: TrainConfig, prepared: PreparedData, act: Act, settings: EvaluateConfig
-) -> Judged:
-    """Judge any policy as :func:`judge_run` judges that of the best checkpoint."""
+) -> Evaluation:
+    """Evaluate any policy as :func:`evaluate_run` evaluates that of the best checkpoint."""
     split, table = settings.split, prepared.tables[settings.split]
     env = replace(config.env, faults=FaultConfig())
-    judgement = judge(env, table, act)
+    rollout = collect_rollout(env, table, act)
     references = baselines(env, prepared, split)
     watched = certified_episodes(config, table, act, settings)
     result = {
-        **evaluation(env, prepared, split, judgement, references),
-        "stl": promise_figures(config, table, watched, settings),
-        "clones": clones_control(env, table, judgement),
-        "byzantine": byzantine_figures(env, table, act, judgement),
+        **evaluation(env, prepared, split, rollout, references),
+        "stl": stl_metrics(config, table, watched, settings),
+        "replicated": replicated_control(env, table, rollout),
+        "byzantine": byzantine_metrics(env, table, act, rollout),
     }
-    return Judged(run, config, env, prepared, split, act, judgement, references, watched, result)
+    return Evaluation(run, config, env, prepared, split, act, rollout, references, watched, result)
 
 
 def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
-    """Judge a run and write the result into it, as a page too where that is asked for.
+    """Evaluate a run and write the result into it, as a page too where that is asked for.
 
     Returns:
         The file written (``evaluation.json`` for the test split) and its content.
@@ -240,11 +238,11 @@ def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     config = read_config(run)
     if settings.data_dir is not None:
         config = replace(config, env=replace(config.env, data_dir=settings.data_dir))
-    judged = judge_run(run, config, settings)
-    path = judgement_file(run, settings.split)
-    write_json(path, judged.result)
+    evaluated = evaluate_run(run, config, settings)
+    path = evaluation_file(run, settings.split)
+    write_json(path, evaluated.result)
     if settings.report:
         from marl_stl_agents.reporting.page import write_report
 
-        write_report(judged, report_file(run, settings.split))
-    return path, judged.result
+        write_report(evaluated, report_file(run, settings.split))
+    return path, evaluated.result

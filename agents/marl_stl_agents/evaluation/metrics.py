@@ -1,4 +1,4 @@
-"""The figures of a judgement: confusion counts, rewards, families, error correlation."""
+"""The figures of a rollout: confusion counts, rewards, families, error correlation."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def family_recall(
     """Recall of each attack family, and whether training had seen it.
 
     Args:
-        table: The table judged.
+        table: The table evaluated.
         votes: Whether the team decided "threat".  # (rows,) bool
         seen: Family codes of the training split.
 

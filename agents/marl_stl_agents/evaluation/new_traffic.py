@@ -17,7 +17,7 @@ from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import simple_baselines
 from marl_stl_agents.evaluation.metrics import score
-from marl_stl_agents.evaluation.rollouts import Act, Judgement, greedy, judge
+from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout, greedy
 from marl_stl_agents.run_directory import DATA, find_run, read_config, read_json, write_json
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic
@@ -70,9 +70,9 @@ def decide(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
             if act is None:
                 space = observation_space(Engine(env, chunk.table, lanes=1))
                 act = greedy(saved_policy(config, space, best_checkpoint(run), device))
-            judgement = judge(env, chunk.table, act)
-            out.write_batch(_as_rows(chunk, judgement))
-            tally.add(chunk.table, judgement)
+            rollout = collect_rollout(env, chunk.table, act)
+            out.write_batch(_as_rows(chunk, rollout))
+            tally.add(chunk.table, rollout)
         if act is None:
             raise DecidingError(f"{source} has no event to decide on")
     summary = {
@@ -90,9 +90,9 @@ def _check_stands_alone(config: TrainConfig) -> None:
         "its policy remembers the events of an episode (policy='lstm'), and new traffic has no "
         "episodes": config.ppo.policy == "lstm",
         "its actions change what comes next (dynamics='response')": env.dynamics == "response",
-        "its sensors watch promises about true labels (stl.observe)": env.stl.observe,
-        "its votes are weighed by audited labels (weights='audited'), which new traffic does not "
-        "have": env.consensus.weights == "audited",
+        "its sensors watch specifications about true labels (stl.observe)": env.stl.observe,
+        "its votes are weighed by label feedback (weights='reliability'), which new traffic "
+        "lacks": env.consensus.weights == "reliability",
     }
     for reason, holds in reasons.items():
         if holds:
@@ -109,16 +109,16 @@ class Tally:
     def __init__(self, env: EnvConfig) -> None:
         self._env = env
         self._labels: list[BoolArray] = []
-        self._judgements: list[Judgement] = []
+        self._rollouts: list[Rollout] = []
 
-    def add(self, table: TrafficTable, judgement: Judgement) -> None:
+    def add(self, table: TrafficTable, rollout: Rollout) -> None:
         """Count a chunk."""
         self._labels.append(table.labels)
-        self._judgements.append(judgement)
+        self._rollouts.append(rollout)
 
     def figures(self, labelled: bool) -> dict[str, Any]:
         """Counts, and where the input was labelled how good the decisions were."""
-        decisions = np.concatenate([one.decisions for one in self._judgements])
+        decisions = np.concatenate([one.decisions for one in self._rollouts])
         counts = np.bincount(decisions, minlength=len(Action))
         found: dict[str, Any] = {
             "events": len(decisions),
@@ -127,8 +127,8 @@ class Tally:
         if not labelled:
             return found
         labels, reward = np.concatenate(self._labels), self._env.reward
-        actions = np.concatenate([one.actions for one in self._judgements])
-        scores = np.concatenate([one.scores for one in self._judgements])
+        actions = np.concatenate([one.actions for one in self._rollouts])
+        scores = np.concatenate([one.scores for one in self._rollouts])
         references = simple_baselines(self._env, labels)
         return found | {
             "threat_rate": float(labels.mean()),
@@ -158,13 +158,13 @@ def _schema(agents: int) -> Any:
     )
 
 
-def _as_rows(chunk: Chunk, judgement: Judgement) -> Any:
-    agents = judgement.actions.shape[1]
+def _as_rows(chunk: Chunk, rollout: Rollout) -> Any:
+    agents = rollout.actions.shape[1]
     columns = [
         pa.array(chunk.events),
-        _named(judgement.decisions),
-        *(_named(judgement.actions[:, sensor]) for sensor in range(agents)),
-        pa.array(judgement.scores.astype(np.float32)),
+        _named(rollout.decisions),
+        *(_named(rollout.actions[:, sensor]) for sensor in range(agents)),
+        pa.array(rollout.scores.astype(np.float32)),
     ]
     return pa.record_batch(columns, schema=_schema(agents))
 

@@ -1,4 +1,4 @@
-"""Let a team judge every event of a table exactly once, a stretch of it in every lane."""
+"""Let a team evaluate every event of a table exactly once, a segment of it in every lane."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from marl_stl_env.types import Float32Array, Int8Array
 _LANES = 256
 
 
-def stretch_length(config: EnvConfig, rows: int) -> int:
-    """Events of each lane's stretch; row i of the table is event ``i % length`` of one of them."""
-    stretch = -(-rows // _LANES)
-    if config.consensus.weights == "audited" or config.dynamics == "response":
-        stretch = max(stretch, min(config.episode_length, rows))
-    return stretch
+def segment_length(config: EnvConfig, rows: int) -> int:
+    """Events of each lane's segment; row i of the table is event ``i % length`` of one of them."""
+    segment = -(-rows // _LANES)
+    if config.consensus.weights == "reliability" or config.dynamics == "response":
+        segment = max(segment, min(config.episode_length, rows))
+    return segment
 
 
 def replay(
@@ -29,13 +29,13 @@ def replay(
 ) -> Iterator[StepRecord]:
     """Step through the whole table.
 
-    Episodes are replaced by the stretches, so each stretch has faulty sensors of its own. Audited
-    votes and a response begin at nothing in each stretch; with them stretches are as long as
-    episodes.
+    Episodes are replaced by the segments, so each segment has faulty sensors of its own.
+    WithFeedback votes and a response begin at nothing in each segment; with them segments are as
+    long as episodes.
 
     Args:
         config: The environment.
-        table: The scaled table to judge.
+        table: The scaled table to evaluate.
         choose: The actions of the engine's sensors on their current events.
             # (lanes, agents) int8
 
@@ -43,18 +43,18 @@ def replay(
         Every step.
     """
     rows = len(table)
-    stretch = stretch_length(config, rows)
-    lanes = -(-rows // stretch)
-    starts = np.arange(lanes) * stretch
+    segment = segment_length(config, rows)
+    lanes = -(-rows // segment)
+    starts = np.arange(lanes) * segment
     engine = Engine(config, table, lanes, seeds=0)
     engine.reset()
-    engine.place(starts, np.minimum(starts + stretch, rows))
-    for _ in range(stretch * (1 + config.deliberation)):
+    engine.place(starts, np.minimum(starts + segment, rows))
+    for _ in range(segment * (1 + config.deliberation)):
         yield engine.step(choose(engine))
 
 
 @dataclass(frozen=True)
-class Course:
+class Trajectory:
     """What became of every event of a table, in the table's order.
 
     Attributes:
@@ -66,12 +66,12 @@ class Course:
     rewards: Float32Array
 
 
-def course_of(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Course:
+def trajectory_of(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Trajectory:
     """What becomes of a team whose sensors, where honest, say what is given.
 
     Args:
         config: The environment, without deliberation.
-        table: The scaled table to judge.
+        table: The scaled table to evaluate.
         actions: What each sensor says on each event.  # (rows, agents) int8
     """
     decisions = np.empty(len(table), dtype=np.int8)
@@ -79,4 +79,4 @@ def course_of(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Cou
     for record in replay(config, table, lambda engine: actions[engine.rows]):
         decisions[record.rows[record.live]] = record.decisions[record.live]
         rewards[record.rows[record.live]] = record.decision_rewards[record.live]
-    return Course(decisions, rewards)
+    return Trajectory(decisions, rewards)

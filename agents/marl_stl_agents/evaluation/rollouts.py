@@ -23,7 +23,7 @@ Act: TypeAlias = Callable[[Float32Array], tuple[Int8Array, Float64Array]]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Rollout:
     """What a team said and decided on every event of a table, in the table's order.
 
     Attributes:
@@ -53,20 +53,20 @@ class Judgement:
         return THREAT_VOTE[self.decisions]
 
 
-def judge(config: EnvConfig, table: TrafficTable, act: Act) -> Judgement:
-    """Replay the whole table once, a stretch of it in every lane.
+def collect_rollout(config: EnvConfig, table: TrafficTable, act: Act) -> Rollout:
+    """Replay the whole table once, a segment of it in every lane.
 
     Args:
-        config: The environment; episodes are replaced by the stretches, so each stretch has faulty
+        config: The environment; episodes are replaced by the segments, so each segment has faulty
             sensors of its own.
-        table: The scaled table of the split to judge on.
-        act: The policy of every honest sensor. A policy with memory begins each stretch without
+        table: The scaled table of the split to evaluate on.
+        act: The policy of every honest sensor. A policy with memory begins each segment without
             one.
     """
     if isinstance(act, RecurrentGreedy):
         act.forget()
     rows, agents = len(table), config.agents
-    judgement = Judgement(
+    rollout = Rollout(
         actions=np.empty((rows, agents), np.int8),
         decisions=np.empty(rows, np.int8),
         scores=np.empty(rows, np.float64),
@@ -83,14 +83,14 @@ def judge(config: EnvConfig, table: TrafficTable, act: Act) -> Judgement:
 
     for record in replay(config, table, choose):
         live = record.live & record.voting
-        judged = record.rows[live]
-        judgement.actions[judged] = record.actions[live]
-        judgement.decisions[judged] = record.decisions[live]
-        judgement.scores[judged] = threat.reshape(-1, agents).mean(axis=1)[live]
-        judgement.rewards[judged] = record.decision_rewards[live]
-        judgement.isolated[judged] = record.isolated[live]
-        judgement.granted[judged] = record.granted[live]
-    return judgement
+        evaluated = record.rows[live]
+        rollout.actions[evaluated] = record.actions[live]
+        rollout.decisions[evaluated] = record.decisions[live]
+        rollout.scores[evaluated] = threat.reshape(-1, agents).mean(axis=1)[live]
+        rollout.rewards[evaluated] = record.decision_rewards[live]
+        rollout.isolated[evaluated] = record.isolated[live]
+        rollout.granted[evaluated] = record.granted[live]
+    return rollout
 
 
 def greedy(policy: ActorCriticPolicy) -> Act:

@@ -1,4 +1,4 @@
-"""How well a frozen team keeps the promises, and what can be certified of it."""
+"""How well a frozen team satisfies the specifications, and what can be certified of it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from marl_stl_env.types import (
     Int8Array,
 )
 
-#: Lanes of training are seeded below 2**33; these are for judging alone.
+#: Lanes of training are seeded below 2**33; these are for evaluation alone.
 FRESH_SEEDS = 2**40
-#: Episodes that are certified where promises were watched in training and nothing else was said.
+#: Episodes that are certified where specifications were watched in training and nothing else was
+#: said.
 DEFAULT_EPISODES = 200
 _LANES = 1024
 _TRIVIAL_EPISODES = 64
@@ -37,13 +38,13 @@ _KEPT = 0.99
 
 
 class Watched(NamedTuple):
-    """What became of the promises in a number of episodes.
+    """What became of the specifications in a number of episodes.
 
     Attributes:
-        names: The promises, in the order of both arrays.
-        satisfied: Whether each was kept.  # (episodes, promises) bool
+        names: The specifications, in the order of both arrays.
+        satisfied: Whether each was kept.  # (episodes, specifications) bool
         robustness: By how much; +inf where the episode ended before it counted.
-            # (episodes, promises) float32
+            # (episodes, specifications) float32
         rewards: Mean payoff of the team's decision per event.  # (episodes,) float64
     """
 
@@ -53,18 +54,18 @@ class Watched(NamedTuple):
     rewards: Float64Array
 
     def by_name(self) -> dict[str, tuple[BoolArray, Float32Array]]:
-        """Truth and robustness of every promise and, last, of all together."""
+        """Truth and robustness of every specification and, last, of all together."""
         each = zip(self.names, self.satisfied.T, self.robustness.T, strict=True)
         together = (self.satisfied.all(axis=1), self.robustness.min(axis=1))
         return {**{name: (truth, value) for name, truth, value in each}, CONJUNCTION: together}
 
     def excess(self, budget: float) -> float:
-        """By how much the promise that is broken most often is broken more often than allowed."""
+        """By how much the most violated specification exceeds its budget."""
         return max(0.0, float((~self.satisfied).mean(axis=0).max()) - budget)
 
 
 def monitored(config: EnvConfig) -> EnvConfig:
-    """The environment with its promises watched; what the sensors see stays as it was.
+    """The environment with its specifications watched; what the sensors see stays as it was.
 
     Raises:
         ConfigError: If nothing can be watched in it.
@@ -114,26 +115,26 @@ def _whole_episodes(engine: Engine, choose: Callable[[], AnyArray]) -> Watched:
         record = engine.step(choose())
         rewards += record.decision_rewards
         steps, over = steps + 1, bool(record.truncated.all())
-    standing = record.standing
-    return Watched(_names(engine), ~standing.violated, standing.robustness, rewards / steps)
+    status = record.spec_status
+    return Watched(_names(engine), ~status.violated, status.robustness, rewards / steps)
 
 
 def _names(engine: Engine) -> tuple[str, ...]:
-    if engine.promises is None:
-        raise TypeError("an engine that watches nothing was asked for its promises")
-    return tuple(one.name for one in engine.promises.specifications)
+    if engine.spec_monitor is None:
+        raise TypeError("an engine that watches nothing was asked for its specifications")
+    return tuple(one.name for one in engine.spec_monitor.specifications)
 
 
-def trivial_keepers(config: EnvConfig, table: TrafficTable) -> dict[str, tuple[str, ...]]:
-    """Which promises ask nothing of some policy that looks at nothing.
+def trivially_satisfied(config: EnvConfig, table: TrafficTable) -> dict[str, tuple[str, ...]]:
+    """Which specifications ask nothing of some policy that looks at nothing.
 
     Args:
         config: The environment.
         table: The scaled table of the split.
 
     Returns:
-        Name of a promise (or :data:`~marl_stl_env.stl.specs.CONJUNCTION`) to the policies, of the
-        four constants and chance, that keep it in at least 99 % of 64 episodes.
+        Name of a specification (or :data:`~marl_stl_env.stl.specs.CONJUNCTION`) to the policies, of
+        the four constants and chance, that keep it in at least 99 % of 64 episodes.
     """
     rng = np.random.default_rng(0)
     names = [*(f"always-{action.name.lower()}" for action in Action), "random"]
@@ -150,12 +151,12 @@ def trivial_keepers(config: EnvConfig, table: TrafficTable) -> dict[str, tuple[s
         return np.where(fixed < ACTIONS, fixed, chance)
 
     shares = {
-        promise: truth.reshape(len(names), -1).mean(axis=1)
-        for promise, (truth, _) in _whole_episodes(engine, choose).by_name().items()
+        spec: truth.reshape(len(names), -1).mean(axis=1)
+        for spec, (truth, _) in _whole_episodes(engine, choose).by_name().items()
     }
     return {
-        promise: tuple(name for name, share in zip(names, kept, strict=True) if share >= _KEPT)
-        for promise, kept in shares.items()
+        spec: tuple(name for name, share in zip(names, kept, strict=True) if share >= _KEPT)
+        for spec, kept in shares.items()
     }
 
 
@@ -166,12 +167,12 @@ def certified_episodes(
 
     Args:
         config: The run.
-        table: The scaled table of the judged split.
+        table: The scaled table of the evaluated split.
         act: The frozen policy.
         settings: How many episodes.
 
     Raises:
-        ConfigError: If promises cannot be watched in this environment.
+        ConfigError: If specifications cannot be watched in this environment.
     """
     episodes = settings.certify
     if episodes is None:
@@ -179,27 +180,27 @@ def certified_episodes(
     return watch(config.env, table, act, episodes) if episodes else None
 
 
-def promise_figures(
+def stl_metrics(
     config: TrainConfig, table: TrafficTable, watched: Watched | None, settings: EvaluateConfig
 ) -> dict[str, dict[str, Any]]:
-    """What evaluations say about the promises; nothing where nothing is certified.
+    """What evaluations say about the specifications; nothing where nothing is certified.
 
-    The conjunction is certified by itself at ``delta``; the single promises share ``delta``, so
-    that all that is said about them holds together.
+    The conjunction is certified by itself at ``delta``; the single specifications share ``delta``,
+    so that all that is said about them holds together.
 
     Args:
         config: The run.
-        table: The scaled table of the judged split.
+        table: The scaled table of the evaluated split.
         watched: What :func:`certified_episodes` gave.
         settings: The certificate's epsilon and delta.
 
     Returns:
-        Name of a promise (or of the conjunction) to its figures.
+        Name of a specification (or of the conjunction) to its figures.
     """
     if watched is None:
         return {}
     results = watched.by_name()
-    keepers = trivial_keepers(config.env, table)
+    trivial_policies = trivially_satisfied(config.env, table)
     level = {"epsilon": settings.epsilon, "delta": settings.delta}
     single = {name: values for name, values in results.items() if name != CONJUNCTION}
     certificates = certify_all(
@@ -210,13 +211,13 @@ def promise_figures(
     truth, value = results[CONJUNCTION]
     certificates[CONJUNCTION] = certify(truth, value, **level)
     return {
-        name: _figures(robustness, certificates[name], keepers[name])
+        name: _figures(robustness, certificates[name], trivial_policies[name])
         for name, (_, robustness) in results.items()
     }
 
 
 def _figures(
-    robustness: Float32Array, certificate: Certificate, keepers: tuple[str, ...]
+    robustness: Float32Array, certificate: Certificate, trivial_policies: tuple[str, ...]
 ) -> dict[str, Any]:
     stated = asdict(certificate)
     return {
@@ -229,7 +230,7 @@ def _figures(
         **{name: stated[name] for name in ("certified", "epsilon", "delta")},
         "margin": _finite(certificate.margin),
         "lower_bound": certificate.lower_bound,
-        "kept_by": list(keepers),
+        "kept_by": list(trivial_policies),
     }
 
 

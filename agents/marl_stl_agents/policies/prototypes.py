@@ -1,4 +1,4 @@
-"""Sensors that judge an event by its nearest exemplars, and not by its features."""
+"""Sensors that evaluate an event by its nearest prototypes, and not by its features."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NEAR = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Exemplars:
+class Prototypes:
     """Events of the training split to compare with.
 
     Attributes:
-        benign: Scaled features of benign events.  # (exemplars, features) float32
-        threats: Those of threats.  # (exemplars, features) float32
+        benign: Scaled features of benign events.  # (prototypes, features) float32
+        threats: Those of threats.  # (prototypes, features) float32
         visible: Which features each sensor sees.  # (agents, features) bool
     """
 
@@ -37,25 +37,25 @@ class Exemplars:
     visible: BoolArray
 
 
-def draw_exemplars(config: TrainConfig, train: TrafficTable) -> Exemplars | None:
+def draw_prototypes(config: TrainConfig, train: TrafficTable) -> Prototypes | None:
     """Benign events and threats of the training split, drawn from all attack types alike.
 
     What is drawn twice stands once: there are fewer threats than asked for where types are rare.
 
     Args:
-        config: The run; None comes back where it asks for no exemplars.
+        config: The run; None comes back where it asks for no prototypes.
         train: The scaled training split.
 
     Raises:
         DataError: If there are no events of one kind.
     """
-    count, env = config.ppo.exemplars, config.env
+    count, env = config.ppo.prototypes, config.env
     if not count:
         return None
     if train.labels.all() or not train.labels.any():
         raise DataError(
-            f"exemplars={count}: the training split of {train.name!r} has {train.labels.sum()} "
-            f"threats among {len(train)} events; both kinds are needed, or --exemplars 0"
+            f"prototypes={count}: the training split of {train.name!r} has {train.labels.sum()} "
+            f"threats among {len(train)} events; both kinds are needed, or --prototypes 0"
         )
     rng = np.random.default_rng(config.seed)
     balanced = balanced_rows(train, rng)
@@ -63,22 +63,22 @@ def draw_exemplars(config: TrainConfig, train: TrafficTable) -> Exemplars | None
         rng.permutation(balanced[train.labels[balanced] == kind])[:count] for kind in (False, True)
     ]
     benign, threats = (np.asarray(train.features[np.unique(chosen)]) for chosen in rows)
-    return Exemplars(benign, threats, visible_features(train, env.agents, env.views, env.seen_by))
+    return Prototypes(benign, threats, visible_features(train, env.agents, env.views, env.seen_by))
 
 
-def blank_exemplars(benign: int, threats: int) -> Exemplars:
+def blank_prototypes(benign: int, threats: int) -> Prototypes:
     """As many of each kind, with nothing to compare: to load saved ones into."""
     benign_rows, threat_rows = (np.zeros((count, 1), np.float32) for count in (benign, threats))
-    return Exemplars(benign_rows, threat_rows, np.zeros((0, 1), np.bool_))
+    return Prototypes(benign_rows, threat_rows, np.zeros((0, 1), np.bool_))
 
 
-class ExemplarEncoding(PiecewiseLinearEncoding):
-    """What a sensor is told: every second one distances to exemplars, the others the features.
+class PrototypeEncoding(PiecewiseLinearEncoding):
+    """What a sensor is told: every second one distances to prototypes, the others the features.
 
     The first sensor is told the piecewise-linear codes of its features and zeros for the
-    distances; the second the logarithms of two distances, to its nearest benign exemplar and to its
-    nearest threatening one, and zeros for the codes; and so on in turn. All are told the context
-    of the observation.
+    distances; the second the logarithms of two distances, to its nearest benign prototype and to
+    its nearest threatening one, and zeros for the codes; and so on in turn. All are told the
+    context of the observation.
 
     The distance is Gower's (1971, "A general coefficient of similarity and some of its
     properties", Biometrics 27), summed over the columns that the sensor sees: 1 for two different
@@ -86,24 +86,24 @@ class ExemplarEncoding(PiecewiseLinearEncoding):
     With the bins at quantiles no unit or long tail matters.
 
     It is a matrix product: with z the codes of the event less those of what is unseen, e those of
-    an exemplar and w the weights of the bins, it is sum(w z z) - 2 sum(w z e) + sum(w e e), the
+    an prototype and w the weights of the bins, it is sum(w z z) - 2 sum(w z e) + sum(w e e), the
     last over what the sensor sees, so that it stands where the sensor's indicator is multiplied.
 
     Args:
         observation_space: The space of one observation.  # (width,)
         edges: Ascending bin edges, column by column; behind the features come the indicators of
             the sensors.
-        exemplars: The events to compare with.
+        prototypes: The events to compare with.
     """
 
     def __init__(
         self,
         observation_space: spaces.Box,
         edges: Sequence[Sequence[float]],
-        exemplars: Exemplars,
+        prototypes: Prototypes,
     ) -> None:
         super().__init__(observation_space, edges)
-        sensors, features = exemplars.visible.shape
+        sensors, features = prototypes.visible.shape
         weight = torch.tensor([_weight(column) for column in edges for _ in column[1:]])
         weight[self.columns >= features] = 0.0
         first = int((self.columns < features).sum())
@@ -118,11 +118,11 @@ class ExemplarEncoding(PiecewiseLinearEncoding):
         self.register_buffer("unseen", super().forward(torch.zeros(1, len(edges)))[0])
         self.register_buffer("compares", compares)
         for name in ("benign", "threats"):
-            self.register_buffer(name, self._table(getattr(exemplars, name), exemplars.visible))
+            self.register_buffer(name, self._table(getattr(prototypes, name), prototypes.visible))
         self._features_dim += len((self.benign, self.threats))
 
     def _table(self, events: Float32Array, visible: BoolArray) -> Tensor:
-        """What the codes of an event are multiplied with.  # (codes, exemplars) float32."""
+        """What the codes of an event are multiplied with.  # (codes, prototypes) float32."""
         sensors, features = visible.shape
         of_features = self.columns < features
         observations = torch.zeros(len(events), int(self.columns.max()) + 1)

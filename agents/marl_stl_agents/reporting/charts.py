@@ -1,4 +1,4 @@
-"""The charts of one judgement."""
+"""The charts of one rollout."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from marl_stl_agents.reporting.numbers import (
 )
 
 if TYPE_CHECKING:
-    from marl_stl_agents.evaluation.evaluation import Judged
+    from marl_stl_agents.evaluation.evaluation import Evaluation
 
 _BEYOND = 0.35
 
 
 def reward_chart(result: dict[str, Any]) -> Chart:
     """The team's reward beside that of every baseline."""
-    earned = {"team": result["decision"], "clones": result["clones"], **result["baselines"]}
+    earned = {"team": result["decision"], "replicated": result["replicated"], **result["baselines"]}
     rewards = {name: one["reward_per_event"] for name, one in earned.items()}
     ranked = sorted(rewards, key=lambda name: -rewards[name])
     best, most = best_constant(result), max(rewards.values())
@@ -67,18 +67,20 @@ def reward_chart(result: dict[str, Any]) -> Chart:
     return Chart("reward", "Reward against the baselines", summary, as_plain(figure), columns, rows)
 
 
-def scored(judged: Judged) -> dict[str, Any]:
+def scored(evaluated: Evaluation) -> dict[str, Any]:
     """The scores of the team and of every reference that gives some."""
-    given = {name: one.scores for name, one in judged.references.items() if one.scores is not None}
-    return {"team": judged.judgement.scores, **given}
+    given = {
+        name: one.scores for name, one in evaluated.references.items() if one.scores is not None
+    }
+    return {"team": evaluated.rollout.scores, **given}
 
 
-def precision_recall_chart(judged: Judged) -> Chart:
+def precision_recall_chart(evaluated: Evaluation) -> Chart:
     """Precision against recall, with the operating points."""
     from plotly import graph_objects as go
 
-    labels, result = judged.table.labels, judged.result
-    curves = {name: precision_recall(labels, one) for name, one in scored(judged).items()}
+    labels, result = evaluated.table.labels, evaluated.result
+    curves = {name: precision_recall(labels, one) for name, one in scored(evaluated).items()}
     figure = new_figure("recall", "precision", height=400)
     figure.update_xaxes(range=[-0.02, 1.02])
     figure.update_yaxes(range=[-0.02, 1.04])
@@ -139,10 +141,12 @@ def _line(name: str, curve: Curve, shape: str = "linear") -> Any:
     )
 
 
-def threshold_chart(judged: Judged) -> Chart:
+def threshold_chart(evaluated: Evaluation) -> Chart:
     """What blocking from each threshold on would earn."""
-    labels, result, env = judged.table.labels, judged.result, judged.env
-    curves = {name: reward_by_threshold(env, labels, one) for name, one in scored(judged).items()}
+    labels, result, env = evaluated.table.labels, evaluated.result, evaluated.env
+    curves = {
+        name: reward_by_threshold(env, labels, one) for name, one in scored(evaluated).items()
+    }
     decided, optimal = result["decision"]["reward_per_event"], env.reward.threshold
     figure = new_figure("threshold on the probability of a threat", REWARD, height=400)
     for name, curve in curves.items():

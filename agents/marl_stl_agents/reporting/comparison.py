@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
-from marl_stl_agents.run_directory import DATA, find_run, judgement_file, read_config, read_json
+from marl_stl_agents.run_directory import DATA, evaluation_file, find_run, read_config, read_json
 from marl_stl_env.config import Split
 from marl_stl_env.errors import ComparisonError
 from marl_stl_env.stl.specs import CONJUNCTION
@@ -31,21 +31,21 @@ FIGURES = (
     "of the supervised ceiling",
     "of the supervised vote",
     "reward with the worst faults",
-    "all promises kept",
+    "all specifications satisfied",
     "training seconds",
 )
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """A run and its judgement.
+    """A run and its rollout.
 
     Attributes:
         name: Its directory's name, or the whole path where two have the same.
         run: The run directory.
         config: The run.
-        result: The judgement, as it was written.
-        data: What ``data.json`` says of the source and the judged split.
+        result: The rollout, as it was written.
+        data: What ``data.json`` says of the source and the evaluated split.
     """
 
     name: str
@@ -74,15 +74,15 @@ class ComparedRun:
 
 
 def read_runs(paths: Sequence[Path], split: Split) -> list[ComparedRun]:
-    """The runs, all judged on the same events.
+    """The runs, all evaluated on the same events.
 
     Args:
         paths: Two run directories or more.
-        split: Which of their judgements.
+        split: Which of their evaluations.
 
     Raises:
         RunError: If a run is missing or damaged.
-        ComparisonError: If there is just one, one is not judged yet, or their data differs.
+        ComparisonError: If there is just one, one is not evaluated yet, or their data differs.
     """
     if len({path.resolve() for path in paths}) < max(2, len(paths)):
         raise ComparisonError("a comparison takes two different runs or more")
@@ -130,7 +130,7 @@ def training_seconds(run: Path) -> float | None:
 
 
 def _read(run: Path, name: str, split: Split) -> ComparedRun:
-    path = judgement_file(run, split)
+    path = evaluation_file(run, split)
     if not path.is_file():
         flag = "" if split == "test" else f" --split {split}"
         raise ComparisonError(
@@ -150,7 +150,7 @@ def _check_same_data(one: ComparedRun, other: ComparedRun, split: Split) -> None
     if differing:
         told = "; ".join(f"{key}: {one.data[key]} and {other.data[key]}" for key in differing)
         raise ComparisonError(
-            f"{one.run} and {other.run} were judged on different {split} data ({told}); figures "
+            f"{one.run} and {other.run} were evaluated on different {split} data ({told}); figures "
             "of different events cannot be compared: give runs on the same data and splits"
         )
 

@@ -16,7 +16,7 @@ from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.types import Action, AnyArray, Float64Array
 
 if TYPE_CHECKING:
-    from marl_stl_agents.evaluation.evaluation import Judged
+    from marl_stl_agents.evaluation.evaluation import Evaluation
 
 EPISODES = 3
 EVENTS = 200
@@ -24,33 +24,33 @@ _FEWEST = 20
 _VALUES = 200_000
 
 
-def record_episodes(judged: Judged) -> dict[str, Any]:
-    """Let the team judge the beginnings of a few episodes, on seeds that training never used.
+def record_episodes(evaluated: Evaluation) -> dict[str, Any]:
+    """Let the team evaluate the beginnings of a few episodes, on seeds that training never used.
 
-    Where the judgement watched promises they are watched here too.
+    Where the rollout watched specifications they are watched here too.
 
     Args:
-        judged: The judgement.
+        evaluated: The rollout.
 
     Returns:
         What is the same at all events (``sensors``, ``features``, ``families``, ``told``,
-        ``promises``, ...), and ``episodes``: lists with an entry per event, among them
+        ``specifications``, ...), and ``episodes``: lists with an entry per event, among them
         ``features`` (scaled), ``actions`` and ``probabilities`` of every sensor, ``decision``,
         ``threat``, ``family``, ``reward``, ``told`` (what all sensors are told), ``left`` (what
-        is left of each promise, in [-1, 1]) and ``robustness``.
+        is left of each specification, in [-1, 1]) and ``robustness``.
     """
-    config = judged.env if judged.watched is None else monitored(judged.env)
-    engine = Engine(config, judged.table, EPISODES, FRESH_SEEDS)
-    if isinstance(judged.act, RecurrentGreedy):
-        judged.act.forget()
+    config = evaluated.env if evaluated.watched is None else monitored(evaluated.env)
+    engine = Engine(config, evaluated.table, EPISODES, FRESH_SEEDS)
+    if isinstance(evaluated.act, RecurrentGreedy):
+        evaluated.act.forget()
     columns = engine.table.features.shape[1]
     events = max(_FEWEST, min(EVENTS, _VALUES // (EPISODES * columns)))
     episodes = [_Episode(FRESH_SEEDS + lane) for lane in range(EPISODES)]
     engine.reset()
     over = False
     while not over and len(episodes[0].reward) < events:
-        over = _step(engine, judged, episodes)
-    return {**_setting(engine, judged), "episodes": [vars(episode) for episode in episodes]}
+        over = _step(engine, evaluated, episodes)
+    return {**_setting(engine, evaluated), "episodes": [vars(episode) for episode in episodes]}
 
 
 @dataclass
@@ -74,10 +74,10 @@ class _Episode:
     robustness: list[list[float | None]] = field(default_factory=list)
 
 
-def _step(engine: Engine, judged: Judged, episodes: list[_Episode]) -> bool:
+def _step(engine: Engine, evaluated: Evaluation, episodes: list[_Episode]) -> bool:
     """Take a step and note it down; whether the episodes are over."""
     told = engine.global_state()[:, engine.table.features.shape[1] :]
-    actions, threat = judged.act(engine.observe().reshape(engine.lanes * engine.agents, -1))
+    actions, threat = evaluated.act(engine.observe().reshape(engine.lanes * engine.agents, -1))
     record = engine.step(actions.reshape(engine.lanes, -1))
     if not record.voting.all():
         for episode, proposed in zip(episodes, record.actions.tolist(), strict=True):
@@ -109,26 +109,26 @@ def _note(
     episode.granted.append(int(record.granted[lane]))
     episode.reward.append(round(float(record.decision_rewards[lane]), 4))
     episode.told.append(numbers(told, 3))
-    if engine.promises is not None:
-        episode.left.append(numbers(engine.promises.observation()[lane], 3))
+    if engine.spec_monitor is not None:
+        episode.left.append(numbers(engine.spec_monitor.observation()[lane], 3))
         episode.robustness.append(numbers(record.robustness[lane], 4))
 
 
-def _setting(engine: Engine, judged: Judged) -> dict[str, Any]:
+def _setting(engine: Engine, evaluated: Evaluation) -> dict[str, Any]:
     """What is the same at all events."""
     table, names = engine.table, engine.observations.layout
-    groups = threat_groups(judged.env, judged.prepared)
+    groups = threat_groups(evaluated.env, evaluated.prepared)
     shared = engine.observations.shared[len(table.feature_names) :]
-    promises = engine.promises.specifications if engine.promises is not None else ()
+    specs = engine.spec_monitor.specifications if engine.spec_monitor is not None else ()
     return {
         "actions": [action.name.capitalize() for action in Action],
         "features": list(table.feature_names),
         "families": list(table.family_names),
         "told": [names[column] for column in shared.tolist()],
-        "promises": [one.name for one in promises],
+        "specs": [one.name for one in specs],
         "threshold": engine.rule.threshold,
-        "weighed": judged.env.consensus.weights == "audited",
-        "episode_length": min(judged.env.episode_length, len(table)),
+        "weighed": evaluated.env.consensus.weights == "reliability",
+        "episode_length": min(evaluated.env.episode_length, len(table)),
         "sensors": [
             {"name": f"sensor {i}", "views": list(group), "columns": np.flatnonzero(seen).tolist()}
             for i, (group, seen) in enumerate(

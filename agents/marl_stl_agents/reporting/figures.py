@@ -22,7 +22,7 @@ _MINUS = "\N{MINUS SIGN}"
 #: Policies to the words for them.
 POLICIES = {
     "team": "the team",
-    "clones": "copies of one sensor",
+    "replicated": "copies of one sensor",
     "always_allow": "always allow",
     "always_block": "always block",
     "random": "chance",

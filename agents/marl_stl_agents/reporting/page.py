@@ -1,4 +1,4 @@
-"""A judgement as one self-contained page."""
+"""A rollout as one self-contained page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from marl_stl_env.stl.specs import CONJUNCTION
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from marl_stl_agents.evaluation.evaluation import Judged
+    from marl_stl_agents.evaluation.evaluation import Evaluation
 
 _TEMPLATES = "templates"
 #: Titles of the key figures, and where they stand in ``evaluation.json``.
@@ -42,47 +42,47 @@ _RELATIVE = {
 }
 
 
-def write_report(judged: Judged, path: Path) -> None:
-    """Write the report of a judgement, whole or not at all.
+def write_report(evaluated: Evaluation, path: Path) -> None:
+    """Write the report of a rollout, whole or not at all.
 
     Args:
-        judged: The judgement; nothing of it is judged again but the episodes of the replay.
+        evaluated: The rollout; nothing of it is evaluated again but the episodes of the replay.
         path: The file.
 
     Raises:
         RunError: If the run's checklist is damaged.
     """
-    write_text(path, report_page(judged))
+    write_text(path, report_page(evaluated))
 
 
-def report_page(judged: Judged) -> str:
-    """The report of a judgement as HTML, with all that it needs inside."""
-    result = judged.result
+def report_page(evaluated: Evaluation) -> str:
+    """The report of a rollout as HTML, with all that it needs inside."""
+    result = evaluated.result
     sections: dict[str, Any] = {
         "reward": reward_chart(result),
-        "curves": [precision_recall_chart(judged), threshold_chart(judged)],
+        "curves": [precision_recall_chart(evaluated), threshold_chart(evaluated)],
         "families": family_chart(result),
-        "sensors": [sensor_chart(judged), correlation_chart(judged)],
+        "sensors": [sensor_chart(evaluated), correlation_chart(evaluated)],
         "byzantine": byzantine_chart(result),
-        "robustness": robustness_charts(judged),
-        "training": training_charts({judged.run.name: judged.run}),
+        "robustness": robustness_charts(evaluated),
+        "training": training_charts({evaluated.run.name: evaluated.run}),
     }
-    replay = record_episodes(judged)
+    replay = record_episodes(evaluated)
     return render(
         "report.html",
         data={"evaluation": result, "charts": chart_data(sections), "replay": replay},
-        name=judged.run.name,
+        name=evaluated.run.name,
         result=result,
         verdict=sentence(verdict(result)),
         learned="NOT LEARNED" not in verdict(result),
-        facts=_facts(judged),
+        facts=_facts(evaluated),
         key_figures=_key_figures(result),
         relative=[
             (number(result[key]), text) for key, text in _RELATIVE.items()
             if result.get(key) is not None
         ],
         conjunction=CONJUNCTION,
-        checked=_last_checked(judged.run),
+        checked=_last_checked(evaluated.run),
         replay=replay,
         **sections,
     )  # fmt: skip
@@ -148,31 +148,31 @@ def _key_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if result["stl"]:
         together = result["stl"][CONJUNCTION]
-        figures.append(("episodes with all promises kept", share(together["satisfied"])))
+        figures.append(("episodes with all specifications satisfied", share(together["satisfied"])))
     if result["byzantine"]:
         worst = min(float(entry["reward_per_event"]) for entry in result["byzantine"])
         figures.append(("reward with the worst faults", number(worst)))
     return figures
 
 
-def _facts(judged: Judged) -> list[tuple[str, str]]:
-    """What was judged, in words."""
-    env, config, result = judged.env, judged.config, judged.result
+def _facts(evaluated: Evaluation) -> list[tuple[str, str]]:
+    """What was evaluated, in words."""
+    env, config, result = evaluated.env, evaluated.config, evaluated.result
     rule = env.consensus
     views = f"random views of {share(env.random_views)}" if env.random_views else env.views
     vote = f"{rule.threshold_for(env.agents)} of {env.agents} votes make a threat"
-    if rule.weights == "audited":
-        vote = "votes weighed by audits"
+    if rule.weights == "reliability":
+        vote = "votes weighed by label feedback"
     if env.deliberation:
         vote += ", after a round of proposals"
     path = "Ray RLlib" if config.engine == "rllib" else config.vec
     return [
-        ("judged", f"{result['events']:,} events of the {result['split']} split, "
+        ("evaluated", f"{result['events']:,} events of the {result['split']} split, "
                    f"{share(result['threat_rate'])} threats"),
         ("sensors", f"{env.agents}, views: {views}"),
         ("vote", f"{vote}; bears {rule.faulty_for(env.agents)} faulty"),
         ("dynamics", "TrafficResponse-v0" if env.dynamics == "response" else "Traffic-v0"),
         ("policy", f"{config.ppo.policy}, {config.ppo.sharing}"),
         ("training", f"{config.iterations} iterations on {config.lanes} lanes, seed "
-                     f"{config.seed}, {path}; promises: {config.stl}"),
+                     f"{config.seed}, {path}; specifications: {config.stl}"),
     ]  # fmt: skip

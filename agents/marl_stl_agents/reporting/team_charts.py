@@ -1,4 +1,4 @@
-"""The charts of the team: its sensors, faulty ones among them, and its promises."""
+"""The charts of the team: its sensors, faulty ones among them, and its specifications."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from marl_stl_env.consensus.correlation import error_correlations
 from marl_stl_env.types import Float32Array, Float64Array
 
 if TYPE_CHECKING:
-    from marl_stl_agents.evaluation.evaluation import Judged
+    from marl_stl_agents.evaluation.evaluation import Evaluation
 
 _STEPS = 20
 
 
-def sensor_chart(judged: Judged) -> Chart:
+def sensor_chart(evaluated: Evaluation) -> Chart:
     """What each sensor would earn alone."""
     from plotly import graph_objects as go
 
-    result, clones = judged.result, judged.result["clones"]
-    groups = threat_groups(judged.env, judged.prepared)
+    result, replicated = evaluated.result, evaluated.result["replicated"]
+    groups = threat_groups(evaluated.env, evaluated.prepared)
     agents, decided = result["agents"], result["decision"]["reward_per_event"]
     names = [name.removeprefix("sensor_") for name in agents]
     rewards = [one["reward_per_event"] for one in agents.values()]
@@ -66,18 +66,18 @@ def sensor_chart(judged: Judged) -> Chart:
     summary = (
         f"Alone the sensors would earn {number(min(rewards))} to {number(max(rewards))} per event; "
         f"together they earn {number(decided)} (line), {word} than the best of them. Control: the "
-        f"same vote of copies of {clones['sensor'].replace('_', ' ')} earns "
-        f"{number(clones['reward_per_event'])} (F1 {number(clones['f1'])})."
+        f"same vote of copies of {replicated['sensor'].replace('_', ' ')} earns "
+        f"{number(replicated['reward_per_event'])} (F1 {number(replicated['f1'])})."
     )
     columns = ("sensor", "sees", "precision", "recall", "F1", REWARD)
     return Chart("sensors", "Each sensor alone", summary, as_plain(figure), columns, rows)
 
 
-def correlation_chart(judged: Judged) -> Chart:
+def correlation_chart(evaluated: Evaluation) -> Chart:
     """How far the errors of each pair of sensors go together."""
     from plotly import graph_objects as go
 
-    matrix = error_correlations(judged.judgement.votes, judged.table.labels)
+    matrix = error_correlations(evaluated.rollout.votes, evaluated.table.labels)
     cells = [numbers(row, 4) for row in matrix]
     names = [str(sensor) for sensor in range(len(matrix))]
     shown = [["" if cell is None else number(cell, 2) for cell in row] for row in cells]
@@ -101,7 +101,7 @@ def correlation_chart(judged: Judged) -> Chart:
     )
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    mean = judged.result["error_correlation"]
+    mean = evaluated.result["error_correlation"]
     summary = (
         f"The errors of two sensors correlate by {number(mean, 2)} on average. At 0 a vote "
         "averages errors out; at 1 the sensors are copies of each other and a vote is worth one of "
@@ -151,18 +151,18 @@ def byzantine_chart(result: dict[str, Any]) -> Chart | None:
     return Chart("byzantine", "With faulty sensors", summary, as_plain(figure), columns, rows)
 
 
-def robustness_charts(judged: Judged) -> list[Chart]:
-    """How each promise's robustness is spread over the certified episodes."""
-    if judged.watched is None:
+def robustness_charts(evaluated: Evaluation) -> list[Chart]:
+    """How each specification's robustness is spread over the certified episodes."""
+    if evaluated.watched is None:
         return []
     return [
-        _robustness_chart(f"robustness-{place}", name, robustness, judged.result["stl"][name])
-        for place, (name, (_, robustness)) in enumerate(judged.watched.by_name().items())
+        _robustness_chart(f"robustness-{place}", name, robustness, evaluated.result["stl"][name])
+        for place, (name, (_, robustness)) in enumerate(evaluated.watched.by_name().items())
     ]
 
 
 def _robustness_chart(
-    name: str, promise: str, robustness: Float32Array, figures: dict[str, Any]
+    name: str, spec: str, robustness: Float32Array, figures: dict[str, Any]
 ) -> Chart:
     from plotly import graph_objects as go
 
@@ -193,7 +193,7 @@ def _robustness_chart(
         for low, high, count in zip(edges[:-1], edges[1:], counts.tolist(), strict=True)
     ]
     columns = ("from", "below", "episodes")
-    return Chart(name, promise, summary, as_plain(figure), columns, rows)
+    return Chart(name, spec, summary, as_plain(figure), columns, rows)
 
 
 def _edges(values: Float64Array) -> Float64Array:

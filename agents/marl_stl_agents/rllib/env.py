@@ -59,7 +59,7 @@ class TeamVectorEnv(VectorEnv[AnyArray, AnyArray, AnyArray]):
     def step(
         self, actions: IntArray
     ) -> tuple[Float32Array, Float32Array, BoolArray, BoolArray, dict[str, Any]]:
-        """Judge the current event of every lane.
+        """Evaluate the current event of every lane.
 
         Args:
             actions: Action of each sensor.  # (lanes * agents,) integer

@@ -22,7 +22,7 @@ from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import rotate_progress, show_progress
 from marl_stl_agents.evaluation.metrics import action_shares, score
-from marl_stl_agents.evaluation.rollouts import greedy, judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.engine import Engine
@@ -220,14 +220,12 @@ class ClusterTrainer:
             logger.record(name, float(value))
 
     def save(self, logger: Logger) -> None:
-        """Judge the greedy team on the validation split and save a checkpoint."""
+        """Evaluate the greedy team on the validation split and save a checkpoint."""
         self._policy.load_state_dict(self._weights())
         config: EnvConfig = self._config.env
-        judgement = judge(config, self._validation, greedy(self._policy))
-        figures = score(
-            self._validation.labels, judgement.decisions, config.reward, judgement.scores
-        )
-        for name, value in {**figures, **action_shares(judgement.decisions)}.items():
+        rollout = collect_rollout(config, self._validation, greedy(self._policy))
+        figures = score(self._validation.labels, rollout.decisions, config.reward, rollout.scores)
+        for name, value in {**figures, **action_shares(rollout.decisions)}.items():
             logger.record(f"validation/{name.lower()}", value)
         state = TrainerState(self._moments(), {"iteration": self.iteration})
         save_checkpoint(self._run, self._policy, self.timesteps, figures, state)

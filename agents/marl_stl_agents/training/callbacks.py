@@ -11,20 +11,20 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
-from marl_stl_agents.algorithms.shaping import PromiseShaping
+from marl_stl_agents.algorithms.shaping import SpecShaping
 from marl_stl_agents.buffers.returns import reward_unit
 from marl_stl_agents.checkpoints.store import save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import capture, lanes_of
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.diagnostics.record import ITERATIONS
 from marl_stl_agents.evaluation.metrics import action_shares, score
-from marl_stl_agents.evaluation.rollouts import greedy, judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.evaluation.stl import watch
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.stl.specs import CONJUNCTION
 from marl_stl_env.types import BoolArray, Float32Array
 
-#: Validation episodes in which every checkpoint's promises are watched.
+#: Validation episodes in which every checkpoint's specifications are watched.
 _WATCHED = 100
 
 
@@ -39,7 +39,7 @@ class RewardCallback(BaseCallback):
         venv = self.model.get_vec_normalize_env()
         if venv is not None:
             lanes: Any = venv.unwrapped
-            shaping = unwrap_vec_wrapper(venv, PromiseShaping)
+            shaping = unwrap_vec_wrapper(venv, SpecShaping)
             bare = venv.get_original_reward() if shaping is None else shaping.bare_rewards
             votes = bare[lanes.voting]
             if votes.size:
@@ -69,8 +69,8 @@ class ValueLossCallback(BaseCallback):
         self._on_rollout_start()
 
 
-class PromisesCallback(BaseCallback):
-    """Logs how the promises fared in the episodes that a rollout finished."""
+class SpecsCallback(BaseCallback):
+    """Logs how the specifications fared in the episodes that a rollout finished."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,15 +81,15 @@ class PromisesCallback(BaseCallback):
         lanes = lanes_of(self.model)
         over = self.locals["dones"][:: lanes.agents]
         if over.any():
-            self._kept.append(~lanes.standing.violated[over])
-            self._robustness.append(lanes.standing.robustness[over])
+            self._kept.append(~lanes.spec_status.violated[over])
+            self._robustness.append(lanes.spec_status.robustness[over])
         return True
 
     def _on_rollout_end(self) -> None:
         if not self._kept:
             return
         kept, robustness = np.concatenate(self._kept), np.concatenate(self._robustness)
-        for i, one in enumerate(lanes_of(self.model).promises):
+        for i, one in enumerate(lanes_of(self.model).specs):
             self.logger.record(f"stl/satisfied/{one.name}", float(kept[:, i].mean()))
             self.logger.record(f"stl/robustness/{one.name}", float(robustness[:, i].mean()))
         self.logger.record(f"stl/satisfied/{CONJUNCTION}", float(kept.all(axis=1).mean()))
@@ -99,19 +99,19 @@ class PromisesCallback(BaseCallback):
 
 def logging_callbacks(config: TrainConfig) -> list[BaseCallback]:
     """What a run logs of its rollouts and updates."""
-    promises = [PromisesCallback()] if config.stl != "off" else []
-    return [RewardCallback(), ValueLossCallback(), *promises]
+    specs = [SpecsCallback()] if config.stl != "off" else []
+    return [RewardCallback(), ValueLossCallback(), *specs]
 
 
 class CheckpointCallback(BaseCallback):
-    """Judges the greedy team on the validation split and saves a checkpoint.
+    """Evaluates the greedy team on the validation split and saves a checkpoint.
 
     Args:
         run: The run directory.
         config: The run; the last iteration always makes a checkpoint, and so do those after which
             the checklist is due.
         table: The scaled validation table.
-        report: Called with the agent-steps and the figures of each judgement, before it is saved.
+        report: Called with the agent-steps and the figures of each rollout, before it is saved.
 
     Attributes:
         stop: Set to True, by a signal handler say, to save and stop after the current iteration.
@@ -161,21 +161,21 @@ class CheckpointCallback(BaseCallback):
         policy = self._ppo.policy
         policy.set_training_mode(False)
         env, act = self._config.env, greedy(policy)
-        judgement = judge(env, self._table, act)
+        rollout = collect_rollout(env, self._table, act)
         figures = score(
             self._table.labels,
-            judgement.decisions,
+            rollout.decisions,
             env.reward,
-            judgement.scores,
-            judgement.rewards,
+            rollout.scores,
+            rollout.rewards,
         )
-        shares = {**figures, **action_shares(judgement.decisions)}
+        shares = {**figures, **action_shares(rollout.decisions)}
         if self._config.stl != "off":
             watched = watch(env, self._table, act, _WATCHED)
             kept = {name: truth.mean() for name, (truth, _) in watched.by_name().items()}
             shares |= {f"stl/{name}": float(share) for name, share in kept.items()}
             if self._config.stl != "monitor":
-                figures["violation_excess"] = watched.excess(self._config.promises.budget)
+                figures["violation_excess"] = watched.excess(self._config.constraints.budget)
         for name, value in shares.items():
             self.logger.record(f"validation/{name.lower()}", value)
         self._report(self.num_timesteps, figures)

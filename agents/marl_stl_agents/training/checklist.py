@@ -31,15 +31,16 @@ from marl_stl_agents.diagnostics.rollout_facts import RolloutFacts
 from marl_stl_env.errors import DivergedError, NotFiniteError
 from marl_stl_env.types import Action
 
-_JUDGED = ("tp", "f1", "reward_per_event")
+_EVALUATED = ("tp", "f1", "reward_per_event")
 
 
 class ChecklistCallback(BaseCallback):
     """Keeps the record, goes through the checklist when it is due, and stops at a NaN or inf.
 
     It stands after the callback that logs the value loss in reward units, and before the one that
-    judges and saves: what it finds wrong is never saved, and the record of an iteration is on disk
-    before the checkpoint that follows it, so that a resumed training ends with the same record.
+    evaluates and saves: what it finds wrong is never saved, and the record of an iteration is on
+    disk before the checkpoint that follows it, so that a resumed training ends with the same
+    record.
 
     Args:
         run: The run directory.
@@ -90,12 +91,12 @@ class ChecklistCallback(BaseCallback):
         self._close_iteration()
         self._gradients.close()
 
-    def judged(self, figures: dict[str, Any]) -> None:
-        """Take in the judgement of the iteration that is over, before its checkpoint is saved."""
+    def evaluated(self, figures: dict[str, Any]) -> None:
+        """Take in the rollout of the iteration that is over, before its checkpoint is saved."""
         history = self._content.history
         if history and history[-1].timesteps == self.num_timesteps:
-            kept = {name: float(figures[name]) for name in _JUDGED}
-            history[-1] = replace(history[-1], judged=kept)
+            kept = {name: float(figures[name]) for name in _EVALUATED}
+            history[-1] = replace(history[-1], evaluated=kept)
             if due(history[-1].iteration, self._iterations):
                 self._check()
         write_checklist(self._run, self._content)

@@ -24,15 +24,15 @@ from marl_stl_agents.console.tables import (
     save_curves,
     say,
     show_evaluation,
-    show_keepers,
     show_progress,
     show_splits,
+    show_trivially_satisfied,
     verdict,
 )
 from marl_stl_agents.diagnostics.checklist import setting_of
 from marl_stl_agents.diagnostics.preflight import preflight
-from marl_stl_agents.evaluation.evaluation import check_data, describe_data, judge_run
-from marl_stl_agents.evaluation.stl import trivial_keepers
+from marl_stl_agents.evaluation.evaluation import check_data, describe_data, evaluate_run
+from marl_stl_agents.evaluation.stl import trivially_satisfied
 from marl_stl_agents.run_directory import (
     DATA,
     VALIDATION,
@@ -48,7 +48,7 @@ from marl_stl_env.errors import DivergedError
 
 
 def train(config: TrainConfig) -> Path:
-    """Train a team and judge it on the validation split.
+    """Train a team and evaluate it on the validation split.
 
     The test split is not touched: that is ``evaluate.py``'s part.
 
@@ -71,10 +71,10 @@ def train(config: TrainConfig) -> Path:
     else:
         show_splits(prepared.report)
     if config.env.stl.monitor:
-        show_keepers(trivial_keepers(config.env, prepared.tables["train"]))
+        show_trivially_satisfied(trivially_satisfied(config.env, prepared.tables["train"]))
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
-    return _learn_and_judge(config, run, prepared, device)
+    return _learn_and_evaluate(config, run, prepared, device)
 
 
 def resume(run: Path) -> Path:
@@ -95,7 +95,7 @@ def resume(run: Path) -> Path:
     device = _device(config)
     prepared = prepare(config.env)
     check_data(run, prepared)
-    return _learn_and_judge(config, run, prepared, device)
+    return _learn_and_evaluate(config, run, prepared, device)
 
 
 def restart(run: Path, run_dir: Path | None = None) -> Path:
@@ -116,7 +116,7 @@ def _device(config: TrainConfig) -> torch.device:
     return resolve_device("cpu" if config.engine == "rllib" else config.device, config.threads)
 
 
-def _learn_and_judge(
+def _learn_and_evaluate(
     config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device
 ) -> Path:
     if config.engine == "rllib":
@@ -127,7 +127,7 @@ def _learn_and_judge(
     if not finished:
         say(f"stopped; continue with: python train.py --resume {run}")
         return run
-    result = judge_run(run, config, EvaluateConfig(run=run, split="validation")).result
+    result = evaluate_run(run, config, EvaluateConfig(run=run, split="validation")).result
     write_json(run / VALIDATION, result)
     show_evaluation(result)
     say(verdict(result))
@@ -164,7 +164,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
 
     def report(timesteps: int, figures: dict[str, Any]) -> None:
         show_progress(timesteps, figures)
-        checklist.judged(figures)
+        checklist.evaluated(figures)
 
     callback = CheckpointCallback(run, config, prepared.tables["validation"], report)
     try:

@@ -19,7 +19,7 @@ def random_messages(rng: np.random.Generator) -> Adversary:
 
 
 def random_splits(rng: np.random.Generator) -> Adversary:
-    """One value to some receivers and another to the rest, all liars together.
+    """One value to some receivers and another to the rest, all faulty sensors together.
 
     Values and receivers are drawn anew for every lane and round. Far more dangerous than random
     messages, since it can hold two halves of the team apart.

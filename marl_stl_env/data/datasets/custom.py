@@ -181,7 +181,7 @@ def _check_views(
 
 
 def _categorical(source: Batches, features: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
-    """The features that hold text, judged by the first batch."""
+    """The features that hold text, evaluated by the first batch."""
     first = next(iter(source.read(features)), None)
     if first is None:
         raise DataFormatError(source.file, "there are no rows below the header")

@@ -139,7 +139,7 @@ def build_table(
         digests: File name to sha256.
 
     Raises:
-        DataFormatError: If a source is not what its layout promises.
+        DataFormatError: If a source is not what its layout specifications.
     """
     for source in sources:
         source.need(layout.needed, "Is this the right file, and are the names spelled alike?")

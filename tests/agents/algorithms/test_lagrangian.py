@@ -8,19 +8,19 @@ import pytest
 import torch
 from marl_stl_agents.algorithms.lagrangian import CostRolloutBuffer, CostValuePolicy, LagrangianPPO
 from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
-from marl_stl_agents.algorithms.shaping import PromiseShaping
-from marl_stl_agents.config import PPOConfig, PromiseConfig, TrainConfig, Vec
+from marl_stl_agents.algorithms.shaping import SpecShaping
+from marl_stl_agents.config import ConstraintConfig, PPOConfig, TrainConfig, Vec
 from stable_baselines3 import PPO
 
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from tests.conftest import make_table
 
 CPU, TABLE = torch.device("cpu"), make_table()
-PROMISES = StlConfig(specs=("quiet=G (alerts_4 <= 2)", "late=G[5,inf) (quarantines_3 <= 1)"))
+SPECS = StlConfig(specs=("quiet=G (alerts_4 <= 2)", "late=G[5,inf) (quarantines_3 <= 1)"))
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=9, stl=PROMISES),
+    env=EnvConfig(episode_length=9, stl=SPECS),
     ppo=PPOConfig(n_steps=24, batch_size=72, width=16, discount=0.9, schedule="constant"),
-    promises=PromiseConfig(budget=0.1, multiplier_rate=0.5, max_multiplier=0.6),
+    constraints=ConstraintConfig(budget=0.1, multiplier_rate=0.5, max_multiplier=0.6),
     stl="lagrangian",
     vec="native",
     lanes=3,
@@ -108,7 +108,7 @@ def test_multipliers_follow_the_violations() -> None:
 
 def test_without_a_price_it_is_ppo() -> None:
     """With multipliers held at 0 the policy's gradient is PPO's, though more heads learn."""
-    free = replace(CONFIG, promises=PromiseConfig(multiplier_rate=0.0))
+    free = replace(CONFIG, constraints=ConstraintConfig(multiplier_rate=0.0))
     model = collected(free)
     buffer: Any = model.rollout_buffer
     assert model.multipliers.tolist() == [0.0, 0.0]
@@ -136,12 +136,12 @@ def test_every_head_learns_its_own_returns() -> None:
 
 
 def test_cost_heads_learn_the_probability_of_a_violation() -> None:
-    """All sensors alert for ever: the promise is broken at the third step, surely."""
+    """All sensors alert for ever: the specification is broken at the third step, surely."""
     config = replace(
         CONFIG,
         ppo=replace(CONFIG.ppo, discount=1.0, gae_lambda=1.0, n_epochs=20, learning_rate=3e-3),
         env=replace(CONFIG.env, stl=StlConfig(specs=("quiet=G (alerts_4 <= 2)",))),
-        promises=PromiseConfig(multiplier_rate=0.0),
+        constraints=ConstraintConfig(multiplier_rate=0.0),
     )
     model: Any = make_trainer(config, TABLE, CPU, TABLE)
     with torch.no_grad():
@@ -183,11 +183,11 @@ def test_the_logged_value_loss_is_that_of_the_rewards() -> None:
 
 @pytest.mark.parametrize("vec", ["native", "supersuit"])
 def test_shaping_adds_bonus_and_potential(vec: Vec) -> None:
-    promises = PromiseConfig(bonus=7.0, potential=3.0)
-    config = replace(CONFIG, stl="shape", promises=promises, vec=vec)
+    specs = ConstraintConfig(bonus=7.0, potential=3.0)
+    config = replace(CONFIG, stl="shape", constraints=specs, vec=vec)
     venv = make_vec_env(config, TABLE)
     shaping: Any = venv.venv
-    assert isinstance(shaping, PromiseShaping)
+    assert isinstance(shaping, SpecShaping)
     bare_venv: Any = make_vec_env(replace(config, stl="monitor"), TABLE).venv
     lanes: Any = shaping.unwrapped
     shaping.reset()
@@ -198,12 +198,12 @@ def test_shaping_adds_bonus_and_potential(vec: Vec) -> None:
         actions = np.repeat(rng.choice([0, 2, 3], 3, p=[0.6, 0.2, 0.2]), 4)
         rewards, dones = shaping.step(actions)[1:3]
         bare, _, infos = bare_venv.step(actions)[1:]
-        standing = lanes.standing
+        status = lanes.spec_status
         for lane in range(3):
             over = bool(dones[lane * 4])
-            now = 0.0 if over else max(-1.0, min(0.5, *standing.robustness[lane].tolist()))
+            now = 0.0 if over else max(-1.0, min(0.5, *status.robustness[lane].tolist()))
             wanted = 3.0 * (0.9 * now - before[lane])
-            if over and not standing.violated[lane].any():
+            if over and not status.violated[lane].any():
                 wanted += 7.0
                 kept += 1
             assert rewards[lane * 4 : lane * 4 + 4] - bare[lane * 4 : lane * 4 + 4] == (

@@ -83,7 +83,7 @@ def test_every_honest_transition_comes_once_per_epoch() -> None:
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), wanted)
 
 
-def test_minibatches_of_liars_alone_are_left_out() -> None:
+def test_minibatches_of_faulty_sensors_alone_are_left_out() -> None:
     model = rollout(replace(CONFIG, ppo=replace(CONFIG.ppo, batch_size=3)))
     model.train()
     assert torch.isfinite(weights(model)).all()

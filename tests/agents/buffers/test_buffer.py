@@ -160,7 +160,7 @@ def test_both_paths_train_the_same_weights() -> None:
     torch.testing.assert_close(trained[0], trained[1], rtol=0, atol=0)
 
 
-def test_a_team_of_liars_cannot_be_trained() -> None:
+def test_a_team_of_faulty_sensors_cannot_be_trained() -> None:
     with pytest.raises(ConfigError, match="at least one honest"):
         TrainConfig(env=EnvConfig(faults=FaultConfig(4)))
 

@@ -124,7 +124,7 @@ def test_a_healthy_training_has_no_failed_line(
         assert status[name] == "passed"
     history = read_checklist(tmp_path).history
     assert [one.iteration for one in history] == list(range(1, 11))
-    assert history[-1].judged is not None
+    assert history[-1].evaluated is not None
     assert "checklist after iteration 10" in capsys.readouterr().out
     columns = (tmp_path / "progress.csv").read_text().splitlines()[0].split(",")
     assert "train/gradient_norm" in columns
@@ -329,8 +329,8 @@ def test_what_a_broken_default_training_cannot_do_follows_from_its_cause(
     assert [check.cause for check in later] == [f"follows from {name!r}"] * 2
 
 
-def test_decoys_are_expected_among_the_threats() -> None:
-    config = replace(CONFIG, env=replace(CONFIG.env, decoys=0.25))
+def test_synthetic_outliers_are_expected_among_the_threats() -> None:
+    config = replace(CONFIG, env=replace(CONFIG.env, synthetic_outliers=0.25))
     prepared = prepare(config.env)
     rate = prepared.tables["train"].threat_rate
     assert setting_of(CONFIG, prepared).threat_rate == rate

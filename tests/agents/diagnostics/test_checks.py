@@ -39,7 +39,7 @@ def iteration(number: int, last: int) -> Iteration:
         gradient_norm=2.0,
         signal=0.96,
         signal_error=0.015,
-        judged={"tp": 2_700.0, "f1": 0.78, "reward_per_event": 1.3},
+        evaluated={"tp": 2_700.0, "f1": 0.78, "reward_per_event": 1.3},
     )
 
 
@@ -84,10 +84,10 @@ def test_a_healthy_training_has_no_failed_line() -> None:
         ({"value_loss": 30.0}, "value_loss", "noise"),
         ({"explained_variance": -0.01}, "explained_variance", "learns nothing"),
         ({"reward": 1.0}, "reward_rising", "do not improve"),
-        ({"judged": {"tp": 0, "f1": 0, "reward_per_event": -0.199}}, "true_positives", "pass"),
-        ({"judged": {"tp": 9, "f1": 0.19, "reward_per_event": 1.0}}, "f1", "do not tell"),
+        ({"evaluated": {"tp": 0, "f1": 0, "reward_per_event": -0.199}}, "true_positives", "pass"),
+        ({"evaluated": {"tp": 9, "f1": 0.19, "reward_per_event": 1.0}}, "f1", "do not tell"),
         (
-            {"judged": {"tp": 9, "f1": 0.3, "reward_per_event": -0.2}},
+            {"evaluated": {"tp": 9, "f1": 0.3, "reward_per_event": -0.2}},
             "beats_constants",
             "nothing was learned",
         ),
@@ -134,7 +134,7 @@ def test_what_follows_from_a_cause_says_so() -> None:
     record = history(
         signal=0.49,
         explained_variance=-0.1,
-        judged={"tp": 0.0, "f1": 0.0, "reward_per_event": -0.199},
+        evaluated={"tp": 0.0, "f1": 0.0, "reward_per_event": -0.199},
     )
     checks = lines(record)
     assert checks["features"].cause is not None
@@ -156,7 +156,7 @@ def test_early_on_nothing_is_expected_but_nothing_is_hidden() -> None:
     unlearned = {
         "reward": -1.0,
         "explained_variance": -0.01,
-        "judged": {"tp": 0.0, "f1": 0.0, "reward_per_event": -0.3},
+        "evaluated": {"tp": 0.0, "f1": 0.0, "reward_per_event": -0.3},
     }
     short = examine(history(9, **unlearned), SETTING)
     assert diagnosis(short) is None
@@ -172,7 +172,12 @@ def test_early_on_nothing_is_expected_but_nothing_is_hidden() -> None:
 def test_what_cannot_be_told_is_unknown() -> None:
     unknown = lines(
         history(
-            9, threat_share_error=None, gain_benign=None, gain_threat=None, signal=None, judged=None
+            9,
+            threat_share_error=None,
+            gain_benign=None,
+            gain_threat=None,
+            signal=None,
+            evaluated=None,
         )
     )
     for name in ("threat_share", "reward_sign", "features", "true_positives"):

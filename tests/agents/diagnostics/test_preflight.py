@@ -138,7 +138,7 @@ def test_looked_up_the_second_time(monkeypatch: pytest.MonkeyPatch, report: Pref
     with pytest.raises(AssertionError, match="fitted again"):
         preflight(CONFIG, prepare(CONFIG, gaussian(2.0, seed=1)))
     with pytest.raises(AssertionError, match="fitted again"):
-        preflight(CONFIG, prepared, judged="test")
+        preflight(CONFIG, prepared, evaluated="test")
 
 
 def test_what_is_shown(report: Preflight) -> None:

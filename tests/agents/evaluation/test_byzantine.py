@@ -7,13 +7,13 @@ from marl_stl_agents.console.tables import show_evaluation
 from marl_stl_agents.evaluation.baselines import team_vote
 from marl_stl_agents.evaluation.byzantine import (
     AWAKE_FAULTS,
-    byzantine_figures,
-    clones_control,
+    byzantine_metrics,
     decide_with_faults,
     replay_with_faults,
+    replicated_control,
 )
 from marl_stl_agents.evaluation.metrics import score
-from marl_stl_agents.evaluation.rollouts import judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout
 
 from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig
 from marl_stl_env.types import Float32Array, Float64Array, Int8Array
@@ -43,19 +43,19 @@ def test_replayed_faults_equal_the_scalar_oracle(fault: str, count: int) -> None
         assert decisions[row] == decide(agreed, 2, 4)
 
 
-def test_judging_with_faults_runs_them() -> None:
+def test_evaluation_with_faults_runs_them() -> None:
     """A full team of flippers decides the opposite; one round or two."""
     for config in (CONFIG, replace(CONFIG, deliberation=1)):
-        honest = judge(config, TABLE, act)
+        honest = collect_rollout(config, TABLE, act)
         flipped = decide_with_faults(config, TABLE, act, honest, FaultConfig(7, "flip"))
         wanted = [decide([a ^ 1 for a in row], 2, 4) for row in honest.actions.tolist()]
         assert flipped.tolist() == wanted
-    lying = judge(replace(CONFIG, faults=FaultConfig(7, "flip")), TABLE, act)
+    lying = collect_rollout(replace(CONFIG, faults=FaultConfig(7, "flip")), TABLE, act)
     assert lying.decisions.tolist() == wanted
 
 
 def test_with_deliberation_lies_reach_the_honest_sensors() -> None:
-    """Followers repeat sensor 0's proposal: one liar in the wrong place decides for all."""
+    """Followers repeat sensor 0's proposal: one faulty sensor in its place decides for all."""
     config = EnvConfig(deliberation=1)
     layout_width = 10 + 4 + 1 + 16
 
@@ -65,7 +65,7 @@ def test_with_deliberation_lies_reach_the_honest_sensors() -> None:
         own = (observations[:, :10].sum(axis=1) > 0.8).astype(np.int8)
         return np.where(voting, heard.argmax(axis=1), own).astype(np.int8), own.astype(float)
 
-    honest = judge(config, TABLE, follow)
+    honest = collect_rollout(config, TABLE, follow)
     first = (TABLE.features[:, :3].sum(axis=1) > 0.8).astype(np.int8)
     np.testing.assert_array_equal(honest.decisions, first)
     changed = decide_with_faults(config, TABLE, follow, honest, FaultConfig(1, "flip"))
@@ -73,59 +73,59 @@ def test_with_deliberation_lies_reach_the_honest_sensors() -> None:
 
 
 def test_figures_of_every_fault_up_to_the_bound() -> None:
-    judgement = judge(CONFIG, TABLE, act)
-    entries = byzantine_figures(CONFIG, TABLE, act, judgement)
+    rollout = collect_rollout(CONFIG, TABLE, act)
+    entries = byzantine_metrics(CONFIG, TABLE, act, rollout)
     assert [(e["faulty"], e["fault"]) for e in entries] == [
         (count, fault) for count in (1, 2) for fault in AWAKE_FAULTS
     ]
-    decisions = replay_with_faults(CONFIG, TABLE, judgement.actions, FaultConfig(2, "flip"))
+    decisions = replay_with_faults(CONFIG, TABLE, rollout.actions, FaultConfig(2, "flip"))
     wanted = score(TABLE.labels, decisions, CONFIG.reward)
     found = next(e for e in entries if (e["faulty"], e["fault"]) == (2, "flip"))
     assert {name: found[name] for name in ("f1", "recall", "reward_per_event")} == {
         name: wanted[name] for name in ("f1", "recall", "reward_per_event")
     }
     three = replace(CONFIG, agents=3, consensus=ConsensusConfig())
-    assert byzantine_figures(three, TABLE, act, judge(three, TABLE, act)) == []
+    assert byzantine_metrics(three, TABLE, act, collect_rollout(three, TABLE, act)) == []
 
 
-def test_audited_votes_are_replayed_as_the_engine_does() -> None:
-    audited = replace(CONFIG, consensus=ConsensusConfig(weights="audited", audit_share=0.3))
-    equal, weighed = (judge(config, TABLE, act) for config in (CONFIG, audited))
+def test_checked_votes_are_replayed_as_the_engine_does() -> None:
+    checked = replace(CONFIG, consensus=ConsensusConfig(weights="reliability", feedback_share=0.3))
+    equal, weighed = (collect_rollout(config, TABLE, act) for config in (CONFIG, checked))
     assert (weighed.actions == equal.actions).all()
     assert (weighed.decisions != equal.decisions).any()
-    assert (team_vote(audited, TABLE, weighed.actions) == weighed.decisions).all()
+    assert (team_vote(checked, TABLE, weighed.actions) == weighed.decisions).all()
     assert (team_vote(CONFIG, TABLE, weighed.actions) == equal.decisions).all()
     for fault in FAULT_NAMES:
         faults = FaultConfig(2, fault, sleeper_start=20)
-        lying = judge(replace(audited, faults=faults), TABLE, act).decisions
-        replayed = replay_with_faults(audited, TABLE, weighed.actions, faults)
+        lying = collect_rollout(replace(checked, faults=faults), TABLE, act).decisions
+        replayed = replay_with_faults(checked, TABLE, weighed.actions, faults)
         assert (replayed == lying).all()
         assert (replayed != weighed.decisions).any()
-    judged = byzantine_figures(audited, TABLE, act, weighed)
-    assert {entry["fault"] for entry in judged} == set(FAULT_NAMES)
+    evaluated = byzantine_metrics(checked, TABLE, act, weighed)
+    assert {entry["fault"] for entry in evaluated} == set(FAULT_NAMES)
 
 
 def test_the_worst_case_is_the_worst() -> None:
-    entries = byzantine_figures(CONFIG, TABLE, act, judge(CONFIG, TABLE, act))
+    entries = byzantine_metrics(CONFIG, TABLE, act, collect_rollout(CONFIG, TABLE, act))
     for count in (1, 2):
         rewards = {e["fault"]: e["reward_per_event"] for e in entries if e["faulty"] == count}
-        # Other faults draw the same liars, event by event.
+        # Other faults draw the same faulty sensors, event by event.
         assert min(rewards, key=lambda fault: rewards[fault]) == "worst_case"
 
 
-def test_clones_are_worth_their_best_sensor() -> None:
-    judgement = judge(CONFIG, TABLE, act)
-    alone = [score(TABLE.labels, judgement.actions[:, i], CONFIG.reward) for i in range(7)]
+def test_replicated_are_worth_their_best_sensor() -> None:
+    rollout = collect_rollout(CONFIG, TABLE, act)
+    alone = [score(TABLE.labels, rollout.actions[:, i], CONFIG.reward) for i in range(7)]
     best = max(range(7), key=lambda i: alone[i]["reward_per_event"])
-    control = clones_control(CONFIG, TABLE, judgement)
+    control = replicated_control(CONFIG, TABLE, rollout)
     assert control["sensor"] == f"sensor_{best}"
     assert control["f1"] == alone[best]["f1"]
     assert control["reward_per_event"] == alone[best]["reward_per_event"]
 
 
-def test_the_report_shows_faults_and_clones(capsys: pytest.CaptureFixture[str]) -> None:
-    judgement = judge(CONFIG, TABLE, act)
-    decision = score(TABLE.labels, judgement.decisions, CONFIG.reward)
+def test_the_report_shows_faults_and_replicated(capsys: pytest.CaptureFixture[str]) -> None:
+    rollout = collect_rollout(CONFIG, TABLE, act)
+    decision = score(TABLE.labels, rollout.decisions, CONFIG.reward)
     result: dict[str, Any] = {
         "dataset": "toy",
         "split": "test",
@@ -135,8 +135,8 @@ def test_the_report_shows_faults_and_clones(capsys: pytest.CaptureFixture[str]) 
         "baselines": {},
         "agents": {},
         "error_correlation": 0.25,
-        "clones": clones_control(CONFIG, TABLE, judgement),
-        "byzantine": byzantine_figures(CONFIG, TABLE, act, judgement),
+        "replicated": replicated_control(CONFIG, TABLE, rollout),
+        "byzantine": byzantine_metrics(CONFIG, TABLE, act, rollout),
         "stl": {},
     }
     show_evaluation(result)
@@ -146,5 +146,5 @@ def test_the_report_shows_faults_and_clones(capsys: pytest.CaptureFixture[str]) 
         entries = [e for e in result["byzantine"] if e["fault"] == fault]
         for entry in entries:
             assert f"{entry['reward_per_event']:.3f} ({entry['f1']:.3f})" in line
-    assert f"earns {result['clones']['reward_per_event']:.3f} per event" in shown
+    assert f"earns {result['replicated']['reward_per_event']:.3f} per event" in shown
     assert "correlate by 0.25" in shown

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from marl_stl_agents.console.tables import show_evaluation
-from marl_stl_agents.evaluation.containment import containment_figures, survival_quantile
+from marl_stl_agents.evaluation.containment import containment_metrics, survival_quantile
 from marl_stl_agents.evaluation.metrics import score
-from marl_stl_agents.evaluation.replay import stretch_length
-from marl_stl_agents.evaluation.rollouts import Judgement
+from marl_stl_agents.evaluation.replay import segment_length
+from marl_stl_agents.evaluation.rollouts import Rollout
 
 from marl_stl_env.config import EnvConfig, ResponseConfig, RewardConfig
 from marl_stl_env.data.table import TrafficTable
@@ -26,13 +26,13 @@ CONFIG = EnvConfig(
 
 def played(
     entities: list[int], threats: list[int], decisions: list[int], isolated: list[int]
-) -> tuple[TrafficTable, Judgement]:
+) -> tuple[TrafficTable, Rollout]:
     table = make_table(len(entities))
     labels = np.array(threats, np.bool_)
     families = labels.astype(np.int16)
     state = {"entities": np.array(entities, np.int32), "labels": labels, "families": families}
     chosen = np.array(decisions, np.int8)
-    judgement = Judgement(
+    rollout = Rollout(
         actions=chosen[:, None],
         decisions=chosen,
         scores=np.zeros(len(chosen)),
@@ -40,20 +40,20 @@ def played(
         isolated=np.array(isolated, np.bool_),
         granted=chosen == AL,
     )
-    return TrafficTable(**(table.state() | state)), judgement
+    return TrafficTable(**(table.state() | state)), rollout
 
 
 def test_figures_by_hand() -> None:
     # Episode 1: entity 0 attacks at steps 0, 2, 3 and is blocked at 3; entity 1 never is.
     # Episode 2: entity 1 attacks at step 1, stopped at once by isolation; entity 2 is benign.
-    table, judgement = played(
+    table, rollout = played(
         [0, 1, 0, 0, 1, 2, 2, 1, 2, 2, 2, 2],
         [1, 0, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0],
         [A, A, AL, B, A, A, Q, Q, A, B, A, A],
         [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],
     )
-    assert stretch_length(CONFIG, len(table)) == 6
-    figures = containment_figures(CONFIG, table, judgement)
+    assert segment_length(CONFIG, len(table)) == 6
+    figures = containment_metrics(CONFIG, table, rollout)
     assert figures["attacks"] == 3
     assert figures["contained"] == pytest.approx(2 / 3)
     # Waits: 3 (contained), 1 (censored at the end of the episode), 0 (contained).
@@ -92,19 +92,19 @@ def test_nothing_contained() -> None:
 
 
 def test_order_of_the_replay_counts() -> None:
-    table, judgement = played([0] * 24, [1] * 24, [A] * 23 + [B], [0] * 24)
-    sequential = containment_figures(CONFIG, table, judgement)
-    shuffled = containment_figures(replace(CONFIG, order="shuffled"), table, judgement)
+    table, rollout = played([0] * 24, [1] * 24, [A] * 23 + [B], [0] * 24)
+    sequential = containment_metrics(CONFIG, table, rollout)
+    shuffled = containment_metrics(replace(CONFIG, order="shuffled"), table, rollout)
     assert sequential["attacks"] == shuffled["attacks"] == 4
     assert sequential["threats_passed_before_containment"] == (6 * 3 + 5) / 4
     assert shuffled["threats_passed_before_containment"] != (6 * 3 + 5) / 4
 
 
 def test_entities_are_needed() -> None:
-    table, judgement = played([0], [1], [A], [0])
+    table, rollout = played([0], [1], [A], [0])
     nameless = TrafficTable(**(table.state() | {"entities": None}))
     with pytest.raises(TableError, match="no entities"):
-        containment_figures(CONFIG, nameless, judgement)
+        containment_metrics(CONFIG, nameless, rollout)
 
 
 def test_the_report_says_how_attacks_were_contained(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +117,7 @@ def test_the_report_says_how_attacks_were_contained(capsys: pytest.CaptureFixtur
         "baselines": {},
         "agents": {},
         "error_correlation": 0.0,
-        "clones": {"sensor": "sensor_0", "f1": 0.0, "reward_per_event": 0.0},
+        "replicated": {"sensor": "sensor_0", "f1": 0.0, "reward_per_event": 0.0},
         "byzantine": [],
         "stl": {},
         "response": {

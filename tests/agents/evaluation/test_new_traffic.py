@@ -19,7 +19,7 @@ from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.evaluation import describe_data, evaluate
 from marl_stl_agents.evaluation.new_traffic import decide
-from marl_stl_agents.evaluation.rollouts import Judgement, greedy, judge
+from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy
 from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 
 from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, StlConfig
@@ -62,13 +62,13 @@ def make_run(folder: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Path
     return run
 
 
-def judged(run: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Judgement:
+def evaluated(run: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Rollout:
     """What the evaluation says of the test split."""
     table = prepare(env).tables["test"]
     space = observation_space(Engine(env, table, lanes=1))
     config = TrainConfig(env=env, ppo=ppo or PPOConfig(width=8))
     policy = saved_policy(config, space, best_checkpoint(run), CPU)
-    return judge(replace(env, faults=FaultConfig()), table, greedy(policy))
+    return collect_rollout(replace(env, faults=FaultConfig()), table, greedy(policy))
 
 
 def raw_rows(prepared: PreparedData, split: str) -> pd.DataFrame:
@@ -89,11 +89,11 @@ def decisions(path: Path) -> pd.DataFrame:
     return frame
 
 
-def same(found: pd.DataFrame, judgement: Judgement) -> None:
-    np.testing.assert_array_equal(found["decision"], judgement.decisions)
+def same(found: pd.DataFrame, rollout: Rollout) -> None:
+    np.testing.assert_array_equal(found["decision"], rollout.decisions)
     sensors = [name for name in found.columns if name.startswith("sensor")]
-    np.testing.assert_array_equal(found[sensors], judgement.actions)
-    np.testing.assert_allclose(found["threat_score"], judgement.scores, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found[sensors], rollout.actions)
+    np.testing.assert_allclose(found["threat_score"], rollout.scores, rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_the_test_split_again(run: Path, rows: pd.DataFrame, tmp_path: Path, suf
     path = tmp_path / f"flows{suffix}"
     rows.to_parquet(path) if suffix == ".parquet" else rows.to_csv(path, index=False)
     found, summary = ask(run, path)
-    same(found, judged(run, SYNTHETIC))
+    same(found, evaluated(run, SYNTHETIC))
     assert found["event"].tolist() == list(range(len(rows)))
     assert len(found["decision"].unique()) > 1
     _, evaluation = evaluate(EvaluateConfig(run))
@@ -133,7 +133,7 @@ def test_unlabelled_in_any_order_of_columns(run: Path, rows: pd.DataFrame, tmp_p
     path = tmp_path / "flows.csv"
     rows.drop(columns="kind").iloc[:, ::-1].to_csv(path, index=False)
     found, summary = ask(run, path)
-    same(found, judged(run, SYNTHETIC))
+    same(found, evaluated(run, SYNTHETIC))
     assert "decision" not in summary
     assert "threat_rate" not in summary
 
@@ -194,7 +194,7 @@ def test_chunks_join_without_a_seam(
     rows.to_csv(path, index=False)
     monkeypatch.setattr("marl_stl_env.data.ingest.batches.BLOCK_BYTES", 20_000)
     found, _ = ask(run, path)
-    same(found, judged(run, SYNTHETIC))
+    same(found, evaluated(run, SYNTHETIC))
     assert found["event"].tolist() == list(range(len(rows)))
 
 
@@ -207,20 +207,20 @@ def test_chunks_join_without_a_seam(
     ],
 )
 def test_teams_of_all_kinds(env: EnvConfig, tmp_path: Path) -> None:
-    """Deliberation has its two rounds, and sensors trained among traitors are honest at work."""
+    """Deliberation has its two rounds, and sensors trained among faulty ones are honest."""
     run = make_run(tmp_path / "run", env, PPOConfig(width=8, bins=0))
     raw_rows(prepare(env), "test").to_csv(tmp_path / "flows.csv", index=False)
     found, _ = ask(run, tmp_path / "flows.csv")
-    same(found, judged(run, env, PPOConfig(width=8, bins=0)))
+    same(found, evaluated(run, env, PPOConfig(width=8, bins=0)))
 
 
 def test_decisions_that_depend_on_more_than_the_event(tmp_path: Path, rows: pd.DataFrame) -> None:
     rows.to_csv(tmp_path / "flows.csv", index=False)
-    audited = ConsensusConfig(weights="audited")
+    checked = ConsensusConfig(weights="reliability")
     watched = StlConfig(monitor=True, observe=True)
     for reason, env, policy in (
         ("policy='lstm'", SYNTHETIC, "lstm"),
-        ("weights='audited'", replace(SYNTHETIC, consensus=audited), "mlp"),
+        ("weights='label-checked'", replace(SYNTHETIC, consensus=checked), "mlp"),
         ("dynamics='response'", replace(SYNTHETIC, dynamics="response"), "mlp"),
         ("stl.observe", replace(SYNTHETIC, stl=watched), "mlp"),
     ):
@@ -238,7 +238,7 @@ def test_as_the_loaders_read(tmp_path: Path) -> None:
     env = EnvConfig(dataset="nsl-kdd", data_dir=tmp_path)
     run = make_run(tmp_path / "kdd", env)
     found, summary = ask(run, tmp_path / "KDDTest+.txt")
-    same(found, judged(run, env))
+    same(found, evaluated(run, env))
     assert summary["threat_rate"] == 0.5
     lines = (tmp_path / "KDDTest+.txt").read_text().splitlines()
     (tmp_path / "bare.csv").write_text("\n".join(line.rsplit(",", 2)[0] for line in lines) + "\n")

@@ -4,7 +4,7 @@ import torch
 from gymnasium import spaces
 from marl_stl_agents.algorithms.ppo import bin_edges, make_policy
 from marl_stl_agents.config import PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.rollouts import greedy, judge
+from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.types import Float32Array, Float64Array, Int8Array
@@ -20,10 +20,10 @@ def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
 
 @pytest.mark.parametrize("rows", [7, 256, 1000])
 @pytest.mark.parametrize("order", ["sequential", "shuffled"])
-def test_every_event_is_judged_once_and_stays_in_its_place(rows: int, order: str) -> None:
+def test_every_event_is_evaluated_once_and_stays_in_its_place(rows: int, order: str) -> None:
     table = make_table(rows)
     config = EnvConfig(order=order)  # type: ignore[arg-type]
-    judgement = judge(config, table, act)
+    rollout = collect_rollout(config, table, act)
     for row in range(rows):
         actions, scores = [], []
         for sensor, columns in enumerate(table.views.values()):
@@ -33,15 +33,15 @@ def test_every_event_is_judged_once_and_stays_in_its_place(rows: int, order: str
             action, value = act(observation)
             actions.append(int(action[0]))
             scores.append(float(value[0]))
-        assert judgement.actions[row].tolist() == actions
-        assert judgement.decisions[row] == decide(actions, faulty=1, threshold=2)
-        assert judgement.scores[row] == pytest.approx(np.mean(scores), rel=1e-5, abs=1e-6)
-    np.testing.assert_array_equal(judgement.votes, np.isin(judgement.actions, (1, 2)))
-    np.testing.assert_array_equal(judgement.decision_votes, np.isin(judgement.decisions, (1, 2)))
+        assert rollout.actions[row].tolist() == actions
+        assert rollout.decisions[row] == decide(actions, faulty=1, threshold=2)
+        assert rollout.scores[row] == pytest.approx(np.mean(scores), rel=1e-5, abs=1e-6)
+    np.testing.assert_array_equal(rollout.votes, np.isin(rollout.actions, (1, 2)))
+    np.testing.assert_array_equal(rollout.decision_votes, np.isin(rollout.decisions, (1, 2)))
 
 
 def test_memory_lasts_through_a_stretch_and_no_longer() -> None:
-    """Against SB3's ``predict``, one sensor and one stretch at a time."""
+    """Against SB3's ``predict``, one sensor and one segment at a time."""
     table = make_table(600)
     config = EnvConfig()
     space = spaces.Box(-5, 5, (14,), dtype=np.float32)
@@ -52,19 +52,19 @@ def test_memory_lasts_through_a_stretch_and_no_longer() -> None:
     for weights in policy.parameters():  # so that what is remembered decides
         torch.nn.init.normal_(weights)
     act = greedy(policy)
-    judgement = judge(config, table, act)
-    stretch, forgetful = 3, 0
+    rollout = collect_rollout(config, table, act)
+    segment, forgetful = 3, 0
     for sensor, columns in enumerate(table.views.values()):
         observations = np.zeros((600, 14), dtype=np.float32)
         observations[:, list(columns)] = table.features[:, list(columns)]
         observations[:, 10 + sensor] = 1.0
-        for begin in range(0, 600, stretch):
+        for begin in range(0, 600, segment):
             memory = None
-            for row in range(begin, begin + stretch):
+            for row in range(begin, begin + segment):
                 action, memory = policy.predict(observations[row], memory, deterministic=True)
-                assert judgement.actions[row, sensor] == action
+                assert rollout.actions[row, sensor] == action
                 fresh, _ = policy.predict(observations[row], deterministic=True)
                 forgetful += int(fresh != action)
     assert forgetful > 20
-    again = judge(config, table, act)
-    np.testing.assert_array_equal(again.scores, judgement.scores)
+    again = collect_rollout(config, table, act)
+    np.testing.assert_array_equal(again.scores, rollout.scores)

@@ -1,4 +1,4 @@
-"""Promises in the logs and in evaluations, against a scalar recount."""
+"""Specifications in the logs and in evaluations, against a scalar recount."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,11 @@ from marl_stl_agents.evaluation.stl import (
     FRESH_SEEDS,
     Watched,
     certified_episodes,
-    promise_figures,
-    trivial_keepers,
+    stl_metrics,
+    trivially_satisfied,
     watch,
 )
-from marl_stl_agents.training.callbacks import PromisesCallback
+from marl_stl_agents.training.callbacks import SpecsCallback
 from scipy.stats import binom
 from stable_baselines3.common.logger import Logger
 
@@ -43,7 +43,7 @@ CONFIG = TrainConfig(
 
 
 def recount(decisions: list[int]) -> tuple[list[float], list[bool]]:
-    """Robustness and truth of both promises after these decisions of an episode."""
+    """Robustness and truth of both specifications after these decisions of an episode."""
     quiet, late = np.inf, np.inf
     for step in range(len(decisions)):
         quiet = min(quiet, 2 - decisions[max(0, step - 3) : step + 1].count(Action.ALERT))
@@ -67,12 +67,12 @@ def test_standing_is_that_of_the_running_episodes(vec: Vec) -> None:
         for lane in range(3):
             episodes[lane].append(int(choices[lane]))
             robustness, violated = recount(episodes[lane])
-            assert lanes.standing.robustness[lane].tolist() == robustness
-            assert lanes.standing.violated[lane].tolist() == violated
+            assert lanes.spec_status.robustness[lane].tolist() == robustness
+            assert lanes.spec_status.violated[lane].tolist() == violated
             newly = [
                 now and not old for now, old in zip(violated, broken_before[lane], strict=True)
             ]
-            assert lanes.standing.newly_violated[lane].tolist() == newly
+            assert lanes.spec_status.newly_violated[lane].tolist() == newly
             seen += sum(newly)
             broken_before[lane] = violated
             if dones[lane * 4]:
@@ -85,7 +85,7 @@ def test_nothing_is_watched_by_default() -> None:
     venv.reset()
     venv.step(np.zeros(12, np.int8))
     lanes: Any = venv.unwrapped
-    assert lanes.standing.violated.shape == (3, 0)
+    assert lanes.spec_status.violated.shape == (3, 0)
 
 
 def test_logs_are_those_of_the_finished_episodes() -> None:
@@ -94,7 +94,7 @@ def test_logs_are_those_of_the_finished_episodes() -> None:
     model.set_logger(logger)
     decisions: list[Int8Array] = []
 
-    class Recorder(PromisesCallback):
+    class Recorder(SpecsCallback):
         def _on_step(self) -> bool:
             record = model.env.unwrapped.engine.last
             decisions.append(record.decisions.copy())
@@ -148,7 +148,7 @@ def test_watching_a_frozen_policy() -> None:
     assert 0 < watched.satisfied[:, 0].mean() < 1
 
 
-def test_seeds_of_judging_are_not_those_of_training() -> None:
+def test_seeds_of_evaluation_are_not_those_of_training() -> None:
     largest = TrainConfig(seed=2**32 - 1, lanes=2**24)
     assert largest.seed + largest.lanes < FRESH_SEEDS
 
@@ -156,12 +156,12 @@ def test_seeds_of_judging_are_not_those_of_training() -> None:
 def test_figures_and_certificates() -> None:
     settings = EvaluateConfig(certify=150, epsilon=0.3, delta=0.1)
     watched = certified_episodes(CONFIG, TABLE, alternate, settings)
-    figures = promise_figures(CONFIG, TABLE, watched, settings)
+    figures = stl_metrics(CONFIG, TABLE, watched, settings)
     watched = watch(CONFIG.env, TABLE, alternate, 150)
     assert list(figures) == ["quiet", "late", CONJUNCTION]
     truths = [*watched.satisfied.T, watched.satisfied.all(axis=1)]
     values = [*watched.robustness.T, watched.robustness.min(axis=1)]
-    deltas = [0.05, 0.05, 0.1]  # two promises share delta, the conjunction has its own
+    deltas = [0.05, 0.05, 0.1]  # two specifications share delta, the conjunction has its own
     for one, truth, value, delta in zip(figures.values(), truths, values, deltas, strict=True):
         failures = int((~truth).sum())
         assert one["satisfied"] == pytest.approx(truth.mean())
@@ -184,15 +184,15 @@ def test_how_many_episodes(monitor: bool, certify: int | None, episodes: int | N
     config = replace(CONFIG, stl="off", env=EnvConfig(episode_length=7, stl=StlConfig(monitor)))
     settings = EvaluateConfig(certify=certify)
     watched = certified_episodes(config, TABLE, alternate, settings)
-    figures = promise_figures(config, TABLE, watched, settings)
+    figures = stl_metrics(config, TABLE, watched, settings)
     assert ({one["episodes"] for one in figures.values()} or {None}) == {episodes}
 
 
-def test_promises_that_ask_nothing() -> None:
-    keepers = trivial_keepers(CONFIG.env, TABLE)
-    assert keepers["quiet"] == ("always-allow", "always-block", "always-quarantine")
-    assert keepers["late"] == ("always-allow", "always-block", "always-alert")
-    assert keepers[CONJUNCTION] == ("always-allow", "always-block")
+def test_specs_that_ask_nothing() -> None:
+    trivial_policies = trivially_satisfied(CONFIG.env, TABLE)
+    assert trivial_policies["quiet"] == ("always-allow", "always-block", "always-quarantine")
+    assert trivial_policies["late"] == ("always-allow", "always-block", "always-alert")
+    assert trivial_policies[CONJUNCTION] == ("always-allow", "always-block")
 
 
 def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
@@ -242,7 +242,7 @@ def test_what_cannot_be_is_refused(settings: dict[str, Any], advice: str) -> Non
         TrainConfig(**settings)
 
 
-def test_checkpoints_are_chosen_by_their_promises_first() -> None:
+def test_checkpoints_are_chosen_by_their_specs_first() -> None:
     def checkpoint(reward: float, **more: float) -> Checkpoint:
         return Checkpoint(Path(), 0, {"reward_per_event": reward, **more})
 

@@ -1,4 +1,4 @@
-"""Distances to exemplars, against a slow Gower distance column by column."""
+"""Distances to prototypes, against a slow Gower distance column by column."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -13,7 +13,7 @@ from marl_stl_agents.checkpoints.store import best_checkpoint, save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import PPOConfig, Sharing, TrainConfig
 from marl_stl_agents.policies.encoding import IDENTITY, PiecewiseLinearEncoding
-from marl_stl_agents.policies.prototypes import ExemplarEncoding, Exemplars, draw_exemplars
+from marl_stl_agents.policies.prototypes import PrototypeEncoding, Prototypes, draw_prototypes
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.errors import ConfigError, DataError
@@ -28,7 +28,7 @@ VISIBLE = np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 0, 0]], dtype=bool)
 SPACE = spaces.Box(-5, 5, (8,), dtype=np.float32)
 CONFIG = TrainConfig(
     env=EnvConfig(episode_length=10),
-    ppo=PPOConfig(n_steps=16, batch_size=64, width=8, exemplars=20),
+    ppo=PPOConfig(n_steps=16, batch_size=64, width=8, prototypes=20),
     lanes=4,
     seed=3,
     vec="native",
@@ -50,16 +50,16 @@ def share_of_bin(value: float, low: float, high: float) -> float:
     return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
-def gower(event: Float32Array, exemplar: Float32Array, sensor: int) -> float:
+def gower(event: Float32Array, prototype: Float32Array, sensor: int) -> float:
     total = 0.0
     for column in range(2):
         bins = list(pairwise(EDGES[column]))
         for low, high in bins if VISIBLE[sensor, column] else ():
             apart = share_of_bin(event[column], low, high) - share_of_bin(
-                exemplar[column], low, high
+                prototype[column], low, high
             )
             total += apart**2 / len(bins)
-    differs = event[2:].argmax() != exemplar[2:].argmax()
+    differs = event[2:].argmax() != prototype[2:].argmax()
     return total + float(differs and VISIBLE[sensor, 2])
 
 
@@ -67,8 +67,8 @@ BENIGN, THREATS = events(7, 1), events(9, 2)
 BENIGN[:, 2:] = [1.0, 0.0]  # events of the other category cannot but differ
 
 
-def encoding() -> ExemplarEncoding:
-    return ExemplarEncoding(SPACE, EDGES, Exemplars(BENIGN, THREATS, VISIBLE))
+def encoding() -> PrototypeEncoding:
+    return PrototypeEncoding(SPACE, EDGES, Prototypes(BENIGN, THREATS, VISIBLE))
 
 
 @pytest.mark.parametrize("exported", [False, True])
@@ -87,8 +87,8 @@ def test_every_second_sensor_is_told_distances_only(
             assert (told[:, :2] == 0).all()
             continue
         assert (told[:, 2:8] == 0).all()
-        for kind, exemplars in enumerate((BENIGN, THREATS)):
-            wanted = [min(gower(one, other, 1) for other in exemplars) for one in seen]
+        for kind, prototypes in enumerate((BENIGN, THREATS)):
+            wanted = [min(gower(one, other, 1) for other in prototypes) for one in seen]
             found = told[:, kind].exp().numpy() - 0.01
             np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -99,10 +99,10 @@ def test_sensors_in_any_order_are_told_the_same() -> None:
     torch.testing.assert_close(encoding()(rows[order]), encoding()(rows)[order])
 
 
-def test_exemplars_are_training_events_of_both_kinds() -> None:
+def test_prototypes_are_training_events_of_both_kinds() -> None:
     rare = np.flatnonzero(TABLE.families == 1)[:3]
     table = TABLE.take(np.sort(np.concatenate([rare, np.flatnonzero(TABLE.families != 1)])))
-    drawn = draw_exemplars(CONFIG, table)
+    drawn = draw_prototypes(CONFIG, table)
     assert drawn is not None
     family = {row.tobytes(): code for row, code in zip(table.features, table.families, strict=True)}
     assert [family[row.tobytes()] for row in drawn.benign] == [0] * 20
@@ -111,12 +111,12 @@ def test_exemplars_are_training_events_of_both_kinds() -> None:
     assert (threats == 1).sum() == 3  # all of a family of 3 among 80 threats
     assert 10 < len({row.tobytes() for row in drawn.threats}) == len(threats) < 20
     assert drawn.visible.sum(axis=1).tolist() == [3, 2, 2, 3]
-    assert draw_exemplars(replace(CONFIG, ppo=PPOConfig()), table) is None
+    assert draw_prototypes(replace(CONFIG, ppo=PPOConfig()), table) is None
 
 
-def test_there_are_no_more_exemplars_than_events() -> None:
-    many = replace(CONFIG, ppo=replace(CONFIG.ppo, exemplars=10_000))
-    drawn = draw_exemplars(many, TABLE)
+def test_there_are_no_more_prototypes_than_events() -> None:
+    many = replace(CONFIG, ppo=replace(CONFIG.ppo, prototypes=10_000))
+    drawn = draw_prototypes(many, TABLE)
     assert drawn is not None
     assert len(drawn.benign) == (~TABLE.labels).sum()
     known = {row.tobytes() for row in TABLE.features[TABLE.labels]}
@@ -126,7 +126,7 @@ def test_there_are_no_more_exemplars_than_events() -> None:
 
 
 @pytest.mark.parametrize("sharing", ["shared", "independent"])
-def test_a_saved_policy_brings_its_exemplars(sharing: Sharing, tmp_path: Path) -> None:
+def test_a_saved_policy_brings_its_prototypes(sharing: Sharing, tmp_path: Path) -> None:
     config = replace(CONFIG, ppo=replace(CONFIG.ppo, sharing=sharing))
     model = make_trainer(config, TABLE, CPU, TABLE)
     model.learn(64 * 4)
@@ -140,16 +140,16 @@ def test_a_saved_policy_brings_its_exemplars(sharing: Sharing, tmp_path: Path) -
     torch.testing.assert_close(found.probs, wanted.probs, rtol=0, atol=0)  # type: ignore[union-attr]
 
 
-def test_exemplars_need_bins() -> None:
-    with pytest.raises(ConfigError, match=r"exemplars=5 with bins=0.*--bins 8"):
-        PPOConfig(bins=0, exemplars=5)
-    with pytest.raises(ConfigError, match=r"engine='rllib' does not train with exemplars=5"):
-        TrainConfig(ppo=PPOConfig(exemplars=5), engine="rllib")
+def test_prototypes_need_bins() -> None:
+    with pytest.raises(ConfigError, match=r"prototypes=5 with bins=0.*--bins 8"):
+        PPOConfig(bins=0, prototypes=5)
+    with pytest.raises(ConfigError, match=r"engine='rllib' does not train with prototypes=5"):
+        TrainConfig(ppo=PPOConfig(prototypes=5), engine="rllib")
     with pytest.raises(ConfigError, match=r"every second sensor, not agents=1; add sensors"):
-        TrainConfig(env=EnvConfig(agents=1), ppo=PPOConfig(exemplars=5))
+        TrainConfig(env=EnvConfig(agents=1), ppo=PPOConfig(prototypes=5))
 
 
-def test_exemplars_need_both_kinds() -> None:
+def test_prototypes_need_both_kinds() -> None:
     benign = TABLE.take(np.flatnonzero(~TABLE.labels))
     with pytest.raises(DataError, match=r"has 0 threats among .* both kinds"):
-        draw_exemplars(CONFIG, benign)
+        draw_prototypes(CONFIG, benign)

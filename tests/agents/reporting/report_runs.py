@@ -1,4 +1,4 @@
-"""Judgements to report on, made without a training."""
+"""Evaluations to report on, made without a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import Judged, judge_team
+from marl_stl_agents.evaluation.evaluation import Evaluation, evaluate_team
 from marl_stl_agents.run_directory import new_run
 
 from marl_stl_env.config import EnvConfig
@@ -35,18 +35,18 @@ def think(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
     return chosen.astype(np.int8), threat
 
 
-def judged_toy(
+def evaluated_toy(
     folder: Path,
     env: EnvConfig | None = None,
     settings: EvaluateConfig | None = None,
     table: TrafficTable | None = None,
-) -> Judged:
-    """A judgement of :func:`think` on a toy table, in a run directory without a training."""
+) -> Evaluation:
+    """A rollout of :func:`think` on a toy table, in a run directory without a training."""
     table = table or with_entities(make_table(rows=3000), entities=12)
     config = TrainConfig(env=env or EnvConfig(episode_length=60), run_dir=folder)
     run = new_run(config)
     prepared = prepare(config.env, table)
-    return judge_team(run, config, prepared, think, settings or EvaluateConfig(run))
+    return evaluate_team(run, config, prepared, think, settings or EvaluateConfig(run))
 
 
 def hostile_table() -> TrafficTable:

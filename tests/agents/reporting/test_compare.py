@@ -31,7 +31,7 @@ from tests.agents.reporting.report_runs import HOSTILE, Page
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three judged runs: four sensors, three, and four that promise something."""
+    """Three evaluated runs: four sensors, three, and four that specification something."""
     folder = tmp_path_factory.mktemp("runs")
     wide = PPOConfig(width=16)
     runs = [
@@ -49,7 +49,7 @@ def runs(paths: list[Path]) -> list[ComparedRun]:
     return read_runs(paths, "test")
 
 
-def judged_as(folder: Path, env: EnvConfig, split: str = "test") -> Path:
+def rolled_out_as(folder: Path, env: EnvConfig, split: str = "test") -> Path:
     """A run whose evaluation was written by hand: enough to be refused."""
     run = make_run(folder, env)
     write_json(run / ("evaluation.json" if split == "test" else f"{split}.json"), {})
@@ -71,9 +71,13 @@ def test_figures_are_those_of_the_evaluations(paths: list[Path], runs: list[Comp
         rewards = [entry["reward_per_event"] for entry in result["byzantine"]]
         assert figures["reward with the worst faults"] == (min(rewards) if rewards else None)
         assert figures["training seconds"] is None
-    assert [run.figures["all promises kept"] is None for run in runs] == [True, True, False]
+    assert [run.figures["all specifications satisfied"] is None for run in runs] == [
+        True,
+        True,
+        False,
+    ]
     kept = read_json(paths[2] / "evaluation.json")["stl"]["conjunction"]["satisfied"]
-    assert runs[2].figures["all promises kept"] == kept
+    assert runs[2].figures["all specifications satisfied"] == kept
 
 
 def test_what_differs(runs: list[ComparedRun]) -> None:
@@ -97,7 +101,7 @@ def test_table(runs: list[ComparedRun]) -> None:
     assert "warning" not in text
 
 
-def test_not_yet_judged(paths: list[Path], tmp_path: Path) -> None:
+def test_not_yet_evaluated(paths: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ComparisonError, match=r"no validation\.json.*--split validation"):
         read_runs(paths[:2], "validation")
     fresh = make_run(tmp_path / "fresh", SYNTHETIC)
@@ -127,16 +131,16 @@ def test_other_data_is_refused(
     paths: list[Path], tmp_path: Path, env: EnvConfig, differing: str
 ) -> None:
     with pytest.raises(ComparisonError, match=f"different test data .*{differing}"):
-        read_runs([paths[0], judged_as(tmp_path / "other", env)], "test")
+        read_runs([paths[0], rolled_out_as(tmp_path / "other", env)], "test")
 
 
 def test_families_held_out_of_training_leave_the_test_split_alone(
     paths: list[Path], tmp_path: Path
 ) -> None:
     held_out = replace(SYNTHETIC, holdout_families=("flood",))
-    read_runs([paths[0], judged_as(tmp_path / "test" / "run", held_out)], "test")
+    read_runs([paths[0], rolled_out_as(tmp_path / "test" / "run", held_out)], "test")
     runs = [
-        judged_as(tmp_path / name, env, "validation")
+        rolled_out_as(tmp_path / name, env, "validation")
         for name, env in (("a", SYNTHETIC), ("b", held_out))
     ]
     with pytest.raises(ComparisonError, match="holdout_families"):

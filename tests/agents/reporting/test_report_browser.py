@@ -18,7 +18,7 @@ from marl_stl_agents.reporting.page import write_report
 from marl_stl_agents.run_directory import DATA, write_json
 
 from marl_stl_env.config import EnvConfig, StlConfig
-from tests.agents.reporting.report_runs import hostile_table, judged_toy
+from tests.agents.reporting.report_runs import evaluated_toy, hostile_table
 from tests.conftest import make_table, with_entities
 
 if TYPE_CHECKING:
@@ -70,14 +70,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     written = {}
     for name, (env, events) in kinds.items():
-        judged = judged_toy(folder / name, env, EvaluateConfig(folder / name), events)
-        (judged.run / "progress.csv").write_text(
+        evaluated = evaluated_toy(folder / name, env, EvaluateConfig(folder / name), events)
+        (evaluated.run / "progress.csv").write_text(
             "time/total_timesteps,validation/f1,train/value_loss\n100,0.25,3\n200,,2\n300,0.5,1\n"
         )
-        write_json(judged.run / "evaluation.json", judged.result)
-        write_json(judged.run / DATA, describe_data(judged.prepared))
-        written[name] = judged.run / "report.html"
-        write_report(judged, written[name])
+        write_json(evaluated.run / "evaluation.json", evaluated.result)
+        write_json(evaluated.run / DATA, describe_data(evaluated.prepared))
+        written[name] = evaluated.run / "report.html"
+        write_report(evaluated, written[name])
     written["comparison"] = folder / "compare.html"
     write_comparison(
         read_runs([folder / "toy", folder / "response"], "test"), folder / "compare.html"
@@ -233,15 +233,15 @@ def test_replay_jumps_to_threats_and_errors(visit: Any) -> None:
     check_event(page, after[0])
 
 
-def test_promises_and_context_of_a_response(visit: Any) -> None:
+def test_specs_and_context_of_a_response(visit: Any) -> None:
     page = visit("response").page
     replay = page.evaluate("page.data.replay")
     page.locator("#scrub").focus()
     page.keyboard.press("End")
     one = replay["episodes"][0]
     standing = page.locator("#standing li").all_inner_texts()
-    assert len(standing) == len(replay["promises"])
-    for words, name, least in zip(standing, replay["promises"], one["robustness"][-1], strict=True):
+    assert len(standing) == len(replay["specs"])
+    for words, name, least in zip(standing, replay["specs"], one["robustness"][-1], strict=True):
         told = (
             "does not count yet" if least is None else f"{least:.2f}".replace("-", "\N{MINUS SIGN}")
         )
@@ -249,7 +249,9 @@ def test_promises_and_context_of_a_response(visit: Any) -> None:
         assert told in words
         assert ("broken" in words) == (least is not None and least < 0)
     assert f"budget {one['told'][-1][replay['told'].index('budget')]:.2f}" in shown(page, "told")
-    lines = page.evaluate("document.getElementById('promises-so-far').data.map((line) => line.y)")
+    lines = page.evaluate(
+        "document.getElementById('specifications-so-far').data.map((line) => line.y)"
+    )
     assert [line[-1] for line in lines] == one["left"][-1]
 
 

@@ -15,7 +15,7 @@ from marl_stl_agents.algorithms.ppo import make_policy
 from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.diagnostics.checklist import Checked, Checklist, write_checklist
 from marl_stl_agents.diagnostics.checks import Check
-from marl_stl_agents.evaluation.evaluation import Judged, evaluate
+from marl_stl_agents.evaluation.evaluation import Evaluation, evaluate
 from marl_stl_agents.evaluation.rollouts import greedy
 from marl_stl_agents.reporting import page as report_page
 from marl_stl_agents.reporting.charts import threshold_chart
@@ -37,19 +37,19 @@ from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import Action, Float64Array
 from tests.agents.evaluation.test_new_traffic import SYNTHETIC, make_run
-from tests.agents.reporting.report_runs import HOSTILE, Page, hostile_table, judged_toy
+from tests.agents.reporting.report_runs import HOSTILE, Page, evaluated_toy, hostile_table
 
 STOPS = (Action.BLOCK, Action.QUARANTINE)
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    return judged_toy(tmp_path_factory.mktemp("runs") / "toy")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    return evaluated_toy(tmp_path_factory.mktemp("runs") / "toy")
 
 
 @pytest.fixture(scope="module")
-def page(judged: Judged) -> Page:
-    return Page(report_page.report_page(judged))
+def page(evaluated: Evaluation) -> Page:
+    return Page(report_page.report_page(evaluated))
 
 
 def test_command_writes_the_report_of_its_figures(tmp_path: Path) -> None:
@@ -71,10 +71,10 @@ def test_no_report_without_the_flag(tmp_path: Path) -> None:
     assert not list(run.glob("*.html"))
 
 
-def test_figures_from_labels_and_decisions(judged: Judged, page: Page) -> None:
+def test_figures_from_labels_and_decisions(evaluated: Evaluation, page: Page) -> None:
     """Counted one by one, they are what the page's JSON and its table say."""
     counts = {"tp": 0, "fp": 0, "fn": 0, "tn": 0}
-    for threat, decision in zip(judged.table.labels, judged.judgement.decisions, strict=True):
+    for threat, decision in zip(evaluated.table.labels, evaluated.rollout.decisions, strict=True):
         right = (Action(decision) in STOPS) == bool(threat)
         counts[("t" if right else "f") + ("p" if Action(decision) in STOPS else "n")] += 1
     assert min(counts.values()) > 0
@@ -82,13 +82,15 @@ def test_figures_from_labels_and_decisions(judged: Judged, page: Page) -> None:
     assert {name: told[name] for name in counts} == counts
     for count in counts.values():
         assert f"{count:,}" in page.words
-    reward = judged.env.reward
+    reward = evaluated.env.reward
     earned = sum(
         (reward.true_positive if threat else reward.false_positive)
         if Action(decision) in STOPS
         else (reward.false_negative if threat else reward.true_negative)
-        for threat, decision in zip(judged.table.labels, judged.judgement.decisions, strict=True)
-    ) / len(judged.table)
+        for threat, decision in zip(
+            evaluated.table.labels, evaluated.rollout.decisions, strict=True
+        )
+    ) / len(evaluated.table)
     assert told["reward_per_event"] == pytest.approx(earned)
     bars = page.data["charts"]["reward"]["data"][0]
     drawn = dict(zip(bars["y"], bars["customdata"], strict=True))
@@ -97,9 +99,9 @@ def test_figures_from_labels_and_decisions(judged: Judged, page: Page) -> None:
     assert list(drawn.values()) == sorted(drawn.values(), reverse=True)
 
 
-def test_families_with_their_intervals(judged: Judged, page: Page) -> None:
+def test_families_with_their_intervals(evaluated: Evaluation, page: Page) -> None:
     (marks,) = page.data["charts"]["families"]["data"]
-    table, stopped = judged.table, np.isin(judged.judgement.decisions, STOPS)
+    table, stopped = evaluated.table, np.isin(evaluated.rollout.decisions, STOPS)
     for name, recall, up, down in zip(
         marks["y"], marks["x"], marks["error_x"]["array"], marks["error_x"]["arrayminus"],
         strict=True,
@@ -163,16 +165,16 @@ def test_reward_by_threshold_by_hand(dynamics: Any) -> None:
     assert reward.threshold in curve.x
 
 
-def test_baselines_lie_on_their_own_curves(judged: Judged) -> None:
+def test_baselines_lie_on_their_own_curves(evaluated: Evaluation) -> None:
     """At the cost-optimal threshold the supervised classifier is its baseline."""
-    scores = judged.references["supervised"].scores
+    scores = evaluated.references["supervised"].scores
     assert scores is not None
-    curve = reward_by_threshold(judged.env, judged.table.labels, scores)
-    baseline = judged.result["baselines"]["supervised"]["reward_per_event"]
-    assert curve.at(judged.env.reward.threshold) == pytest.approx(baseline)
-    chart = threshold_chart(judged)
+    curve = reward_by_threshold(evaluated.env, evaluated.table.labels, scores)
+    baseline = evaluated.result["baselines"]["supervised"]["reward_per_event"]
+    assert curve.at(evaluated.env.reward.threshold) == pytest.approx(baseline)
+    chart = threshold_chart(evaluated)
     drawn = {line["name"]: line for line in chart.figure["data"]}["supervised, all columns"]
-    place = int(np.argmin(np.abs(np.array(drawn["x"]) - judged.env.reward.threshold)))
+    place = int(np.argmin(np.abs(np.array(drawn["x"]) - evaluated.env.reward.threshold)))
     assert drawn["y"][place] == pytest.approx(baseline, abs=1e-4)
 
 
@@ -209,8 +211,8 @@ def test_every_chart_has_words_and_numbers(page: Page) -> None:
 
 
 def test_hostile_names_stay_words(tmp_path: Path, page: Page) -> None:
-    judged = judged_toy(tmp_path / f"run{HOSTILE.replace('/', '')}", table=hostile_table())
-    hostile = Page(report_page.report_page(judged))
+    evaluated = evaluated_toy(tmp_path / f"run{HOSTILE.replace('/', '')}", table=hostile_table())
+    hostile = Page(report_page.report_page(evaluated))
     assert len(hostile.scripts) == len(page.scripts)
     assert not any(tag == "img" for tag, _ in hostile.elements)
     assert not any(name.startswith("on") for _, attrs in hostile.elements for name in attrs)
@@ -221,7 +223,7 @@ def test_hostile_names_stay_words(tmp_path: Path, page: Page) -> None:
 
 
 def test_written_whole_or_not_at_all(
-    judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
@@ -231,23 +233,23 @@ def test_written_whole_or_not_at_all(
 
     monkeypatch.setattr(report_page, "render", fail)
     with pytest.raises(RuntimeError, match="no page"):
-        write_report(judged, path)
+        write_report(evaluated, path)
     monkeypatch.undo()
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(RuntimeError, match="no page"):
-        write_report(judged, path)
+        write_report(evaluated, path)
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_replay_is_what_the_environment_does(judged: Judged) -> None:
+def test_replay_is_what_the_environment_does(evaluated: Evaluation) -> None:
     """Stepping the PettingZoo view with the same actions shows the same events and rewards."""
-    replay = record_episodes(judged)
-    config = replace(judged.config.env, split="test")
+    replay = record_episodes(evaluated)
+    config = replace(evaluated.config.env, split="test")
     stop = [replay["actions"].index(action.name.capitalize()) for action in STOPS]
     assert len(replay["episodes"]) == EPISODES
     for episode in replay["episodes"]:
-        env = mse.parallel_env(config, table=judged.prepared.raw)
+        env = mse.parallel_env(config, table=evaluated.prepared.raw)
         observations, _ = env.reset(seed=episode["seed"])
         for step, said in enumerate(episode["actions"]):
             for sensor, name in enumerate(env.agents):
@@ -263,15 +265,15 @@ def test_replay_is_what_the_environment_does(judged: Judged) -> None:
             assert next(iter(rewards.values())) == pytest.approx(episode["reward"][step], abs=1e-4)
             family = replay["families"][episode["family"][step]]
             assert (family != "benign") == bool(episode["threat"][step])
-        assert len(episode["reward"]) == judged.env.episode_length
+        assert len(episode["reward"]) == evaluated.env.episode_length
 
 
-def test_replay_of_a_response_with_promises(tmp_path: Path) -> None:
+def test_replay_of_a_response_with_specs(tmp_path: Path) -> None:
     env = EnvConfig(episode_length=90, dynamics="response", stl=StlConfig(monitor=True))
-    judged = judged_toy(tmp_path / "run", env, EvaluateConfig(certify=40))
-    replay = record_episodes(judged)
+    evaluated = evaluated_toy(tmp_path / "run", env, EvaluateConfig(certify=40))
+    replay = record_episodes(evaluated)
     assert replay["told"][:2] == ["isolated", "isolation_left"]
-    assert replay["promises"] == [name for name in judged.result["stl"] if name != "conjunction"]
+    assert replay["specs"] == [name for name in evaluated.result["stl"] if name != "conjunction"]
     isolated = 0
     for episode in replay["episodes"]:
         isolated += sum(episode["isolated"])
@@ -288,49 +290,52 @@ def test_replay_of_a_response_with_promises(tmp_path: Path) -> None:
         broken = np.nan_to_num(least, nan=1.0) < 0
         assert (left[broken] <= 0).all()
     assert isolated > 0
-    page = Page(report_page.report_page(judged))
-    assert judged.watched is not None
-    for place, (name, (kept, robustness)) in enumerate(judged.watched.by_name().items()):
+    page = Page(report_page.report_page(evaluated))
+    assert evaluated.watched is not None
+    for place, (name, (kept, robustness)) in enumerate(evaluated.watched.by_name().items()):
         (bars,) = page.data["charts"][f"robustness-{place}"]["data"]
         known = robustness[np.isfinite(robustness)]
         assert sum(bars["y"]) == len(known)
         below = sum(y for x, y in zip(bars["x"], bars["y"], strict=True) if x < 0)
         assert below == (known < 0).sum()
-        assert judged.result["stl"][name]["satisfied"] == pytest.approx(kept.mean())
+        assert evaluated.result["stl"][name]["satisfied"] == pytest.approx(kept.mean())
     assert "at confidence 95%" in page.words
     assert "attacks contained" in page.words
     assert "--certify" not in page.words
 
 
 def test_replay_with_deliberation(tmp_path: Path) -> None:
-    judged = judged_toy(tmp_path / "run", EnvConfig(episode_length=30, deliberation=1))
-    for episode in record_episodes(judged)["episodes"]:
+    evaluated = evaluated_toy(tmp_path / "run", EnvConfig(episode_length=30, deliberation=1))
+    for episode in record_episodes(evaluated)["episodes"]:
         lengths = {len(episode[name]) for name in ("proposals", "actions", "reward", "features")}
         assert lengths == {30}
 
 
-def test_replay_begins_without_memory(judged: Judged) -> None:
-    config = TrainConfig(env=judged.env, ppo=PPOConfig(policy="lstm", width=8, bins=0))
+def test_replay_begins_without_memory(evaluated: Evaluation) -> None:
+    config = TrainConfig(env=evaluated.env, ppo=PPOConfig(policy="lstm", width=8, bins=0))
     torch.manual_seed(0)
-    space = observation_space(Engine(judged.env, judged.table, lanes=1))
+    space = observation_space(Engine(evaluated.env, evaluated.table, lanes=1))
     act = greedy(make_policy(config, space, (), torch.device("cpu")))
-    with_memory = replace(judged, act=act)
+    with_memory = replace(evaluated, act=act)
     first = record_episodes(with_memory)
     assert record_episodes(with_memory) == first
     assert len({str(one["probabilities"]) for one in first["episodes"]}) == EPISODES
 
 
-def test_long_rows_make_short_episodes(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_rows_make_short_episodes(
+    evaluated: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("marl_stl_agents.reporting.episode._VALUES", 10 * EPISODES * 25)
-    assert {len(one["reward"]) for one in record_episodes(judged)["episodes"]} == {25}
+    assert {len(one["reward"]) for one in record_episodes(evaluated)["episodes"]} == {25}
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     three = EnvConfig(agents=3, episode_length=30)
-    page = Page(report_page.report_page(judged_toy(tmp_path / "run", three)))
+    page = Page(report_page.report_page(evaluated_toy(tmp_path / "run", three)))
     for words in (
         "bears no faulty sensor",
-        "No promises were watched in this evaluation. python evaluate.py RUN --report --certify",
+        "No specifications were watched in this evaluation.",
+        "python evaluate.py RUN --report --certify",
         "holds no log of the training (progress.csv)",
         "went through no checklist",
     ):
@@ -338,26 +343,26 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_checklist_and_curves(tmp_path: Path) -> None:
-    judged = judged_toy(tmp_path / "run", EnvConfig(episode_length=30))
+    evaluated = evaluated_toy(tmp_path / "run", EnvConfig(episode_length=30))
     check = Check("f1", "F1 rises", "0.1", "failed", "a bug", "mend it")
     checked = Checked(10, 100, "f1", [replace(check, name="a"), check])
-    write_checklist(judged.run, Checklist(checked=[replace(checked, iteration=5), checked]))
-    (judged.run / "progress.csv").write_text(
+    write_checklist(evaluated.run, Checklist(checked=[replace(checked, iteration=5), checked]))
+    (evaluated.run / "progress.csv").write_text(
         "time/total_timesteps,validation/f1\n100,0.25\n200,\n300,0.5\n"
     )
-    page = Page(report_page.report_page(judged))
+    page = Page(report_page.report_page(evaluated))
     for words in ("after iteration 10", "the likely cause of what failed: f1", "Try: mend it"):
         assert words in page.words
     (line,) = page.data["charts"]["training-2"]["data"]
     assert (line["x"], line["y"]) == ([100, 300], [0.25, 0.5])
 
 
-def test_audited_votes_are_said_to_be_weighed(tmp_path: Path) -> None:
-    consensus = ConsensusConfig(weights="audited")
-    judged = judged_toy(tmp_path / "run", EnvConfig(episode_length=30, consensus=consensus))
-    page = Page(report_page.report_page(judged))
+def test_checked_votes_are_said_to_be_weighed(tmp_path: Path) -> None:
+    consensus = ConsensusConfig(weights="reliability")
+    evaluated = evaluated_toy(tmp_path / "run", EnvConfig(episode_length=30, consensus=consensus))
+    page = Page(report_page.report_page(evaluated))
     assert page.data["replay"]["weighed"]
-    assert "votes weighed by audits" in page.words
+    assert "votes weighed by label feedback" in page.words
 
 
 def test_faulty_sensors_are_drawn_from_the_honest_team_on(page: Page) -> None:

@@ -39,7 +39,7 @@ def test_the_one_for_unseen_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
     config = command.settings()
     env = config.env
     assert (env.dataset, env.agents, env.random_views) == ("nsl-kdd", 16, 0.5)
-    assert (env.balance, env.decoys, env.reward.team_share) == ("families", 0.25, 0.0)
+    assert (env.balance, env.synthetic_outliers, env.reward.team_share) == ("families", 0.25, 0.0)
     assert env.consensus.threshold_for(env.agents) == 8
     assert config.evaluate_every == config.iterations == 150
     plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)
@@ -47,21 +47,21 @@ def test_the_one_for_unseen_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (plain.env.consensus.threshold_for(16), plain.env.consensus.faulty_for(16)) == (3, 2)
 
 
-def test_the_one_with_exemplars(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other votes, exemplars and a longer training are all that sets it apart from "unseen"."""
-    command = parsed("--preset exemplars --dataset nsl-kdd", monkeypatch)
+def test_the_one_with_prototypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other votes, prototypes and a longer training are all that sets it apart from "unseen"."""
+    command = parsed("--preset prototypes --dataset nsl-kdd", monkeypatch)
     plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)
     assert isinstance(command, TrainCommand)
     assert isinstance(plain, TrainCommand)
     consensus = command.env.consensus
     assert (consensus.threshold_for(16), consensus.faulty_for(16)) == (8, 5)
-    assert (command.ppo.exemplars, command.iterations, command.evaluate_every) == (2000, 200, 200)
+    assert (command.ppo.prototypes, command.iterations, command.evaluate_every) == (2000, 200, 200)
     assert (
         replace(
             command,
             preset="unseen",
             env=replace(command.env, consensus=plain.env.consensus),
-            ppo=replace(command.ppo, exemplars=0),
+            ppo=replace(command.ppo, prototypes=0),
             iterations=150,
             evaluate_every=150,
         )

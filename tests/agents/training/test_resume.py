@@ -45,8 +45,8 @@ BATCH, NONE = ({"return_normalization": name} for name in ("batch", "none"))
 def build(vec: Vec, stl: Any = "off", **settings: Any) -> Any:
     config = replace(CONFIG, vec=vec, ppo=replace(CONFIG.ppo, **settings), stl=stl)
     if stl != "off":
-        promises = StlConfig(specs=("quiet=G (alerts_4 <= 2)", "open=G (denied_8 <= 0.6)"))
-        config = replace(config, env=replace(config.env, stl=promises))
+        specs = StlConfig(specs=("quiet=G (alerts_4 <= 2)", "open=G (denied_8 <= 0.6)"))
+        config = replace(config, env=replace(config.env, stl=specs))
     return make_trainer(config, TABLE, CPU, TABLE)
 
 

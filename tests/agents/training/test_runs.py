@@ -41,13 +41,13 @@ def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short real run, trained and judged through the command lines."""
+    """A short real run, trained and evaluated through the command lines."""
     folder = tmp_path_factory.mktemp("work")
     trained = call(*TRAIN, "--team-share", "0.5", cwd=folder)
     assert trained.returncode == 0, trained.stderr
     assert "verdict:" in trained.stdout
-    judged = call(sys.executable, ROOT / "evaluate.py", cwd=folder)
-    assert judged.returncode == 0, judged.stderr
+    evaluated = call(sys.executable, ROOT / "evaluate.py", cwd=folder)
+    assert evaluated.returncode == 0, evaluated.stderr
     return find_run(next((folder / "runs").iterdir()))
 
 
@@ -86,8 +86,8 @@ def test_the_evaluation_is_consistent(finished: Path) -> None:
     assert (result["schema"], result["dataset"], result["split"]) == (1, "synthetic", "test")
     assert result["events"] == 30_000
     assert result["stl"] == {}
-    judged = {"decision": result["decision"], **result["agents"], **result["baselines"]}
-    for name, figures in judged.items():
+    evaluated = {"decision": result["decision"], **result["agents"], **result["baselines"]}
+    for name, figures in evaluated.items():
         tp, tn, fp, fn = (figures[count] for count in ("tp", "tn", "fp", "fn"))
         assert tp + tn + fp + fn == result["events"], name
         assert tp + fn == round(result["events"] * result["threat_rate"]), name
@@ -115,14 +115,14 @@ def test_the_evaluation_is_consistent(finished: Path) -> None:
     # Against the worst fault nothing is gained; a team that lets all pass has nothing to lose.
     assert min(entry["reward_per_event"] for entry in result["byzantine"]) <= reward
     alone = [figures["reward_per_event"] for figures in result["agents"].values()]
-    assert result["clones"]["reward_per_event"] == max(alone)
+    assert result["replicated"]["reward_per_event"] == max(alone)
     # Bayes' rule is the best there is, and no view suffices.
     bayes = result["baselines"]["bayes"]["reward_per_event"]
     assert bayes > result["baselines"]["supervised"]["reward_per_event"]
     assert bayes > result["baselines"]["bayes_vote"]["reward_per_event"] + 0.3
 
 
-def test_judging_again_gives_the_same(finished: Path) -> None:
+def test_evaluation_again_gives_the_same(finished: Path) -> None:
     before = (finished / "evaluation.json").read_text()
     assert call(sys.executable, ROOT / "evaluate.py", finished, cwd=ROOT).returncode == 0
     assert (finished / "evaluation.json").read_text() == before
@@ -141,9 +141,9 @@ def test_changed_data_is_noticed(finished: Path, tmp_path: Path) -> None:
     copy.mkdir()
     (copy / "config.json").write_text((finished / "config.json").read_text())
     (copy / "data.json").write_text(json.dumps(data))
-    judged = call(sys.executable, ROOT / "evaluate.py", copy, cwd=tmp_path)
-    assert judged.returncode == 2
-    assert "differs from what" in judged.stderr
+    evaluated = call(sys.executable, ROOT / "evaluate.py", copy, cwd=tmp_path)
+    assert evaluated.returncode == 2
+    assert "differs from what" in evaluated.stderr
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,9 @@ def test_a_missing_run_is_named(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments.split()])
-    assert run_command(EvaluateConfig, lambda settings: evaluate(settings) and None, "Judge.") == 2
+    assert (
+        run_command(EvaluateConfig, lambda settings: evaluate(settings) and None, "Evaluate.") == 2
+    )
     assert "run" in capsys.readouterr().err
 
 

@@ -84,14 +84,14 @@
     const x = totals.map((_, number) => number + 1);
     const line = { x, y: totals, mode: "lines", line: { color: "var(--team)", width: 2 }, hovertemplate: "event %{x}: %{y:.2f}<extra></extra>" };
     draw(find("reward-so-far"), { data: [line], layout: layout(step + 1, "reward") });
-    if (!replay.promises.length) return;
-    const lines = replay.promises.map((name, number) => ({
+    if (!replay.specs.length) return;
+    const lines = replay.specs.map((name, number) => ({
       x, y: episode.left.map((left) => left[number]), name, mode: "lines",
       line: { color: `var(--series-${number % 8})`, width: 2 },
       hovertemplate: "%{fullData.name}, event %{x}: %{y:.2f}<extra></extra>",
     }));
     const legend = { showlegend: true, legend: { orientation: "h", yanchor: "bottom", y: 1, x: 0 }, height: 300 };
-    draw(find("promises-so-far"), { data: lines, layout: { ...layout(step + 1, "left", { range: [-1.08, 1.08] }), ...legend } });
+    draw(find("specifications-so-far"), { data: lines, layout: { ...layout(step + 1, "left", { range: [-1.08, 1.08] }), ...legend } });
   };
 
   const facts = (step) => {
@@ -102,9 +102,9 @@
     if (told.length) parts.push(`All sensors were told: ${told.join(", ")}.`);
     return parts.join(" ");
   };
-  const standing = (step) => {
-    if (!replay.promises.length) return;
-    find("standing").replaceChildren(...replay.promises.map((name, number) => {
+  const showStatus = (step) => {
+    if (!replay.specs.length) return;
+    find("standing").replaceChildren(...replay.specs.map((name, number) => {
       const least = episode.robustness[step][number];
       const words = least === null ? "does not count yet" : `least robustness so far ${shown(least)}${least < 0 ? ", broken" : ""}`;
       return make("li", `${name}: ${words}`, least !== null && least < 0 ? "broken" : "");
@@ -123,7 +123,7 @@
     find("truth").textContent = truth;
     find("outcome").textContent = WORDS[kind][0].toUpperCase() + WORDS[kind].slice(1);
     find("decision").textContent = action(episode.decision[at]);
-    find("votes").textContent = replay.weighed ? `${count} of ${cards.length}, weighed by audits` : `${count} of ${cards.length}; ${replay.threshold} needed`;
+    find("votes").textContent = replay.weighed ? `${count} of ${cards.length}, weighed by label feedback` : `${count} of ${cards.length}; ${replay.threshold} needed`;
     find("earned").textContent = signed(episode.reward[at]);
     find("total").textContent = signed(totals[at]);
     find("mean").textContent = signed(totals[at] / (at + 1));
@@ -131,7 +131,7 @@
     find("event").className = `event ${kind === "tp" || kind === "tn" ? "right" : "wrong"}`;
     find("strip").querySelector(".now").setAttribute("x", at + 0.5 - totals.length / 400);
     cards.forEach((update) => update(at));
-    standing(at);
+    showStatus(at);
     drawLines(at);
   };
 
@@ -157,7 +157,7 @@
   };
   const fillTable = () => {
     if (!find("events").open) return;
-    const titles = ["event", "truth", "family", "decision", "threat votes", "reward", "so far", ...replay.promises];
+    const titles = ["event", "truth", "family", "decision", "threat votes", "reward", "so far", ...replay.specs];
     const cell = (text, number) => {
       const element = make(number ? "td" : "th", text);
       if (!number) element.scope = "row";
@@ -166,7 +166,7 @@
     const rows = totals.map((total, step) => make("tr", [
       String(step + 1), episode.threat[step] ? "threat" : "benign", replay.families[episode.family[step]],
       action(episode.decision[step]), String(episode.actions[step].filter(stops).length),
-      signed(episode.reward[step]), signed(total), ...replay.promises.map((_, number) => shown(episode.left[step][number])),
+      signed(episode.reward[step]), signed(total), ...replay.specs.map((_, number) => shown(episode.left[step][number])),
     ].map(cell)));
     const head = make("tr", titles.map((title) => Object.assign(make("th", title), { scope: "col" })));
     find("event-table").replaceChildren(make("thead", head), make("tbody", rows));
