@@ -104,7 +104,7 @@ class ConsensusConfig:
             None takes ``ceil(agents / 2)``.
         weights: With "equal" every vote counts alike. With "reliability" a vote weighs as much as
             its sensor has told threats and benign events apart on events with label feedback;
-            ``threshold`` then decides only until one event of each class was label-checked.
+            ``threshold`` then decides only until one event of each class had label feedback.
         feedback_share: Share of the past events whose true label the team learns, in (0, 1]; used
             with "reliability" alone.
     """

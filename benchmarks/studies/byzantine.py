@@ -55,7 +55,7 @@ class Settings:
             group of columns by 2 f + 1) and "groups".
         trained: Of "faulty" (with as many mixed faults as the team bears) and "clean".
         seeds: Trainings of every team.
-        label-checked: Of these, how many also vote with weights from label feedback, where views
+        checked: Of these, how many also vote with weights from label feedback, where views
         differ; that
             takes longer than the training.
         iterations: Rollouts of 16,000 agent-steps of every training.

@@ -122,7 +122,10 @@ def _panel(axis: Any, groups: dict[tuple[Any, ...], Any], dataset: str, views: s
         if checked and trained == "faulty":
             middle = np.mean(checked, axis=0)
             axis.plot(
-                middle, color="tab:green", marker="s", label="faulty, label-checked votes, worst"
+                middle,
+                color="tab:green",
+                marker="s",
+                label="faulty, reliability-weighted votes, worst",
             )
         axis.fill_between(count, scores.min(axis=0), scores.max(axis=0), color=color, alpha=0.2)
         axis.plot(count, means.mean(axis=0), color=color, ls="--", label=f"{trained}, mean fault")

@@ -1,4 +1,4 @@
-"""A vote that trusts sensors by what they said on events whose truth was label-checked.
+"""A vote that trusts sensors by what they said on events whose truth had label feedback.
 
 A vote weighs as much as it tells threats and benign events apart: the log-likelihood ratio of
 Chair and Varshney (1986), "Optimal data fusion in multiple sensor detection systems", IEEE
@@ -55,9 +55,9 @@ def tally(actions: Int8Array, labels: BoolArray) -> BoolArray:
 def vote_weights(counts: IntArray) -> Float64Array:
     """The evidence for "threat" in what a sensor says: log-odds, at most ``CAP``.
 
-    Rates are the means of Beta(1, 1) posteriors, so a sensor never label-checked weighs 0. A vote
-    never speaks against its own class: a sensor that is wrong more often than right weighs 0 and
-    is not believed in reverse, since it could turn that around at will.
+    Rates are the means of Beta(1, 1) posteriors, so a sensor without label feedback weighs 0. A
+    vote never speaks against its own class: a sensor that is wrong more often than right weighs 0
+    and is not believed in reverse, since it could turn that around at will.
 
     Args:
         counts: WithFeedback votes.  # (..., agents, 2, 3) integer
@@ -82,7 +82,7 @@ class ReliabilityRule:
     sum of the weights reaches ``log(p / (1 - p)) - log(threats / benign)``, with p the
     cost-optimal threshold and the odds of a threat among the events with label feedback (each class
     counted once more). It is bounded by the plain counts: with at most f threat votes it is benign,
-    with at least n - f a threat. Until one event of each class was label-checked, the equal vote
+    with at least n - f a threat. Until one event of each class had label feedback, the equal vote
     decides. The action is chosen within the class as by the equal vote.
 
     Args:

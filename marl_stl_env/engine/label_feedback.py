@@ -18,15 +18,15 @@ _NAME = "reliability_votes"
 
 
 class ReliabilityVotes:
-    """The label-checked votes of the running episodes, and the decisions that follow from them.
+    """The reliability-weighted votes of the running episodes, and the decisions that follow from them.
 
-    Which events are label-checked comes from the lanes' own streams and depends on nothing that
+    Which events have label feedback comes from the lanes' own streams and depends on nothing that
     happens; the label becomes known after the vote on its event.
 
     Args:
         rule: The equal vote of the team.
         threshold: P(threat) from which stopping an event pays.
-        share: Share of the events that are label-checked.
+        share: Share of the events that have label feedback.
         lanes: Number of lanes.
     """
 

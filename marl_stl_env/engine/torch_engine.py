@@ -94,7 +94,8 @@ class TorchEngine(Engine):
     nothing.
 
     Args:
-        config: The environment; faulty sensors and label-checked votes are not to be had here.
+        config: The environment; faulty sensors and reliability-weighted votes are not to be had
+            here.
         table: The scaled table of one split; it is copied to the device.
         lanes: Independent copies of the stream, at least 1.
         seeds: One seed s (lane i gets s + i), or one per lane; None draws from the system.
@@ -103,8 +104,8 @@ class TorchEngine(Engine):
 
     Raises:
         ConfigError: If ``lanes`` or ``seeds`` are out of range.
-        DeviceError: If the environment has faulty sensors, label-checked votes, a response or
-            specifications.
+        DeviceError: If the environment has faulty sensors, reliability-weighted votes, a response
+            or specifications.
     """
 
     def __init__(

@@ -97,7 +97,7 @@ def test_a_checkpoint_chosen_by_a_false_figure_is_refused(run: Path) -> None:
         ({"dynamics": "response"}, "dynamics"),
         ({"reward": RewardConfig(false_positive=-1.0)}, "false_positive"),
         ({"reward": RewardConfig(alert_cost=-1.0)}, "alert_cost"),
-        ({"consensus": ConsensusConfig(weights="reliability")}, "reliability"),
+        ({"consensus": ConsensusConfig(weights="reliability")}, "weighs votes"),
     ],
 )
 def test_another_task_is_refused(env: dict[str, Any], named: str) -> None:

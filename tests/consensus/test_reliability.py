@@ -35,7 +35,7 @@ def watch(events: int, threat_rate: float) -> tuple[Int8Array, BoolArray]:
 
 
 def checked(actions: Int8Array, labels: BoolArray) -> IntArray:
-    """The counts of one lane in which all these events were label-checked."""
+    """The counts of one lane in which all these events had label feedback."""
     counts: IntArray = tally(actions, labels).sum(axis=0)[None]
     return counts
 

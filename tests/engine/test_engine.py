@@ -40,12 +40,12 @@ CONFIGS = {
     "mixed faults, deliberation": EnvConfig(
         agents=5, episode_length=20, faults=FaultConfig(2, "mixed", 8), deliberation=1
     ),
-    "label-checked votes": EnvConfig(
+    "reliability-weighted votes": EnvConfig(
         agents=7,
         episode_length=40,
         consensus=ConsensusConfig(weights="reliability", feedback_share=0.5),
     ),
-    "label-checked votes, mixed faults, deliberation": EnvConfig(
+    "reliability-weighted votes, mixed faults, deliberation": EnvConfig(
         agents=4,
         episode_length=30,
         consensus=ConsensusConfig(weights="reliability", feedback_share=1.0),
@@ -53,7 +53,7 @@ CONFIGS = {
         deliberation=1,
     ),
     **{
-        f"label-checked votes, two {fault}": EnvConfig(
+        f"reliability-weighted votes, two {fault}": EnvConfig(
             agents=7,
             episode_length=40,
             consensus=ConsensusConfig(weights="reliability", feedback_share=0.6),
@@ -130,7 +130,7 @@ BYZANTINE = {
     "one faulty sensor": {"faults": FaultConfig(1, "random")},
     "mixed": {"faults": FaultConfig(3, "mixed", 6)},
     "deliberation": {"deliberation": 1, "faults": FaultConfig(1, "mixed", 6)},
-    "label-checked votes": {
+    "reliability-weighted votes": {
         "agents": 7,
         "consensus": ConsensusConfig(weights="reliability", feedback_share=0.8),
         "faults": FaultConfig(2, "flip"),

@@ -220,7 +220,7 @@ def test_decisions_that_depend_on_more_than_the_event(tmp_path: Path, rows: pd.D
     watched = StlConfig(monitor=True, observe=True)
     for reason, env, policy in (
         ("policy='lstm'", SYNTHETIC, "lstm"),
-        ("weights='label-checked'", replace(SYNTHETIC, consensus=checked), "mlp"),
+        ("weights='reliability'", replace(SYNTHETIC, consensus=checked), "mlp"),
         ("dynamics='response'", replace(SYNTHETIC, dynamics="response"), "mlp"),
         ("stl.observe", replace(SYNTHETIC, stl=watched), "mlp"),
     ):
