@@ -28,7 +28,7 @@ docs: $(VENV)/.dev
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --editable '.[train]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml

@@ -3,6 +3,7 @@
 from marl_stl_env import data, envs
 from marl_stl_env.config import (
     ConsensusConfig,
+    DataConfig,
     EnvConfig,
     FaultConfig,
     ResponseConfig,
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Action",
     "ConsensusConfig",
+    "DataConfig",
     "EnvConfig",
     "FaultConfig",
     "ResponseConfig",

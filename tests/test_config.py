@@ -6,6 +6,7 @@ from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
 
 from marl_stl_env.config import (
     ConsensusConfig,
+    DataConfig,
     EnvConfig,
     FaultConfig,
     RewardConfig,
@@ -31,9 +32,9 @@ def test_default_quorums(agents: int, faulty: int, threshold: int) -> None:
         (lambda: EnvConfig(agents=65), "agents=65"),
         (lambda: EnvConfig(agents="4"), "wrong type"),  # type: ignore[arg-type]
         (lambda: EnvConfig(episode_length=0), "episode_length=0"),
-        (lambda: EnvConfig(threat_rate=1.0), "threat_rate=1.0"),
-        (lambda: EnvConfig(threat_rate=0.0), "threat_rate=0.0"),
-        (lambda: EnvConfig(split_seed=-1), "split_seed=-1"),
+        (lambda: EnvConfig(data=DataConfig(threat_rate=1.0)), "threat_rate=1.0"),
+        (lambda: EnvConfig(data=DataConfig(threat_rate=0.0)), "threat_rate=0.0"),
+        (lambda: EnvConfig(data=DataConfig(split_seed=-1)), "split_seed=-1"),
         (lambda: EnvConfig(consensus=ConsensusConfig(threshold=0)), r"outside \[2, 3\]"),
         (lambda: EnvConfig(consensus=ConsensusConfig(threshold=4)), r"outside \[2, 3\]"),
         (
@@ -67,10 +68,10 @@ def test_values_out_of_range_are_refused(make: Any, message: str) -> None:
     ("make", "known"),
     [
         (lambda: EnvConfig(split="tset"), "train, validation, test"),  # type: ignore[arg-type]
-        (lambda: EnvConfig(split_method="random"), "stratified"),  # type: ignore[arg-type]
+        (lambda: EnvConfig(data=DataConfig(split_method="random")), "stratified"),  # type: ignore[arg-type]
         (lambda: EnvConfig(views="partial"), "groups, overlap, full"),  # type: ignore[arg-type]
         (lambda: EnvConfig(order="sorted"), "sequential"),  # type: ignore[arg-type]
-        (lambda: TrainConfig(vec="async"), "supersuit, native"),  # type: ignore[arg-type]
+        (lambda: TrainConfig(backend="async"), "supersuit, native"),  # type: ignore[arg-type]
         (lambda: TrainConfig(device="tpu"), "auto, cpu, cuda"),  # type: ignore[arg-type]
         (lambda: PPOConfig(schedule="cosine"), "linear, constant"),  # type: ignore[arg-type]
         (lambda: make_config(None, {"agnets": 3}), "agents"),
@@ -85,14 +86,9 @@ def test_overrides_replace_single_fields() -> None:
     config = make_config(EnvConfig(agents=7), {"split": "test"})
     assert (config.agents, config.split) == (7, "test")
     with pytest.raises(ConfigError, match="EnvConfig"):
-        make_config({"agents": 3}, {})  # type: ignore[arg-type]
-
-
-def test_vec_cuda_is_the_device_path_on_cuda() -> None:
-    config = TrainConfig(vec="cuda")
-    assert (config.vec, config.device) == ("device", "cuda")
+        make_config("agents", {})  # type: ignore[arg-type]
 
 
 def test_paths_may_be_given_as_text() -> None:
-    assert EnvConfig(data_dir="data").data_dir == Path("data").absolute()  # type: ignore[arg-type]
+    assert EnvConfig(data=DataConfig(data_dir="data")).data.data_dir == Path("data").absolute()  # type: ignore[arg-type]
     assert TrainConfig(run_dir="here").run_dir == Path("here")  # type: ignore[arg-type]

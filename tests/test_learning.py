@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def evaluated(setting: str, data_dir: Path | None = None) -> dict[str, Any]:
     known = SETTINGS[setting]
-    known = replace(known, env=replace(known.env, data_dir=data_dir))
+    known = replace(known, env=replace(known.env, data=replace(known.env.data, data_dir=data_dir)))
     return run(known, 0, "test", baselines(known.env, prepare(known.env), "test"))[0]
 
 

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from marl_stl_env.config import EnvConfig, Split
+from marl_stl_env.config import DataConfig, EnvConfig, Split
 from marl_stl_env.data.datasets.synthetic import load
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
@@ -37,7 +37,9 @@ def test_synthetic(split: Split) -> None:
 @pytest.mark.parametrize("method", ["official", "stratified"])
 @pytest.mark.parametrize("split", get_args(Split))
 def test_nsl_kdd(split: Split, method: Any, data_dir: Path) -> None:
-    config = EnvConfig(dataset="nsl-kdd", data_dir=data_dir, split=split, split_method=method)
+    config = EnvConfig(
+        data=DataConfig(dataset="nsl-kdd", data_dir=data_dir, split_method=method), split=split
+    )
     assert_inside(Engine.from_config(config, lanes=1))
 
 

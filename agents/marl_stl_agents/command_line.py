@@ -1,14 +1,25 @@
-"""Command lines from the configuration classes; typed errors become one line on stderr."""
+"""Command lines from the configuration classes; typed errors become one line on stderr.
+
+A configuration's fields become flags without a prefix, its docstring their help.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import tyro
+from docstring_parser import parse
 from rich.console import Console
+from rich.text import Text
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from marl_stl_env.errors import MarlStlError
 
@@ -16,6 +27,8 @@ _Config = TypeVar("_Config")
 
 #: Exit status of a command whose input was refused.
 REFUSED = 2
+#: The registered environments, by the dynamics that a configuration names.
+ENVIRONMENTS = {"Traffic-v0": "replay", "TrafficResponse-v0": "response"}
 
 
 def run_command(
@@ -23,6 +36,8 @@ def run_command(
     action: Callable[[_Config], None],
     description: str,
     presets: Mapping[str, _Config] | None = None,
+    python_only: frozenset[str] = frozenset(),
+    arguments: Iterable[str] | None = None,
 ) -> int:
     """Parse the command line into a configuration and act on it.
 
@@ -31,25 +46,112 @@ def run_command(
         action: What to do with it.
         description: Shown by ``--help``.
         presets: Other defaults, chosen by ``--preset``, which must be one of the fields.
+        python_only: Fields that are not offered as flags and keep their defaults.
+        arguments: The command line; None takes ``sys.argv``.
 
     Returns:
         0, or 2 where the input was refused.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        default = chosen_preset(presets) if presets else None
-        parsed = tyro.cli(
-            config_type,
-            description=description,
-            default=tyro.MISSING_NONPROP if default is None else default,
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
-        action(parsed)
+        default = chosen_preset(presets, given) if presets else None
+        action(parse_config(config_type, given, description, default, python_only))
     except MarlStlError as error:
-        Console(file=sys.stderr, soft_wrap=True).print(
-            f"[bold red]{type(error).__name__}[/]: ", str(error), sep="", markup=True
-        )
-        return REFUSED
+        return refuse(error)
     return 0
+
+
+def refuse(error: MarlStlError) -> int:
+    """Print a typed error as one line on stderr, and return the exit status for it."""
+    console = Console(file=sys.stderr, soft_wrap=True)
+    console.print(Text(type(error).__name__, "bold red"), Text(f": {error}"), sep="")
+    return REFUSED
+
+
+def parse_config(
+    config_type: type[_Config],
+    arguments: list[str],
+    description: str,
+    default: _Config | None = None,
+    python_only: frozenset[str] = frozenset(),
+    prog: str | None = None,
+) -> _Config:
+    """The configuration that a command line describes.
+
+    Args:
+        config_type: A frozen dataclass; its fields become flags.
+        arguments: The command line.
+        description: Shown by ``--help``.
+        default: Where the flags start from; None takes the class's own defaults.
+        python_only: Fields that are not offered as flags and keep their defaults.
+        prog: The command's name in ``--help``.
+
+    Raises:
+        SystemExit: After ``--help``, or if a flag cannot be parsed.
+        ConfigError: If the configuration is not valid.
+    """
+    return tyro.cli(
+        config_type,
+        prog=prog,
+        args=arguments,
+        description=description,
+        default=tyro.MISSING_NONPROP if default is None else default,
+        config=(tyro.conf.OmitArgPrefixes,),
+        registry=_registry(python_only),
+    )
+
+
+def _registry(python_only: frozenset[str]) -> ConstructorRegistry:
+    """How configurations are taken apart into flags and put together again."""
+    registry = ConstructorRegistry()
+
+    @registry.struct_rule
+    def configuration(info: StructTypeInfo) -> StructConstructorSpec | None:
+        kind = info.type
+        if not (is_dataclass(kind) and isinstance(kind, type)):
+            return None
+        start = info.default if isinstance(info.default, kind) else None
+        hints, helptexts = get_type_hints(kind, include_extras=True), _helptexts(kind)
+        offered = [item for item in fields(kind) if item.name not in python_only]
+        specs = tuple(
+            _flag(item, hints[item.name], start, helptexts.get(item.name)) for item in offered
+        )
+
+        def build(**values: Any) -> Any:
+            if "env_id" in values:
+                values["dynamics"] = ENVIRONMENTS[values.pop("env_id")]
+            return kind(**values) if start is None else replace(start, **values)
+
+        return StructConstructorSpec(instantiate=build, fields=specs)
+
+    return registry
+
+
+def _flag(
+    item: Field[Any], hint: Any, start: object | None, helptext: str | None
+) -> StructFieldSpec:
+    """One field as a flag; ``dynamics`` goes by the name of the registered environment."""
+    default = _default(item) if start is None else getattr(start, item.name)
+    if item.name == "dynamics":
+        names = {dynamics: name for name, dynamics in ENVIRONMENTS.items()}
+        hint = Annotated[Literal["Traffic-v0", "TrafficResponse-v0"], tyro.conf.arg(name="env")]
+        return StructFieldSpec("env_id", hint, names[default], helptext)
+    return StructFieldSpec(item.name, hint, default, helptext)
+
+
+def _default(item: Field[Any]) -> Any:
+    if item.default is not MISSING:
+        return item.default
+    return tyro.MISSING if item.default_factory is MISSING else item.default_factory()
+
+
+def _helptexts(config_type: type[Any]) -> dict[str, str]:
+    """The ``Attributes`` of a configuration's docstring, those of its base classes included."""
+    found: dict[str, str] = {}
+    for kind in reversed(config_type.__mro__):
+        for entry in parse(kind.__doc__ or "").params:
+            found[entry.arg_name] = " ".join((entry.description or "").split())
+    return found
 
 
 @dataclass(frozen=True)
@@ -59,7 +161,7 @@ class _Choice:
     preset: str | None = None
 
 
-def chosen_preset(presets: Mapping[str, _Config]) -> _Config | None:
+def chosen_preset(presets: Mapping[str, _Config], arguments: list[str]) -> _Config | None:
     """The defaults that ``--preset`` names; None without it, or where the name is unknown."""
-    choice, _ = tyro.cli(_Choice, return_unknown_args=True, add_help=False)
+    choice, _ = tyro.cli(_Choice, args=arguments, return_unknown_args=True, add_help=False)
     return presets.get(choice.preset) if choice.preset is not None else None

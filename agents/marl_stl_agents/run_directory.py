@@ -32,7 +32,7 @@ def new_run(config: TrainConfig) -> Path:
     Raises:
         RunError: If the directory already holds a run.
     """
-    run = config.run_dir or RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{config.env.dataset}"
+    run = config.run_dir or RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{config.env.data.dataset}"
     if (run / CONFIG).exists():
         raise RunError(f"{run} already holds a run; choose another --run-dir or remove it")
     write_json(run / CONFIG, _CONFIG_ADAPTER.dump_python(config, mode="json"))

@@ -33,7 +33,7 @@ def train_team(env: EnvConfig, seed: int, iterations: int, ppo: PPOConfig | None
     config = TrainConfig(
         env,
         ppo or PPOConfig(),
-        vec="native",
+        backend="native",
         lanes=lanes,
         iterations=iterations,
         seed=seed,

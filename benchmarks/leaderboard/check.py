@@ -62,7 +62,9 @@ def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
     config = read_config(run)
     track.check_config(run, config.env)
     claimed = _claim(run)
-    prepared = prepare(replace(config.env, data_dir=track.env.data_dir))
+    prepared = prepare(
+        replace(config.env, data=replace(config.env.data, data_dir=track.env.data.data_dir))
+    )
     check_data(run, prepared)
     _check_choice(run, config, prepared)
     env = replace(config.env, faults=FaultConfig())
@@ -217,7 +219,7 @@ def _actions(path: Path, column: Any) -> Int8Array:
 
 def team_of(env: EnvConfig) -> str:
     """A team in a few words."""
-    views = f"random views of {env.random_views:g}" if env.random_views else env.views
+    views = f"random views of {env.random_share:g}" if env.random_share else env.views
     words = [f"{env.agents} sensor{'s' if env.agents > 1 else ''}, {views}"]
     if env.deliberation:
         words.append("deliberation")

@@ -43,7 +43,7 @@ TRACK = Track()
 OK, REFUSED = 0, 2
 _CPU = "cpu_seconds.json"
 _OWN = RewardConfig(team_share=0.0)  # with full views and deliberation own rewards teach best
-_LONG = TrainConfig(vec="native", progress=False, preflight=False)
+_LONG = TrainConfig(backend="native", progress=False, preflight=False)
 _SHORT = replace(_LONG, iterations=20)  # a third of the default length
 
 #: Trained baselines. docs/results.md tells how these settings were chosen on validation data.
@@ -176,7 +176,7 @@ def entry_of_runs(name: str, runs: Sequence[Path], track: Track) -> Entry:
 
 
 def _but_for_the_seed(config: TrainConfig) -> TrainConfig:
-    env = replace(config.env, data_dir=None)
+    env = replace(config.env, data=replace(config.env.data, data_dir=None))
     return replace(
         config, env=env, seed=0, run_dir=None, progress=False, preflight=False, threads=1
     )

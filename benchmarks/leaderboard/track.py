@@ -30,7 +30,6 @@ _DATA = (
     "holdout_families",
     "drop_duplicates",
     "threat_rate",
-    "dynamics",
 )
 _WORTH = (
     "true_positive",
@@ -67,7 +66,8 @@ class Track:
             SubmissionError: If data, split, threat rate or rewards are not the track's, or if the
                 vote learns from labels of the events evaluated.
         """
-        given = [(name, getattr(env, name), getattr(self.env, name)) for name in _DATA]
+        given = [(name, getattr(env.data, name), getattr(self.env.data, name)) for name in _DATA]
+        given.append(("dynamics", env.dynamics, self.env.dynamics))
         given += [(n, getattr(env.reward, n), getattr(self.env.reward, n)) for n in _WORTH]
         for name, found, wanted in given:
             if found != wanted:

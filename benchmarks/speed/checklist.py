@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import tyro
 from marl_stl_agents.algorithms.ppo import make_trainer
-from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from marl_stl_agents.diagnostics.checklist import setting_of
 from marl_stl_agents.diagnostics.rollout_facts import RolloutFacts
 from marl_stl_agents.run_directory import write_json
@@ -26,10 +26,10 @@ from marl_stl_agents.training.checklist import ChecklistCallback
 from stable_baselines3.common.callbacks import BaseCallback
 
 from benchmarks.common.measure import show, versions
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 
-PATHS: tuple[Vec, ...] = ("native", "supersuit", "device")
+PATHS: tuple[Backend, ...] = ("native", "supersuit", "torch")
 CPU, NEVER = torch.device("cpu"), 10**9
 
 
@@ -93,7 +93,7 @@ class Probe(BaseCallback):
 
 def learn(config: TrainConfig, prepared: PreparedData, callbacks: list[BaseCallback]) -> None:
     """Train without run directory, rollout and checkpoints."""
-    model = make_trainer(config, prepared.tables["train"], CPU)
+    model = make_trainer(config, prepared, CPU)
     model.learn(config.iterations * config.ppo.n_steps * model.n_envs, callback=callbacks)
 
 
@@ -116,7 +116,7 @@ def measure(config: TrainConfig, prepared: PreparedData, repeats: int) -> dict[s
             watched += iteration_seconds(config, prepared, Path(folder))
     learn(replace(config, iterations=1), prepared, [probe])
     return {
-        "path": config.vec,
+        "path": config.backend,
         "plain": median(plain),
         "watched": median(watched),
         "overhead": median(watched) / median(plain) - 1.0,
@@ -129,11 +129,11 @@ def main(settings: Settings) -> None:
     torch.set_num_threads(1)
     config, repeats = TrainConfig(iterations=settings.iterations), settings.repeats
     if settings.quick:
-        env, repeats = EnvConfig(dataset_options=("rows=5000",)), 1
+        env, repeats = EnvConfig(data=DataConfig(dataset_options=("rows=5000",))), 1
         small = PPOConfig(n_steps=8, batch_size=64, width=8)
         config = TrainConfig(env=env, ppo=small, lanes=8, iterations=3)
     prepared = prepare(config.env)
-    rows = [measure(replace(config, vec=vec), prepared, repeats) for vec in PATHS]
+    rows = [measure(replace(config, backend=backend), prepared, repeats) for backend in PATHS]
     show("CPU seconds of an iteration", list(rows[0]), [list(row.values()) for row in rows])
     if settings.out is not None:
         write_json(settings.out, {"schema": 1, **versions(), "paths": rows})

@@ -61,12 +61,12 @@ def main() -> None:
     parser.add_argument("--address", default=None)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    base = TrainConfig(progress=False, vec="native")
+    base = TrainConfig(progress=False, backend="native")
     single = single_rate(base, arguments.iterations)
     rows: list[dict[str, Any]] = [{"engine": "sb3", "runners": None, "rate": single}]
     for runners in arguments.runners:
         settings = ClusterConfig(runners=runners, address=arguments.address)
-        config = replace(base, engine="rllib", cluster=settings)
+        config = replace(base, backend="rllib", cluster=settings)
         measured = cluster_rate(config, arguments.iterations)
         rows.append({"engine": "rllib", "runners": runners, **measured})
     show(

@@ -18,7 +18,7 @@ import tyro
 from marl_stl_agents.algorithms.device.env import DeviceVecEnv
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
-from marl_stl_agents.config import Device, PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, Device, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import simple_baselines
 from marl_stl_agents.evaluation.metrics import score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
@@ -170,20 +170,20 @@ def engine_rows(
     return rows
 
 
-def train_config(vec: Vec, settings: Settings) -> TrainConfig:
+def train_config(backend: Backend, settings: Settings) -> TrainConfig:
     """The default trainer on raw features; on the device with the batches that fill it."""
-    lanes = settings.train_lanes if vec == "device" else settings.sb3_lanes
-    steps, batch = (16, 65_536) if vec == "device" else (64, 16_384)
+    lanes = settings.train_lanes if backend == "torch" else settings.sb3_lanes
+    steps, batch = (16, 65_536) if backend == "torch" else (64, 16_384)
     ppo = PPOConfig(bins=0, n_steps=steps, batch_size=batch)
-    return TrainConfig(vec=vec, lanes=lanes, ppo=ppo, progress=False)
+    return TrainConfig(backend=backend, lanes=lanes, ppo=ppo, progress=False)
 
 
 def training_rate(
-    vec: Vec, table: TrafficTable, device: torch.device, settings: Settings
+    backend: Backend, table: TrafficTable, device: torch.device, settings: Settings
 ) -> dict[str, Any]:
     """Agent-steps per second of a training end to end."""
-    config = train_config(vec, settings)
-    model = make_trainer(config, table, device, table)
+    config = train_config(backend, settings)
+    model = make_trainer(config, table, device)
     steps = model.n_steps * model.n_envs
     model.learn(steps)
     wait(device)
@@ -245,7 +245,9 @@ def seconds_to_score(device: torch.device, settings: Settings) -> dict[str, Any]
     env = EnvConfig()
     prepared = prepare(env)
     ppo = PPOConfig(n_steps=16, batch_size=8192)
-    config = TrainConfig(env=env, ppo=ppo, vec="device", lanes=settings.score_lanes, progress=False)
+    config = TrainConfig(
+        env=env, ppo=ppo, backend="torch", lanes=settings.score_lanes, progress=False
+    )
     train = prepared.tables["train"]
     model = make_trainer(config, train, device)
     model.learn(model.n_steps * model.n_envs)  # warms up
@@ -272,9 +274,9 @@ def synchronisation_free(
     """Whether steps, rollouts and updates run with every synchronisation forbidden."""
     if device.type != "cuda":
         return None
-    config = replace(train_config("device", settings), lanes=1024)
+    config = replace(train_config("torch", settings), lanes=1024)
     env = replace(config.env, episode_length=7)  # episodes end on the way
-    model = make_trainer(replace(config, env=env), table, device, table)
+    model = make_trainer(replace(config, env=env), table, device)
     model.learn(model.n_steps * model.n_envs)
     found = {}
     for name, call in parts(cast("DevicePPO", model)).items():
@@ -324,8 +326,10 @@ def main(settings: Settings) -> None:
         result["device"] = torch.cuda.get_device_name(device)
     result["synchronisation_free"] = synchronisation_free(table, device, settings)
     result["engine"] = engine_rows(table, device, settings)
-    vecs: tuple[Vec, ...] = ("device", "native")
-    result["training"] = {vec: training_rate(vec, table, device, settings) for vec in vecs}
+    vecs: tuple[Backend, ...] = ("torch", "native")
+    result["training"] = {
+        backend: training_rate(backend, table, device, settings) for backend in vecs
+    }
     result["synthetic"] = seconds_to_score(device, settings)
     if device.type == "cuda":
         result["peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)

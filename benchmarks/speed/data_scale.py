@@ -121,13 +121,15 @@ def work(path: Path, cache: Path) -> dict[str, float]:
 
 def worker(path: Path) -> None:
     """Prepare or open the file, read one row, and print what it took as JSON."""
-    from marl_stl_env.config import EnvConfig
+    from marl_stl_env.config import make_config
     from marl_stl_env.data import prepare
 
     options = {"path": str(path), "label": "label", "family": "family", "entity": "host"}
     imported = _resident()
     started = time.perf_counter()
-    prepared = prepare(EnvConfig(dataset="custom", dataset_options={**options, "time": "time"}))  # type: ignore[arg-type]
+    prepared = prepare(
+        make_config(None, {"dataset": "custom", "dataset_options": {**options, "time": "time"}})
+    )
     seconds = time.perf_counter() - started
     float(prepared.tables["train"].features[-1].sum())
     figures = {"seconds": seconds, "peak_mb": _resident(), "imports_mb": imported}

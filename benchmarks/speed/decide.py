@@ -23,14 +23,14 @@ from marl_stl_agents.algorithms.ppo import bin_edges, make_policy
 from marl_stl_agents.checkpoints.store import save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.command_line import run_command
-from marl_stl_agents.config import EvaluateConfig, TrainConfig
+from marl_stl_agents.config import DecideConfig, TrainConfig
 from marl_stl_agents.evaluation.evaluation import describe_data
 from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.run_directory import DATA, new_run, write_json
 from pyarrow import csv, parquet
 
 from benchmarks.common.measure import show, versions
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
@@ -38,7 +38,7 @@ from marl_stl_env.files import write_text
 
 
 @dataclass(frozen=True)
-class DecideConfig:
+class Settings:
     """What to measure.
 
     Attributes:
@@ -84,7 +84,7 @@ def raw_rows(prepared: PreparedData, rows: int) -> Any:
     return pa.table(columns)
 
 
-def measured(name: str, env: EnvConfig, settings: DecideConfig, folder: Path) -> list[list[Any]]:
+def measured(name: str, env: EnvConfig, settings: Settings, folder: Path) -> list[list[Any]]:
     """Events per second with each kind of file."""
     prepared = prepare(env)
     run = untrained_run(folder / name, env, prepared)
@@ -93,7 +93,7 @@ def measured(name: str, env: EnvConfig, settings: DecideConfig, folder: Path) ->
     for kind, write in (("CSV", csv.write_csv), ("Parquet", parquet.write_table)):
         path = folder / f"{name}.{kind.lower()}"
         write(table, path)
-        asked = EvaluateConfig(run, input=path, device="cpu", threads=settings.threads)
+        asked = DecideConfig(path, run, device="cpu", threads=settings.threads)
         took, worked = [], []
         for _ in range(settings.repeats):
             start, busy = time.perf_counter(), time.process_time()
@@ -105,11 +105,11 @@ def measured(name: str, env: EnvConfig, settings: DecideConfig, folder: Path) ->
     return rows
 
 
-def main(settings: DecideConfig) -> None:
+def main(settings: Settings) -> None:
     """Print the table, and write it where asked."""
     sets = {"synthetic": EnvConfig()}
     if settings.data_dir is not None:
-        sets["nsl-kdd"] = EnvConfig(dataset="nsl-kdd", data_dir=settings.data_dir)
+        sets["nsl-kdd"] = EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=settings.data_dir))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, env in sets.items():
@@ -123,4 +123,4 @@ def main(settings: DecideConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(DecideConfig, main, __doc__))
+    sys.exit(run_command(Settings, main, __doc__))

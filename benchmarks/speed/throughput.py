@@ -158,7 +158,7 @@ def adapter_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]
 def trainer_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]:
     """SB3's PPO end to end, each row relative to the trainer's own ceiling."""
     lanes = settings.train_lanes
-    native, suit = (make_trainer(vec, table, lanes) for vec in ("native", "supersuit"))
+    native, suit = (make_trainer(backend, table, lanes) for backend in ("native", "supersuit"))
     bare = bare_trainer(table, lanes, native)
     rates = ppo_rates([bare, native, suit], settings.repeats)
     names = ("on a no-op VecEnv, no wrappers", "on TrafficVecEnv", "through SuperSuit")

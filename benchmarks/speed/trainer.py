@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from marl_stl_agents.algorithms.ppo import make_model, make_vec_env
-from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
@@ -74,14 +74,14 @@ class NoOpVecEnv(VecEnv):
         return [False] * self.num_envs
 
 
-def train_config(vec: Vec, lanes: int) -> TrainConfig:
+def train_config(backend: Backend, lanes: int) -> TrainConfig:
     """The default trainer on raw features, as every row of the comparison has it."""
-    return TrainConfig(vec=vec, lanes=lanes, ppo=PPOConfig(bins=0), progress=False)
+    return TrainConfig(backend=backend, lanes=lanes, ppo=PPOConfig(bins=0), progress=False)
 
 
-def make_trainer(vec: Vec, table: TrafficTable, lanes: int) -> OnPolicyAlgorithm:
+def make_trainer(backend: Backend, table: TrafficTable, lanes: int) -> OnPolicyAlgorithm:
     """PPO on the environment, as ``train.py`` builds it."""
-    config = train_config(vec, lanes)
+    config = train_config(backend, lanes)
     venv = make_vec_env(config, table)
     return make_model(config, venv, table, torch.device("cpu"))
 

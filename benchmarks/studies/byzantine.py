@@ -27,7 +27,7 @@ from marl_stl_agents.run_directory import read_json, write_json
 from benchmarks.common.tables import replace_section
 from benchmarks.common.teams import PPO, f1, normalized, recall, train_team
 from benchmarks.studies.byzantine_report import draw, markdown, show, summary, worst
-from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig
+from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.consensus.correlation import error_correlation
 from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.data.prepare import prepare
@@ -36,7 +36,7 @@ from marl_stl_env.types import Int8Array
 
 DATASETS = {
     "synthetic": EnvConfig(),
-    "nsl-kdd": EnvConfig(dataset="nsl-kdd", split_method="stratified"),
+    "nsl-kdd": EnvConfig(data=DataConfig(dataset="nsl-kdd", split_method="stratified")),
 }
 #: A compromise, from single runs on the validation split with seven sensors and partial views of
 #: ``synthetic``: 0.41 with 0 and 0.30 with 0.5, both trained clean; 0.21 with 0.2 and 0 with 1,
@@ -110,7 +110,7 @@ class Team(NamedTuple):
         )
         if self.views == "majority":
             faulty = env.consensus.faulty_for(self.agents)
-            return replace(env, views="overlap", redundancy=2 * faulty + 1)
+            return replace(env, views="overlap", view_share=(2 * faulty + 1) / env.agents)
         return replace(env, views=self.views)  # type: ignore[arg-type] # the other names are views
 
 
@@ -184,7 +184,7 @@ def curves(env: EnvConfig, table: TrafficTable, actions: Int8Array, most: int) -
 
 def study(team: Team, settings: Settings) -> dict[str, Any]:
     """Train one team and evaluate it on the test split."""
-    env = replace(team.env, data_dir=settings.data_dir)
+    env = replace(team.env, data=replace(team.env.data, data_dir=settings.data_dir))
     bound = env.consensus.faulty_for(env.agents)
     trained = env
     if team.trained == "faulty":

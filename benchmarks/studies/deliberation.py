@@ -24,12 +24,14 @@ from rich.table import Table
 
 from benchmarks.common.tables import replace_section, table_lines
 from benchmarks.common.teams import PPO, f1, normalized, train_team
-from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
+from marl_stl_env.config import DataConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.data.prepare import prepare
 
 DATASETS = {
     "synthetic": EnvConfig(),
-    "nsl-kdd": EnvConfig(dataset="nsl-kdd", split_method="stratified", threat_rate=0.109),
+    "nsl-kdd": EnvConfig(
+        data=DataConfig(dataset="nsl-kdd", split_method="stratified", threat_rate=0.109)
+    ),
 }
 #: Own rewards are best where every sensor knows nearly all there is to know: with full views
 #: (docs/results.md), and after the proposals (``synthetic``, validation split, seed 100, 90
@@ -81,7 +83,11 @@ class Settings:
 
 def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, Any]:
     """Train one team and evaluate it, honest and with one Byzantine sensor of every kind."""
-    env = replace(DATASETS[dataset], data_dir=settings.data_dir, **TEAMS[name])
+    env = replace(
+        DATASETS[dataset],
+        data=replace(DATASETS[dataset].data, data_dir=settings.data_dir),
+        **TEAMS[name],
+    )
     iterations = 1 if settings.quick else settings.iterations * (1 + env.deliberation)
     start = time.process_time()
     act = train_team(env, seed, iterations, TRAINERS.get(name, PPO))

@@ -1,4 +1,4 @@
-r"""Learning on the path "device" beside SB3's own trainer on the path "native", over seeds.
+r"""Learning on the backend "torch" beside SB3's own trainer on the path "native", over seeds.
 
 python -m benchmarks.studies.device_learning --out device.json \
         --image docs/images/device_learning.png
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import tyro
 from marl_stl_agents.algorithms.ppo import make_trainer
-from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from marl_stl_agents.run_directory import write_json
 
 from benchmarks.common.measure import show, versions
@@ -23,7 +23,7 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.files import atomic_path
 
-VECS: tuple[Vec, ...] = ("native", "device")
+VECS: tuple[Backend, ...] = ("native", "torch")
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Settings:
 
 
 def learning_curve(
-    vec: Vec, seed: int, prepared: PreparedData, settings: Settings
+    backend: Backend, seed: int, prepared: PreparedData, settings: Settings
 ) -> list[tuple[float, float]]:
     """Seconds and mean decision reward on the validation split, before and after each iteration."""
     lanes, iterations = (4, 2) if settings.quick else (settings.lanes, settings.iterations)
     env, ppo = EnvConfig(), PPOConfig()
-    config = TrainConfig(env=env, ppo=ppo, vec=vec, lanes=lanes, seed=seed, progress=False)
+    config = TrainConfig(env=env, ppo=ppo, backend=backend, lanes=lanes, seed=seed, progress=False)
     device = torch.device("cpu")
-    model = make_trainer(config, prepared.tables["train"], device)
+    model = make_trainer(config, prepared, device)
     scores = Scores(env, prepared.tables["validation"], device)
     model.learn(iterations * model.n_steps * model.n_envs, callback=scores)
     return scores.curve
@@ -66,10 +66,10 @@ def study(settings: Settings) -> dict[str, Any]:
     prepared = prepare(EnvConfig())
     seeds = settings.seeds[:1] if settings.quick else settings.seeds
     result: dict[str, Any] = {}
-    for vec in VECS:
-        curves = [learning_curve(vec, seed, prepared, settings) for seed in seeds]
+    for backend in VECS:
+        curves = [learning_curve(backend, seed, prepared, settings) for seed in seeds]
         final = [curve[-1][1] for curve in curves]
-        result[vec] = {
+        result[backend] = {
             "rewards": [[reward for _, reward in curve] for curve in curves],
             "seconds": [curve[-1][0] for curve in curves],
             "final_mean": float(np.mean(final)),
@@ -86,9 +86,9 @@ def draw(result: dict[str, Any], image: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, panel = plt.subplots(figsize=(6, 3.6))
-    for vec, colour in zip(VECS, ("tab:blue", "tab:orange"), strict=True):
-        for number, rewards in enumerate(result[vec]["rewards"]):
-            label = vec if number == 0 else None
+    for backend, colour in zip(VECS, ("tab:blue", "tab:orange"), strict=True):
+        for number, rewards in enumerate(result[backend]["rewards"]):
+            label = backend if number == 0 else None
             panel.plot(rewards, color=colour, alpha=0.6, label=label)
     panel.set_xlabel("iteration")
     panel.set_ylabel("decision reward per validation event")
@@ -106,8 +106,8 @@ def main(settings: Settings) -> None:
     result = study(settings)
     columns = ("path", "final reward", "deviation over seeds", "seconds of training")
     rows = [
-        [vec, entry["final_mean"], entry["final_std"], float(np.mean(entry["seconds"]))]
-        for vec, entry in result.items()
+        [backend, entry["final_mean"], entry["final_std"], float(np.mean(entry["seconds"]))]
+        for backend, entry in result.items()
     ]
     show("synthetic, validation split", columns, rows)
     if settings.image is not None:

@@ -106,7 +106,9 @@ class Settings:
                 n: replace(s, iterations=s.iterations // 15, every=2) for n, s in found.items()
             }
         return {
-            name: replace(one, env=replace(one.env, data_dir=self.data_dir))
+            name: replace(
+                one, env=replace(one.env, data=replace(one.env.data, data_dir=self.data_dir))
+            )
             for name, one in found.items()
         }
 
@@ -233,7 +235,7 @@ def by_threshold(settings: Settings, *names: str) -> list[dict[str, Any]]:
     first = SETTINGS[names[0]].env
     env = replace(
         first,
-        data_dir=settings.data_dir,
+        data=replace(first.data, data_dir=settings.data_dir),
         agents=sum(SETTINGS[name].env.agents for name in names),
         consensus=ConsensusConfig(max_faulty=first.consensus.max_faulty),
     )

@@ -8,13 +8,13 @@ from typing import Any
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import PPOConfig, TrainConfig
 
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
 
 OWN = RewardConfig(team_share=0.0)
 FULL: dict[str, Any] = {"views": "full", "reward": OWN}
-NSL = EnvConfig(dataset="nsl-kdd")
-STRATIFIED = replace(NSL, split_method="stratified")
-RARE = replace(STRATIFIED, threat_rate=0.109)
+NSL = EnvConfig(data=DataConfig(dataset="nsl-kdd"))
+STRATIFIED = replace(NSL, data=replace(NSL.data, split_method="stratified"))
+RARE = replace(STRATIFIED, data=replace(STRATIFIED.data, threat_rate=0.109))
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,12 @@ class Setting:
     def train_config(self, seed: int) -> TrainConfig:
         """The run, on the native path, with 256 sensors in all lanes together."""
         return TrainConfig(
-            env=replace(self.env, split_seed=seed) if self.redraw else self.env,
+            env=replace(self.env, data=replace(self.env.data, split_seed=seed))
+            if self.redraw
+            else self.env,
             ppo=self.ppo,
             seed=seed,
-            vec="native",
+            backend="native",
             lanes=max(1, 256 // self.env.agents),
             iterations=self.iterations,
             evaluate_every=self.every,
@@ -62,7 +64,7 @@ NO_SYNTHETIC = f"{SHORT}, no synthetic outliers"
 def _preset(name: str) -> Setting:
     """A preset on the official split of NSL-KDD."""
     preset = PRESETS[name]
-    env = replace(preset.env, dataset="nsl-kdd")
+    env = replace(preset.env, data=replace(preset.env.data, dataset="nsl-kdd"))
     return Setting(env, preset.ppo, preset.iterations, preset.evaluate_every, redraw=True)
 
 
@@ -87,9 +89,12 @@ SETTINGS = {
     PROTOTYPES: _preset("prototypes"),
     SHORT: _SHORT,
     NO_SYNTHETIC: replace(
-        _SHORT, env=replace(_SHORT.env, synthetic_outliers=0.0, consensus=_TWO_VOTES)
+        _SHORT,
+        env=replace(
+            _SHORT.env, data=replace(_SHORT.env.data, synthetic_outliers=0.0), consensus=_TWO_VOTES
+        ),
     ),
-    "unsw-nb15 official": Setting(EnvConfig(dataset="unsw-nb15")),
+    "unsw-nb15 official": Setting(EnvConfig(data=DataConfig(dataset="unsw-nb15"))),
 }
 _THREE_VOTES = EnvConfig(consensus=ConsensusConfig(threshold=3))
 _CHOICES = {

@@ -38,7 +38,7 @@ from benchmarks.studies.response_rules import (
     play,
     tune,
 )
-from marl_stl_env.config import EnvConfig, Split
+from marl_stl_env.config import DataConfig, EnvConfig, Split
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
@@ -83,13 +83,15 @@ class Settings:
 def environment(settings: Settings) -> EnvConfig:
     """The environment of the study."""
     rows = ("rows=4000",) if settings.quick else ()
-    return EnvConfig(dynamics="response", split_method="temporal", dataset_options=rows)
+    return EnvConfig(
+        data=DataConfig(split_method="temporal", dataset_options=rows), dynamics="response"
+    )
 
 
 def trainings(settings: Settings) -> dict[str, TrainConfig]:
     """The trained policies, by name, with seed 0."""
     preset, iterations = PRESETS["response"], 3 if settings.quick else settings.iterations
-    ours = replace(preset.settings(), env=environment(settings), vec="native", preflight=False)
+    ours = replace(preset.settings(), env=environment(settings), backend="native", preflight=False)
     ours = replace(ours, iterations=iterations, evaluate_every=min(10, iterations), progress=False)
     plain = replace(ours.ppo, credit="lane", discount=0.0)
     memory = replace(plain, policy="lstm", discount=0.8)

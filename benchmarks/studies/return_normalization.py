@@ -98,7 +98,7 @@ def training(
     return replace(
         preset,
         ppo=ppo,
-        vec="native",
+        backend="native",
         lanes=settings.lanes,
         seed=seed,
         device="cpu",
@@ -247,7 +247,7 @@ def consistent_advantages(
 def train(config: TrainConfig, prepared: PreparedData) -> dict[str, list[float]]:
     """The curves of one training."""
     device = resolve_device(config.device, config.threads)
-    model = make_trainer(config, prepared.tables["train"], device)
+    model = make_trainer(config, prepared, device)
     history = History(config, prepared.tables["validation"])
     steps = config.iterations * model.n_steps * model.n_envs
     model.learn(steps, callback=[RewardCallback(), ValueLossCallback(), history])

@@ -39,7 +39,7 @@ BASE = TrainConfig(
     ppo=PPOConfig(
         learning_rate=1e-3, n_steps=256, batch_size=2048, n_epochs=4, discount=0.97, width=64
     ),
-    vec="native",
+    backend="native",
     lanes=32,
     iterations=100,
 )
@@ -105,15 +105,15 @@ def run(name: str, seed: int, settings: Settings) -> dict[str, Any]:
     config = replace(SETTINGS[name], seed=seed)
     if settings.quick:
         config = replace(config, lanes=2, iterations=2)
-    prepared, device = prepare(config.env), resolve_device("cpu", 1)
-    model = make_trainer(config, prepared.tables["train"], device)
+    prepared, device = prepare(config.task), resolve_device("cpu", 1)
+    model = make_trainer(config, prepared, device)
     started, trace = time.process_time(), Trace()
     steps = config.iterations * model.n_steps * model.n_envs
     model.learn(steps, callback=[*logging_callbacks(config), trace])
     seconds = time.process_time() - started
     model.policy.set_training_mode(False)
     episodes = 20 if settings.quick else settings.episodes
-    watched = watch(config.env, prepared.tables["test"], greedy(model.policy), episodes)
+    watched = watch(config.task, prepared.tables["test"], greedy(model.policy), episodes)
     return {
         "setting": name,
         "seed": seed,

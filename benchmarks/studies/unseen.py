@@ -27,7 +27,7 @@ from marl_stl_agents.run_directory import write_json
 
 from benchmarks.common.measure import show
 from benchmarks.common.teams import train_team
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import Action, BoolArray, Float64Array, IntArray
@@ -64,18 +64,26 @@ class Team:
 
 def teams(nsl: EnvConfig) -> dict[str, Team]:
     """What is compared: each builds on the one before up to "entropy 0.05", the others on that."""
-    drilled = replace(nsl, balance="families", synthetic_outliers=0.25, reward=OWN)
-    many = replace(drilled, agents=16, random_views=0.5, consensus=_ANY_VOTES)
+    drilled = replace(
+        nsl, data=replace(nsl.data, balance="families", synthetic_outliers=0.25), reward=OWN
+    )
+    many = replace(drilled, agents=16, views="random", consensus=_ANY_VOTES)
     bold, calm = PPOConfig(entropy_coefficient=0.02), PPOConfig(entropy_coefficient=0.05)
     return {
         "defaults": Team(nsl),
         "balance and synthetic outliers": Team(drilled, bold),
         "16 random half views": Team(many, bold),
         "entropy 0.05": Team(many, calm),
-        "fewer synthetic outliers": Team(replace(many, synthetic_outliers=0.1), calm),
-        "no synthetic outliers": Team(replace(many, synthetic_outliers=0.0), calm),
-        "as many synthetic outliers as events": Team(replace(many, synthetic_outliers=1.0), calm),
-        "no balance": Team(replace(many, balance="none"), calm),
+        "fewer synthetic outliers": Team(
+            replace(many, data=replace(many.data, synthetic_outliers=0.1)), calm
+        ),
+        "no synthetic outliers": Team(
+            replace(many, data=replace(many.data, synthetic_outliers=0.0)), calm
+        ),
+        "as many synthetic outliers as events": Team(
+            replace(many, data=replace(many.data, synthetic_outliers=1.0)), calm
+        ),
+        "no balance": Team(replace(many, data=replace(many.data, balance="none")), calm),
         "small batches": Team(many, replace(calm, batch_size=512)),
         "independent": Team(many, replace(calm, sharing="independent")),
         "32 sensors": Team(replace(many, agents=32), calm),
@@ -144,13 +152,13 @@ def each_fold(env: EnvConfig, settings: Settings) -> Iterator[tuple[EnvConfig, P
     else:
         held = assign_types(prepare(env).tables["train"], settings.seed)
     for types in held[: settings.folds]:
-        left_out = replace(env, holdout_families=types)
+        left_out = replace(env, data=replace(env.data, holdout_families=types))
         yield left_out, prepare(left_out)
 
 
 def verdicts(env: EnvConfig, table: TrafficTable, scores: Float64Array) -> Verdicts:
     """Of a validation table, the events of the types left out and the benign ones."""
-    left_out = [table.family_names.index(name) for name in env.holdout_families]
+    left_out = [table.family_names.index(name) for name in env.data.holdout_families]
     types = np.where(table.labels, table.families, np.int64(-1))
     kept = ~table.labels | np.isin(table.families, left_out)
     return Verdicts(types[kept], scores[kept])
@@ -271,7 +279,7 @@ def compare(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
 
 def main(settings: Settings) -> None:
     """Run, print tables and write the figures."""
-    nsl = EnvConfig(dataset="nsl-kdd", data_dir=settings.data_dir)
+    nsl = EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=settings.data_dir))
     results: dict[str, Any] = {}
     if settings.what == "forest":
         results = forest(nsl, settings)

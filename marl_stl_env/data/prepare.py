@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from marl_stl_env.config import EnvConfig, Split
+from marl_stl_env.config import DataConfig, EnvConfig, Split
 from marl_stl_env.data.ingest.cache import entry, key_of
 from marl_stl_env.data.ingest.locate import resolve_data_dir
 from marl_stl_env.data.ingest.store import (
@@ -28,6 +28,7 @@ from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import cached_table, load_dataset, parse_options
 from marl_stl_env.data.splits.rows import SPLITS, SplitReport, split_rows
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.data.training import training_table
 from marl_stl_env.data.views import balanced_views, random_columns
 from marl_stl_env.types import Float32Array, Float64Array, IntArray
 
@@ -45,6 +46,7 @@ class PreparedData:
         tables: Split to its scaled table.
         preprocessor: The scaling, fitted on the training rows.
         report: What the split did.
+        config: The configuration that this is the data of.
         folder: Where it stands in the cache, or None.
     """
 
@@ -53,55 +55,63 @@ class PreparedData:
     tables: Mapping[Split, TrafficTable]
     preprocessor: Preprocessor
     report: SplitReport
+    config: DataConfig
     folder: Path | None = None
 
+    @cached_property
+    def training(self) -> TrafficTable:
+        """The events that training replays: balanced, and with synthetic outliers, where asked.
 
-def prepare(config: EnvConfig, table: TrafficTable | None = None) -> PreparedData:
+        Evaluation, baselines and scaling always use the splits as they are.
+        """
+        return training_table(
+            self.config, self.raw, self.rows["train"], self.tables["train"], self.preprocessor
+        )
+
+    def replayed(self, split: Split) -> TrafficTable:
+        """The scaled table that an environment replays on this split."""
+        return self.training if split == "train" else self.tables[split]
+
+
+def prepare(config: EnvConfig, table: TrafficTable | PreparedData | None = None) -> PreparedData:
     """Load, split and scale the data that a configuration names.
 
-    The last few results are kept, so that many environments of one process share their tables.
+    The last few results are kept, so that separately made environments share their tables.
 
     Args:
-        config: Only its data fields matter: ``dataset``, ``data_dir``, ``dataset_options``,
-            ``download``, those of the split, and with ``random_views`` the number of sensors.
-        table: A raw table to use instead of ``config.dataset``.
+        config: Only ``config.data`` matters and, with random views, the number of sensors.
+        table: A raw table to use instead of ``config.data.dataset``. Prepared data is returned
+            as it is.
 
     Raises:
         UnknownNameError: If the data set, an option or a family does not exist.
         ConfigError: If an option of the data set is not usable.
         DataError: If the files are missing or damaged, or the table cannot be split as asked.
     """
-    key = EnvConfig(
-        dataset=config.dataset,
-        data_dir=resolve_data_dir(config.data_dir),
-        dataset_options=config.dataset_options,
-        split_method=config.split_method,
-        split_seed=config.split_seed,
-        holdout_families=config.holdout_families,
-        drop_duplicates=config.drop_duplicates,
-        threat_rate=config.threat_rate,
-    )
-    if config.random_views:
-        shared = prepare(replace(config, random_views=0.0), table)
-        return _with_random_views(shared, config.agents, config.random_views, config.split_seed)
-    if table is not None:
-        return _prepare(key, table, None)
-    source = cached_table(
-        config.dataset,
-        data_dir=config.data_dir,
-        download=config.download,
-        options=parse_options(config.dataset_options),
-    )
-    return _prepare(key, None, source)
+    if isinstance(table, PreparedData):
+        return table
+    data, source = config.data, None
+    if table is None:
+        source = cached_table(
+            data.dataset,
+            data_dir=data.data_dir,
+            download=data.download,
+            options=parse_options(data.dataset_options),
+        )
+    folder = resolve_data_dir(data.data_dir)
+    prepared = _prepare(replace(data, data_dir=folder, download=False), table, source)
+    if config.random_share is None:
+        return prepared
+    return _with_random_views(prepared, config.agents, config.random_share, data.split_seed)
 
 
 @lru_cache(maxsize=_KEPT)
-def _prepare(config: EnvConfig, table: TrafficTable | None, source: Path | None) -> PreparedData:
+def _prepare(config: DataConfig, table: TrafficTable | None, source: Path | None) -> PreparedData:
     """Prepare the table given, or the one of a cache entry, or a generated one."""
     if source is not None:
         settings = {"table": source.name, **_split_settings(config)}
         folder = entry("prepared", key_of(settings), lambda draft: _write(config, source, draft))
-        return _open(folder, source)
+        return _open(config, folder, source)
     if table is None:
         table = load_dataset(config.dataset, **parse_options(config.dataset_options))
     return prepare_in_memory(config, table)
@@ -132,7 +142,7 @@ def _with_random_views(prepared: PreparedData, views: int, share: float, seed: i
     )
 
 
-def prepare_in_memory(config: EnvConfig, raw: TrafficTable) -> PreparedData:
+def prepare_in_memory(config: DataConfig, raw: TrafficTable) -> PreparedData:
     """Split and scale a table without the cache.
 
     Raises:
@@ -141,10 +151,10 @@ def prepare_in_memory(config: EnvConfig, raw: TrafficTable) -> PreparedData:
     raw, rows, report, preprocessor = _plan(config, raw)
     tables = {name: preprocessor.transform(raw, index) for name, index in rows.items()}
     tables = {name: _adjust(config, raw, part) for name, part in tables.items()}
-    return PreparedData(raw, rows, tables, preprocessor, report)
+    return PreparedData(raw, rows, tables, preprocessor, report, config)
 
 
-def _split_settings(config: EnvConfig) -> dict[str, object]:
+def _split_settings(config: DataConfig) -> dict[str, object]:
     return {
         "method": config.split_method,
         "seed": config.split_seed,
@@ -155,7 +165,7 @@ def _split_settings(config: EnvConfig) -> dict[str, object]:
 
 
 def _plan(
-    config: EnvConfig, raw: TrafficTable
+    config: DataConfig, raw: TrafficTable
 ) -> tuple[TrafficTable, dict[Split, IntArray], SplitReport, Preprocessor]:
     """The raw table with its views, the rows of each split, and the scaling."""
     rows, report = split_rows(raw, **_split_settings(config))  # type: ignore[arg-type]
@@ -167,7 +177,7 @@ def _plan(
     return raw, rows, report, Preprocessor.fit(raw, rows["train"])
 
 
-def _write(config: EnvConfig, source: Path, folder: Path) -> None:
+def _write(config: DataConfig, source: Path, folder: Path) -> None:
     raw, rows, report, preprocessor = _plan(config, open_table(source))
     folder.mkdir()
     for name, index in rows.items():
@@ -200,7 +210,7 @@ def _write_blocks(
     return open_array(path)
 
 
-def _open(folder: Path, source: Path) -> PreparedData:
+def _open(config: DataConfig, folder: Path, source: Path) -> PreparedData:
     meta = read_json(folder / _META)
     preprocessor = Preprocessor.from_dict(meta["preprocessor"])
     views = {view: tuple(columns) for view, columns in meta["views"].items()}
@@ -211,11 +221,12 @@ def _open(folder: Path, source: Path) -> PreparedData:
         {name: open_table(folder / name) for name in SPLITS},
         preprocessor,
         SplitReport.from_dict(meta["report"]),
+        config,
         folder,
     )
 
 
-def _adjust(config: EnvConfig, raw: TrafficTable, part: TrafficTable) -> TrafficTable:
+def _adjust(config: DataConfig, raw: TrafficTable, part: TrafficTable) -> TrafficTable:
     if config.threat_rate is None or part.posterior is None:
         return part
     return replace(part, posterior=shift_prior(part.posterior, raw.threat_rate, part.threat_rate))

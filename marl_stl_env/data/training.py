@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 
-from marl_stl_env.config import Balance, EnvConfig
-from marl_stl_env.data.prepare import PreparedData
+from marl_stl_env.config import DataConfig
+from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import Float32Array, IntArray
 
 #: Name of the synthetic outliers' family.
 SYNTHETIC_OUTLIER = "<synthetic outlier>"
-_KEPT = 4
 
 
-def training_table(config: EnvConfig, prepared: PreparedData) -> TrafficTable:
+def training_table(
+    config: DataConfig,
+    raw: TrafficTable,
+    rows: IntArray,
+    train: TrafficTable,
+    preprocessor: Preprocessor,
+) -> TrafficTable:
     """The table that lanes replay in training.
-
-    Evaluation, baselines and scaling always use the split as it is.
 
     Args:
         config: ``balance``, ``synthetic_outliers`` and ``split_seed`` matter.
-        prepared: The data.
+        raw: The table as loaded.
+        rows: Its training rows.  # (k,) int64
+        train: These rows, scaled.
+        preprocessor: The scaling.
     """
     if config.balance == "none" and not config.synthetic_outliers:
-        return prepared.tables["train"]
-    return _build(prepared, config.balance, config.synthetic_outliers, config.split_seed)
-
-
-@lru_cache(maxsize=_KEPT)
-def _build(
-    prepared: PreparedData, balance: Balance, synthetic_outliers: float, seed: int
-) -> TrafficTable:
-    rng = np.random.default_rng(seed)
-    train = prepared.tables["train"]
+        return train
+    rng = np.random.default_rng(config.split_seed)
     places = np.arange(len(train))
-    if balance == "families":
+    if config.balance == "families":
         places = balanced_rows(train, rng)
     table = replace(train.take(places), entities=None, times=None, posterior=None)
-    if count := round(synthetic_outliers * len(places)):
-        rows = prepared.rows["train"][places]
-        raw = shuffled_columns(prepared.raw.features, rows, count, rng)
-        table = _with_synthetic_outliers(prepared, table, raw)
+    if count := round(config.synthetic_outliers * len(places)):
+        outliers = shuffled_columns(raw.features, rows[places], count, rng)
+        table = _with_synthetic_outliers(raw, preprocessor, table, outliers)
     return table.take(rng.permutation(len(table)))
 
 
@@ -96,13 +92,13 @@ def shuffled_columns(
 
 
 def _with_synthetic_outliers(
-    prepared: PreparedData, table: TrafficTable, synthetic_outliers: Float32Array
+    raw: TrafficTable, preprocessor: Preprocessor, table: TrafficTable, outliers: Float32Array
 ) -> TrafficTable:
     """The table with these raw events, scaled, at its end."""
-    code, count = len(table.family_names), len(synthetic_outliers)
-    raw = replace(
-        prepared.raw,
-        features=synthetic_outliers,
+    code, count = len(table.family_names), len(outliers)
+    added = replace(
+        raw,
+        features=outliers,
         labels=np.ones(count, bool),
         families=np.zeros(count, np.int16),
         entities=None,
@@ -110,11 +106,11 @@ def _with_synthetic_outliers(
         posterior=None,
         official_test=None,
     )
-    scaled = prepared.preprocessor.transform(raw).features
+    scaled = preprocessor.transform(added).features
     return replace(
         table,
         features=np.concatenate([table.features, scaled]),
-        labels=np.concatenate([table.labels, raw.labels]),
+        labels=np.concatenate([table.labels, added.labels]),
         families=np.concatenate([table.families, np.full(count, code, np.int16)]),
         family_names=(*table.family_names, SYNTHETIC_OUTLIER),
         official_test=None,

@@ -7,9 +7,8 @@ from numpy.typing import ArrayLike
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.consensus.rules import SILENT, DecisionRule
-from marl_stl_env.data.prepare import prepare
+from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.data.training import training_table
 from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
 from marl_stl_env.engine.faults import FaultySensors
@@ -34,7 +33,7 @@ from marl_stl_env.validation import check_range
 
 _ACTION_BITS = 2
 _QUARANTINE = np.int8(Action.QUARANTINE)
-_RESPONSE, _PROMISES = "response.", "specifications."
+_RESPONSE, _SPECS = "response.", "specifications."
 
 
 class Engine:
@@ -117,7 +116,7 @@ class Engine:
         config: EnvConfig,
         lanes: int,
         seeds: int | ArrayLike | None = None,
-        table: TrafficTable | None = None,
+        table: TrafficTable | PreparedData | None = None,
     ) -> Engine:
         """An engine over the prepared split that the configuration names.
 
@@ -125,15 +124,12 @@ class Engine:
             config: The environment.
             lanes: Independent copies of the stream.
             seeds: As for the constructor.
-            table: A raw table of the caller's own, in place of ``config.dataset``.
+            table: Prepared data, or a raw table, in place of what ``config.data`` names.
 
         Raises:
             DataError: If the data cannot be read, split or scaled.
         """
-        prepared = prepare(config, table)
-        if config.split == "train":
-            return cls(config, training_table(config, prepared), lanes, seeds)
-        return cls(config, prepared.tables[config.split], lanes, seeds)
+        return cls(config, prepare(config, table).replayed(config.split), lanes, seeds)
 
     def seed(self, seeds: int | ArrayLike | None = None) -> None:
         """Give every lane a new random stream, used from its next reset on.
@@ -315,7 +311,7 @@ class Engine:
 
     def _parts(self) -> dict[str, ResponseDynamics | SpecMonitor]:
         """What remembers something beside the lanes' places."""
-        parts = {_RESPONSE: self._response, _PROMISES: self.spec_monitor}
+        parts = {_RESPONSE: self._response, _SPECS: self.spec_monitor}
         return {prefix: part for prefix, part in parts.items() if part is not None}
 
     def _told(self) -> dict[str, float]:

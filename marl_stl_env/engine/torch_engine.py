@@ -120,7 +120,7 @@ class TorchEngine(Engine):
         if config.faults.faulty:
             raise DeviceError(
                 f"faulty={config.faults.faulty}: faulty sensors are simulated by the numpy engine "
-                "only; use --vec native, or no faulty sensors"
+                "only; use --backend native, or no faulty sensors"
             )
         for setting, wanted in {
             f"weights={config.consensus.weights!r}": config.consensus.weights != "equal",
@@ -128,7 +128,7 @@ class TorchEngine(Engine):
             "monitor=True": config.stl.monitor,
         }.items():
             if wanted:
-                raise DeviceError(f"{setting}: the numpy engine alone has it; use --vec native")
+                raise DeviceError(f"{setting}: the numpy engine alone has it; use --backend native")
         self.device = torch.device(device)
         self._steps_left: int | None = None
         super().__init__(config, table, lanes, seeds, TorchArrays(self.device, precision))

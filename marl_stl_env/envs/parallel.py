@@ -11,6 +11,7 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import parallel_to_aec
 
 from marl_stl_env.config import EnvConfig, make_config
+from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
@@ -31,7 +32,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
 
     Args:
         config: The environment.
-        table: A raw table of the caller's own, in place of ``config.dataset``.
+        table: Prepared data, or a raw table, in place of what ``config.data`` names.
         render_mode: "ansi", "rgb_array", "human" or None.
 
     Attributes:
@@ -44,7 +45,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         self,
         config: EnvConfig | None = None,
         *,
-        table: TrafficTable | None = None,
+        table: TrafficTable | PreparedData | None = None,
         render_mode: str | None = None,
     ) -> None:
         self.config = config or EnvConfig()
@@ -173,7 +174,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
 def parallel_env(
     config: EnvConfig | None = None,
     *,
-    table: TrafficTable | None = None,
+    table: TrafficTable | PreparedData | None = None,
     render_mode: str | None = None,
     **settings: Any,
 ) -> TrafficParallelEnv:
@@ -181,7 +182,7 @@ def parallel_env(
 
     Args:
         config: The environment; None is the default one.
-        table: A raw table of the caller's own, in place of ``config.dataset``.
+        table: Prepared data, or a raw table, in place of what ``config.data`` names.
         render_mode: "ansi", "rgb_array", "human" or None.
         **settings: Fields of :class:`~marl_stl_env.config.EnvConfig` to replace.
 
@@ -195,7 +196,7 @@ def parallel_env(
 def aec_env(
     config: EnvConfig | None = None,
     *,
-    table: TrafficTable | None = None,
+    table: TrafficTable | PreparedData | None = None,
     render_mode: str | None = None,
     **settings: Any,
 ) -> AECEnv[str, Float32Array, int]:

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 
 from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import SpecStatus, StepRecord
@@ -38,7 +39,7 @@ class TrafficVecEnv(VecEnv):
         config: The environment; None is the default one.
         lanes: Independent copies of the stream.
         seed: Seed of lane 0; None draws from the system.
-        table: A raw table of the caller's own, in place of ``config.dataset``.
+        table: Prepared data, or a raw table, in place of what ``config.data`` names.
 
     Attributes:
         engine: The engine behind this view.
@@ -49,7 +50,7 @@ class TrafficVecEnv(VecEnv):
         config: EnvConfig | None = None,
         lanes: int = 256,
         seed: int | None = None,
-        table: TrafficTable | None = None,
+        table: TrafficTable | PreparedData | None = None,
     ) -> None:
         self.config = config or EnvConfig()
         self.engine = Engine.from_config(self.config, lanes, seed, table)

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 
 from marl_stl_env.config import EnvConfig, make_config
+from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
@@ -57,7 +58,7 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
 
     Args:
         config: The environment; ``agents`` and ``views`` are fixed.
-        table: A raw table of the caller's own, in place of ``config.dataset``.
+        table: Prepared data, or a raw table, in place of what ``config.data`` names.
         render_mode: "ansi", "rgb_array", "human" or None.
         **settings: Fields of :class:`~marl_stl_env.config.EnvConfig` to replace.
 
@@ -71,7 +72,7 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         self,
         config: EnvConfig | None = None,
         *,
-        table: TrafficTable | None = None,
+        table: TrafficTable | PreparedData | None = None,
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:

@@ -33,6 +33,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 from supersuit.vector import ConcatVecEnv, MarkovVectorEnv
 
 from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.state import SpecStatus
 from marl_stl_env.envs.infos import acted_entities, last_step, watched
@@ -211,7 +212,7 @@ def supersuit_vec_env(
     config: EnvConfig | None = None,
     copies: int = 16,
     seed: int | None = None,
-    table: TrafficTable | None = None,
+    table: TrafficTable | PreparedData | None = None,
 ) -> SuperSuitVecEnv:
     """The environment through SuperSuit: the same trajectories as ``TrafficVecEnv``.
 
@@ -219,6 +220,7 @@ def supersuit_vec_env(
         config: The environment; None is the default one.
         copies: Independent copies of the stream (lanes).
         seed: Seed of copy 0; None draws from the system.
-        table: A raw table of the caller's own, in place of ``config.dataset``.
+        table: Prepared data, or a raw table, in place of what ``config.data`` names.
     """
-    return SuperSuitVecEnv(lambda: TrafficParallelEnv(config, table=table), copies, seed)
+    prepared = prepare(config or EnvConfig(), table)
+    return SuperSuitVecEnv(lambda: TrafficParallelEnv(config, table=prepared), copies, seed)

@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
@@ -27,7 +28,7 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
     Args:
         num_envs: Lanes.
         config: The environment; ``agents`` and ``views`` are fixed.
-        table: A raw table of the caller's own, in place of ``config.dataset``.
+        table: Prepared data, or a raw table, in place of what ``config.data`` names.
         render_mode: None; there is nothing to draw yet.
         max_episode_steps: Replaces ``episode_length``, as Gymnasium passes it.
         autoreset_mode: What happens after an episode's last event: "NextStep" (the next step's
@@ -42,7 +43,7 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
         num_envs: int = 1,
         config: EnvConfig | None = None,
         *,
-        table: TrafficTable | None = None,
+        table: TrafficTable | PreparedData | None = None,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,

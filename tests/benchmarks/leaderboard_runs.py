@@ -17,11 +17,11 @@ from marl_stl_agents.run_directory import new_run, write_json
 from marl_stl_agents.training.run import learn
 
 from benchmarks.leaderboard.track import Track
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.types import AnyArray
 
-TRACK = Track("toy", EnvConfig(dataset_options=("rows=4000",)))
+TRACK = Track("toy", EnvConfig(data=DataConfig(dataset_options=("rows=4000",))))
 
 
 def train(run: Path, seed: int, **env: Any) -> Path:
@@ -29,7 +29,7 @@ def train(run: Path, seed: int, **env: Any) -> Path:
     config = TrainConfig(
         env=replace(TRACK.env, **env),
         ppo=PPOConfig(n_steps=32, batch_size=256),
-        vec="native",
+        backend="native",
         lanes=8,
         iterations=2,
         evaluate_every=1,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from benchmarks.leaderboard.check import check_run, differences
 from benchmarks.leaderboard.track import Track
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig, make_config
 from marl_stl_env.errors import MarlStlError, RunError, SubmissionError
 from tests.benchmarks.leaderboard_runs import TRACK, edit, set_at
 
@@ -102,20 +101,22 @@ def test_a_checkpoint_chosen_by_a_false_figure_is_refused(run: Path) -> None:
 )
 def test_another_task_is_refused(env: dict[str, Any], named: str) -> None:
     with pytest.raises(SubmissionError, match=rf"{named}.*train it with"):
-        TRACK.check_config(Path("run"), replace(TRACK.env, **env))
+        TRACK.check_config(Path("run"), make_config(TRACK.env, env))
 
 
 def test_the_team_is_free() -> None:
     for env in (
         EnvConfig(agents=7, views="full"),
-        EnvConfig(agents=1, synthetic_outliers=0.5, balance="families", random_views=0.5),
+        EnvConfig(
+            data=DataConfig(synthetic_outliers=0.5, balance="families"), agents=1, views="random"
+        ),
         EnvConfig(deliberation=1, reward=RewardConfig(team_share=0.0), episode_length=10),
     ):
         Track().check_config(Path("run"), env)
 
 
 def test_another_threat_rate_in_the_files_is_refused(run: Path) -> None:
-    edit(run / "config.json", set_at("env", "threat_rate", value=0.3))
+    edit(run / "config.json", set_at("env", "data", "threat_rate", value=0.3))
     with pytest.raises(SubmissionError, match=r"threat_rate=0\.3.*has threat_rate=None"):
         check_run(run, TRACK)
 

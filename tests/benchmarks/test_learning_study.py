@@ -26,7 +26,7 @@ from benchmarks.studies.learning_settings import (
     UNSEEN_ATTACKS,
     Setting,
 )
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import load_dataset, prepare
 
 
@@ -130,7 +130,7 @@ def test_a_study_goes_on_where_it_stood(tmp_path: Path) -> None:
 
 def test_teams_of_one_seed_vote_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two teams of two sensors; an event is stopped from as many votes of all four on."""
-    env = EnvConfig(agents=2, dataset_options=("rows=3000",))
+    env = EnvConfig(data=DataConfig(dataset_options=("rows=3000",)), agents=2)
     names = ("first", "second")
     monkeypatch.setattr(learning, "SETTINGS", {name: Setting(env) for name in names})
     labels = prepare(env).tables["test"].labels

@@ -36,7 +36,7 @@ def test_throughput(tmp_path: Path) -> None:
 
 def test_decide(tmp_path: Path) -> None:
     out = tmp_path / "decide.json"
-    decide.main(decide.DecideConfig(rows=2_000, repeats=1, out=out))
+    decide.main(decide.Settings(rows=2_000, repeats=1, out=out))
     figures = read(out)["figures"]
     assert [row["file"] for row in figures] == ["CSV", "Parquet"]
     assert all(row["events/s"] > 0 for row in figures)
@@ -57,7 +57,7 @@ def test_cuda_on_the_cpu(tmp_path: Path) -> None:
     assert result["device"] == "cpu"
     assert result["synchronisation_free"] is None  # only CUDA can tell
     assert {"engine", "engine, float16 table"} < {row["what"] for row in result["engine"]}
-    assert result["training"]["device"]["agent_steps_per_s"] > 0.0
+    assert result["training"]["torch"]["agent_steps_per_s"] > 0.0
     synthetic = result["synthetic"]
     assert synthetic["reward_of_best_constant"] == pytest.approx(1 - 11 * 0.109, abs=1e-3)
     seconds = synthetic["seconds_to_95_percent"]
@@ -68,9 +68,9 @@ def test_cuda_on_the_cpu(tmp_path: Path) -> None:
 
 def test_the_parts_that_must_not_wait_run_on_the_cpu() -> None:
     settings = cuda.Settings(device="cpu", quick=True)
-    config = cuda.train_config("device", settings)
+    config = cuda.train_config("torch", settings)
     table = generated_table(3000)
-    model = make_trainer(config, table, torch.device("cpu"), table)
+    model = make_trainer(config, table, torch.device("cpu"))
     assert isinstance(model, DevicePPO)
     model.learn(model.n_steps * model.n_envs)
     before = optimizer_steps(model)
@@ -84,8 +84,8 @@ def test_device_learning(tmp_path: Path) -> None:
     out, image = tmp_path / "device.json", tmp_path / "device.png"
     device_learning.main(device_learning.Settings(quick=True, out=out, image=image))
     result = read(out)
-    assert [len(curve) for curve in result["device"]["rewards"]] == [3]
-    assert result["native"]["rewards"][0][0] == result["device"]["rewards"][0][0]  # untrained
+    assert [len(curve) for curve in result["torch"]["rewards"]] == [3]
+    assert result["native"]["rewards"][0][0] == result["torch"]["rewards"][0][0]  # untrained
     assert image.read_bytes().startswith(b"\x89PNG")
 
 
@@ -94,7 +94,7 @@ def test_device_learning(tmp_path: Path) -> None:
 def test_both_paths_learn_the_same() -> None:
     """Final scores within the noise of the seeds, and far above those of the untrained teams."""
     result = device_learning.study(device_learning.Settings(seeds=(0, 1, 2, 3), iterations=20))
-    native, device = result["native"], result["device"]
+    native, device = result["native"], result["torch"]
     spread = max(native["final_std"], device["final_std"])
     assert abs(native["final_mean"] - device["final_mean"]) < 2.0 * spread
     for path in (native, device):
@@ -199,5 +199,5 @@ def test_checklist(tmp_path: Path) -> None:
     out = tmp_path / "checklist.json"
     checklist.main(checklist.Settings(quick=True, out=out))
     rows = read(out)["paths"]
-    assert [row["path"] for row in rows] == ["native", "supersuit", "device"]
+    assert [row["path"] for row in rows] == ["native", "supersuit", "torch"]
     assert min(row["plain"] for row in rows) > 0.0

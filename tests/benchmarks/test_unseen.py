@@ -20,7 +20,7 @@ from benchmarks.studies.unseen import (
     teams,
     verdicts,
 )
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import prepare
 from tests.data.tables import make_table
 
@@ -37,9 +37,9 @@ def test_every_type_is_left_out_once() -> None:
 @pytest.mark.data
 def test_the_classes_hold_every_type_of_the_training_file(data_dir: Path) -> None:
     """Each fold leaves out one class, and the classes are all types, each once."""
-    env = EnvConfig(dataset="nsl-kdd", data_dir=data_dir)
+    env = EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=data_dir))
     folds = list(each_fold(env, Settings("teams", hold="classes")))
-    assert [config.holdout_families for config, _ in folds] == list(CLASSES.values())
+    assert [config.data.holdout_families for config, _ in folds] == list(CLASSES.values())
     table = prepare(env).tables["train"]
     known = {table.family_names[code] for code in np.unique(table.families[table.labels])}
     assert sorted(name for types in CLASSES.values() for name in types) == sorted(known)
@@ -53,7 +53,7 @@ def test_the_classes_hold_every_type_of_the_training_file(data_dir: Path) -> Non
 def test_known_types_are_not_evaluated() -> None:
     families = np.array([0, 0, 1, 2, 2])
     table = make_table(np.zeros((5, 1)), families > 0, families)
-    env = EnvConfig(holdout_families=("family 2",))
+    env = EnvConfig(data=DataConfig(holdout_families=("family 2",)))
     found = verdicts(env, table, np.array([0.1, 0.2, 0.3, 0.4, 0.5]))
     assert found.types.tolist() == [-1, -1, 2, 2]
     assert found.scores.tolist() == [0.1, 0.2, 0.4, 0.5]
@@ -92,12 +92,29 @@ def test_every_threshold_of_the_vote() -> None:
 
 
 def test_teams_differ() -> None:
-    known = teams(EnvConfig(dataset="nsl-kdd"))
+    known = teams(EnvConfig(data=DataConfig(dataset="nsl-kdd")))
     assert len({(team.env, team.ppo) for team in known.values()}) == len(known)
     chosen = known["entropy 0.05"]
-    assert replace(known["fewer synthetic outliers"].env, synthetic_outliers=0.25) == chosen.env
-    assert replace(known["no synthetic outliers"].env, synthetic_outliers=0.25) == chosen.env
-    assert replace(known["no balance"].env, balance="families") == chosen.env
+    assert (
+        replace(
+            known["fewer synthetic outliers"].env,
+            data=replace(known["fewer synthetic outliers"].env.data, synthetic_outliers=0.25),
+        )
+        == chosen.env
+    )
+    assert (
+        replace(
+            known["no synthetic outliers"].env,
+            data=replace(known["no synthetic outliers"].env.data, synthetic_outliers=0.25),
+        )
+        == chosen.env
+    )
+    assert (
+        replace(
+            known["no balance"].env, data=replace(known["no balance"].env.data, balance="families")
+        )
+        == chosen.env
+    )
     assert replace(known["32 sensors"].env, agents=16) == chosen.env
     assert replace(known["small batches"].ppo, batch_size=2048) == chosen.ppo
     assert {known[name].ppo for name in ("no synthetic outliers", "no balance")} == {chosen.ppo}
@@ -108,7 +125,7 @@ def test_teams_differ() -> None:
 )
 def test_the_presets_are_what_was_chosen(setting: str, name: str) -> None:
     """The study trains the presets; but for the votes needed they are teams of the folds."""
-    preset, chosen = SETTINGS[setting], teams(EnvConfig(dataset="nsl-kdd"))[name]
+    preset, chosen = SETTINGS[setting], teams(EnvConfig(data=DataConfig(dataset="nsl-kdd")))[name]
     assert replace(preset.env, consensus=chosen.env.consensus) == chosen.env
     assert preset.ppo == chosen.ppo
 
@@ -118,7 +135,9 @@ def test_the_presets_are_what_was_chosen(setting: str, name: str) -> None:
 @pytest.mark.timeout(1800)
 def test_the_reference_forest(data_dir: Path) -> None:
     """Leaving attack types out finds the threshold that makes a forest good on KDDTest+."""
-    found = forest(EnvConfig(dataset="nsl-kdd", data_dir=data_dir), Settings("forest"))
+    found = forest(
+        EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=data_dir)), Settings("forest")
+    )
     assert found["threshold"] < 0.1
     assert found["test"]["f1"] == pytest.approx(0.94, abs=0.01)
     assert found["test"]["reward_per_event"] == pytest.approx(5.39, abs=0.15)

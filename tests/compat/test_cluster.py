@@ -29,7 +29,7 @@ pytestmark = COMPAT
 TINY = TrainConfig(
     env=EnvConfig(agents=4, episode_length=40),
     ppo=PPOConfig(width=16, n_steps=32, batch_size=256, n_epochs=2),
-    engine="rllib",
+    backend="rllib",
     cluster=ClusterConfig(runners=2),
     lanes=8,
     iterations=4,
@@ -96,7 +96,7 @@ def test_a_sweep_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     space = tmp_path / "space.json"
     ppo = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}, "n_epochs": [1, 2]}
     space.write_text(json.dumps({"trials": 2, "ppo": ppo}))
-    config = replace(TINY, engine="sb3", vec="native", iterations=2, run_dir=tmp_path / "sweep")
+    config = replace(TINY, backend="native", iterations=2, run_dir=tmp_path / "sweep")
     first = read_json(sweep(config, space))["trials"]
     assert len(first) == 2
     rewards = [trial["reward_per_event"] for trial in first]
@@ -110,7 +110,7 @@ def test_a_sweep_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
 
 def test_sigterm_saves_and_stops(tmp_path: Path) -> None:
     run, root = tmp_path / "run", Path(__file__).parents[2]
-    flags = "--engine rllib --lanes 8 --width 16 --iterations 100000 --no-preflight --run-dir"
+    flags = "--backend rllib --lanes 8 --width 16 --iterations 100000 --no-preflight --run-dir"
     command = [sys.executable, str(root / "train.py"), *flags.split(" "), str(run)]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 200

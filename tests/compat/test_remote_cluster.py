@@ -64,7 +64,7 @@ def address() -> Iterator[str]:
 def test_a_training_from_outside_is_one_of_the_cluster(address: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     flags = (
-        f"--engine rllib --address {address} --runners 2 --lanes {LANES} --n-steps {STEPS} "
+        f"--backend rllib --address {address} --runners 2 --lanes {LANES} --n-steps {STEPS} "
         "--width 16 --batch-size 256 --iterations 4 --evaluate-every 2 --no-preflight --no-progress"
     )
     command = [sys.executable, str(ROOT / "train.py"), *flags.split(), "--run-dir", str(run)]

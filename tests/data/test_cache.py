@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marl_stl_env.config import EnvConfig, SplitMethod
+from marl_stl_env.config import DataConfig, EnvConfig, SplitMethod, make_config
 from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache, entry, file_digest
 from marl_stl_env.data.ingest.store import open_table, release, save_table
@@ -122,12 +122,19 @@ def test_mapped_equals_in_memory(
     path = tmp_path / f"{seed}.csv"
     frame.to_csv(path, index=False)
     options = {"path": str(path), "label": "bad", "time": "t"}
-    config = EnvConfig(dataset="custom", dataset_options=options, split_method=method,  # type: ignore[arg-type]
-                       split_seed=seed, threat_rate=rate, drop_duplicates=once)  # fmt: skip
+    data = DataConfig(
+        dataset="custom",
+        dataset_options=options,  # type: ignore[arg-type]
+        split_method=method,
+        split_seed=seed,
+        threat_rate=rate,
+        drop_duplicates=once,
+    )
+    config = EnvConfig(data=data)
     mapped = prepare(config)
     options["frame"] = frame  # type: ignore[assignment]
     del options["path"]
-    plain = prepare_in_memory(config, load_dataset("custom", **options))  # type: ignore[arg-type]
+    plain = prepare_in_memory(data, load_dataset("custom", **options))  # type: ignore[arg-type]
     assert mapped.report == plain.report
     assert mapped.preprocessor == plain.preprocessor
     for split, table in mapped.tables.items():
@@ -138,7 +145,9 @@ def test_mapped_equals_in_memory(
 
 
 def test_a_file_that_changes_while_the_process_runs(tmp_path: Path) -> None:
-    config = EnvConfig(dataset="custom", dataset_options=SAMPLES["custom"](tmp_path))  # type: ignore[arg-type]
+    config = make_config(
+        None, {"dataset": "custom", "dataset_options": SAMPLES["custom"](tmp_path)}
+    )
     before = prepare(config)
     path = tmp_path / "flows.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:200]) + "\n")
@@ -147,13 +156,14 @@ def test_a_file_that_changes_while_the_process_runs(tmp_path: Path) -> None:
 
 
 def test_prepared_once_per_setting(tmp_path: Path, own_cache: Path) -> None:
-    config = EnvConfig(dataset="custom", dataset_options=SAMPLES["custom"](tmp_path))  # type: ignore[arg-type]
+    config = make_config(
+        None, {"dataset": "custom", "dataset_options": SAMPLES["custom"](tmp_path)}
+    )
     first = prepare(config)
     _prepare.cache_clear()
     again = prepare(config)
     assert first.folder == again.folder
-    other = prepare(EnvConfig(dataset="custom", dataset_options=config.dataset_options,
-                              holdout_families=("scan",)))  # fmt: skip
+    other = prepare(make_config(config, {"holdout_families": ("scan",)}))
     assert other.folder != first.folder
     assert len(list((own_cache / "prepared").iterdir())) == 2
     assert len(list((own_cache / "tables").iterdir())) == 1

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from marl_stl_agents.commands.data import describe
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig, make_config
 from marl_stl_env.data import TrafficTable, dataset_info, load_dataset, prepare
-from marl_stl_env.data.__main__ import describe
 from marl_stl_env.data.ingest.cache import cache_dir
 from marl_stl_env.data.prepare import prepare_in_memory
 from marl_stl_env.data.registry import datasets
@@ -108,9 +107,9 @@ def test_a_changed_file_is_read_again(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", datasets())
 def test_prepared_alike_in_memory_and_mapped(name: str, tmp_path: Path) -> None:
     options = SAMPLES[name](tmp_path)
-    config = EnvConfig(dataset=name, data_dir=tmp_path, dataset_options=options)  # type: ignore[arg-type]
+    config = EnvConfig(data=DataConfig(dataset=name, data_dir=tmp_path, dataset_options=options))  # type: ignore[arg-type]
     mapped = prepare(config)
-    plain = prepare_in_memory(config, load_dataset(name, data_dir=tmp_path, **options))
+    plain = prepare_in_memory(config.data, load_dataset(name, data_dir=tmp_path, **options))
     assert mapped.preprocessor == plain.preprocessor
     assert mapped.report == plain.report
     assert dict(mapped.raw.views) == dict(plain.raw.views)
@@ -140,14 +139,16 @@ def test_entities_and_their_time_order(name: str, settings: dict[str, Any], tmp_
     make = cic_flows if name.endswith("flows") else SAMPLES[name]
     options: Any = make(tmp_path)
     config = EnvConfig(
-        dataset=name.removesuffix(" flows"), data_dir=tmp_path, dataset_options=options
+        data=DataConfig(
+            dataset=name.removesuffix(" flows"), data_dir=tmp_path, dataset_options=options
+        )
     )
     raw = prepare(config).raw
     if name not in HOSTS:
         assert (raw.entities, raw.entity_count, raw.times) == (None, 0, None)
         return
     assert raw.entity_count <= HOSTS[name]
-    prepared = prepare(replace(config, **settings))
+    prepared = prepare(make_config(config, settings))
     for split, table in prepared.tables.items():
         rows = prepared.rows[split]
         assert table.entities is not None
@@ -229,7 +230,11 @@ def test_flow_files_have_hosts_and_times(tmp_path: Path) -> None:
     assert table.times[0] // 3600 % 24 == 11
     assert table.times[-1] // 3600 % 24 == 14
     assert (
-        prepare(EnvConfig(dataset="cic-ids2017", data_dir=tmp_path, split_method="temporal"))
+        prepare(
+            EnvConfig(
+                data=DataConfig(dataset="cic-ids2017", data_dir=tmp_path, split_method="temporal")
+            )
+        )
         .tables["train"]
         .entities
         is not None

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import TrafficTable, load_dataset, prepare, split_rows
 from marl_stl_env.data.datasets import unsw_nb15
 from marl_stl_env.data.registry import parse_options
@@ -250,12 +250,15 @@ def test_a_relative_path_is_settled_with_the_configuration(
     (tmp_path / "there").mkdir()
     options = {"path": "flows.csv", **CUSTOM_OPTIONS}
     monkeypatch.chdir(tmp_path / "here")
-    config = EnvConfig(dataset="custom", dataset_options=options)  # type: ignore[arg-type]
-    assert f"path={tmp_path / 'here' / 'flows.csv'}" in config.dataset_options
+    config = EnvConfig(data=DataConfig(dataset="custom", dataset_options=options))  # type: ignore[arg-type]
+    assert f"path={tmp_path / 'here' / 'flows.csv'}" in config.data.dataset_options
     monkeypatch.chdir(tmp_path / "there")
     assert len(prepare(config).raw) == 240
     (tmp_path / "here" / "flows.csv").rename(tmp_path / "there" / "flows.csv")
-    assert len(prepare(replace(config, data_dir=tmp_path / "there")).raw) == 240
+    assert (
+        len(prepare(replace(config, data=replace(config.data, data_dir=tmp_path / "there"))).raw)
+        == 240
+    )
     with pytest.raises(DataFileNotFoundError, match=r"here/flows\.csv"):
         prepare(config)
 
@@ -266,6 +269,6 @@ def test_a_relative_path_may_be_one_of_the_data_folder(
     write_csv(tmp_path / "mine" / "flows.csv", custom_rows(), CUSTOM_COLUMNS)
     options = {"path": "mine/flows.csv", **CUSTOM_OPTIONS}
     monkeypatch.setenv("MARL_STL_DATA_DIR", str(tmp_path))
-    config = EnvConfig(dataset="custom", dataset_options=options)  # type: ignore[arg-type]
-    assert "path=mine/flows.csv" in config.dataset_options
+    config = EnvConfig(data=DataConfig(dataset="custom", dataset_options=options))  # type: ignore[arg-type]
+    assert "path=mine/flows.csv" in config.data.dataset_options
     assert len(prepare(config).raw) == 240

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.ingest.cache import cache_dir
 from marl_stl_env.errors import (
@@ -342,7 +342,7 @@ def test_one_class_only(tmp_path: Path) -> None:
     path.write_text("x,y\n" + "".join(f"{i},0\n" for i in range(50)))
     options = {"path": path, "label": "y"}
     with pytest.raises(SplitError, match="0 threats and 50 benign"):
-        prepare(EnvConfig(dataset="custom", dataset_options=options))  # type: ignore[arg-type]
+        prepare(EnvConfig(data=DataConfig(dataset="custom", dataset_options=options)))  # type: ignore[arg-type]
     assert not list((cache_dir() / "prepared").glob("*.tmp"))
 
 
@@ -354,4 +354,4 @@ def test_missing_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", ["path", "=1", "a=1"])
 def test_malformed_options(setting: str) -> None:
     with pytest.raises(ConfigError, match=r"dataset option|option of data set"):
-        prepare(EnvConfig(dataset_options=("rows=2000", setting, "rows=1")))
+        prepare(EnvConfig(data=DataConfig(dataset_options=("rows=2000", setting, "rows=1"))))

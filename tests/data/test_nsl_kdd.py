@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import TrafficTable, load_dataset, prepare, split_rows
 from marl_stl_env.errors import DataFileNotFoundError, DataFormatError
 
@@ -193,7 +193,9 @@ class TestRealFiles:
         assert report.parts["train"].rows + report.parts["validation"].rows == 125_973 - 658
 
     def test_prepared(self, data_dir: Path) -> None:
-        prepared = prepare(EnvConfig(dataset="nsl-kdd", data_dir=data_dir, threat_rate=0.109))
+        prepared = prepare(
+            EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=data_dir, threat_rate=0.109))
+        )
         assert "num_outbound_cmds" in prepared.preprocessor.dropped
         for table in prepared.tables.values():
             assert table.threat_rate == pytest.approx(0.109, abs=1e-4)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import dataset_info, load_dataset, prepare
 from marl_stl_env.data.datasets.synthetic_model import posterior
 from marl_stl_env.data.registry import datasets
@@ -20,7 +20,7 @@ def test_names() -> None:
     with pytest.raises(UnknownNameError, match="known: synthetic, nsl-kdd"):
         load_dataset("nslkdd")
     with pytest.raises(UnknownNameError):
-        prepare(EnvConfig(dataset="nope"))
+        prepare(EnvConfig(data=DataConfig(dataset="nope")))
 
 
 def test_importing_the_data_package_loads_no_heavy_library() -> None:
@@ -37,9 +37,9 @@ def test_shared_by_everything_but_data_fields() -> None:
     table = load_dataset("synthetic", rows=2_000)
     one = prepare(EnvConfig(), table)
     assert prepare(EnvConfig(agents=2, split="test", episode_length=7), table) is one
-    assert prepare(EnvConfig(split_seed=1), table) is not one
-    assert prepare(EnvConfig(threat_rate=0.2), table) is not one
-    assert prepare(EnvConfig(split_method="temporal"), table) is not one
+    assert prepare(EnvConfig(data=DataConfig(split_seed=1)), table) is not one
+    assert prepare(EnvConfig(data=DataConfig(threat_rate=0.2)), table) is not one
+    assert prepare(EnvConfig(data=DataConfig(split_method="temporal")), table) is not one
     assert prepare(EnvConfig(), table) is one
     assert prepare(EnvConfig(), load_dataset("synthetic", rows=2_000)) is not one
 
@@ -64,7 +64,7 @@ def test_tables_are_the_scaled_rows() -> None:
 
 def test_posterior_follows_the_threat_rate() -> None:
     raw = load_dataset("synthetic", rows=60_000)
-    prepared = prepare(EnvConfig(threat_rate=0.5), raw)
+    prepared = prepare(EnvConfig(data=DataConfig(threat_rate=0.5)), raw)
     table, rows = prepared.tables["train"], prepared.rows["train"]
     assert table.posterior is not None
     # Bayes' rule with the likelihood ratio that the raw posterior implies.
@@ -78,5 +78,5 @@ def test_posterior_follows_the_threat_rate() -> None:
 
 
 def test_environments_may_hold_one_table_under_two_configs() -> None:
-    config = EnvConfig(split_seed=3)
+    config = EnvConfig(data=DataConfig(split_seed=3))
     assert prepare(config) is prepare(replace(config, agents=7))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import TrafficTable, dataset_info, load_dataset, prepare, split_rows
 from marl_stl_env.data.splits.duplicates import find_duplicates
 
@@ -71,7 +71,9 @@ def test_kdd99(data_dir: Path) -> None:
 
 
 def test_kdd99_can_be_split(data_dir: Path) -> None:
-    prepared = prepare(EnvConfig(dataset="kdd99", data_dir=data_dir, drop_duplicates=True))
+    prepared = prepare(
+        EnvConfig(data=DataConfig(dataset="kdd99", data_dir=data_dir, drop_duplicates=True))
+    )
     assert prepared.report.dropped_duplicates > 340_000
     rates = [part.threat_rate for part in prepared.report.parts.values()]
     assert max(rates) - min(rates) < 0.001

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import TrafficTable, load_dataset, prepare
 from marl_stl_env.data.datasets.synthetic_kinds import FEATURES, KINDS, LOOK_ALIKES, VIEWS
 from marl_stl_env.data.datasets.synthetic_model import (
@@ -215,7 +215,7 @@ def test_bad_requests() -> None:
 
 def test_campaigns_play_out_in_order_in_every_split() -> None:
     """Drawing rows at random must not mix up the stages of a kill chain."""
-    prepared = prepare(EnvConfig(dataset_options=("rows=20000",)))
+    prepared = prepare(EnvConfig(data=DataConfig(dataset_options=("rows=20000",))))
     names = ("recon", "exploit", "command_and_control", "exfiltration")
     for table in prepared.tables.values():
         stages = [table.family_names.index(name) for name in names]

@@ -3,14 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.training import (
     SYNTHETIC_OUTLIER,
     balanced_rows,
     shuffled_columns,
-    training_table,
 )
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.errors import ConfigError
@@ -24,7 +23,7 @@ def raw() -> TrafficTable:
 
 def test_without_settings_it_is_the_training_split(raw: TrafficTable) -> None:
     prepared = prepare(EnvConfig(), raw)
-    assert training_table(EnvConfig(), prepared) is prepared.tables["train"]
+    assert prepare(EnvConfig(), raw).training is prepared.tables["train"]
 
 
 def test_balanced_rows_by_hand() -> None:
@@ -43,7 +42,7 @@ def test_balanced_rows_by_hand() -> None:
 def test_balance_keeps_the_events_and_the_threat_rate(raw: TrafficTable) -> None:
     prepared = prepare(EnvConfig(), raw)
     train = prepared.tables["train"]
-    table = training_table(EnvConfig(balance="families"), prepared)
+    table = prepare(EnvConfig(data=DataConfig(balance="families")), raw).training
     assert len(table) == len(train)
     assert table.threat_rate == train.threat_rate
     counts = np.bincount(table.families[table.labels])
@@ -70,7 +69,7 @@ def test_shuffled_columns_are_independent() -> None:
 def test_synthetic_outliers_are_threats_among_the_training_events(raw: TrafficTable) -> None:
     prepared = prepare(EnvConfig(), raw)
     train = prepared.tables["train"]
-    table = training_table(EnvConfig(synthetic_outliers=0.25), prepared)
+    table = prepare(EnvConfig(data=DataConfig(synthetic_outliers=0.25)), raw).training
     synthetic_outlier = table.families == table.family_names.index(SYNTHETIC_OUTLIER)
     assert synthetic_outlier.sum() == round(0.25 * len(train))
     assert table.labels[synthetic_outlier].all()
@@ -84,23 +83,25 @@ def test_synthetic_outliers_are_threats_among_the_training_events(raw: TrafficTa
 
 
 def test_the_seed_of_the_split_draws_them(raw: TrafficTable) -> None:
-    config = EnvConfig(synthetic_outliers=0.1, balance="families")
+    config = EnvConfig(data=DataConfig(synthetic_outliers=0.1, balance="families"))
     prepared = prepare(config, raw)
-    assert training_table(config, prepared) is training_table(config, prepared)
-    other = training_table(
-        EnvConfig(synthetic_outliers=0.1, balance="families", split_seed=1), prepared
-    )
-    assert (other.features != training_table(config, prepared).features).any()
+    assert prepare(config, raw).training is prepared.training
+    other = prepare(
+        EnvConfig(data=DataConfig(synthetic_outliers=0.1, balance="families", split_seed=1)), raw
+    ).training
+    assert (other.features != prepared.training.features).any()
 
 
 def test_only_training_replays_them(raw: TrafficTable) -> None:
-    config = EnvConfig(synthetic_outliers=0.5)
+    config = EnvConfig(data=DataConfig(synthetic_outliers=0.5))
     prepared = prepare(config, raw)
     assert len(Engine.from_config(config, 1, 0, raw).table) == 1.5 * len(prepared.tables["train"])
-    evaluated = Engine.from_config(EnvConfig(synthetic_outliers=0.5, split="test"), 1, 0, raw)
+    evaluated = Engine.from_config(
+        EnvConfig(data=DataConfig(synthetic_outliers=0.5), split="test"), 1, 0, raw
+    )
     assert evaluated.table is prepared.tables["test"]
 
 
 def test_a_negative_share_is_refused() -> None:
     with pytest.raises(ConfigError, match="synthetic_outliers"):
-        EnvConfig(synthetic_outliers=-0.1)
+        EnvConfig(data=DataConfig(synthetic_outliers=-0.1))

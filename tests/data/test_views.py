@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.views import (
     UNGROUPED,
@@ -94,7 +94,7 @@ def test_random_columns_have_their_share_and_leave_none_out() -> None:
 
 def test_each_sensor_sees_its_random_view() -> None:
     raw = load_dataset("synthetic", rows=2_000)
-    config = EnvConfig(agents=6, random_views=0.5)
+    config = EnvConfig(agents=6, views="random")
     prepared, plain = prepare(config, raw), prepare(EnvConfig(), raw)
     assert prepared is prepare(config, raw)
     for split, table in prepared.tables.items():
@@ -108,7 +108,7 @@ def test_each_sensor_sees_its_random_view() -> None:
         assert inputs == {prepared.raw.feature_names[i] for i in prepared.raw.views[name]}
         held = [n for n in table.feature_names if n.partition("=")[0] in inputs]
         assert len(held) == len(columns)
-    other = prepare(EnvConfig(agents=6, random_views=0.5, split_seed=1), raw)
+    other = prepare(EnvConfig(data=DataConfig(split_seed=1), agents=6, views="random"), raw)
     assert other.raw.views != prepared.raw.views
 
 
@@ -116,6 +116,6 @@ def test_random_views_know_of_dropped_columns() -> None:
     rng = np.random.default_rng(0)
     features = np.column_stack([rng.normal(size=(200, 3)), np.ones(200)])
     raw = make_table(features, rng.random(200) < 0.5)
-    prepared = prepare(EnvConfig(agents=2, random_views=0.5), raw)
+    prepared = prepare(EnvConfig(agents=2, views="random"), raw)
     assert prepared.tables["train"].feature_names == ("f0", "f1", "f2")
     assert len(prepared.raw.take(prepared.rows["test"])) == len(prepared.rows["test"])

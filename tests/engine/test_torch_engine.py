@@ -178,7 +178,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("setting", REFUSED)
 def test_what_the_numpy_engine_alone_has_is_refused(setting: str) -> None:
-    with pytest.raises(DeviceError, match=f"{setting}.*--vec native"):
+    with pytest.raises(DeviceError, match=f"{setting}.*--backend native"):
         TorchEngine(REFUSED[setting], TABLE, 2, 0, "cpu")
 
 

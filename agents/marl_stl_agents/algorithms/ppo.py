@@ -33,6 +33,7 @@ from marl_stl_agents.policies.prototypes import (
     blank_prototypes,
     draw_prototypes,
 )
+from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.spec_monitor import specifications
 from marl_stl_env.envs.sb3 import TrafficVecEnv
@@ -59,15 +60,17 @@ def resolve_device(device: Device, threads: int) -> torch.device:
     return torch.device(device)
 
 
-def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecNormalize:
+def make_vec_env(
+    config: TrainConfig, table: TrafficTable | PreparedData | None = None
+) -> VecNormalize:
     """The training environment, with episode statistics and, where asked for, scaled rewards.
 
     Args:
         config: The run.
-        table: A raw table of the caller's own, in place of ``config.env.dataset``.
+        table: Prepared data, or a raw table, in place of what ``config.env.data`` names.
     """
-    make = TrafficVecEnv if config.vec == "native" else supersuit_vec_env
-    venv: VecEnv = VecMonitor(make(config.env, config.lanes, config.seed, table))
+    make = TrafficVecEnv if config.backend == "native" else supersuit_vec_env
+    venv: VecEnv = VecMonitor(make(config.task, config.lanes, config.seed, table))
     if config.stl == "shape":
         venv = SpecShaping(venv, config.constraints, config.ppo.discount)
     return VecNormalize(
@@ -79,27 +82,24 @@ def make_vec_env(config: TrainConfig, table: TrafficTable | None = None) -> VecN
 
 
 def make_trainer(
-    config: TrainConfig,
-    train: TrafficTable,
-    device: torch.device,
-    table: TrafficTable | None = None,
+    config: TrainConfig, table: TrafficTable | PreparedData | None, device: torch.device
 ) -> OnPolicyAlgorithm:
     """The trainer on its environment, on the path that the configuration names.
 
     Args:
         config: The run.
-        train: The scaled training split.
-        device: Where the networks live, and on the path "device" the environment too.
-        table: A raw table of the caller's own, in place of ``config.env.dataset``.
+        table: Prepared data, or a raw table, in place of what ``config.env.data`` names.
+        device: Where the networks live, and on the backend "torch" the environment too.
 
     Raises:
-        DeviceError: If the path "device" does not have what the environment asks for.
+        DeviceError: If the backend "torch" does not have what the environment asks for.
     """
-    if config.vec == "device":
-        venv: VecEnv = DeviceVecEnv(config.env, config.lanes, config.seed, table, device)
+    prepared = prepare(config.task, table)
+    if config.backend == "torch":
+        venv: VecEnv = DeviceVecEnv(config.task, config.lanes, config.seed, prepared, device)
     else:
-        venv = make_vec_env(config, table)
-    return make_model(config, venv, train, device)
+        venv = make_vec_env(config, prepared)
+    return make_model(config, venv, prepared.tables["train"], device)
 
 
 def bin_edges(
@@ -147,7 +147,7 @@ def policy_settings(
     if ppo.policy == "lstm":
         settings["lstm_hidden_size"] = ppo.width
     if ppo.sharing == "independent":
-        settings |= {"sensors": config.env.agents, "context": context}
+        settings |= {"sensors": config.task.agents, "context": context}
     if specs := priced_specs(config):
         settings["specs"] = specs
     return settings
@@ -155,7 +155,7 @@ def policy_settings(
 
 def priced_specs(config: TrainConfig) -> int:
     """How many specifications have a multiplier and a value function of their own."""
-    return len(specifications(config.env)) if config.stl == "lagrangian" else 0
+    return len(specifications(config.task)) if config.stl == "lagrangian" else 0
 
 
 def policy_class(config: TrainConfig) -> type[ActorCriticPolicy]:
@@ -220,7 +220,7 @@ def make_model(
         make = partial(PPO, rollout_buffer_class=buffer)
     model: OnPolicyAlgorithm = make(policy_class(config), venv, **settings)
     if isinstance(model.rollout_buffer, TeamRolloutBuffer):
-        model.rollout_buffer.watch(venv, within_event(config.env))
+        model.rollout_buffer.watch(venv, within_event(config.task))
     return model
 
 
@@ -233,7 +233,7 @@ def make_policy(
 ) -> ActorCriticPolicy:
     """An untrained policy of the same shape, to load weights into."""
     # How wide the context is comes with the weights.
-    settings = policy_settings(config, edges, config.env.agents, prototypes)
+    settings = policy_settings(config, edges, config.task.agents, prototypes)
     policy = policy_class(config)(
         observation_space,
         action_space(),

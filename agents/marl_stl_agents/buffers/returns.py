@@ -68,7 +68,7 @@ def buffer_class(config: TrainConfig) -> type[RolloutBuffer] | None:
         return BatchReturnsBuffer
     if config.ppo.credit == "entity":
         return EntityRolloutBuffer
-    if config.env.faults.faulty or config.env.deliberation:
+    if config.task.faults.faulty or config.task.deliberation:
         return TeamRolloutBuffer
     return None
 

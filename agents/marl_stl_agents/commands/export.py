@@ -65,8 +65,11 @@ def export(settings: ExportConfig) -> Path:
     run = find_run(settings.run)
     config = read_config(run)
     if settings.data_dir is not None:
-        config = replace(config, env=replace(config.env, data_dir=settings.data_dir))
-    prepared = prepare(config.env)
+        config = replace(
+            config,
+            env=replace(config.env, data=replace(config.env.data, data_dir=settings.data_dir)),
+        )
+    prepared = prepare(config.task)
     check_data(run, prepared)
     model = load_best(run, config, prepared)
     if settings.format == "sb3":
@@ -79,8 +82,8 @@ def export(settings: ExportConfig) -> Path:
 def load_best(run: Path, config: TrainConfig, prepared: PreparedData) -> OnPolicyAlgorithm:
     """The trainer at the best checkpoint of a run, on the CPU and the native path."""
     cpu, checkpoint = torch.device("cpu"), best_checkpoint(run)
-    native = replace(config, vec="native", device="cpu")
-    model = make_trainer(native, prepared.tables["train"], cpu)
+    native = replace(config, backend="native", device="cpu")
+    model = make_trainer(native, prepared, cpu)
     load_weights(checkpoint, model.policy, cpu)
     restore(model, load_trainer(checkpoint))
     model.policy.set_training_mode(False)
@@ -89,7 +92,7 @@ def load_best(run: Path, config: TrainConfig, prepared: PreparedData) -> OnPolic
 
 def some_observations(config: TrainConfig, prepared: PreparedData) -> Float32Array:
     """What the sensors see of events of the validation split.  # (events, width) float32."""
-    engine = Engine(config.env, prepared.tables["validation"], _CHECKED_LANES, seeds=0)
+    engine = Engine(config.task, prepared.tables["validation"], _CHECKED_LANES, seeds=0)
     engine.reset()
     observations = engine.observe()
     return observations.reshape(-1, observations.shape[2])

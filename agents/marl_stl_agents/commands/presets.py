@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from marl_stl_agents.config import PPOConfig, TrainCommand
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig
+from marl_stl_agents.commands.train import TrainCommand
+from marl_stl_agents.config import PPOConfig
+from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
 
 #: Many sensors that see different things, and synthetic outliers that stand for what is not known.
 _DRILLED = EnvConfig(
+    data=DataConfig(balance="families", synthetic_outliers=0.25),
     agents=16,
-    random_views=0.5,
-    balance="families",
-    synthetic_outliers=0.25,
+    views="random",
     reward=RewardConfig(team_share=0.0),
 )
 
@@ -51,7 +51,7 @@ PRESETS: dict[str, TrainCommand] = {
         preset="unseen",
         env=replace(_DRILLED, consensus=ConsensusConfig(max_faulty=2, threshold=3)),
         ppo=PPOConfig(entropy_coefficient=0.05),
-        vec="native",
+        backend="native",
         lanes=16,
         iterations=150,
         evaluate_every=150,
@@ -60,7 +60,7 @@ PRESETS: dict[str, TrainCommand] = {
         preset="prototypes",
         env=replace(_DRILLED, consensus=ConsensusConfig(threshold=8)),
         ppo=PPOConfig(entropy_coefficient=0.05, prototypes=2000),
-        vec="native",
+        backend="native",
         lanes=16,
         iterations=200,
         evaluate_every=200,

@@ -78,10 +78,10 @@ def sweep(config: TrainConfig, path: Path) -> Path:
         ConfigError: If the space is malformed, or the configuration is not one to search with.
         MissingLibraryError: If Ray is not installed.
     """
-    if config.engine != "sb3" or config.run_dir is None:
+    if config.backend == "rllib" or config.run_dir is None:
         raise ConfigError(
-            "a sweep trains every trial with engine='sb3' and puts them under --run-dir DIR; leave "
-            "--engine out and name the directory"
+            "a sweep trains every trial in this process and puts them under --run-dir DIR; leave "
+            "--backend rllib out and name the directory"
         )
     space, folder = read_space(path), config.run_dir.resolve()
     with cluster(config):

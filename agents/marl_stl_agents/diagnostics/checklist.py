@@ -14,7 +14,6 @@ from marl_stl_agents.evaluation.baselines import simple_baselines
 from marl_stl_agents.evaluation.metrics import reward_per_event
 from marl_stl_agents.run_directory import CHECKLIST, read_json, write_json
 from marl_stl_env.data.prepare import PreparedData
-from marl_stl_env.data.training import training_table
 from marl_stl_env.errors import RunError
 
 SCHEMA = 1
@@ -88,16 +87,16 @@ def setting_of(config: TrainConfig, prepared: PreparedData) -> Setting:
     """What the record of this run is compared with."""
     labels = prepared.tables["validation"].labels
     rate = float(labels.mean())
-    constants = simple_baselines(config.env, labels)
+    constants = simple_baselines(config.task, labels)
     return Setting(
-        threat_rate=training_table(config.env, prepared).threat_rate,
+        threat_rate=prepared.training.threat_rate,
         constant_reward=max(
-            reward_per_event(labels, constants[name].decisions, config.env.reward)
+            reward_per_event(labels, constants[name].decisions, config.task.reward)
             for name in ("always_allow", "always_block")
         ),
         constant_f1=2.0 * rate / (1.0 + rate),
         learning_rate=config.ppo.learning_rate,
         entropy_coefficient=config.ppo.entropy_coefficient,
         discount=config.ppo.discount,
-        replay=config.env.dynamics == "replay",
+        replay=config.task.dynamics == "replay",
     )

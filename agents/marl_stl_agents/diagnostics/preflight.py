@@ -148,7 +148,7 @@ def preflight(
 
 def _key(config: EnvConfig, prepared: PreparedData, evaluated: str) -> str:
     settings = [
-        _VERSION, evaluated, config.agents, config.views, config.seen_by, config.random_views,
+        _VERSION, evaluated, config.agents, config.views, config.seen_by, config.random_share,
         config.reward, config.consensus, config.dynamics, config.response, config.episode_length,
     ]  # fmt: skip
     return key_of([*map(str, settings), _data_key(prepared)])

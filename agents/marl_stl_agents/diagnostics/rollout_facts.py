@@ -1,6 +1,6 @@
 """What a rollout says about the environment and the policy, gathered while it is collected.
 
-Works on numpy arrays and on tensors of the path "device" alike: everything is reduced to a few
+Works on numpy arrays and on tensors of the backend "torch" alike: everything is reduced to a few
 numbers where it lies.
 """
 

@@ -217,12 +217,12 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> 
 
     def seen_by(groups: tuple[str, ...] | None) -> Float64Array:
         exact = posterior(raw.features, groups)
-        return exact if config.threat_rate is None else shift_prior(exact, *rates)
+        return exact if config.data.threat_rate is None else shift_prior(exact, *rates)
 
     threshold = config.reward.threshold
     exact = seen_by(None)
     bayes = Baseline(as_actions(exact >= threshold), exact)
-    if config.random_views:
+    if config.views == "random":
         return {"bayes": bayes}
     groups = threat_groups(config, prepared)
     views = np.stack([seen_by(names) for names in groups], axis=1)

@@ -192,17 +192,18 @@ class Evaluation:
         return self.prepared.tables[self.split]
 
 
-def evaluate_run(run: Path, config: TrainConfig, settings: EvaluateConfig) -> Evaluation:
+def evaluate_run(
+    run: Path, config: TrainConfig, settings: EvaluateConfig, prepared: PreparedData
+) -> Evaluation:
     """Evaluate a run's best checkpoint on a split, first with honest sensors only.
 
     Raises:
         RunError: If the run is damaged or its data has changed since the training.
         DataError: If the data cannot be read.
     """
-    prepared = prepare(config.env)
     check_data(run, prepared)
     device = resolve_device(settings.device, settings.threads)
-    space = observation_space(Engine(config.env, prepared.tables[settings.split], lanes=1))
+    space = observation_space(Engine(config.task, prepared.tables[settings.split], lanes=1))
     policy = saved_policy(config, space, best_checkpoint(run), device)
     return evaluate_team(run, config, prepared, greedy(policy), settings)
 
@@ -212,7 +213,7 @@ def evaluate_team(
 ) -> Evaluation:
     """Evaluate any policy as :func:`evaluate_run` evaluates that of the best checkpoint."""
     split, table = settings.split, prepared.tables[settings.split]
-    env = replace(config.env, faults=FaultConfig())
+    env = replace(config.task, faults=FaultConfig())
     rollout = collect_rollout(env, table, act)
     references = baselines(env, prepared, split)
     watched = certified_episodes(config, table, act, settings)
@@ -237,8 +238,11 @@ def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     run = find_run(settings.run)
     config = read_config(run)
     if settings.data_dir is not None:
-        config = replace(config, env=replace(config.env, data_dir=settings.data_dir))
-    evaluated = evaluate_run(run, config, settings)
+        config = replace(
+            config,
+            env=replace(config.env, data=replace(config.env.data, data_dir=settings.data_dir)),
+        )
+    evaluated = evaluate_run(run, config, settings, prepare(config.task))
     path = evaluation_file(run, settings.split)
     write_json(path, evaluated.result)
     if settings.report:

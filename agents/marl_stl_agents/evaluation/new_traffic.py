@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from marl_stl_agents.algorithms.ppo import resolve_device, saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
-from marl_stl_agents.config import EvaluateConfig, TrainConfig
+from marl_stl_agents.config import DecideConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import simple_baselines
 from marl_stl_agents.evaluation.metrics import score
 from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout, greedy
@@ -35,7 +35,7 @@ _NAMES = pa.array([action.name for action in Action])
 _NAMED = pa.dictionary(pa.int8(), pa.string())
 
 
-def decide(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
+def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
     """Let a run's best checkpoint decide on every event of ``settings.input``.
 
     The scaling is the run's own (``data.json``), so the training data is not needed. Sensors are
@@ -55,12 +55,12 @@ def decide(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
     _check_stands_alone(config)
     target = settings.decisions or run / DECISIONS
     source = settings.input
-    if source is None or target.resolve() == source.resolve():
+    if target.resolve() == source.resolve():
         raise DecidingError(f"the decisions cannot be written to their input {source}")
-    env = replace(config.env, faults=FaultConfig(), stl=StlConfig())
+    env = replace(config.task, faults=FaultConfig(), stl=StlConfig())
     preprocessor = Preprocessor.from_dict(read_json(run / DATA)["preprocessor"])
     incoming = IncomingTraffic(
-        source, env.dataset, parse_options(env.dataset_options), preprocessor
+        source, env.data.dataset, parse_options(env.data.dataset_options), preprocessor
     )
     device = resolve_device(settings.device, settings.threads)
     act: Act | None = None
@@ -85,7 +85,7 @@ def decide(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
 
 def _check_stands_alone(config: TrainConfig) -> None:
     """Refuse runs whose decision on an event depends on more than the event."""
-    env = config.env
+    env = config.task
     reasons = {
         "its policy remembers the events of an episode (policy='lstm'), and new traffic has no "
         "episodes": config.ppo.policy == "lstm",

@@ -176,8 +176,8 @@ def certified_episodes(
     """
     episodes = settings.certify
     if episodes is None:
-        episodes = DEFAULT_EPISODES if config.env.stl.monitor else 0
-    return watch(config.env, table, act, episodes) if episodes else None
+        episodes = DEFAULT_EPISODES if config.task.stl.monitor else 0
+    return watch(config.task, table, act, episodes) if episodes else None
 
 
 def stl_metrics(
@@ -200,7 +200,7 @@ def stl_metrics(
     if watched is None:
         return {}
     results = watched.by_name()
-    trivial_policies = trivially_satisfied(config.env, table)
+    trivial_policies = trivially_satisfied(config.task, table)
     level = {"epsilon": settings.epsilon, "delta": settings.delta}
     single = {name: values for name, values in results.items() if name != CONJUNCTION}
     certificates = certify_all(

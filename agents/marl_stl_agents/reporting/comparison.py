@@ -138,10 +138,10 @@ def _read(run: Path, name: str, split: Split) -> ComparedRun:
         )
     config, facts = read_config(run), read_json(run / DATA)
     data = {"source": facts["source"], f"{split} split": facts["splits"][split]}
-    options = [text for text in config.env.dataset_options if not text.startswith("path=")]
-    data |= {"dataset": config.env.dataset, "dataset_options": options}
+    options = [text for text in config.env.data.dataset_options if not text.startswith("path=")]
+    data |= {"dataset": config.env.data.dataset, "dataset_options": options}
     chosen = _SPLITTING[:-1] if split == "test" else _SPLITTING  # held out of training alone
-    data |= {key: getattr(config.env, key) for key in chosen}
+    data |= {key: getattr(config.env.data, key) for key in chosen}
     return ComparedRun(name, run, config, read_json(path), data)
 
 

@@ -159,13 +159,13 @@ def _facts(evaluated: Evaluation) -> list[tuple[str, str]]:
     """What was evaluated, in words."""
     env, config, result = evaluated.env, evaluated.config, evaluated.result
     rule = env.consensus
-    views = f"random views of {share(env.random_views)}" if env.random_views else env.views
+    views = f"random views of {share(env.random_share)}" if env.random_share else env.views
     vote = f"{rule.threshold_for(env.agents)} of {env.agents} votes make a threat"
     if rule.weights == "reliability":
         vote = "votes weighed by label feedback"
     if env.deliberation:
         vote += ", after a round of proposals"
-    path = "Ray RLlib" if config.engine == "rllib" else config.vec
+    path = config.backend
     return [
         ("evaluated", f"{result['events']:,} events of the {result['split']} split, "
                    f"{share(result['threat_rate'])} threats"),

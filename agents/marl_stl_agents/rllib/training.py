@@ -115,12 +115,12 @@ def algorithm_config(config: TrainConfig, edges: list[tuple[float, ...]], done: 
     ppo, cloud = config.ppo, config.cluster
     lanes = config.lanes // cloud.runners
     context = {
-        "env": config.env,
+        "env": config.task,
         "lanes": lanes,
         "seed": config.seed,
-        "scale": reward_scale(config.env.reward),
+        "scale": reward_scale(config.task.reward),
     }
-    rollout = ppo.n_steps * config.lanes * config.env.agents
+    rollout = ppo.n_steps * config.lanes * config.task.agents
     on_gpu = config.device == "cuda"
     register_env(_ENVIRONMENT, make_environment)
     return (
@@ -128,7 +128,7 @@ def algorithm_config(config: TrainConfig, edges: list[tuple[float, ...]], done: 
         .environment(_ENVIRONMENT, env_config=context)
         .env_runners(
             num_env_runners=cloud.runners,
-            num_envs_per_env_runner=lanes * config.env.agents,
+            num_envs_per_env_runner=lanes * config.task.agents,
             gym_env_vectorize_mode="vector_entry_point",
             rollout_fragment_length=ppo.n_steps,
         )
@@ -180,7 +180,7 @@ class ClusterTrainer:
         self._config, self._run = config, run
         self._validation = prepared.tables["validation"]
         train = prepared.tables["train"]
-        space = observation_space(Engine(config.env, train, lanes=1))
+        space = observation_space(Engine(config.task, train, lanes=1))
         edges = bin_edges(config.ppo, space, train.features)
         self._policy = make_policy(config, space, edges, torch.device("cpu"))
         checkpoint = newest_checkpoint(run)

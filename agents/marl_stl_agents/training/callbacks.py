@@ -99,7 +99,7 @@ class SpecsCallback(BaseCallback):
 
 def logging_callbacks(config: TrainConfig) -> list[BaseCallback]:
     """What a run logs of its rollouts and updates."""
-    specs = [SpecsCallback()] if config.stl != "off" else []
+    specs = [SpecsCallback()] if config.task.stl.monitor else []
     return [RewardCallback(), ValueLossCallback(), *specs]
 
 
@@ -170,11 +170,11 @@ class CheckpointCallback(BaseCallback):
             rollout.rewards,
         )
         shares = {**figures, **action_shares(rollout.decisions)}
-        if self._config.stl != "off":
+        if self._config.task.stl.monitor:
             watched = watch(env, self._table, act, _WATCHED)
             kept = {name: truth.mean() for name, (truth, _) in watched.by_name().items()}
             shares |= {f"stl/{name}": float(share) for name, share in kept.items()}
-            if self._config.stl != "monitor":
+            if self._config.enforced:
                 figures["violation_excess"] = watched.excess(self._config.constraints.budget)
         for name, value in shares.items():
             self.logger.record(f"validation/{name.lower()}", value)

@@ -65,13 +65,13 @@ def train(config: TrainConfig) -> Path:
         RunError: If the run directory is taken.
     """
     device = _device(config)
-    prepared = prepare(config.env)
+    prepared = prepare(config.task)
     if config.preflight:
-        show_preflight(preflight(config.env, prepared))
+        show_preflight(preflight(config.task, prepared))
     else:
         show_splits(prepared.report)
-    if config.env.stl.monitor:
-        show_trivially_satisfied(trivially_satisfied(config.env, prepared.tables["train"]))
+    if config.task.stl.monitor:
+        show_trivially_satisfied(trivially_satisfied(config.task, prepared.tables["train"]))
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
     return _learn_and_evaluate(config, run, prepared, device)
@@ -93,7 +93,7 @@ def resume(run: Path) -> Path:
     run = find_run(run)
     config = read_config(run)
     device = _device(config)
-    prepared = prepare(config.env)
+    prepared = prepare(config.task)
     check_data(run, prepared)
     return _learn_and_evaluate(config, run, prepared, device)
 
@@ -113,13 +113,13 @@ def restart(run: Path, run_dir: Path | None = None) -> Path:
 
 def _device(config: TrainConfig) -> torch.device:
     """Where this process computes; with the engine "rllib" the GPUs are the learners'."""
-    return resolve_device("cpu" if config.engine == "rllib" else config.device, config.threads)
+    return resolve_device("cpu" if config.backend == "rllib" else config.device, config.threads)
 
 
 def _learn_and_evaluate(
     config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device
 ) -> Path:
-    if config.engine == "rllib":
+    if config.backend == "rllib":
         finished = learn_on_cluster(config, run, prepared)
     else:
         finished = learn(config, run, prepared, device)
@@ -127,7 +127,13 @@ def _learn_and_evaluate(
     if not finished:
         say(f"stopped; continue with: python train.py --resume {run}")
         return run
-    result = evaluate_run(run, config, EvaluateConfig(run=run, split="validation")).result
+    settings = EvaluateConfig(
+        run=run,
+        split="validation",
+        device="cpu" if config.backend == "rllib" else config.device,
+        threads=config.threads,
+    )
+    result = evaluate_run(run, config, settings, prepared).result
     write_json(run / VALIDATION, result)
     show_evaluation(result)
     say(verdict(result))
@@ -152,7 +158,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     Raises:
         DivergedError: If a NaN or inf turned up; the checkpoints are from before it.
     """
-    model = make_trainer(config, prepared.tables["train"], device)
+    model = make_trainer(config, prepared, device)
     total = config.iterations * model.n_steps * model.n_envs
     checkpoint = newest_checkpoint(run)
     if checkpoint is not None:

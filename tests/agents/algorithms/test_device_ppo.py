@@ -52,10 +52,10 @@ class Reseed(BaseCallback):
         self._on_rollout_start()
 
 
-def trained(config: TrainConfig, vec: str, rollouts: int) -> tuple[PPO, list[dict[str, Any]]]:
-    config = replace(config, vec=vec)  # type: ignore[arg-type]
+def trained(config: TrainConfig, backend: str, rollouts: int) -> tuple[PPO, list[dict[str, Any]]]:
+    config = replace(config, backend=backend)  # type: ignore[arg-type]
     torch.set_num_threads(1)
-    model = make_trainer(config, TABLE, CPU, TABLE)
+    model = make_trainer(config, TABLE, CPU)
     assert isinstance(model, PPO)
     callback = Reseed()
     steps = rollouts * config.ppo.n_steps * model.n_envs
@@ -73,7 +73,7 @@ def test_rollouts_losses_and_weights_are_those_of_sb3(
     ppo = replace(CONFIG.ppo, discount=discount, return_normalization=normalization)
     config = replace(CONFIG, ppo=ppo)
     (ours, our_figures), (theirs, their_figures) = (
-        trained(config, vec, 3) for vec in ("device", "native")
+        trained(config, backend, 3) for backend in ("torch", "native")
     )
     assert isinstance(ours, DevicePPO)
     assert not isinstance(theirs, DevicePPO)
@@ -99,7 +99,7 @@ def test_rollouts_losses_and_weights_are_those_of_sb3(
 
 def test_losses_on_the_same_rollout_equal_sb3_to_1e_5() -> None:
     theirs, _ = trained(CONFIG, "native", 1)
-    ours, _ = trained(CONFIG, "device", 1)
+    ours, _ = trained(CONFIG, "torch", 1)
     assert isinstance(ours, DevicePPO)
     ours.policy.load_state_dict(theirs.policy.state_dict())
     buffer = theirs.rollout_buffer
@@ -119,7 +119,7 @@ def test_losses_on_the_same_rollout_equal_sb3_to_1e_5() -> None:
 
 
 def test_sampling_is_the_policys_own() -> None:
-    model, _ = trained(CONFIG, "device", 1)
+    model, _ = trained(CONFIG, "torch", 1)
     observations = torch.rand(500, 14)
     torch.manual_seed(1)
     with torch.no_grad():
@@ -132,7 +132,7 @@ def test_sampling_is_the_policys_own() -> None:
 
 
 def test_rewards_are_scaled_as_vec_normalize_does() -> None:
-    venv = make_vec_env(replace(CONFIG, vec="native"), TABLE)
+    venv = make_vec_env(replace(CONFIG, backend="native"), TABLE)
     scale = RewardScale(24, 0.9, CPU)
     rng = np.random.default_rng(0)
     venv.reset()
@@ -165,7 +165,7 @@ def test_advantages_equal_the_scalar_recursion() -> None:
 
 
 def test_every_transition_is_learned_from_once_per_pass() -> None:
-    model, _ = trained(CONFIG, "device", 1)
+    model, _ = trained(CONFIG, "torch", 1)
     rollout: Any = model.rollout_buffer
     rollout.advantages = torch.arange(16.0 * 24).reshape(16, 24)
     batches = list(rollout.get(100))
@@ -197,7 +197,7 @@ def test_explained_variance() -> None:
 
 
 def test_a_diverged_update_is_refused() -> None:
-    model, _ = trained(CONFIG, "device", 1)
+    model, _ = trained(CONFIG, "torch", 1)
     model.rollout_buffer.advantages[0, 0] = float("nan")
     with pytest.raises(DivergedError, match="learning-rate"):
         model.train()
@@ -221,8 +221,8 @@ def test_no_rollout_or_minibatch_needs_a_value_on_the_host(
     """Tensors on the meta device have no values: whatever asks for one raises."""
     monkeypatch.setattr(DeviceVecEnv, "seed", lambda *_: [])  # it tells the host the seeds
     ppo = replace(CONFIG.ppo, return_normalization=normalization)
-    config = replace(CONFIG, vec="device", ppo=ppo)
-    model = make_trainer(config, TABLE, torch.device("meta"), TABLE)
+    config = replace(CONFIG, backend="torch", ppo=ppo)
+    model = make_trainer(config, TABLE, torch.device("meta"))
     assert isinstance(model, DevicePPO)
     callback, steps = Reseed(), CONFIG.ppo.n_steps
     _, callback_list = model._setup_learn(steps * model.n_envs, callback)
@@ -237,9 +237,9 @@ def test_no_rollout_or_minibatch_needs_a_value_on_the_host(
 
 
 def test_rollouts_continue_bit_identically() -> None:
-    config = replace(CONFIG, vec="device")
-    first, _ = trained(CONFIG, "device", 2)
-    other = make_trainer(replace(config, seed=99), TABLE, CPU, TABLE)
+    config = replace(CONFIG, backend="torch")
+    first, _ = trained(CONFIG, "torch", 2)
+    other = make_trainer(replace(config, seed=99), TABLE, CPU)
     assert isinstance(first, DevicePPO)
     assert isinstance(other, DevicePPO)
     other.policy.load_state_dict(first.policy.state_dict())
@@ -260,7 +260,7 @@ def test_rollouts_continue_bit_identically() -> None:
 
 
 def test_a_foreign_state_is_refused() -> None:
-    model, _ = trained(CONFIG, "device", 1)
+    model, _ = trained(CONFIG, "torch", 1)
     assert isinstance(model, DevicePPO)
     state = model.stream_state()
     for name in ("normalizer.returns", "lanes.positions"):

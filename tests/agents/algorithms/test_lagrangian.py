@@ -9,7 +9,7 @@ import torch
 from marl_stl_agents.algorithms.lagrangian import CostRolloutBuffer, CostValuePolicy, LagrangianPPO
 from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
 from marl_stl_agents.algorithms.shaping import SpecShaping
-from marl_stl_agents.config import ConstraintConfig, PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, ConstraintConfig, PPOConfig, TrainConfig
 from stable_baselines3 import PPO
 
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
@@ -22,7 +22,7 @@ CONFIG = TrainConfig(
     ppo=PPOConfig(n_steps=24, batch_size=72, width=16, discount=0.9, schedule="constant"),
     constraints=ConstraintConfig(budget=0.1, multiplier_rate=0.5, max_multiplier=0.6),
     stl="lagrangian",
-    vec="native",
+    backend="native",
     lanes=3,
     seed=3,
 )
@@ -30,7 +30,7 @@ CONFIG = TrainConfig(
 
 def collected(config: TrainConfig) -> Any:
     """A trainer that has learned from a rollout and collected a second one."""
-    model: Any = make_trainer(config, TABLE, CPU, TABLE)
+    model: Any = make_trainer(config, TABLE, CPU)
     model.learn(24 * 12)
     buffer: Any = model.rollout_buffer
     callback = model._init_callback(None)
@@ -53,9 +53,9 @@ def gae(rewards: Any, values: Any, ends: Any, discount: float, decay: float) -> 
     return advantages
 
 
-@pytest.mark.parametrize("vec", ["native", "supersuit"])
-def test_advantages_weigh_rewards_against_violations(vec: Vec) -> None:
-    model = collected(replace(CONFIG, vec=vec))
+@pytest.mark.parametrize("backend", ["native", "supersuit"])
+def test_advantages_weigh_rewards_against_violations(backend: Backend) -> None:
+    model = collected(replace(CONFIG, backend=backend))
     buffer: CostRolloutBuffer = model.rollout_buffer
     observations = np.concatenate([buffer.observations, model._last_obs[None]])
     with torch.no_grad():
@@ -92,7 +92,7 @@ def earned(model: Any) -> Any:
 
 
 def test_multipliers_follow_the_violations() -> None:
-    model: Any = make_trainer(CONFIG, TABLE, CPU, TABLE)
+    model: Any = make_trainer(CONFIG, TABLE, CPU)
     history, wanted = [], np.zeros(2)
     for _ in range(4):
         model.learn(24 * 12, reset_num_timesteps=False)
@@ -143,7 +143,7 @@ def test_cost_heads_learn_the_probability_of_a_violation() -> None:
         env=replace(CONFIG.env, stl=StlConfig(specs=("quiet=G (alerts_4 <= 2)",))),
         constraints=ConstraintConfig(multiplier_rate=0.0),
     )
-    model: Any = make_trainer(config, TABLE, CPU, TABLE)
+    model: Any = make_trainer(config, TABLE, CPU)
     with torch.no_grad():
         model.policy.action_net.weight.zero_()
         model.policy.action_net.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 50.0]))
@@ -181,10 +181,10 @@ def test_the_logged_value_loss_is_that_of_the_rewards() -> None:
     assert logged["stl/lambda/quiet"] == model.multipliers[0]
 
 
-@pytest.mark.parametrize("vec", ["native", "supersuit"])
-def test_shaping_adds_bonus_and_potential(vec: Vec) -> None:
+@pytest.mark.parametrize("backend", ["native", "supersuit"])
+def test_shaping_adds_bonus_and_potential(backend: Backend) -> None:
     specs = ConstraintConfig(bonus=7.0, potential=3.0)
-    config = replace(CONFIG, stl="shape", constraints=specs, vec=vec)
+    config = replace(CONFIG, stl="shape", constraints=specs, backend=backend)
     venv = make_vec_env(config, TABLE)
     shaping: Any = venv.venv
     assert isinstance(shaping, SpecShaping)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from marl_stl_agents.algorithms.ppo import make_model, make_vec_env, resolve_device
-from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
@@ -22,8 +22,8 @@ CONFIG = TrainConfig(
 )
 
 
-def trained(vec: Vec, config: TrainConfig = CONFIG) -> dict[str, torch.Tensor]:
-    config = replace(config, vec=vec)
+def trained(backend: Backend, config: TrainConfig = CONFIG) -> dict[str, torch.Tensor]:
+    config = replace(config, backend=backend)
     venv = make_vec_env(config, TABLE)
     model = make_model(config, venv, TABLE, CPU)
     model.learn(3 * config.ppo.n_steps * venv.num_envs)
@@ -40,7 +40,7 @@ def test_both_paths_train_the_same_weights() -> None:
 
 
 def test_rewards_are_scaled_and_observations_are_not() -> None:
-    venv = make_vec_env(replace(CONFIG, vec="native"), TABLE)
+    venv = make_vec_env(replace(CONFIG, backend="native"), TABLE)
     assert isinstance(venv.venv, VecMonitor)
     assert (venv.norm_obs, venv.norm_reward, venv.gamma) == (False, True, 0.9)
     model = make_model(CONFIG, venv, TABLE, CPU)
@@ -50,7 +50,7 @@ def test_rewards_are_scaled_and_observations_are_not() -> None:
 
 
 def test_the_step_size_falls_to_zero() -> None:
-    venv = make_vec_env(replace(CONFIG, vec="native"), TABLE)
+    venv = make_vec_env(replace(CONFIG, backend="native"), TABLE)
     linear = make_model(CONFIG, venv, TABLE, CPU).lr_schedule
     assert [linear(left) for left in (1.0, 0.5, 0.0)] == [3e-3, 1.5e-3, 0.0]
     steady = replace(CONFIG, ppo=replace(CONFIG.ppo, schedule="constant"))
@@ -81,7 +81,7 @@ def test_absent_cuda_is_refused() -> None:
 
 
 def test_actions_of_a_policy_are_the_environments() -> None:
-    venv = make_vec_env(replace(CONFIG, vec="native"), TABLE)
+    venv = make_vec_env(replace(CONFIG, backend="native"), TABLE)
     model = make_model(CONFIG, venv, TABLE, CPU)
     actions, _ = model.predict(np.asarray(venv.reset()))
     assert set(np.unique(actions)) <= {0, 1, 2, 3}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from marl_stl_agents.algorithms.ppo import make_model, make_trainer, make_vec_env
 from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
-from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import PPOConfig, TrainConfig
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from marl_stl_env.config import EnvConfig, FaultConfig
@@ -23,7 +23,7 @@ CONFIG = TrainConfig(
     ),
     lanes=4,
     seed=3,
-    vec="native",
+    backend="native",
 )
 
 
@@ -44,8 +44,8 @@ def weights(model: Any) -> torch.Tensor:
 @pytest.mark.parametrize("env", [EnvConfig(episode_length=10), CONFIG.env])
 def test_both_paths_train_the_same_weights(env: EnvConfig) -> None:
     trained = []
-    for vec in ("native", "supersuit"):
-        model = make_trainer(replace(CONFIG, env=env, vec=vec), TABLE, CPU, TABLE)
+    for backend in ("native", "supersuit"):
+        model = make_trainer(replace(CONFIG, env=env, backend=backend), TABLE, CPU)
         model.learn(2 * model.n_steps * model.n_envs)
         trained.append(weights(model))
     torch.testing.assert_close(trained[0], trained[1], rtol=0, atol=0)
@@ -92,7 +92,6 @@ def test_minibatches_of_faulty_sensors_alone_are_left_out() -> None:
     assert all(batch.mask.sum() > 1 for batch in batches)
 
 
-@pytest.mark.parametrize("vec", ["device", "cuda"])
-def test_the_device_has_no_memory(vec: Vec) -> None:
-    with pytest.raises(ConfigError, match="--vec native"):
-        replace(CONFIG, vec=vec)
+def test_the_torch_backend_has_no_memory() -> None:
+    with pytest.raises(ConfigError, match="--backend native"):
+        replace(CONFIG, backend="torch")

@@ -7,7 +7,7 @@ import torch
 from marl_stl_agents.algorithms.ppo import make_model, make_vec_env
 from marl_stl_agents.buffers.returns import within_event
 from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
-from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
@@ -23,7 +23,7 @@ CONFIG = TrainConfig(
     ppo=PPOConfig(n_steps=16, batch_size=64, width=16, discount=0.7, schedule="constant"),
     lanes=4,
     seed=3,
-    vec="native",
+    backend="native",
 )
 
 
@@ -42,9 +42,9 @@ def weights(model: OnPolicyAlgorithm) -> torch.Tensor:
     return torch.cat([value.flatten() for value in model.policy.state_dict().values()])
 
 
-@pytest.mark.parametrize("vec", ["native", "supersuit"])
-def test_the_mask_names_the_faulty_sensors(vec: Vec) -> None:
-    buffer = rollout(replace(CONFIG, vec=vec)).rollout_buffer
+@pytest.mark.parametrize("backend", ["native", "supersuit"])
+def test_the_mask_names_the_faulty_sensors(backend: Backend) -> None:
+    buffer = rollout(replace(CONFIG, backend=backend)).rollout_buffer
     assert isinstance(buffer, TeamRolloutBuffer)
     for step in range(16):
         episode = (16 + step) // 10
@@ -104,17 +104,17 @@ def test_without_faults_and_deliberation_it_is_the_buffer_of_sb3() -> None:
     torch.testing.assert_close(trained[0], trained[1], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("vec", ["native", "supersuit"])
+@pytest.mark.parametrize("backend", ["native", "supersuit"])
 @pytest.mark.parametrize(
     ("discount", "share", "within"), [(0.0, 1.0, 1.0), (0.7, 0.3, 1.0), (0.7, 0.0, 0.0)]
 )
 def test_discounts_count_from_event_to_event(
-    vec: Vec, discount: float, share: float, within: float
+    backend: Backend, discount: float, share: float, within: float
 ) -> None:
     """Advantages against a scalar recursion over one sensor's steps, episode by episode."""
     config = replace(
         CONFIG,
-        vec=vec,
+        backend=backend,
         env=EnvConfig(episode_length=5, deliberation=1, reward=RewardConfig(team_share=share)),
         ppo=replace(CONFIG.ppo, discount=discount, gae_lambda=0.8),
     )
@@ -151,8 +151,8 @@ def test_proposals_answer_for_the_vote_where_they_can_change_what_it_earns() -> 
 def test_both_paths_train_the_same_weights() -> None:
     env = replace(CONFIG.env, deliberation=1)
     trained = []
-    for vec in ("native", "supersuit"):
-        config = replace(CONFIG, vec=vec, env=env)
+    for backend in ("native", "supersuit"):
+        config = replace(CONFIG, backend=backend, env=env)
         venv = make_vec_env(config, TABLE)
         model = make_model(config, venv, TABLE, torch.device("cpu"))
         model.learn(2 * config.ppo.n_steps * venv.num_envs)

@@ -17,7 +17,7 @@ TABLE = with_entities(make_table(), 8)
 CONFIG = TrainConfig(
     env=EnvConfig(dynamics="response", episode_length=7),
     ppo=PPOConfig(credit="entity", discount=0.9, n_steps=40, bins=0, width=8),
-    vec="native",
+    backend="native",
     lanes=3,
 )
 
@@ -70,7 +70,7 @@ def test_a_rollout_knows_its_entities(make: type[TrafficVecEnv]) -> None:
         {"env": EnvConfig()},
         {"ppo": replace(CONFIG.ppo, policy="lstm")},
         {"ppo": replace(CONFIG.ppo, return_normalization="batch")},
-        {"vec": "device"},
+        {"backend": "torch"},
     ],
     ids=str,
 )

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from marl_stl_agents.algorithms.device.rollout import DeviceRollout
 from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
 from marl_stl_agents.buffers.returns import BatchReturnsBuffer, normalize_returns, reward_unit
-from marl_stl_agents.config import PPOConfig, ReturnNormalization, TrainConfig, Vec
+from marl_stl_agents.config import Backend, PPOConfig, ReturnNormalization, TrainConfig
 from marl_stl_agents.training.callbacks import ValueLossCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
@@ -26,7 +26,7 @@ CONFIG = TrainConfig(
     ppo=PPOConfig(n_steps=16, batch_size=16 * 16, n_epochs=1, width=16, discount=0.9),
     lanes=4,
     seed=3,
-    vec="native",
+    backend="native",
 )
 
 
@@ -43,7 +43,7 @@ def with_mode(mode: ReturnNormalization, config: TrainConfig = CONFIG) -> TrainC
 
 
 def trained(config: TrainConfig) -> OnPolicyAlgorithm:
-    model = make_trainer(config, TABLE, CPU, TABLE)
+    model = make_trainer(config, TABLE, CPU)
     steps = 2 * config.ppo.n_steps * model.n_envs
     return model.learn(steps, callback=ValueLossCallback(), log_interval=10**6)
 
@@ -79,7 +79,7 @@ def test_a_value_function_of_zero_always_loses_one(scale: float) -> None:
 @pytest.mark.parametrize("env", [{}, {"faults": FaultConfig(2, "mixed", 3)}, {"deliberation": 1}])
 def test_the_buffer_normalises_what_is_learned_from(env: dict[str, Any]) -> None:
     config = with_mode("batch", replace(CONFIG, env=replace(CONFIG.env, **env)))
-    model = make_trainer(config, TABLE, CPU, TABLE)
+    model = make_trainer(config, TABLE, CPU)
     _, callback = model._setup_learn(10**6)
     assert model.env is not None
     model.collect_rollouts(model.env, callback, model.rollout_buffer, 16)
@@ -131,11 +131,13 @@ def test_normalised_values_and_raw_rewards_do_not_add_up(
     assert wanted[0] > 3.5 * reward  # as if the policy beat its own expectation all the time
 
 
-@pytest.mark.parametrize("vec", ["native", "device"])
+@pytest.mark.parametrize("backend", ["native", "torch"])
 @pytest.mark.parametrize("mode", ["running", "batch", "none"])
-def test_the_value_loss_is_logged_in_reward_units(vec: Vec, mode: ReturnNormalization) -> None:
+def test_the_value_loss_is_logged_in_reward_units(
+    backend: Backend, mode: ReturnNormalization
+) -> None:
     """:mod:`tests.agents.algorithms.test_device_ppo` compares the units of both paths."""
-    model = trained(replace(with_mode(mode), vec=vec))
+    model = trained(replace(with_mode(mode), backend=backend))
     buffer, figures = model.rollout_buffer, model.logger.name_to_value
     values, returns = (np.asarray(part).ravel() for part in (buffer.values, buffer.returns))
     loss = float(np.square(values - returns).mean())

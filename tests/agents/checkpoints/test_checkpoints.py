@@ -23,7 +23,7 @@ from marl_stl_agents.training.callbacks import RewardCallback
 from marl_stl_agents.training.run import learn, resume
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.errors import RunError
 from tests.conftest import make_table
@@ -120,9 +120,9 @@ def test_damaged_weights_are_refused_and_never_unpickled(tmp_path: Path, damage:
 
 def short_run(folder: Path, iterations: int) -> tuple[TrainConfig, Path, PreparedData]:
     config = TrainConfig(
-        env=EnvConfig(dataset_options=("rows=4000",)),
+        env=EnvConfig(data=DataConfig(dataset_options=("rows=4000",))),
         ppo=PPOConfig(n_steps=8, batch_size=32, width=8),
-        vec="native",
+        backend="native",
         lanes=4,
         iterations=iterations,
         evaluate_every=3,

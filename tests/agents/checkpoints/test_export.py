@@ -21,14 +21,14 @@ from marl_stl_agents.training.run import learn
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.errors import ExportError, RunError
 
 CONFIG = TrainConfig(
-    env=EnvConfig(dataset_options=("rows=5000",), deliberation=1),
+    env=EnvConfig(data=DataConfig(dataset_options=("rows=5000",)), deliberation=1),
     ppo=PPOConfig(n_steps=8, batch_size=32, width=8),
-    vec="native",
+    backend="native",
     lanes=4,
     iterations=2,
     seed=1,

@@ -26,16 +26,16 @@ from rich.console import Console
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.errors import NotFiniteError, RunError
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(
-    env=EnvConfig(dataset_options=("rows=20000",), episode_length=200),
+    env=EnvConfig(data=DataConfig(dataset_options=("rows=20000",)), episode_length=200),
     ppo=PPOConfig(batch_size=1024, width=16, n_epochs=2),
-    vec="native",
+    backend="native",
     lanes=24,
     iterations=10,
     progress=False,
@@ -112,11 +112,11 @@ def failed(last: Checked) -> set[str]:
     return {check.name for check in last.checks if check.status == "failed"}
 
 
-@pytest.mark.parametrize("vec", ["native", "device"])
+@pytest.mark.parametrize("backend", ["native", "torch"])
 def test_a_healthy_training_has_no_failed_line(
-    vec: Any, prepared: PreparedData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    backend: Any, prepared: PreparedData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    last = checked(replace(CONFIG, vec=vec), tmp_path, prepared)
+    last = checked(replace(CONFIG, backend=backend), tmp_path, prepared)
     assert (last.iteration, last.diagnosis) == (10, None)
     assert last.timesteps == 10 * 64 * 24 * 4
     status = {check.name: check.status for check in last.checks}
@@ -170,11 +170,11 @@ def test_a_learning_rate_that_is_too_large_is_named(prepared: PreparedData, tmp_
 
 
 @pytest.mark.parametrize(
-    ("vec", "attribute", "broken"),
-    [("native", "TrafficVecEnv", Poisoned), ("device", "DeviceVecEnv", PoisonedDevice)],
+    ("backend", "attribute", "broken"),
+    [("native", "TrafficVecEnv", Poisoned), ("torch", "DeviceVecEnv", PoisonedDevice)],
 )
 def test_a_nan_in_the_features_stops_the_training_and_is_named(
-    vec: Any,
+    backend: Any,
     attribute: str,
     broken: type[TrafficVecEnv],
     prepared: PreparedData,
@@ -184,7 +184,7 @@ def test_a_nan_in_the_features_stops_the_training_and_is_named(
     column = prepared.tables["train"].feature_names[5]
     monkeypatch.setattr(marl_stl_agents.algorithms.ppo, attribute, broken)
     with pytest.raises(NotFiniteError, match=f"column '{column}' of the observation of sensor_0"):
-        learn(replace(CONFIG, vec=vec), tmp_path, prepared, CPU)
+        learn(replace(CONFIG, backend=backend), tmp_path, prepared, CPU)
     last = read_checklist(tmp_path).checked[-1]
     assert last.diagnosis == "finite"
     assert last.fault is not None
@@ -287,7 +287,7 @@ def test_what_a_person_sees(prepared: PreparedData, tmp_path: Path) -> None:
     ]
 
 
-FULL = TrainConfig(vec="native", progress=False, preflight=False)
+FULL = TrainConfig(backend="native", progress=False, preflight=False)
 
 
 @pytest.mark.slow
@@ -330,8 +330,10 @@ def test_what_a_broken_default_training_cannot_do_follows_from_its_cause(
 
 
 def test_synthetic_outliers_are_expected_among_the_threats() -> None:
-    config = replace(CONFIG, env=replace(CONFIG.env, synthetic_outliers=0.25))
+    config = replace(
+        CONFIG, env=replace(CONFIG.env, data=replace(CONFIG.env.data, synthetic_outliers=0.25))
+    )
     prepared = prepare(config.env)
     rate = prepared.tables["train"].threat_rate
-    assert setting_of(CONFIG, prepared).threat_rate == rate
+    assert setting_of(CONFIG, prepare(CONFIG.env)).threat_rate == rate
     assert setting_of(config, prepared).threat_rate == pytest.approx((rate + 0.25) / 1.25, abs=1e-3)

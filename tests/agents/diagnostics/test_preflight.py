@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from marl_stl_agents.commands.data import main
 from marl_stl_agents.console.preflight import show_preflight
 from marl_stl_agents.diagnostics import preflight as module
 from marl_stl_agents.diagnostics.preflight import Preflight, leak_suspects, preflight
@@ -16,9 +17,8 @@ from marl_stl_agents.evaluation.baselines import SupervisedBaselines
 from rich.console import Console
 from scipy.stats import norm
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import TrafficTable, load_dataset, prepare
-from marl_stl_env.data.__main__ import main
 
 ROWS = 12_000
 CONFIG = EnvConfig()
@@ -132,7 +132,7 @@ def test_looked_up_the_second_time(monkeypatch: pytest.MonkeyPatch, report: Pref
 
     monkeypatch.setattr(module, "SupervisedBaselines", refuse)
     assert preflight(CONFIG, prepared) == report
-    for changed in (EnvConfig(agents=3), EnvConfig(split_seed=1)):
+    for changed in (EnvConfig(agents=3), EnvConfig(data=DataConfig(split_seed=1))):
         with pytest.raises(AssertionError, match="fitted again"):
             preflight(changed, prepare(changed, gaussian(2.0)))
     with pytest.raises(AssertionError, match="fitted again"):
@@ -199,7 +199,7 @@ def test_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
 
 def test_as_a_module() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "marl_stl_env.data", "describe", "kdd99"],
+        [sys.executable, "-m", "marl_stl_agents.commands.data", "describe", "kdd99"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "KDD Cup 1999" in done.stdout

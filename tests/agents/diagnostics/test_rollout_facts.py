@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 from marl_stl_agents.algorithms.ppo import make_trainer
-from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from marl_stl_agents.diagnostics.rollout_facts import RolloutFacts, engines_of
 from stable_baselines3.common.callbacks import BaseCallback
 
-from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
-from marl_stl_env.data.prepare import prepare
+from marl_stl_env.config import DataConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.types import THREAT_VOTE, Action
 from tests.conftest import make_table
 
@@ -25,7 +24,9 @@ CONFIG = TrainConfig(
     seed=3,
 )
 RESPONSE = EnvConfig(
-    dynamics="response", dataset_options=("rows=5000",), episode_length=21, threat_rate=0.3
+    data=DataConfig(dataset_options=("rows=5000",), threat_rate=0.3),
+    dynamics="response",
+    episode_length=21,
 )
 FAULTY = EnvConfig(agents=4, episode_length=21, faults=FaultConfig(faulty=1, fault="flip"))
 
@@ -79,31 +80,28 @@ class Count(BaseCallback):
 
 
 def counted(config: TrainConfig) -> Count:
-    train, table = TABLE, TABLE
-    if config.env.dynamics == "response":  # needs hosts
-        raw = prepare(config.env)
-        train, table = raw.tables["train"], raw.raw
-    model = make_trainer(config, train, CPU, table)
+    hosts = config.env.dynamics == "response"
+    model = make_trainer(config, None if hosts else TABLE, CPU)
     callback = Count()
     model.learn(config.ppo.n_steps * model.n_envs, callback=callback)
     return callback
 
 
 @pytest.mark.parametrize(
-    "vec", ["native", "supersuit", "device", "faulty", "deliberation", "response"]
+    "backend", ["native", "supersuit", "torch", "faulty", "deliberation", "response"]
 )
-def test_the_figures_are_those_of_a_slow_count(vec: str) -> None:
+def test_the_figures_are_those_of_a_slow_count(backend: str) -> None:
     config = CONFIG
-    if vec == "faulty":
-        config = replace(config, vec="native", env=FAULTY)
-    elif vec == "response":
-        config = replace(config, vec="native", env=RESPONSE)
-    elif vec == "deliberation":
-        config = replace(config, vec="native", env=replace(config.env, deliberation=1))
+    if backend == "faulty":
+        config = replace(config, backend="native", env=FAULTY)
+    elif backend == "response":
+        config = replace(config, backend="native", env=RESPONSE)
+    elif backend == "deliberation":
+        config = replace(config, backend="native", env=replace(config.env, deliberation=1))
     else:
-        config = replace(config, vec=vec)  # type: ignore[arg-type]
+        config = replace(config, backend=backend)  # type: ignore[arg-type]
     found = counted(config)
-    assert any(map(any, found.isolated)) == (vec == "response")
+    assert any(map(any, found.isolated)) == (backend == "response")
     mean = {name: float(np.mean(rewards)) for name, rewards in found.earned.items()}
     assert found.facts["reward"] == pytest.approx(mean["all"], rel=1e-5)
     for kind in ("benign", "threat"):
@@ -123,13 +121,13 @@ def test_the_figures_are_those_of_a_slow_count(vec: str) -> None:
 
 
 def test_the_paths_agree() -> None:
-    paths: tuple[Vec, ...] = ("native", "supersuit", "device")
-    native, *others = (counted(replace(CONFIG, vec=vec)) for vec in paths)
+    paths: tuple[Backend, ...] = ("native", "supersuit", "torch")
+    native, *others = (counted(replace(CONFIG, backend=backend)) for backend in paths)
     for other in others:
         assert other.facts == pytest.approx(native.facts, rel=1e-5)
         assert other.signal == pytest.approx(native.signal)
 
 
 def test_few_lanes_say_nothing_about_their_spread() -> None:
-    config = replace(CONFIG, vec="native", lanes=2)
+    config = replace(CONFIG, backend="native", lanes=2)
     assert counted(config).facts["threat_share_error"] is None

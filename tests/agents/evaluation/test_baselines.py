@@ -3,7 +3,7 @@ import pytest
 from marl_stl_agents.evaluation.baselines import bayes_baselines, simple_baselines
 from marl_stl_agents.evaluation.metrics import reward_per_event
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.types import Action
 from tests.oracles import decide
@@ -23,7 +23,7 @@ def test_constants_chance_and_oracle() -> None:
 
 @pytest.mark.parametrize("rate", [None, 0.3])
 def test_bayes_rule_is_calibrated_at_the_splits_own_threat_rate(rate: float | None) -> None:
-    config = EnvConfig(threat_rate=rate)
+    config = EnvConfig(data=DataConfig(threat_rate=rate))
     prepared = prepare(config)
     table = prepared.tables["train"]
     found = bayes_baselines(config, prepared, "train")

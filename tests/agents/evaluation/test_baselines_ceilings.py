@@ -23,7 +23,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
-from marl_stl_env.config import EnvConfig, RewardConfig
+from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig, make_config
 from marl_stl_env.data import Preprocessor, TrafficTable, load_dataset, prepare
 from marl_stl_env.data.ingest.build import SHUFFLE_SEED
 from marl_stl_env.types import BoolArray, Float32Array, Float64Array, IntArray
@@ -258,8 +258,9 @@ def test_our_own_splits_and_baseline(
     oracle: float,
 ) -> None:
     """Duplicates on one side, calibrated boosting of 100 rounds: what every evaluation shows."""
-    config = EnvConfig(dataset=name, data_dir=data_dir, split_method="stratified", split_seed=42,
-                       reward=REWARD, **settings)  # fmt: skip
+    plain = {"dataset": name, "split_method": "stratified", "split_seed": 42}
+    start = EnvConfig(data=DataConfig(data_dir=data_dir), reward=REWARD)
+    config = make_config(start, {**plain, **settings})
     prepared = prepare(config)
     labels = prepared.tables["test"].labels
     assert labels.mean() == pytest.approx(rate, abs=0.001)

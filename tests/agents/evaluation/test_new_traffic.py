@@ -16,20 +16,19 @@ import torch
 from marl_stl_agents.algorithms.ppo import bin_edges, make_policy, saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint, save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
-from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
+from marl_stl_agents.config import DecideConfig, EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.evaluation import describe_data, evaluate
 from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy
 from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 
-from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, StlConfig
+from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data import prepare
 from marl_stl_env.data.datasets import nsl_kdd
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import (
-    ConfigError,
     DataFormatError,
     DecidingError,
     LabelError,
@@ -44,7 +43,7 @@ from tests.data.samples import (
 )
 
 CPU = torch.device("cpu")
-SYNTHETIC = EnvConfig(dataset_options=("rows=4000",))
+SYNTHETIC = EnvConfig(data=DataConfig(dataset_options=("rows=4000",)))
 
 
 def make_run(folder: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Path:
@@ -107,7 +106,7 @@ def rows() -> pd.DataFrame:
 
 
 def ask(run: Path, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    target, summary = decide(EvaluateConfig(run, input=path, decisions=path.with_suffix(".out")))
+    target, summary = decide(DecideConfig(path, run, decisions=path.with_suffix(".out")))
     assert summary == read_json(target.with_suffix(".json"))
     return decisions(target), summary
 
@@ -167,7 +166,7 @@ def test_too_many_missing_columns(run: Path, rows: pd.DataFrame, tmp_path: Path)
     ask(run, path)
     rows.drop(columns=content[:3]).to_csv(path, index=False)
     with pytest.raises(MissingColumnError, match="3 of the 5 columns of view 'content'"):
-        decide(EvaluateConfig(run, input=path, decisions=tmp_path / "out"))
+        decide(DecideConfig(path, run, decisions=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -175,16 +174,16 @@ def test_a_bad_field_leaves_no_file(run: Path, rows: pd.DataFrame, tmp_path: Pat
     path = tmp_path / "flows.csv"
     rows.astype({"entropy": object}).assign(entropy="x").to_csv(path, index=False)
     with pytest.raises(DataFormatError, match=r"row 2, column 'entropy': 'x' is not a number"):
-        decide(EvaluateConfig(run, input=path, decisions=tmp_path / "out"))
+        decide(DecideConfig(path, run, decisions=tmp_path / "out"))
     rows.assign(kind="surprise").to_csv(path, index=False)
     with pytest.raises(LabelError, match="'surprise' is no kind of synthetic event"):
-        decide(EvaluateConfig(run, input=path, decisions=tmp_path / "out"))
+        decide(DecideConfig(path, run, decisions=tmp_path / "out"))
     rows[:0].to_csv(path, index=False)
     with pytest.raises(DecidingError, match="no event"):
-        decide(EvaluateConfig(run, input=path, decisions=tmp_path / "out"))
+        decide(DecideConfig(path, run, decisions=tmp_path / "out"))
     assert [one.name for one in tmp_path.iterdir()] == ["flows.csv"]
     with pytest.raises(DecidingError, match="cannot be written to their input"):
-        decide(EvaluateConfig(run, input=path, decisions=path))
+        decide(DecideConfig(path, run, decisions=path))
 
 
 def test_chunks_join_without_a_seam(
@@ -203,7 +202,7 @@ def test_chunks_join_without_a_seam(
     [
         replace(SYNTHETIC, deliberation=1),
         replace(SYNTHETIC, faults=FaultConfig(1), stl=StlConfig(monitor=True)),
-        replace(SYNTHETIC, agents=7, views="full", threat_rate=0.3),
+        replace(SYNTHETIC, data=replace(SYNTHETIC.data, threat_rate=0.3), agents=7, views="full"),
     ],
 )
 def test_teams_of_all_kinds(env: EnvConfig, tmp_path: Path) -> None:
@@ -227,15 +226,13 @@ def test_decisions_that_depend_on_more_than_the_event(tmp_path: Path, rows: pd.D
         ppo = PPOConfig(width=8, policy=policy)  # type: ignore[arg-type]
         new_run(TrainConfig(env=env, ppo=ppo, run_dir=tmp_path / reason))
         with pytest.raises(DecidingError, match=re.escape(reason)):
-            decide(EvaluateConfig(tmp_path / reason, input=tmp_path / "flows.csv"))
-    with pytest.raises(ConfigError, match="input="):
-        EvaluateConfig(decisions=tmp_path / "x")
+            decide(DecideConfig(tmp_path / "flows.csv", tmp_path / reason))
 
 
 def test_as_the_loaders_read(tmp_path: Path) -> None:
     """Files without a header line, with the loader's labels, and a table of one's own."""
     SAMPLES["nsl-kdd"](tmp_path)
-    env = EnvConfig(dataset="nsl-kdd", data_dir=tmp_path)
+    env = EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=tmp_path))
     run = make_run(tmp_path / "kdd", env)
     found, summary = ask(run, tmp_path / "KDDTest+.txt")
     same(found, evaluated(run, env))
@@ -257,7 +254,9 @@ def test_as_the_loaders_read(tmp_path: Path) -> None:
         "label": "is_attack",
         "drop": "when,kind,host",
     }
-    run = make_run(tmp_path / "own", EnvConfig(dataset="custom", dataset_options=options))
+    run = make_run(
+        tmp_path / "own", EnvConfig(data=DataConfig(dataset="custom", dataset_options=options))
+    )
     shutil.copy(tmp_path / "own.csv", tmp_path / "new.csv")
     (tmp_path / "own.csv").unlink()  # the data of the training may be gone
     _, summary = ask(run, tmp_path / "new.csv")
@@ -268,7 +267,9 @@ def test_as_the_loaders_read(tmp_path: Path) -> None:
 def test_rows_that_are_no_events(tmp_path: Path) -> None:
     """Repeated headers and empty rows have no decision; the others keep their places."""
     SAMPLES["cic-ids2017"](tmp_path)
-    run = make_run(tmp_path / "run", EnvConfig(dataset="cic-ids2017", data_dir=tmp_path))
+    run = make_run(
+        tmp_path / "run", EnvConfig(data=DataConfig(dataset="cic-ids2017", data_dir=tmp_path))
+    )
     found, summary = ask(run, tmp_path / "Monday.csv")
     assert summary["events"] == 240
     assert found["event"].tolist() == [*range(100), *range(102, 242)]
@@ -276,11 +277,11 @@ def test_rows_that_are_no_events(tmp_path: Path) -> None:
 
 
 def test_command_line(run: Path, rows: pd.DataFrame, tmp_path: Path, capsys: Any) -> None:
-    from evaluate import main
+    from marl_stl_agents.commands.decide import main
 
     path = tmp_path / "flows.csv"
     rows.drop(columns="entropy").to_csv(path, index=False)
-    main(EvaluateConfig(run, input=path))
+    assert main([str(run), "--input", str(path)]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert f"{len(rows)} events of" in told
     assert "1 columns are missing and were filled in: entropy" in told

@@ -9,7 +9,7 @@ import pytest
 import torch
 from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
 from marl_stl_agents.checkpoints.store import Checkpoint
-from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.stl import (
     FRESH_SEEDS,
     Watched,
@@ -38,7 +38,7 @@ CONFIG = TrainConfig(
     ppo=PPOConfig(n_steps=16, batch_size=64, width=16),
     lanes=3,
     seed=3,
-    vec="native",
+    backend="native",
 )
 
 
@@ -52,9 +52,9 @@ def recount(decisions: list[int]) -> tuple[list[float], list[bool]]:
     return [quiet, late], [quiet < 0, late < 0]
 
 
-@pytest.mark.parametrize("vec", ["native", "supersuit"])
-def test_standing_is_that_of_the_running_episodes(vec: Vec) -> None:
-    venv = make_vec_env(replace(CONFIG, vec=vec), TABLE)
+@pytest.mark.parametrize("backend", ["native", "supersuit"])
+def test_standing_is_that_of_the_running_episodes(backend: Backend) -> None:
+    venv = make_vec_env(replace(CONFIG, backend=backend), TABLE)
     lanes: Any = venv.unwrapped
     venv.reset()
     rng = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def test_nothing_is_watched_by_default() -> None:
 
 
 def test_logs_are_those_of_the_finished_episodes() -> None:
-    model: Any = make_trainer(CONFIG, TABLE, torch.device("cpu"), TABLE)
+    model: Any = make_trainer(CONFIG, TABLE, torch.device("cpu"))
     logger = Logger(None, [])
     model.set_logger(logger)
     decisions: list[Int8Array] = []
@@ -198,7 +198,7 @@ def test_specs_that_ask_nothing() -> None:
 def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
     ppo = PPOConfig(discount=0.9)
     shown = {
-        stl: (config.env.stl.monitor, config.env.stl.observe, config.stl)
+        stl: (config.task.stl.monitor, config.task.stl.observe, config.stl)
         for stl in ("off", "monitor", "shape", "lagrangian")
         for config in [TrainConfig(stl=stl, ppo=ppo)]
     }
@@ -208,7 +208,7 @@ def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
         "shape": (True, True, "shape"),
         "lagrangian": (True, True, "lagrangian"),
     }
-    assert TrainConfig(env=EnvConfig(stl=StlConfig(monitor=True))).stl == "monitor"
+    assert TrainConfig(env=EnvConfig(stl=StlConfig(monitor=True))).task.stl.monitor
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
     [
         ({"stl": "shape", "ppo": PPOConfig()}, "--discount"),
         ({"stl": "lagrangian", "ppo": PPOConfig()}, "--discount"),
-        ({"stl": "monitor", "vec": "device"}, "--vec native"),
+        ({"stl": "monitor", "backend": "torch"}, "--backend native"),
         (
             {
                 "stl": "shape",
@@ -232,7 +232,7 @@ def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
         ),
         (
             {"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, return_normalization="batch")},
-            "'running' or 'none'",
+            "--return-normalization running",
         ),
         ({"stl": "monitor", "env": EnvConfig(deliberation=1)}, "deliberation=0"),
     ],

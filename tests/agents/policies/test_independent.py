@@ -11,7 +11,7 @@ from gymnasium import spaces
 from marl_stl_agents.algorithms.ppo import bin_edges, make_policy, make_trainer, saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint, save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
-from marl_stl_agents.config import PPOConfig, TrainConfig, Vec
+from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from marl_stl_agents.policies.independent import IndependentPolicy, SensorLinear, SensorNetworks
 from torch import nn
 
@@ -25,7 +25,7 @@ CONFIG = TrainConfig(
     ppo=PPOConfig(n_steps=16, batch_size=64, width=8, bins=0, sharing="independent"),
     lanes=4,
     seed=3,
-    vec="native",
+    backend="native",
 )
 SPACE = spaces.Box(-5, 5, (14,), dtype=np.float32)
 SENSORS, FEATURES = 4, 10
@@ -139,8 +139,8 @@ def test_the_encoding_keeps_the_indicator() -> None:
 @pytest.mark.parametrize("env", [EnvConfig(episode_length=10), EnvConfig(deliberation=1)])
 def test_both_paths_train_the_same_weights_of_every_sensor(env: EnvConfig) -> None:
     trained = []
-    for vec in ("native", "supersuit"):
-        model = make_trainer(replace(CONFIG, env=env, vec=vec), TABLE, CPU, TABLE)
+    for backend in ("native", "supersuit"):
+        model = make_trainer(replace(CONFIG, env=env, backend=backend), TABLE, CPU)
         before = [parameter.clone() for parameter in model.policy.parameters()]
         model.learn(3 * model.n_steps * model.n_envs)
         trained.append([parameter.detach() for parameter in model.policy.parameters()])
@@ -153,7 +153,7 @@ def test_both_paths_train_the_same_weights_of_every_sensor(env: EnvConfig) -> No
 def test_a_saved_policy_knows_its_indicator(tmp_path: Path) -> None:
     """With deliberation the indicator is not the end of an observation."""
     config = replace(CONFIG, env=EnvConfig(deliberation=1), ppo=replace(CONFIG.ppo, bins=4))
-    model = make_trainer(config, TABLE, CPU, TABLE)
+    model = make_trainer(config, TABLE, CPU)
     model.learn(model.n_steps * model.n_envs)
     save_checkpoint(tmp_path, model.policy, 1, {"reward_per_event": 0.0}, TrainerState({}, {}))
     space: Any = model.observation_space
@@ -164,8 +164,8 @@ def test_a_saved_policy_knows_its_indicator(tmp_path: Path) -> None:
 
 
 def test_the_device_path_has_it() -> None:
-    vec: Vec = "device"
-    model = make_trainer(replace(CONFIG, vec=vec), TABLE, CPU, TABLE)
+    backend: Backend = "torch"
+    model = make_trainer(replace(CONFIG, backend=backend), TABLE, CPU)
     model.learn(model.n_steps * model.n_envs)
     assert isinstance(model.policy, IndependentPolicy)
 

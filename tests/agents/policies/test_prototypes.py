@@ -31,7 +31,7 @@ CONFIG = TrainConfig(
     ppo=PPOConfig(n_steps=16, batch_size=64, width=8, prototypes=20),
     lanes=4,
     seed=3,
-    vec="native",
+    backend="native",
 )
 
 
@@ -128,7 +128,7 @@ def test_there_are_no_more_prototypes_than_events() -> None:
 @pytest.mark.parametrize("sharing", ["shared", "independent"])
 def test_a_saved_policy_brings_its_prototypes(sharing: Sharing, tmp_path: Path) -> None:
     config = replace(CONFIG, ppo=replace(CONFIG.ppo, sharing=sharing))
-    model = make_trainer(config, TABLE, CPU, TABLE)
+    model = make_trainer(config, TABLE, CPU)
     model.learn(64 * 4)
     state = TrainerState({}, {})
     save_checkpoint(tmp_path, model.policy, 1, {"reward_per_event": 0.0}, state)
@@ -143,8 +143,8 @@ def test_a_saved_policy_brings_its_prototypes(sharing: Sharing, tmp_path: Path) 
 def test_prototypes_need_bins() -> None:
     with pytest.raises(ConfigError, match=r"prototypes=5 with bins=0.*--bins 8"):
         PPOConfig(bins=0, prototypes=5)
-    with pytest.raises(ConfigError, match=r"engine='rllib' does not train with prototypes=5"):
-        TrainConfig(ppo=PPOConfig(prototypes=5), engine="rllib")
+    with pytest.raises(ConfigError, match=r"backend='rllib' is not compatible with prototypes=5"):
+        TrainConfig(ppo=PPOConfig(prototypes=5), backend="rllib")
     with pytest.raises(ConfigError, match=r"every second sensor, not agents=1; add sensors"):
         TrainConfig(env=EnvConfig(agents=1), ppo=PPOConfig(prototypes=5))
 

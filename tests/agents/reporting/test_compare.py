@@ -23,7 +23,7 @@ from marl_stl_agents.reporting.comparison import (
 from marl_stl_agents.run_directory import read_json, write_json
 from rich.console import Console
 
-from marl_stl_env.config import EnvConfig, RewardConfig
+from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.errors import ComparisonError, RunError
 from tests.agents.evaluation.test_new_traffic import SYNTHETIC, make_run
 from tests.agents.reporting.report_runs import HOSTILE, Page
@@ -122,9 +122,15 @@ def test_one_run_alone(paths: list[Path], number: int) -> None:
 @pytest.mark.parametrize(
     ("env", "differing"),
     [
-        (replace(SYNTHETIC, split_seed=1), "split_seed: 0 and 1"),
-        (EnvConfig(dataset_options=("rows=5000",)), "source: .*rows 4000.*rows 5000"),
-        (replace(SYNTHETIC, threat_rate=0.3), "test split: .*threat_rate: None and 0.3"),
+        (replace(SYNTHETIC, data=replace(SYNTHETIC.data, split_seed=1)), "split_seed: 0 and 1"),
+        (
+            EnvConfig(data=DataConfig(dataset_options=("rows=5000",))),
+            "source: .*rows 4000.*rows 5000",
+        ),
+        (
+            replace(SYNTHETIC, data=replace(SYNTHETIC.data, threat_rate=0.3)),
+            "test split: .*threat_rate: None and 0.3",
+        ),
     ],
 )
 def test_other_data_is_refused(
@@ -137,7 +143,7 @@ def test_other_data_is_refused(
 def test_families_held_out_of_training_leave_the_test_split_alone(
     paths: list[Path], tmp_path: Path
 ) -> None:
-    held_out = replace(SYNTHETIC, holdout_families=("flood",))
+    held_out = replace(SYNTHETIC, data=replace(SYNTHETIC.data, holdout_families=("flood",)))
     read_runs([paths[0], rolled_out_as(tmp_path / "test" / "run", held_out)], "test")
     runs = [
         rolled_out_as(tmp_path / name, env, "validation")

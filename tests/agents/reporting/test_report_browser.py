@@ -65,7 +65,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     kinds: dict[str, tuple[EnvConfig, Any]] = {
         "toy": (EnvConfig(episode_length=60), table),
         "response": (response, table),
-        "sixteen": (EnvConfig(agents=16, random_views=0.5, episode_length=40), table),
+        "sixteen": (EnvConfig(agents=16, views="random", episode_length=40), table),
         "hostile": (EnvConfig(episode_length=60), hostile_table()),
     }
     written = {}

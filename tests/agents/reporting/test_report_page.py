@@ -34,7 +34,6 @@ import marl_stl_env as mse
 from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig, StlConfig
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
-from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import Action, Float64Array
 from tests.agents.evaluation.test_new_traffic import SYNTHETIC, make_run
 from tests.agents.reporting.report_runs import HOSTILE, Page, evaluated_toy, hostile_table
@@ -61,8 +60,6 @@ def test_command_writes_the_report_of_its_figures(tmp_path: Path) -> None:
     other = Page((run / "report-validation.html").read_text(encoding="utf-8"))
     assert other.data["evaluation"] == read_json(run / "validation.json") != result
     assert not [one.name for one in run.iterdir() if one.name.startswith(".")]
-    with pytest.raises(ConfigError, match="report=True"):
-        EvaluateConfig(run, input=tmp_path / "flows.csv", report=True)
 
 
 def test_no_report_without_the_flag(tmp_path: Path) -> None:

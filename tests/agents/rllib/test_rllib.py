@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from marl_stl_agents.commands.sweep import Range, ranked, read_space, sweep
-from marl_stl_agents.config import ClusterConfig, PPOConfig, TrainCommand, TrainConfig
+from marl_stl_agents.commands.train import TrainCommand
+from marl_stl_agents.config import ClusterConfig, PPOConfig, TrainConfig
 from marl_stl_agents.rllib.env import TeamVectorEnv
 from marl_stl_agents.rllib.training import cluster, reward_scale
 
@@ -61,15 +62,15 @@ def test_rewards_are_scaled_by_the_largest() -> None:
 )
 def test_what_the_cluster_cannot_train_is_refused(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
-        TrainConfig(engine="rllib", **settings)
-    TrainConfig(engine="sb3", **settings)
+        TrainConfig(backend="rllib", **settings)
+    TrainConfig(backend="native", **settings)
 
 
 def test_without_ray_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
         pytest.raises(MissingLibraryError, match=r"pip install 'marl-stl-env\[rllib\]'"),
-        cluster(TrainConfig(engine="rllib")),
+        cluster(TrainConfig(backend="rllib")),
     ):
         pass
 
@@ -80,7 +81,7 @@ def test_an_address_without_a_cluster_is_named(monkeypatch: pytest.MonkeyPatch) 
 
     ray = SimpleNamespace(is_initialized=lambda: False, init=refuse)
     monkeypatch.setitem(sys.modules, "ray", ray)
-    config = TrainConfig(engine="rllib", cluster=ClusterConfig(address="ray://head:10001"))
+    config = TrainConfig(backend="rllib", cluster=ClusterConfig(address="ray://head:10001"))
     with pytest.raises(ClusterError, match=r"ray://head:10001.*ray start --head"), cluster(config):
         pass
 
@@ -116,7 +117,7 @@ def test_a_malformed_space_is_refused(
 
 def test_a_sweep_needs_its_folder_and_the_engine_in_one_process(tmp_path: Path) -> None:
     path = write(tmp_path, {"trials": 1, "ppo": {}})
-    for config in (TrainConfig(), TrainConfig(engine="rllib", run_dir=tmp_path)):
+    for config in (TrainConfig(), TrainConfig(backend="rllib", run_dir=tmp_path)):
         with pytest.raises(ConfigError, match="--run-dir"):
             sweep(config, path)
 

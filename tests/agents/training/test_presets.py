@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.commands.presets import PRESETS
-from marl_stl_agents.config import TrainCommand
+from marl_stl_agents.commands.train import TrainCommand
 
 from tests.agents.training.test_runs import status_of
 
@@ -38,8 +38,12 @@ def test_the_one_for_unseen_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(command, TrainCommand)
     config = command.settings()
     env = config.env
-    assert (env.dataset, env.agents, env.random_views) == ("nsl-kdd", 16, 0.5)
-    assert (env.balance, env.synthetic_outliers, env.reward.team_share) == ("families", 0.25, 0.0)
+    assert (env.data.dataset, env.agents, env.random_share) == ("nsl-kdd", 16, 0.5)
+    assert (env.data.balance, env.data.synthetic_outliers, env.reward.team_share) == (
+        "families",
+        0.25,
+        0.0,
+    )
     assert env.consensus.threshold_for(env.agents) == 8
     assert config.evaluate_every == config.iterations == 150
     plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)

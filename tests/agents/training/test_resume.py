@@ -16,11 +16,11 @@ import torch
 from marl_stl_agents.algorithms.ppo import make_trainer
 from marl_stl_agents.checkpoints.store import list_checkpoints, load_trainer
 from marl_stl_agents.checkpoints.trainer_state import TrainerState, capture, restore
+from marl_stl_agents.commands.train import TrainCommand
 from marl_stl_agents.config import (
+    Backend,
     PPOConfig,
-    TrainCommand,
     TrainConfig,
-    Vec,
 )
 from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.diagnostics.checklist import read_checklist
@@ -42,12 +42,12 @@ LSTM, INDEPENDENT = {"policy": "lstm"}, {"sharing": "independent"}
 BATCH, NONE = ({"return_normalization": name} for name in ("batch", "none"))
 
 
-def build(vec: Vec, stl: Any = "off", **settings: Any) -> Any:
-    config = replace(CONFIG, vec=vec, ppo=replace(CONFIG.ppo, **settings), stl=stl)
+def build(backend: Backend, stl: Any = "off", **settings: Any) -> Any:
+    config = replace(CONFIG, backend=backend, ppo=replace(CONFIG.ppo, **settings), stl=stl)
     if stl != "off":
         specs = StlConfig(specs=("quiet=G (alerts_4 <= 2)", "open=G (denied_8 <= 0.6)"))
         config = replace(config, env=replace(config.env, stl=specs))
-    return make_trainer(config, TABLE, CPU, TABLE)
+    return make_trainer(config, TABLE, CPU)
 
 
 def learn(model: Any, iterations: int, again: bool = False) -> None:
@@ -65,7 +65,7 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
     [
         *product(["native", "supersuit"], ["native", "supersuit"], [{}]),
         *product(["native"], ["native"], [BATCH, NONE]),
-        *product(["device"], ["device"], [{}, BATCH, NONE]),
+        *product(["torch"], ["torch"], [{}, BATCH, NONE]),
         *product(["native"], ["native"], [LSTM, INDEPENDENT]),
         *product(["supersuit"], ["supersuit"], [LSTM, INDEPENDENT]),
         *product(["native"], ["supersuit"], [{"stl": "shape"}, {"stl": "lagrangian"}]),
@@ -73,7 +73,7 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
     ],
 )
 def test_continuing_equals_never_having_stopped(
-    before: Vec, after: Vec, settings: dict[str, Any]
+    before: Backend, after: Backend, settings: dict[str, Any]
 ) -> None:
     # Building a model seeds the generators that it then uses.
     whole = build(before, **settings)
@@ -128,11 +128,11 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, str(ROOT / "train.py"), *(str(part) for part in arguments)]
 
 
-def fresh(run: Path, vec: str, iterations: int) -> list[str]:
+def fresh(run: Path, backend: str, iterations: int) -> list[str]:
     """The command of a new small run."""
-    flags = "--lanes 16 --width 16 --checkpoint-every 1 --no-progress --no-preflight"
+    flags = "--lanes 16 --width 16 --evaluate-every 1 --no-progress --no-preflight"
     return command(
-        *flags.split(" "), "--vec", vec, "--iterations", str(iterations), "--run-dir", run
+        *flags.split(" "), "--backend", backend, "--iterations", str(iterations), "--run-dir", run
     )
 
 
@@ -148,10 +148,10 @@ def progress_of(run: Path) -> int:
     return max((int(facts.parent.name) for facts in found), default=0)
 
 
-def kill_at_random(run: Path, vec: str, iterations: int, draw: random.Random) -> None:
+def kill_at_random(run: Path, backend: str, iterations: int, draw: random.Random) -> None:
     """Begin or continue a run, and kill it at a random moment of one of its next iterations."""
     begun = (run / "config.json").exists()
-    line = command("--resume", run) if begun else fresh(run, vec, iterations)
+    line = command("--resume", run) if begun else fresh(run, backend, iterations)
     wanted = progress_of(run) + draw.randrange(0 if begun else 1, 3) * 16 * 4 * 64
     with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
         while progress_of(run) < wanted and process.poll() is None:
@@ -161,12 +161,12 @@ def kill_at_random(run: Path, vec: str, iterations: int, draw: random.Random) ->
     assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
 
 
-def assert_killed_run_ends_the_same(vec: str, kills: int, folder: Path) -> None:
+def assert_killed_run_ends_the_same(backend: str, kills: int, folder: Path) -> None:
     whole, killed, iterations = folder / "whole", folder / "killed", 4 * kills + 6
-    subprocess.run(fresh(whole, vec, iterations), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(fresh(whole, backend, iterations), check=True, stdout=subprocess.DEVNULL)
     draw = random.Random(0)
     for _ in range(kills):
-        kill_at_random(killed, vec, iterations, draw)
+        kill_at_random(killed, backend, iterations, draw)
     assert 0 < progress_of(killed) < progress_of(whole)
     subprocess.run(command("--resume", killed), check=True, stdout=subprocess.DEVNULL)
     assert final_weights(killed) == final_weights(whole)
@@ -184,9 +184,9 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("vec", ["native", "supersuit", "device"])
-def test_a_run_killed_ten_times_ends_with_the_same_weights(vec: str, tmp_path: Path) -> None:
-    assert_killed_run_ends_the_same(vec, 10, tmp_path)
+@pytest.mark.parametrize("backend", ["native", "supersuit", "torch"])
+def test_a_run_killed_ten_times_ends_with_the_same_weights(backend: str, tmp_path: Path) -> None:
+    assert_killed_run_ends_the_same(backend, 10, tmp_path)
 
 
 def test_a_signal_saves_and_stops(tmp_path: Path) -> None:

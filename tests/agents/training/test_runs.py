@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 from marl_stl_agents.command_line import run_command
-from marl_stl_agents.config import EvaluateConfig, TrainCommand
+from marl_stl_agents.commands.train import TrainCommand
+from marl_stl_agents.config import EvaluateConfig
 from marl_stl_agents.evaluation.byzantine import AWAKE_FAULTS
 from marl_stl_agents.run_directory import find_run, read_config, read_json
 from safetensors.torch import load_file
@@ -21,7 +22,7 @@ from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.errors import RunError
 
 ROOT = Path(__file__).parents[3]
-FLAGS = "--vec native --lanes 32 --width 16 --iterations 4 --evaluate-every 2 --no-progress"
+FLAGS = "--backend native --lanes 32 --width 16 --iterations 4 --evaluate-every 2 --no-progress"
 TRAIN = [sys.executable, str(ROOT / "train.py"), *FLAGS.split(" ")]
 
 
@@ -78,7 +79,7 @@ def test_a_run_directory_is_complete(finished: Path) -> None:
 def test_the_configuration_comes_back(finished: Path) -> None:
     config = read_config(finished)
     assert config.env == EnvConfig(reward=RewardConfig(team_share=0.5))
-    assert (config.vec, config.lanes, config.iterations) == ("native", 32, 4)
+    assert (config.backend, config.lanes, config.iterations) == ("native", 32, 4)
 
 
 def test_the_evaluation_is_consistent(finished: Path) -> None:

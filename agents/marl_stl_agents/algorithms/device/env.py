@@ -8,6 +8,7 @@ import torch
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.torch_engine import TorchEngine
 from marl_stl_env.envs.sb3 import TrafficVecEnv
@@ -24,7 +25,7 @@ class DeviceVecEnv(TrafficVecEnv):
         config: The environment, without faulty sensors and without deliberation.
         lanes: Independent copies of the stream.
         seed: Seed of lane 0; None draws from the system.
-        table: A raw table of the caller's own, in place of ``config.dataset``.
+        table: Prepared data, or a raw table, in place of what ``config.data`` names.
         device: Where the engine lives.
 
     Raises:
@@ -38,13 +39,13 @@ class DeviceVecEnv(TrafficVecEnv):
         config: EnvConfig,
         lanes: int,
         seed: int | None,
-        table: TrafficTable | None,
+        table: TrafficTable | PreparedData | None,
         device: torch.device,
     ) -> None:
         if config.deliberation:
             raise DeviceError(
-                "deliberation: the trainer on the device counts every step as an event; use --vec "
-                "native"
+                "deliberation=1: the torch backend counts every step as an event; use "
+                "--backend native"
             )
         super().__init__(config, lanes, seed, table)
         seeds = self.engine.get_state()["seeds"]

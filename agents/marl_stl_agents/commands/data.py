@@ -1,23 +1,23 @@
-"""``python -m marl_stl_env.data``: look at data sets before anything is trained on them."""
+"""Look at data sets before anything is trained on them: ``marl-stl-data``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from marl_stl_agents.command_line import REFUSED, parse_config, refuse
+from marl_stl_agents.commands.train import PYTHON_ONLY
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache
 from marl_stl_env.data.registry import dataset_info, datasets
 from marl_stl_env.errors import ConfigError, MarlStlError, UnknownNameError
 
-_REFUSED = 2
 _console = Console()
 _USAGE = """\
-usage: python -m marl_stl_env.data COMMAND
+usage: marl-stl-data COMMAND
 
   list                     the known data sets
   describe NAME            content, licence, citation, dropped columns and known defects
@@ -58,18 +58,18 @@ def describe(name: str) -> list[str]:
 
 
 def _check(name: str, *settings: str) -> None:
-    import tyro
     from marl_stl_agents.console.preflight import show_preflight
     from marl_stl_agents.diagnostics.preflight import preflight
 
     if name in ("-h", "--help"):
         name, settings = "synthetic", ("--help",)
     dataset_info(name)
-    config = tyro.cli(
+    config = parse_config(
         EnvConfig,
-        prog="python -m marl_stl_env.data check NAME",
-        args=["--dataset", name, *settings],
-        config=(tyro.conf.OmitArgPrefixes,),
+        ["--dataset", name, *settings],
+        "Check a data set: its splits, its labels, and what can be learned from it.",
+        python_only=PYTHON_ONLY - {"split"},
+        prog="marl-stl-data check NAME",
     )
     evaluated = "test" if config.split == "test" else "validation"
     show_preflight(preflight(config, evaluated=evaluated), _console)  # type: ignore[arg-type]
@@ -91,12 +91,20 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 _ARGUMENTS = {"list": (0, 0), "describe": (1, 1), "check": (1, 10**6), "download": (1, 1)}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command. Returns 0, or 2 where the input was refused."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The command line; None takes ``sys.argv``.
+
+    Returns:
+        The exit status: 0, or 2 where the input was refused.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
         _console.print(_USAGE, highlight=False, markup=False, soft_wrap=True)
-        return 0 if arguments else _REFUSED
-    command, *rest = arguments
+        return 0 if given else REFUSED
+    command, *rest = given
     try:
         if command not in _COMMANDS:
             raise UnknownNameError("command", command, _COMMANDS)
@@ -105,11 +113,9 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(f"{command} takes {least} arguments, not {len(rest)}")
         _COMMANDS[command](*rest)
     except MarlStlError as error:
-        told: Any = f"[bold red]{type(error).__name__}[/]: {escape(str(error))}"
-        Console(file=sys.stderr, soft_wrap=True).print(told)
-        return _REFUSED
+        return refuse(error)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

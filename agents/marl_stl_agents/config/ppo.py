@@ -1,0 +1,150 @@
+"""The trainer: PPO, specifications as constraints, the cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from marl_stl_env.errors import ConfigError
+from marl_stl_env.validation import check_range, check_types
+
+Schedule = Literal["linear", "constant"]
+Network = Literal["mlp", "lstm"]
+Credit = Literal["lane", "entity"]
+Edges = Literal["events", "values"]
+Sharing = Literal["shared", "independent"]
+ReturnNormalization = Literal["running", "batch", "none"]
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Settings of proximal policy optimisation (Schulman et al. 2017).
+
+    Attributes:
+        learning_rate: Step size of Adam.
+        schedule: "linear" lets the step size fall to 0 over the training, "constant" keeps it.
+        n_steps: Steps of one rollout in every lane.
+        batch_size: Transitions of one minibatch.
+        n_epochs: Passes over each rollout.
+        discount: Discount of future rewards. Events are independent of the actions, so 0 loses
+            nothing and anything more adds noise to the value target.
+        gae_lambda: Lambda of generalised advantage estimation.
+        return_normalization: "running" divides rewards by the running deviation of the discounted
+            return; "batch" gives the returns of each rollout mean 0 and variance 1, as once
+            published and not advised, and not with memory; "none" leaves both as they are.
+        credit: Which later rewards an action answers for: all of its "lane", or those of the same
+            "entity", which are all that it bears on in a response; the discount then counts from
+            one event of the entity to the next.
+        clip_range: Clipping of the probability ratio.
+        entropy_coefficient: Weight of the entropy bonus.
+        value_coefficient: Weight of the value loss.
+        max_grad_norm: Gradients are scaled down to this norm.
+        policy: "mlp" evaluates each event by itself. "lstm" remembers the events of its episode:
+            the policy and the value function each have a long short-term memory before the hidden
+            layers. Not on the device path.
+        sharing: "shared" is one network for all sensors, told which one it is; "independent" is one
+            network each, with no parameter in common. Not with memory.
+        bins: Bins of the piecewise-linear encoding of every feature; 0 feeds them as they are.
+        edges: Bins begin at quantiles of the training "events", or of the distinct "values" too.
+        prototypes: Benign and threatening training events, up to so many each, that every second
+            sensor compares an event with: it is told how far the nearest are, and not the features.
+        width: Units of each hidden layer, and of each memory.
+        depth: Hidden layers of the policy and of the value function.
+    """
+
+    learning_rate: float = 3e-3
+    schedule: Schedule = "linear"
+    n_steps: int = 64
+    batch_size: int = 2048
+    n_epochs: int = 4
+    discount: float = 0.0
+    gae_lambda: float = 0.95
+    return_normalization: ReturnNormalization = "running"
+    credit: Credit = "lane"
+    clip_range: float = 0.2
+    entropy_coefficient: float = 0.05
+    value_coefficient: float = 1.5
+    max_grad_norm: float = 0.5
+    policy: Network = "mlp"
+    sharing: Sharing = "shared"
+    bins: int = 8
+    edges: Edges = "events"
+    prototypes: int = 0
+    width: int = 128
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("learning_rate", self.learning_rate, 0.0, 10.0, open_low=True)
+        for name in ("n_steps", "batch_size"):
+            check_range(name, getattr(self, name), 2)
+        for name in ("n_epochs", "width"):
+            check_range(name, getattr(self, name), 1)
+        for name in ("discount", "gae_lambda"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
+        for name in ("clip_range", "max_grad_norm"):
+            check_range(name, getattr(self, name), 0.0, open_low=True)
+        for name in ("entropy_coefficient", "value_coefficient", "bins", "prototypes", "depth"):
+            check_range(name, getattr(self, name), 0.0)
+        if self.prototypes and not self.bins:
+            raise ConfigError(
+                f"prototypes={self.prototypes} with bins=0: bins are what is compared; use --bins 8"
+            )
+        if self.policy == "lstm" and self.sharing == "independent":
+            raise ConfigError(
+                "sharing='independent' is there for policy='mlp' alone; with policy='lstm' use "
+                "sharing='shared'"
+            )
+        if self.policy == "lstm" and self.return_normalization == "batch":
+            raise ConfigError(
+                "return_normalization='batch' is there for policy='mlp' alone; with policy='lstm' "
+                "use 'running' or 'none'"
+            )
+
+
+@dataclass(frozen=True)
+class ConstraintConfig:
+    """How training makes a team satisfy specifications.
+
+    Attributes:
+        budget: "lagrangian": share of episodes in which each specification may be broken (d).
+        multiplier_rate: "lagrangian": step size of the multipliers (eta).
+        max_multiplier: "lagrangian": no multiplier goes above this.
+        bonus: "shape": reward of every sensor at the end of an episode with all specifications
+            satisfied.
+        potential: "shape": weight of the potential (beta); 0 leaves the bonus alone.
+    """
+
+    budget: float = 0.05
+    multiplier_rate: float = 0.1
+    max_multiplier: float = 30.0
+    bonus: float = 10.0
+    potential: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("budget", self.budget, 0.0, 1.0)
+        for item in fields(self):
+            check_range(item.name, getattr(self, item.name), 0.0)
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """Where the engine "rllib" runs.
+
+    Attributes:
+        runners: Processes that step the environment; the lanes are shared out among them.
+        learners: Processes that learn, each with a GPU where ``device`` is "cuda"; 0 learns in the
+            process that was started.
+        address: A Ray cluster, such as "auto" or "ray://head:10001"; None starts one on this
+            machine.
+    """
+
+    runners: int = 2
+    learners: int = 0
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("runners", self.runners, 1)
+        check_range("learners", self.learners, 0)

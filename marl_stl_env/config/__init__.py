@@ -1,0 +1,43 @@
+"""Frozen, validated configuration of an environment."""
+
+from marl_stl_env.config.data import Balance, DataConfig, Split, SplitMethod
+from marl_stl_env.config.env import (
+    RANDOM_SHARE,
+    Deliberation,
+    EnvConfig,
+    Order,
+    Views,
+    make_config,
+)
+from marl_stl_env.config.response import ResponseConfig, StlConfig
+from marl_stl_env.config.texts import from_plain
+from marl_stl_env.config.vote import (
+    MIXED,
+    ConsensusConfig,
+    Dynamics,
+    FaultConfig,
+    RewardConfig,
+    Weights,
+)
+
+__all__ = [
+    "MIXED",
+    "RANDOM_SHARE",
+    "Balance",
+    "ConsensusConfig",
+    "DataConfig",
+    "Deliberation",
+    "Dynamics",
+    "EnvConfig",
+    "FaultConfig",
+    "Order",
+    "ResponseConfig",
+    "RewardConfig",
+    "Split",
+    "SplitMethod",
+    "StlConfig",
+    "Views",
+    "Weights",
+    "from_plain",
+    "make_config",
+]
