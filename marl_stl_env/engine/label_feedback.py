@@ -18,7 +18,7 @@ _NAME = "reliability_votes"
 
 
 class ReliabilityVotes:
-    """The reliability-weighted votes of the running episodes, and the decisions that follow from them.
+    """The reliability-weighted votes of the running episodes, and the decisions they lead to.
 
     Which events have label feedback comes from the lanes' own streams and depends on nothing that
     happens; the label becomes known after the vote on its event.

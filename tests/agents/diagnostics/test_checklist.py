@@ -12,15 +12,15 @@ import torch
 from marl_stl_agents.algorithms.device.env import DeviceVecEnv
 from marl_stl_agents.checkpoints.store import list_checkpoints
 from marl_stl_agents.config import PPOConfig, TrainConfig
-from marl_stl_agents.console.checklist import as_markdown, show_checklist
+from marl_stl_agents.console.diagnostics import as_markdown, show_checklist
 from marl_stl_agents.diagnostics.checklist import (
     Checked,
     Checklist,
+    Fault,
     read_checklist,
     setting_of,
     write_checklist,
 )
-from marl_stl_agents.diagnostics.record import Fault
 from marl_stl_agents.training.run import learn
 from rich.console import Console
 from safetensors.numpy import load_file
@@ -205,7 +205,7 @@ def test_a_nan_in_the_rewards_keeps_the_last_good_checkpoint(
     for checkpoint in kept:
         for weights in load_file(checkpoint.path / "policy.safetensors").values():
             assert np.isfinite(weights).all()
-    # Mended, the training goes on from there, and nothing of the fault is left on record.
+    # Fixed, the training goes on from there, and nothing of the fault is left in the record.
     monkeypatch.undo()
     last = checked(config, tmp_path, prepared)
     assert last.diagnosis is None
@@ -250,7 +250,7 @@ def test_watching_changes_nothing(
 
 
 def test_a_fault_before_the_first_step_is_forgotten_too() -> None:
-    fault = Checked(3, 300, "finite", [], Fault("the first observation", "mend it"))
+    fault = Checked(3, 300, "finite", [], Fault("the first observation", "fix it"))
     content = Checklist(checked=[Checked(1, 100, None, []), fault, Checked(4, 400, None, [])])
     content.forget_after(300)
     assert [one.timesteps for one in content.checked] == [100]
