@@ -87,9 +87,9 @@ def _colour(report: Preflight) -> str:
     return "green" if share >= _GOOD else "yellow"
 
 
-def show_checklist(iteration: int, checks: Sequence[Check], console: Console | None = None) -> None:
+def show_checklist(iteration: int, checks: Sequence[Check]) -> None:
     """Print one line where nothing failed, else a table of the failed lines before it."""
-    console = console or Console()
+    console = Console()
     failed = [check for check in checks if check.status == "failed"]
     unknown = [check.name for check in checks if check.status == "unknown"]
     summary = f"{len(checks) - len(failed) - len(unknown)} of {len(checks)} hold"

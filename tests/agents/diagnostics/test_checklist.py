@@ -1,6 +1,5 @@
 """Small trainings, healthy and broken on purpose: does the checklist name what was broken?"""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from marl_stl_agents.diagnostics.checklist import (
     write_checklist,
 )
 from marl_stl_agents.training.run import learn
-from rich.console import Console
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -270,19 +268,25 @@ def test_the_file_comes_back_and_a_damaged_one_is_refused(
         read_checklist(tmp_path)
 
 
-def test_what_a_person_sees(prepared: PreparedData, tmp_path: Path) -> None:
+def test_what_a_person_sees(
+    prepared: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     config = replace(CONFIG, iterations=2, ppo=replace(CONFIG.ppo, learning_rate=1.0))
     last = checked(config, tmp_path, prepared)
-    console = Console(width=120, record=True, file=io.StringIO())
-    show_checklist(2, last.checks, console)
-    said = console.export_text()
+    capsys.readouterr()  # what the training printed
+    show_checklist(2, last.checks)
+    said = capsys.readouterr().out
     for text in ("learning_rate", "measured", "--learning-rate 1e-01"):
         assert text in said
     first_row = as_markdown(last.checks).splitlines()[2]
     assert first_row.startswith("| FAILED | learning_rate |")
     healthy = [replace(check, status="passed") for check in last.checks]
-    show_checklist(2, healthy, console)
-    assert console.export_text().splitlines() == [
+    show_checklist(2, healthy)
+    assert capsys.readouterr().out.splitlines() == [
         f"checklist after iteration 2: {len(healthy)} of {len(healthy)} hold"
     ]
 
