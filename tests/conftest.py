@@ -8,6 +8,11 @@ import pytest
 
 from marl_stl_env.data.table import TrafficTable
 
+# Before torch is imported, and for the programs that tests start: on a busy machine threads that
+# wait for one another cost far more than they bring to networks of this size.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
 VIEWS = {"flow": (0, 1, 2), "content": (3, 4), "timing": (5, 6), "host": (7, 8, 9)}
 
 
@@ -49,6 +54,14 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("MARL_STL_DATA_DIR does not point to the public data sets")
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Torch computes on one thread before any test builds a model."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

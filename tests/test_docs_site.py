@@ -6,7 +6,6 @@ import doctest
 import json
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from marl_stl_agents.evaluation.baselines import SupervisedBaselines
 import marl_stl_env as mse
 from marl_stl_env.engine.reward import payoff_table
 from tests.documents import DOCS, ROOT, blocks
+from tests.programs import run_program
 
 NOTEBOOKS = sorted(DOCS.glob("notebooks/*.ipynb"))
 _SECTIONS = (
@@ -115,17 +115,17 @@ def test_the_environment_card_tells_the_rewards(dynamics: Any) -> None:
     np.testing.assert_allclose(payoff_table(mse.RewardConfig(), dynamics), expected)
 
 
-def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do what a command line does, in this process."""
+#: Commands that name no data set run on the embedded one, here with a fifth of its events.
+SMALLER = ("--dataset-options", "rows=40000")
+
+
+def run_line(line: str) -> None:
+    """Run a command line of the tutorial in this process."""
     program, *arguments = shlex.split(line)
     assert program == "python", line
-    module = arguments[0] == "-m"
-    arguments = arguments[module:]
-    monkeypatch.setattr(sys, "argv", arguments)
-    start: Any = runpy.run_module if module else runpy.run_path
-    with pytest.raises(SystemExit) as ended:
-        start(arguments[0] if module else str(ROOT / arguments[0]), run_name="__main__")
-    assert not ended.value.code, line
+    embedded = arguments[0] == "train.py" and "--dataset" not in arguments
+    smaller = SMALLER if embedded or "synthetic" in arguments else ()
+    assert run_program(*arguments, *smaller) == 0, line
 
 
 def without_figures(text: str) -> str:
@@ -163,7 +163,7 @@ def test_the_tutorial(
         if language == "bash":
             printed = ""
             for line in content.splitlines():
-                run_line(line, monkeypatch)
+                run_line(line)
                 printed += capsys.readouterr().out
         elif language == "python":
             exec(compile(content, "tutorial.md", "exec"), names)
@@ -197,7 +197,8 @@ def test_notebooks_run(path: Path, tmp_path: Path) -> None:
         "nbclient.NotebookClient(notebook, timeout=240, kernel_name='python3').execute()\n"
         "nbformat.write(notebook, sys.argv[2])\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "agents")])
+    environment = os.environ | {"PYTHONPATH": paths}
     command = [sys.executable, "-c", script, str(path), str(done)]
     ran = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

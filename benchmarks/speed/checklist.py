@@ -19,7 +19,7 @@ import tyro
 from marl_stl_agents.algorithms.ppo import make_trainer
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from marl_stl_agents.diagnostics.checklist import setting_of
-from marl_stl_agents.diagnostics.rollout_facts import RolloutFacts
+from marl_stl_agents.diagnostics.rollout import RolloutFacts
 from marl_stl_agents.run_directory import write_json
 from marl_stl_agents.training.callbacks import RewardCallback, ValueLossCallback
 from marl_stl_agents.training.checklist import ChecklistCallback

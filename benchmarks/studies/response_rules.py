@@ -69,9 +69,9 @@ def always(action: Action, agents: int) -> Rule:
     return lambda rows, _: np.full((len(rows), agents), action, np.int8)
 
 
-def at_random(agents: int, seed: int = 0) -> Rule:
+def at_random(agents: int) -> Rule:
     """Every sensor draws its action."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     return lambda rows, _: rng.integers(0, len(Action), (len(rows), agents)).astype(np.int8)
 
 
@@ -129,9 +129,9 @@ def tune(
     return best, earned[best]
 
 
-def candidates(memory: bool, seed: int = 0) -> Iterator[Thresholds]:
+def candidates(memory: bool) -> Iterator[Thresholds]:
     """Settings to try, drawn from a grid."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     never = 2.0
     for _ in range(_TRIALS):
         alert = float(rng.choice([never, never, 0.05, 0.1, 0.15, 0.2]))

@@ -301,7 +301,9 @@ def _fit_column(table: TrafficTable, index: int, rows: IntArray | None) -> Colum
     filled = _fill(values, minimum, maximum, median)
     if filled.min() == filled.max():
         return f"constant on the training rows ({minimum:g})"
-    symlog = abs(_skewness(filled)) > SKEWED
+    from scipy.stats import skew
+
+    symlog = bool(abs(skew(filled)) > SKEWED)
     filled = _symlog(filled) if symlog else filled
     return NumericColumn(
         name, symlog, float(filled.mean()), float(filled.std()), median, minimum, maximum
@@ -311,12 +313,6 @@ def _fit_column(table: TrafficTable, index: int, rows: IntArray | None) -> Colum
 def _fill(values: Float32Array, minimum: float, maximum: float, median: float) -> Float64Array:
     filled = values.astype(np.float64)
     return np.nan_to_num(filled, copy=False, nan=median, posinf=maximum, neginf=minimum)
-
-
-def _skewness(values: Float64Array) -> float:
-    centred = values - values.mean()
-    squares = centred * centred
-    return float((squares * centred).mean() / squares.mean() ** 1.5)
 
 
 def _symlog(values: Float64Array) -> Float64Array:

@@ -58,7 +58,7 @@ def describe(name: str) -> list[str]:
 
 
 def _check(name: str, *settings: str) -> None:
-    from marl_stl_agents.console.preflight import show_preflight
+    from marl_stl_agents.console.diagnostics import show_preflight
     from marl_stl_agents.diagnostics.preflight import preflight
 
     if name in ("-h", "--help"):

@@ -16,7 +16,7 @@ from marl_stl_agents.buffers.returns import reward_unit
 from marl_stl_agents.checkpoints.store import save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import capture, lanes_of
 from marl_stl_agents.config import TrainConfig
-from marl_stl_agents.diagnostics.record import ITERATIONS
+from marl_stl_agents.diagnostics.checklist import ITERATIONS
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.evaluation.stl import watch

@@ -1,4 +1,4 @@
-"""Gathers the record of a training, goes through the checklist, and stops at the first NaN."""
+"""The callback that records a training, evaluates its checklist, and stops at the first NaN."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
-from marl_stl_agents.console.checklist import as_markdown, show_checklist
+from marl_stl_agents.console.diagnostics import as_markdown, show_checklist
 from marl_stl_agents.diagnostics.checklist import (
     Checked,
     Checklist,
+    Fault,
+    Iteration,
+    Setting,
+    due,
     read_checklist,
     write_checklist,
 )
 from marl_stl_agents.diagnostics.checks import diagnosis, examine
-from marl_stl_agents.diagnostics.gradients import GradientWatch, check_weights
-from marl_stl_agents.diagnostics.guard import (
+from marl_stl_agents.diagnostics.finite import (
     LOWER_RATE,
+    GradientWatch,
     check_observations,
     check_rewards,
     check_rollout,
+    check_weights,
 )
-from marl_stl_agents.diagnostics.record import Fault, Iteration, Setting, due
-from marl_stl_agents.diagnostics.rollout_facts import RolloutFacts
+from marl_stl_agents.diagnostics.rollout import RolloutFacts
 from marl_stl_env.errors import DivergedError, NotFiniteError
 from marl_stl_env.types import Action
 
@@ -35,12 +39,11 @@ _EVALUATED = ("tp", "f1", "reward_per_event")
 
 
 class ChecklistCallback(BaseCallback):
-    """Keeps the record, goes through the checklist when it is due, and stops at a NaN or inf.
+    """Records every iteration, evaluates the checklist when it is due, and stops at a NaN or inf.
 
-    It stands after the callback that logs the value loss in reward units, and before the one that
-    evaluates and saves: what it finds wrong is never saved, and the record of an iteration is on
-    disk before the checkpoint that follows it, so that a resumed training ends with the same
-    record.
+    It comes after the callback that logs the value loss in reward units, and before the one that
+    evaluates and saves. So no faulty weights are saved, and the record of an iteration is on disk
+    before its checkpoint: a resumed training ends with the same record.
 
     Args:
         run: The run directory.
@@ -92,7 +95,7 @@ class ChecklistCallback(BaseCallback):
         self._gradients.close()
 
     def evaluated(self, figures: dict[str, Any]) -> None:
-        """Take in the rollout of the iteration that is over, before its checkpoint is saved."""
+        """Record the validation of the last iteration, before its checkpoint is saved."""
         history = self._content.history
         if history and history[-1].timesteps == self.num_timesteps:
             kept = {name: float(figures[name]) for name in _EVALUATED}
@@ -102,7 +105,7 @@ class ChecklistCallback(BaseCallback):
         write_checklist(self._run, self._content)
 
     def failed(self, error: DivergedError) -> None:
-        """Go through the checklist for the last time, with what ended the training."""
+        """Evaluate the checklist for the last time, with what ended the training."""
         if isinstance(error, NotFiniteError):
             fault = Fault(f"NaN or inf first in {error.place}", error.remedy)
         else:
@@ -113,7 +116,7 @@ class ChecklistCallback(BaseCallback):
     @property
     def _trainer(self) -> OnPolicyAlgorithm:
         if not isinstance(self.model, OnPolicyAlgorithm):
-            raise TypeError(f"the checklist is of PPO, not of {type(self.model).__name__}")
+            raise TypeError(f"the checklist needs PPO, not {type(self.model).__name__}")
         return self.model
 
     @property
@@ -124,7 +127,7 @@ class ChecklistCallback(BaseCallback):
         check_observations(observations, self._facts.layout, self._facts.agents)
 
     def _close_iteration(self) -> None:
-        """Put what was rolled out and what was learned from it on record."""
+        """Add the last rollout and its update to the record."""
         if self._rollout is None:
             return
         rollout, self._rollout = self._rollout, None
@@ -151,7 +154,7 @@ class ChecklistCallback(BaseCallback):
         )
 
     def _figure(self, name: str) -> float:
-        """What the update just done has logged under this name.
+        """What the last update logged under this name.
 
         Raises:
             NotFiniteError: If it is no number.

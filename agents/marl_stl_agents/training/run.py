@@ -18,7 +18,7 @@ from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.checkpoints.store import load_trainer, load_weights, newest_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
-from marl_stl_agents.console.preflight import show_preflight
+from marl_stl_agents.console.diagnostics import show_preflight
 from marl_stl_agents.console.tables import (
     rotate_progress,
     save_curves,

@@ -1,6 +1,5 @@
 """Small trainings, healthy and broken on purpose: does the checklist name what was broken?"""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,16 @@ import torch
 from marl_stl_agents.algorithms.device.env import DeviceVecEnv
 from marl_stl_agents.checkpoints.store import list_checkpoints
 from marl_stl_agents.config import PPOConfig, TrainConfig
-from marl_stl_agents.console.checklist import as_markdown, show_checklist
+from marl_stl_agents.console.diagnostics import as_markdown, show_checklist
 from marl_stl_agents.diagnostics.checklist import (
     Checked,
     Checklist,
+    Fault,
     read_checklist,
     setting_of,
     write_checklist,
 )
-from marl_stl_agents.diagnostics.record import Fault
 from marl_stl_agents.training.run import learn
-from rich.console import Console
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -205,7 +203,7 @@ def test_a_nan_in_the_rewards_keeps_the_last_good_checkpoint(
     for checkpoint in kept:
         for weights in load_file(checkpoint.path / "policy.safetensors").values():
             assert np.isfinite(weights).all()
-    # Mended, the training goes on from there, and nothing of the fault is left on record.
+    # Fixed, the training goes on from there, and nothing of the fault is left in the record.
     monkeypatch.undo()
     last = checked(config, tmp_path, prepared)
     assert last.diagnosis is None
@@ -250,7 +248,7 @@ def test_watching_changes_nothing(
 
 
 def test_a_fault_before_the_first_step_is_forgotten_too() -> None:
-    fault = Checked(3, 300, "finite", [], Fault("the first observation", "mend it"))
+    fault = Checked(3, 300, "finite", [], Fault("the first observation", "fix it"))
     content = Checklist(checked=[Checked(1, 100, None, []), fault, Checked(4, 400, None, [])])
     content.forget_after(300)
     assert [one.timesteps for one in content.checked] == [100]
@@ -270,19 +268,25 @@ def test_the_file_comes_back_and_a_damaged_one_is_refused(
         read_checklist(tmp_path)
 
 
-def test_what_a_person_sees(prepared: PreparedData, tmp_path: Path) -> None:
+def test_what_a_person_sees(
+    prepared: PreparedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     config = replace(CONFIG, iterations=2, ppo=replace(CONFIG.ppo, learning_rate=1.0))
     last = checked(config, tmp_path, prepared)
-    console = Console(width=120, record=True, file=io.StringIO())
-    show_checklist(2, last.checks, console)
-    said = console.export_text()
+    capsys.readouterr()  # what the training printed
+    show_checklist(2, last.checks)
+    said = capsys.readouterr().out
     for text in ("learning_rate", "measured", "--learning-rate 1e-01"):
         assert text in said
     first_row = as_markdown(last.checks).splitlines()[2]
     assert first_row.startswith("| FAILED | learning_rate |")
     healthy = [replace(check, status="passed") for check in last.checks]
-    show_checklist(2, healthy, console)
-    assert console.export_text().splitlines() == [
+    show_checklist(2, healthy)
+    assert capsys.readouterr().out.splitlines() == [
         f"checklist after iteration 2: {len(healthy)} of {len(healthy)} hold"
     ]
 

@@ -4,8 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from marl_stl_agents.diagnostics.checks import Check, diagnosis, examine
-from marl_stl_agents.diagnostics.record import ITERATIONS, Fault, Iteration, Setting, due
+from marl_stl_agents.diagnostics.checklist import (
+    ITERATIONS,
+    Check,
+    Fault,
+    Iteration,
+    Setting,
+    due,
+)
+from marl_stl_agents.diagnostics.checks import diagnosis, examine
 
 SETTING = Setting(
     threat_rate=0.109,

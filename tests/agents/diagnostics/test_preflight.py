@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from marl_stl_agents.commands.data import main
-from marl_stl_agents.console.preflight import show_preflight
+from marl_stl_agents.console.diagnostics import show_preflight
 from marl_stl_agents.diagnostics import preflight as module
 from marl_stl_agents.diagnostics.preflight import Preflight, leak_suspects, preflight
 from marl_stl_agents.evaluation.baselines import SupervisedBaselines

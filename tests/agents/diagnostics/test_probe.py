@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from marl_stl_agents.diagnostics.probe import label_signal
+from marl_stl_agents.diagnostics.rollout import label_signal
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 

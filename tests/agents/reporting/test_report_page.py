@@ -13,8 +13,7 @@ import pytest
 import torch
 from marl_stl_agents.algorithms.ppo import make_policy
 from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
-from marl_stl_agents.diagnostics.checklist import Checked, Checklist, write_checklist
-from marl_stl_agents.diagnostics.checks import Check
+from marl_stl_agents.diagnostics.checklist import Check, Checked, Checklist, write_checklist
 from marl_stl_agents.evaluation.evaluation import Evaluation, evaluate
 from marl_stl_agents.evaluation.rollouts import greedy
 from marl_stl_agents.reporting import page as report_page

@@ -8,7 +8,7 @@ from marl_stl_agents.command_line import run_command
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.commands.train import TrainCommand
 
-from tests.agents.training.test_runs import status_of
+from tests.programs import status_of
 
 
 def parsed(arguments: str, monkeypatch: pytest.MonkeyPatch) -> TrainCommand | int:

@@ -29,8 +29,10 @@ from safetensors.numpy import load_file
 from marl_stl_env.config import EnvConfig, StlConfig
 from marl_stl_env.errors import ConfigError, RunError
 from tests.conftest import make_table
+from tests.documents import ROOT
+from tests.programs import run_program
 
-ROOT, CPU, TABLE = Path(__file__).parents[3], torch.device("cpu"), make_table()
+CPU, TABLE = torch.device("cpu"), make_table()
 CONFIG = TrainConfig(
     env=EnvConfig(episode_length=21),
     ppo=PPOConfig(n_steps=16, batch_size=64, width=16, discount=0.9),
@@ -124,16 +126,16 @@ def test_an_incomplete_state_is_refused(lost: str) -> None:
         restore(build("native", **LSTM), TrainerState(arrays, state.facts))
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, str(ROOT / "train.py"), *(str(part) for part in arguments)]
-
-
 def fresh(run: Path, backend: str, iterations: int) -> list[str]:
-    """The command of a new small run."""
+    """The flags of a new small run."""
     flags = "--lanes 16 --width 16 --evaluate-every 1 --no-progress --no-preflight"
-    return command(
-        *flags.split(" "), "--backend", backend, "--iterations", str(iterations), "--run-dir", run
-    )
+    sizes = ["--dataset-options", "rows=10000", "--iterations", str(iterations)]
+    return [*flags.split(" "), *sizes, "--backend", backend, "--run-dir", str(run)]
+
+
+def training(flags: list[str]) -> list[str]:
+    """The command of a training in a process of its own, which can be killed."""
+    return [sys.executable, str(ROOT / "train.py"), *flags]
 
 
 def final_weights(run: Path) -> dict[str, Any]:
@@ -151,7 +153,7 @@ def progress_of(run: Path) -> int:
 def kill_at_random(run: Path, backend: str, iterations: int, draw: random.Random) -> None:
     """Begin or continue a run, and kill it at a random moment of one of its next iterations."""
     begun = (run / "config.json").exists()
-    line = command("--resume", run) if begun else fresh(run, backend, iterations)
+    line = training(["--resume", str(run)] if begun else fresh(run, backend, iterations))
     wanted = progress_of(run) + draw.randrange(0 if begun else 1, 3) * 16 * 4 * 64
     with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
         while progress_of(run) < wanted and process.poll() is None:
@@ -163,12 +165,12 @@ def kill_at_random(run: Path, backend: str, iterations: int, draw: random.Random
 
 def assert_killed_run_ends_the_same(backend: str, kills: int, folder: Path) -> None:
     whole, killed, iterations = folder / "whole", folder / "killed", 4 * kills + 6
-    subprocess.run(fresh(whole, backend, iterations), check=True, stdout=subprocess.DEVNULL)
+    assert run_program("train.py", *fresh(whole, backend, iterations)) == 0
     draw = random.Random(0)
     for _ in range(kills):
         kill_at_random(killed, backend, iterations, draw)
     assert 0 < progress_of(killed) < progress_of(whole)
-    subprocess.run(command("--resume", killed), check=True, stdout=subprocess.DEVNULL)
+    assert run_program("train.py", "--resume", killed) == 0
     assert final_weights(killed) == final_weights(whole)
     assert progress_of(killed) == progress_of(whole)
     assert read_checklist(killed) == read_checklist(whole)
@@ -191,7 +193,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_weights(backend: str, tmp_pat
 
 def test_a_signal_saves_and_stops(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    line = fresh(run, "native", iterations=400)
+    line = training(fresh(run, "native", iterations=400))
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for said in process.stdout:

@@ -5,39 +5,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from marl_stl_agents.command_line import run_command
-from marl_stl_agents.commands.train import TrainCommand
-from marl_stl_agents.config import EvaluateConfig
 from marl_stl_agents.evaluation.byzantine import AWAKE_FAULTS
 from marl_stl_agents.run_directory import find_run, read_config, read_json
 from safetensors.torch import load_file
 
-from marl_stl_env.config import EnvConfig, RewardConfig
+from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.errors import RunError
+from tests.documents import ROOT
+from tests.programs import run_program
 
-ROOT = Path(__file__).parents[3]
+ROWS = "rows=20000"
 FLAGS = "--backend native --lanes 32 --width 16 --iterations 4 --evaluate-every 2 --no-progress"
-TRAIN = [sys.executable, str(ROOT / "train.py"), *FLAGS.split(" ")]
+TRAIN = ["train.py", *FLAGS.split(" "), "--dataset-options", ROWS]
 
 
-def status_of(run: Callable[[], int]) -> int:
-    """The exit status, also where the parser of the command line exits by itself."""
-    try:
-        return run()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-
-
-def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
-    )
+def call(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / program), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = call(*TRAIN, "--team-share", "0.5", cwd=folder)
     assert trained.returncode == 0, trained.stderr
     assert "verdict:" in trained.stdout
-    evaluated = call(sys.executable, ROOT / "evaluate.py", cwd=folder)
+    evaluated = call("evaluate.py", cwd=folder)
     assert evaluated.returncode == 0, evaluated.stderr
     return find_run(next((folder / "runs").iterdir()))
 
@@ -78,14 +67,16 @@ def test_a_run_directory_is_complete(finished: Path) -> None:
 
 def test_the_configuration_comes_back(finished: Path) -> None:
     config = read_config(finished)
-    assert config.env == EnvConfig(reward=RewardConfig(team_share=0.5))
+    assert config.env == EnvConfig(
+        data=DataConfig(dataset_options=(ROWS,)), reward=RewardConfig(team_share=0.5)
+    )
     assert (config.backend, config.lanes, config.iterations) == ("native", 32, 4)
 
 
 def test_the_evaluation_is_consistent(finished: Path) -> None:
     result = read_json(finished / "evaluation.json")
     assert (result["schema"], result["dataset"], result["split"]) == (1, "synthetic", "test")
-    assert result["events"] == 30_000
+    assert result["events"] == 3_000
     assert result["stl"] == {}
     evaluated = {"decision": result["decision"], **result["agents"], **result["baselines"]}
     for name, figures in evaluated.items():
@@ -109,7 +100,7 @@ def test_the_evaluation_is_consistent(finished: Path) -> None:
     )
     assert result["normalized_score"] == pytest.approx((reward - constant) / (oracle - constant))
     assert result["ceiling_ratio"] == pytest.approx((reward - constant) / (ceiling - constant))
-    assert sum(family["events"] for family in result["families"].values()) == 3_270
+    assert sum(family["events"] for family in result["families"].values()) == 327
     assert [(e["faulty"], e["fault"]) for e in result["byzantine"]] == [
         (1, fault) for fault in AWAKE_FAULTS
     ]
@@ -125,26 +116,26 @@ def test_the_evaluation_is_consistent(finished: Path) -> None:
 
 def test_evaluation_again_gives_the_same(finished: Path) -> None:
     before = (finished / "evaluation.json").read_text()
-    assert call(sys.executable, ROOT / "evaluate.py", finished, cwd=ROOT).returncode == 0
+    assert run_program("evaluate.py", finished) == 0
     assert (finished / "evaluation.json").read_text() == before
 
 
-def test_a_run_is_not_overwritten(finished: Path) -> None:
-    again = call(*TRAIN, "--run-dir", finished, cwd=finished.parent)
-    assert again.returncode == 2
-    assert "already holds a run" in again.stderr
+def test_a_run_is_not_overwritten(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_program(*TRAIN, "--no-preflight", "--run-dir", finished) == 2
+    assert "already holds a run" in capsys.readouterr().err
 
 
-def test_changed_data_is_noticed(finished: Path, tmp_path: Path) -> None:
+def test_changed_data_is_noticed(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = read_json(finished / "data.json")
     data["splits"]["train"]["threats"] += 1
     copy = tmp_path / "run"
     copy.mkdir()
     (copy / "config.json").write_text((finished / "config.json").read_text())
     (copy / "data.json").write_text(json.dumps(data))
-    evaluated = call(sys.executable, ROOT / "evaluate.py", copy, cwd=tmp_path)
-    assert evaluated.returncode == 2
-    assert "differs from what" in evaluated.stderr
+    assert run_program("evaluate.py", copy) == 2
+    assert "differs from what" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -170,15 +161,8 @@ def test_bad_input_is_one_line_and_status_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from marl_stl_agents.training.run import train
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train.py", *arguments.split()])
-
-    def main(command: TrainCommand) -> None:
-        train(command.settings())
-
-    assert status_of(lambda: run_command(TrainCommand, main, "Train.")) == 2
+    assert run_program("train.py", *arguments.split()) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert message in error
     assert "Traceback" not in error
@@ -192,13 +176,8 @@ def test_a_missing_run_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from marl_stl_agents.evaluation.evaluation import evaluate
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments.split()])
-    assert (
-        run_command(EvaluateConfig, lambda settings: evaluate(settings) and None, "Evaluate.") == 2
-    )
+    assert run_program("evaluate.py", *arguments.split()) == 2
     assert "run" in capsys.readouterr().err
 
 
@@ -211,8 +190,10 @@ def test_a_damaged_configuration_is_named(content: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delay", [0.0, 0.4, 1.1])
 def test_a_killed_run_leaves_whole_files(delay: float, tmp_path: Path) -> None:
-    command = [*TRAIN, "--run-dir", str(tmp_path / "run"), "--iterations", "500"]
-    command[command.index("--evaluate-every") + 1] = "1"
+    flags = [*TRAIN[1:], "--no-preflight", "--run-dir", str(tmp_path / "run")]
+    flags[flags.index("--evaluate-every") + 1] = "1"
+    flags[flags.index("--iterations") + 1] = "500"
+    command = [sys.executable, str(ROOT / "train.py"), *flags]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
         while (

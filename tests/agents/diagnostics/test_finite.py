@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from marl_stl_agents.diagnostics.gradients import GradientWatch, check_weights
+from marl_stl_agents.diagnostics.finite import GradientWatch, check_weights
 from torch import Tensor, nn
 
 from marl_stl_env.errors import NotFiniteError

@@ -1,7 +1,7 @@
-"""What a rollout says about the environment and the policy, gathered while it is collected.
+"""Statistics of a rollout, gathered while it is collected: rewards, labels, actions, information.
 
-Works on numpy arrays and on tensors of the backend "torch" alike: everything is reduced to a few
-numbers where it lies.
+Works on numpy arrays and on torch tensors alike: everything is reduced to a few numbers on the
+device where it is.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
-from marl_stl_agents.diagnostics.probe import label_signal
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import is_threat_vote
 from marl_stl_env.envs.supersuit import SuperSuitVecEnv
-from marl_stl_env.types import Action
+from marl_stl_env.types import Action, BoolArray, Float32Array, IntArray
 
-_PROBED = 16_384
+#: Events of a rollout, and distinct ones among them, that the probe looks at; its forest.
+_PROBED, _LARGEST = 16_384, 4096
+_TREES, _LEAF, _SEED = 30, 5, 0
+#: Threats and benign events that each half needs.
+_FEWEST = 10
 
 
 def engines_of(model: OnPolicyAlgorithm) -> list[Engine]:
@@ -54,7 +57,7 @@ class RolloutFacts:
         self._rewards.clear()
 
     def step(self) -> None:
-        """Take in the step that the environment has just done."""
+        """Record the step that the environment has just done."""
         self._records.append([engine.last for engine in self._engines])
         self._rewards.append(self._unscaled())
 
@@ -65,7 +68,7 @@ class RolloutFacts:
         return joined.reshape(len(parts), -1, self.agents)
 
     def reduce(self) -> dict[str, float | None]:
-        """The rollout in numbers: reward, threat share, actions, and what right votes gained."""
+        """Mean reward, threat share, action shares, and the reward gained by right votes."""
         buffer: Any = self._model.rollout_buffer
         masks, rewards = self._masks(), self.rewards()
         shares = (self._field("labels") * 1.0).mean(0)  # of each lane
@@ -96,9 +99,9 @@ class RolloutFacts:
         }
 
     def _masks(self) -> dict[str, Any]:
-        """The honest votes, and those of which sensor and team were right or wrong together.
+        """The honest votes, and those where sensor and team were right or wrong together.
 
-        Where isolation contains the event, votes change nothing and are left out of the latter.
+        On events of isolated entities votes change nothing; the latter leave them out.
         """
         threat = self._field("labels")[..., None]
         votes = is_threat_vote(self._field("actions"))
@@ -115,7 +118,7 @@ class RolloutFacts:
         }
 
     def signal(self) -> dict[str, float | None]:
-        """What :func:`marl_stl_agents.diagnostics.probe.label_signal` finds in this rollout."""
+        """:func:`label_signal` of this rollout."""
         rows, labels = self._field("rows"), self._field("labels")
         observations: Any = self._model.rollout_buffer.observations
         steps, lanes = rows.shape
@@ -160,3 +163,39 @@ def _ratio(total: float, count: float) -> float | None:
 
 def _difference(right: float | None, wrong: float | None) -> float | None:
     return None if right is None or wrong is None else right - wrong
+
+
+def label_signal(
+    observations: Float32Array, labels: BoolArray, rows: IntArray
+) -> tuple[float, float] | tuple[None, None]:
+    """How well a small forest predicts the labels from the observations.
+
+    Every event is scored by a forest fitted on the other half of the events (even and odd ones),
+    so that neither a repeated event nor its neighbours are memorised.
+
+    Args:
+        observations: What all sensors saw of each event.  # (events, columns) float32
+        labels: Whether it was a threat.  # (events,) bool
+        rows: Its row of the table.  # (events,) int64
+
+    Returns:
+        Area under the ROC curve, and the standard error of the Mann-Whitney statistic under the
+        hypothesis that the observations hold no information; None twice where a class is too rare.
+    """
+    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.metrics import roc_auc_score
+
+    distinct = np.unique(rows, return_index=True)[1]
+    distinct = distinct[:: max(1, -(-len(distinct) // _LARGEST))]
+    observations, labels = observations[distinct], labels[distinct]
+    half = np.arange(len(labels)) % 2 == 0
+    rarest = min(np.bincount(labels[part], minlength=2).min() for part in (half, ~half))
+    if rarest < _FEWEST:
+        return None, None
+    areas = []
+    for part in (half, ~half):
+        forest = ExtraTreesClassifier(_TREES, min_samples_leaf=_LEAF, random_state=_SEED, n_jobs=1)
+        forest.fit(observations[~part], labels[~part])
+        areas.append(roc_auc_score(labels[part], forest.predict_proba(observations[part])[:, 1]))
+    threats, benign = int(labels.sum()), int((~labels).sum())
+    return float(np.mean(areas)), math.sqrt((threats + benign + 1) / (12.0 * threats * benign))

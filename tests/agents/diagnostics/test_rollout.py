@@ -9,7 +9,7 @@ import pytest
 import torch
 from marl_stl_agents.algorithms.ppo import make_trainer
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
-from marl_stl_agents.diagnostics.rollout_facts import RolloutFacts, engines_of
+from marl_stl_agents.diagnostics.rollout import RolloutFacts, engines_of
 from stable_baselines3.common.callbacks import BaseCallback
 
 from marl_stl_env.config import DataConfig, EnvConfig, FaultConfig, RewardConfig

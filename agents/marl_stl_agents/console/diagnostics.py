@@ -1,14 +1,19 @@
-"""How a preflight looks in the terminal."""
+"""The preflight and the checklist in the terminal, and the checklist in TensorBoard."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from marl_stl_agents.diagnostics.checklist import Check
 from marl_stl_agents.diagnostics.preflight import Policy, Preflight
 
 _FAMILIES = 12
 _GOOD, _POOR = 0.8, 0.3
+_SIGNS = {"passed": "holds", "failed": "FAILED", "unknown": "not yet known"}
 
 
 def show_preflight(report: Preflight, console: Console | None = None) -> None:
@@ -80,3 +85,49 @@ def _colour(report: Preflight) -> str:
     if report.suspects or share < _POOR:
         return "red"
     return "green" if share >= _GOOD else "yellow"
+
+
+def show_checklist(iteration: int, checks: Sequence[Check]) -> None:
+    """Print one line where nothing failed, else a table of the failed lines before it."""
+    console = Console()
+    failed = [check for check in checks if check.status == "failed"]
+    unknown = [check.name for check in checks if check.status == "unknown"]
+    summary = f"{len(checks) - len(failed) - len(unknown)} of {len(checks)} hold"
+    if unknown:
+        summary += f"; too early to tell: {', '.join(unknown)}"
+    if failed:
+        console.print(_failed(iteration, failed))
+        summary += "; docs/training.md explains every line"
+    console.print(
+        f"checklist after iteration {iteration}: {summary}", soft_wrap=True, highlight=False
+    )
+
+
+def _failed(iteration: int, failed: Sequence[Check]) -> Table:
+    table = Table(
+        title=f"[bold red]checklist after iteration {iteration}: {len(failed)} failed[/]",
+        show_header=False,
+        show_lines=True,
+    )
+    for check in failed:
+        facts = {
+            "should hold": check.expectation,
+            "measured": check.measured,
+            "likely cause": check.cause,
+            "try": check.remedy,
+        }
+        text = Table.grid(padding=(0, 1))
+        for title, fact in facts.items():
+            text.add_row(f"[dim]{title}[/]", escape(fact or ""))
+        table.add_row(f"[bold red]{check.name}[/]", text)
+    return table
+
+
+def as_markdown(checks: Sequence[Check]) -> str:
+    """All lines as a table, the failed ones first."""
+    titles = ("", "check", "should hold", "measured", "likely cause", "try")
+    rows = [titles, ("---",) * len(titles)]
+    for one in sorted(checks, key=lambda check: check.status != "failed"):
+        cells = (one.name, one.expectation, one.measured, one.cause or "", one.remedy or "")
+        rows.append((_SIGNS[one.status], *cells))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
