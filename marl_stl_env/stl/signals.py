@@ -183,11 +183,11 @@ def atom(
     if boolean:
         holds = np.asarray(_COMPARE[formula.operator](left, right), np.bool_)
         return _filled(_as_sign(holds), shape)
+    if formula.operator in (">", ">="):
+        return _filled(margin(right, left), shape)
     difference = _filled(margin(left, right), shape)
     if formula.operator in ("<", "<="):
         return difference
-    if formula.operator in (">", ">="):
-        return -difference
     distance = np.abs(difference)
     return -distance if formula.operator == "==" else distance
 
