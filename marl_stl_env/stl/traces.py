@@ -173,7 +173,7 @@ def _signal(
 ) -> AnyArray:
     """Pad the lanes to one length and choose the type of the column."""
     seen = {value for lane in lanes for value in lane}
-    whole = {value for value in seen if isinstance(value, int)}
+    whole: set[int] = {int(value) for value in seen if isinstance(value, int)}
     kinds = {type(value) for lane in lanes for value in lane}
     if bool in kinds and len(kinds) > 1:
         raise DataFormatError(path, "numbers and truth values are mixed", column=name)
