@@ -30,11 +30,12 @@ def check(
 
     Args:
         formula: For example "always(threat -> eventually[0,5] contained)".
-        trace: CSV file with one column per signal; a column "lane" tells lanes apart.
+        trace: CSV file with one column per signal; a column "lane" tells lanes apart. Intervals
+            count rows.
         constants: Names that stand for numbers in the formula, as pairs.
     """
     parsed = parse(formula, dict(constants))
-    traces, lanes = read_traces(trace, parsed)
+    traces, lanes, clock = read_traces(trace, parsed)
     kept, decided = satisfied(parsed, traces), verdict(parsed, traces)
     values, broken = robustness(parsed, traces)[:, 0], first_violation(parsed, traces)
     table = Table("lane", "verdict", "robustness", "first violation", title_justify="left")
@@ -42,13 +43,23 @@ def check(
         word = "satisfied" if kept[i] else "violated"
         word += "" if decided[i] != Verdict.UNDECIDED else " so far"
         time = "-" if kept[i] else str(broken[i])
-        table.add_row(lane or "-", word, f"{values[i]:g}", time)
-    console = Console()
+        table.add_row(_printable(lane) or "-", word, f"{values[i]:g}", time)
+    console = Console(markup=False)
     console.print(str(parsed), markup=False, highlight=False, soft_wrap=True)
     console.print(table)
+    if clock is not None:
+        name = _printable(clock)
+        console.print(
+            f"intervals count rows, not the units of the column '{name}'", highlight=False
+        )
     if (decided == Verdict.UNDECIDED).any():
         console.print("so far: samples after the end of the trace could still change the verdict")
     return KEPT if kept.all() else BROKEN
+
+
+def _printable(text: str) -> str:
+    """The text without control and bidirectional characters."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def main() -> int:

@@ -36,6 +36,9 @@ RESERVED = frozenset({*SHORT_NAMES, *SHORT_NAMES.values(), "and", "or", "not"}) 
 #: Deeper trees are refused: they are walked recursively.
 MAX_DEPTH = 100
 
+#: Whole numbers beyond all 64-bit integers are kept as floats.
+_LARGEST_WHOLE = 2**64
+
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -104,7 +107,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Signal(Expression):
-    """The value of a named signal."""
+    """The value of a named signal; a boolean one counts as 0 and 1."""
 
     name: str
 
@@ -122,19 +125,26 @@ class Signal(Expression):
 
 @dataclass(frozen=True)
 class Constant(Expression):
-    """A finite number."""
+    """A finite number; a whole one is kept as an integer, which is exact at any size in use."""
 
     value: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not math.isfinite(self.value):
+        if isinstance(self.value, int):
+            value: float = int(self.value)
+        elif math.isfinite(self.value):
+            value = float(self.value)
+            if value.is_integer() and abs(value) < _LARGEST_WHOLE:
+                value = int(value)
+        else:
             raise FormulaError(f"the constant {self.value!r} is not finite")
-        object.__setattr__(self, "value", float(self.value))
+        if abs(value) >= _LARGEST_WHOLE:
+            value = _as_float(value)
+        object.__setattr__(self, "value", value)
 
     def __str__(self) -> str:
-        whole = self.value.is_integer() and abs(self.value) < 1e15
-        return str(int(self.value)) if whole else repr(self.value)
+        return repr(self.value)
 
 
 @dataclass(frozen=True)
@@ -168,7 +178,7 @@ class Truth(Formula):
 
 @dataclass(frozen=True)
 class Proposition(Formula):
-    """A boolean signal, +1 where it holds and -1 where it does not."""
+    """A boolean signal as a formula: robustness +1 where it is true and -1 where it is false."""
 
     name: str
 
@@ -313,6 +323,13 @@ def ties_satisfy(formula: Formula, positive: bool = True) -> bool:
         case Connective(operator="->", left=left, right=right):
             return ties_satisfy(left, not positive) and ties_satisfy(right, positive)
     return all(ties_satisfy(c, positive) for c in formula.children if isinstance(c, Formula))
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise FormulaError("a constant is beyond the range of float64") from None
 
 
 def _check_name(name: str) -> None:

@@ -7,9 +7,8 @@ then ``not`` and the window operators, comparisons, ``+ -``, ``* /``, the sign.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NoReturn, TypeVar, get_args
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, NoReturn, TypeVar, get_args
 
 from marl_stl_env.errors import FormulaError
 from marl_stl_env.stl.formula import (
@@ -40,9 +39,10 @@ _LEVELS |= dict.fromkeys(get_args(ComparisonOperator), _COMPARISON)
 _LEVELS |= {"+": 6, "-": 6, "*": 7, "/": 7}
 
 _TOKEN = re.compile(
-    r"(?P<number>(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?)(?![\w.])"
-    r"|(?P<name>[A-Za-z_]\w*)"
-    r"|(?P<malformed>[\d.][\w.]*)"
+    # Possessive: a number is never tried again with fewer digits, so reading is linear.
+    r"(?P<number>(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?+\d++)?+)(?![\w.])"
+    r"|(?P<name>[A-Za-z_]\w*+)"
+    r"|(?P<malformed>[\d.][\w.]*+)"
     r"|(?P<symbol><->|->|<=|>=|==|!=|&&|\|\||\S)",
     re.ASCII,
 )
@@ -60,18 +60,19 @@ _HINTS = {
 #: Every level of a printed tree may add a pair of parentheses.
 _MAX_NESTING = 2 * MAX_DEPTH + 1
 
+_LONGEST_SHOWN, _LONGEST_WHOLE = 40, 20
+
 _Built = TypeVar("_Built", bound=Node)
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str
     text: str
     position: int
     word: str
 
     def __str__(self) -> str:
-        return f"'{self.word}'" if self.word else "the end"
+        return f"'{_short(self.word)}'" if self.word else "the end"
 
 
 def parse(text: str, constants: Mapping[str, float] | None = None) -> Formula:
@@ -88,34 +89,43 @@ def parse(text: str, constants: Mapping[str, float] | None = None) -> Formula:
         FormulaError: With the position at fault, what was found and what was expected.
     """
     parser = _Parser(text, constants or {})
-    formula = parser.condition(_IMPLIES)
+    try:
+        formula = parser.condition(_IMPLIES)
+    except RecursionError:  # the caller has used up most of the stack
+        raise FormulaError("the formula is nested too deeply: split it") from None
     if parser.token.kind != "end":
         parser.expected("an operator or the end")
     return formula
 
 
-def _tokens(text: str) -> list[_Token]:
-    tokens = []
+def _tokens(text: str) -> Iterator[_Token]:
+    """The tokens, one at a time: what is refused early is not read to its end."""
     for match in re.finditer(_TOKEN, text):
         kind, word, position = str(match.lastgroup), match.group(), match.start()
         if kind == "malformed":
-            problem = f"'{word}' is not a number: write one like 3, 0.5 or 1e-3"
+            problem = f"'{_short(word)}' is not a number: write one like 3, 0.5 or 1e-3"
             raise FormulaError(problem, text=text, position=position)
         if kind == "symbol" and word not in _SYMBOLS:
             problem = f"unexpected '{word}'" + (f": {_HINTS[word]}" if word in _HINTS else "")
             raise FormulaError(problem, text=text, position=position)
-        tokens.append(_Token(kind, SHORT_NAMES.get(word, word), position, word))
-    return [*tokens, _Token("end", "", len(text.rstrip()), "")]
+        yield _Token(kind, SHORT_NAMES.get(word, word), position, word)
+    yield _Token("end", "", len(text.rstrip()), "")
+
+
+def _short(word: str) -> str:
+    return word if len(word) <= _LONGEST_SHOWN else f"{word[:_LONGEST_SHOWN]}..."
+
+
+def _value(text: str) -> float:
+    """A number as it was written: digits alone are an integer, which is exact."""
+    return int(text) if text.isdigit() and len(text) <= _LONGEST_WHOLE else float(text)
 
 
 class _Parser:
     def __init__(self, text: str, constants: Mapping[str, float]) -> None:
         self._text, self._constants = text, constants
-        self._tokens, self._next, self._nesting = _tokens(text), 0, 0
-
-    @property
-    def token(self) -> _Token:
-        return self._tokens[self._next]
+        self._tokens, self._nesting = _tokens(text), 0
+        self.token = next(self._tokens)
 
     def condition(self, level: int) -> Formula:
         """A formula whose operators bind at least as tightly as ``level``."""
@@ -142,7 +152,7 @@ class _Parser:
 
     def _take(self) -> _Token:
         token = self.token
-        self._next += 1
+        self.token = next(self._tokens, token)
         return token
 
     def _take_symbol(self, symbol: str, purpose: str) -> None:
@@ -233,7 +243,7 @@ class _Parser:
 
     def _constant(self, token: _Token) -> Constant:
         named = token.kind == "name"
-        value = self._constants[token.text] if named else float(token.text)
+        value = self._constants[token.text] if named else _value(token.text)
         return self._build(Constant, token.position, value)
 
     def _interval(self) -> Interval:
@@ -265,7 +275,7 @@ class _Parser:
         if token.kind not in ("number", "name"):
             self.expected(what)
         value = self._constant(token).value
-        if value < 0 or not value.is_integer():
+        if value < 0 or not isinstance(value, int):
             self.expected(what if token.kind == "number" else f"{what} (its value is {value})")
         self._take()
         return int(value)

@@ -1,29 +1,28 @@
-"""Signals as the evaluators read them: float32, finite, booleans as +1 and -1."""
+"""Signals as the evaluators read them: finite, in their own type.
+
+A boolean signal is a truth where a formula stands, and 0 or 1 where a number stands.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from marl_stl_env.errors import SignalError, UnknownNameError
 from marl_stl_env.stl.formula import (
-    Arithmetic,
     Comparison,
-    Constant,
-    Expression,
     Formula,
     Proposition,
-    Signal,
     Truth,
 )
+from marl_stl_env.stl.numbers import comparable, margin, number
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
-_ARITHMETIC = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
 _COMPARE = {
     "<": np.less,
     "<=": np.less_equal,
@@ -39,7 +38,8 @@ class Traces:
     """Recorded signals of several lanes.
 
     Attributes:
-        signals: Name to values; boolean arrays become +1 and -1.  # (lanes, time) float32
+        signals: Name to values, each in the type that holds it exactly.
+            # (lanes, time) bool, int64, uint64, float32 or float64
         lengths: Valid samples of each lane, from the first on; None means all. What lies beyond
             is never read.  # (lanes,) int64
 
@@ -49,7 +49,6 @@ class Traces:
 
     signals: Mapping[str, AnyArray]
     lengths: IntArray | None = None
-    _boolean: frozenset[str] = field(default=frozenset(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.signals:
@@ -60,8 +59,6 @@ class Traces:
         lengths = None if self.lengths is None else _lengths(self.lengths, shape)
         object.__setattr__(self, "lengths", lengths)
         items = self.signals.items()
-        boolean = frozenset(n for n, v in items if np.asarray(v).dtype == np.bool_)
-        object.__setattr__(self, "_boolean", boolean)
         read = {n: as_signal(n, v, shape, known=self.known) for n, v in items}
         object.__setattr__(self, "signals", read)
 
@@ -87,13 +84,13 @@ class Traces:
             SignalError: If a signal used as a condition is not boolean.
         """
         require_signals(formula.signals(), self.signals)
-        for name in sorted(formula.propositions() - self._boolean):
+        for name in sorted(formula.propositions()):
             require_boolean(name, self.signals[name], self.known)
 
 
 def as_signal(
     name: str, values: AnyArray, shape: tuple[int, ...], known: BoolArray | None = None
-) -> Float32Array:
+) -> AnyArray:
     """Read one signal.
 
     Args:
@@ -103,7 +100,7 @@ def as_signal(
         known: False where a value is padding, which may be anything.
 
     Returns:
-        The values as float32; booleans as +1 and -1.
+        The values as bool, int64, uint64, float32 or float64, whichever holds them exactly.
 
     Raises:
         SignalError: If the shape or the type is wrong, or a value is NaN or infinite.
@@ -111,15 +108,15 @@ def as_signal(
     array = np.asarray(values)
     if array.shape != shape:
         raise SignalError(f"signal {name!r} has shape {array.shape}, expected {shape}")
-    if array.dtype == np.bool_:
-        return _as_sign(array)
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "biuf":
         raise SignalError(f"signal {name!r} holds {array.dtype}, expected numbers or booleans")
-    with np.errstate(over="ignore"):  # too large becomes infinite, and is refused below
-        read = array.astype(np.float32, copy=False)
+    read = array.astype(_held_as(array.dtype), copy=False)
     if known is not None:
-        read = np.where(known, read, np.float32(0))
-    finite = np.isfinite(read)
+        read = np.where(known, read, np.zeros((), read.dtype))
+    if read.dtype.kind != "f":
+        return read
+    with np.errstate(over="ignore"):  # too large becomes infinite, and is refused below
+        finite = np.isfinite(read.astype(np.float32, copy=False))
     if not finite.all():
         place = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise SignalError(
@@ -139,14 +136,16 @@ def require_signals(names: frozenset[str], given: Mapping[str, AnyArray]) -> Non
         raise UnknownNameError("signal", name, sorted(given))
 
 
-def require_boolean(name: str, values: Float32Array, known: BoolArray | None = None) -> None:
+def require_boolean(name: str, values: AnyArray, known: BoolArray | None = None) -> None:
     """Refuse a signal used as a condition that is not +1 or -1.
 
     Raises:
         SignalError: Naming the first such value. With 0 for false, a violated ``p -> q`` would
             have robustness 0 instead of -1.
     """
-    boolean = np.abs(values) == 1
+    if values.dtype == np.bool_:
+        return
+    boolean = (values == 1) | (values == -1)
     if known is not None:
         boolean |= ~known
     if not boolean.all():
@@ -162,7 +161,7 @@ Atom: TypeAlias = Truth | Proposition | Comparison
 
 def atom(
     formula: Atom,
-    signals: Mapping[str, Float32Array],
+    signals: Mapping[str, AnyArray],
     shape: tuple[int, ...],
     boolean: bool,
 ) -> Float32Array:
@@ -170,7 +169,7 @@ def atom(
 
     Args:
         formula: A truth value, a proposition or a comparison.
-        signals: Name to values.  # shape, float32
+        signals: Name to values, as :func:`as_signal` gives them.  # shape
         shape: Shape of the result.
         boolean: True gives +1 where it holds and -1 elsewhere; False gives the robustness: how
             far the sides of a comparison are apart.
@@ -178,22 +177,24 @@ def atom(
     if isinstance(formula, Truth):
         return np.full(shape, math.inf if formula.value else -math.inf, np.float32)
     if isinstance(formula, Proposition):
-        return signals[formula.name]
-    left, right = _number(formula.left, signals), _number(formula.right, signals)
+        values = signals[formula.name]
+        return _as_sign(values) if values.dtype == np.bool_ else values.astype(np.float32)
+    left, right = comparable(number(formula.left, signals), number(formula.right, signals))
     if boolean:
-        holds = np.asarray(_COMPARE[formula.operator](left, right))
+        holds = np.asarray(_COMPARE[formula.operator](left, right), np.bool_)
         return _filled(_as_sign(holds), shape)
-    if formula.operator in ("<", "<="):
-        return _filled(right - left, shape)
     if formula.operator in (">", ">="):
-        return _filled(left - right, shape)
-    distance = _filled(np.abs(left - right), shape)
+        return _filled(margin(right, left), shape)
+    difference = _filled(margin(left, right), shape)
+    if formula.operator in ("<", "<="):
+        return difference
+    distance = np.abs(difference)
     return -distance if formula.operator == "==" else distance
 
 
 @contextmanager
 def finite_arithmetic() -> Iterator[None]:
-    """Turn arithmetic that leaves the range of float32 into a typed error.
+    """Turn arithmetic that leaves the range of its type into a typed error.
 
     Raises:
         SignalError: On overflow.
@@ -201,23 +202,19 @@ def finite_arithmetic() -> Iterator[None]:
     try:
         with np.errstate(over="raise", invalid="raise"):
             yield
-    except FloatingPointError as error:
+    except (FloatingPointError, OverflowError) as error:
         raise SignalError(
             f"the formula's arithmetic leaves the range of float32 ({error}): rescale the signals"
         ) from None
 
 
-def _number(expression: Expression, signals: Mapping[str, Float32Array]) -> Float32Array:
-    """The values of an expression; a single number where no signal is in it."""
-    match expression:
-        case Signal(name=name):
-            return signals[name]
-        case Constant(value=value):
-            return np.asarray(value, np.float32)
-        case Arithmetic(operator=operator, left=left, right=right):
-            numbers = _ARITHMETIC[operator](_number(left, signals), _number(right, signals))
-            return np.asarray(numbers, np.float32)
-    raise TypeError(f"{expression!r} is no expression")
+def _held_as(kind: np.dtype[Any]) -> type[np.generic]:
+    """The type in which a signal is kept: small ones are widened, none is narrowed."""
+    if kind.kind == "b":
+        return np.bool_
+    if kind.kind == "f":
+        return np.float32 if kind.itemsize <= 4 else np.float64
+    return np.uint64 if kind == np.uint64 else np.int64
 
 
 def _as_sign(truth: AnyArray) -> Float32Array:

@@ -1,4 +1,7 @@
-"""Reads traces from CSV files: one column per signal, one row per sample."""
+"""Reads traces from CSV files: one column per signal, one row per sample.
+
+Intervals of a formula count rows, whatever a column of times says.
+"""
 
 from __future__ import annotations
 
@@ -6,48 +9,75 @@ import csv
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from marl_stl_env.errors import DataFileNotFoundError, DataFormatError, UnknownNameError
-from marl_stl_env.stl.formula import Comparison, Formula, Node
+from marl_stl_env.stl.formula import Formula
 from marl_stl_env.stl.signals import Traces
 from marl_stl_env.types import AnyArray
 
 #: The column that tells lanes apart; without it all rows are one lane.
 LANE = "lane"
+#: Columns of times, in any case; the first one found must not fall within a lane.
+TIMES = ("time", "timestamp", "t", "ts")
 _TRUTHS = {"true": True, "false": False}
+_FLOAT64_EXACT = 2**53
+#: Longer integers exceed 64 bits and are read as floats.
+_MOST_DIGITS = 20
 
 
-def read_traces(path: Path, formula: Formula) -> tuple[Traces, list[str]]:
+class RecordedTraces(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        traces: The signals.
+        lanes: The name of each lane.
+        time: The column of times; None if there is none.
+    """
+
+    traces: Traces
+    lanes: list[str]
+    time: str | None
+
+
+def read_traces(path: Path, formula: Formula) -> RecordedTraces:
     """Read the signals of a formula.
 
-    Rows of a lane are in time order. Booleans are written ``true`` and ``false``; in a column that
-    the formula uses only as a condition also 1 and 0. Other columns are ignored.
+    Rows of a lane are in time order: a column named as in :data:`TIMES` may repeat a time but not
+    fall. Booleans are written ``true`` and ``false``; in a column that the formula uses as a
+    condition also 1 and 0. Digits alone are read as integers. Other columns are ignored.
 
     Args:
         path: A UTF-8 CSV file with a header.
         formula: The formula whose signals are wanted.
 
     Returns:
-        The traces, and the name of each lane.
+        The traces, the name of each lane, and the column of times.
 
     Raises:
         DataFileNotFoundError: If there is no such file.
-        DataFormatError: With row and column, if a value is missing or malformed.
+        DataFormatError: With row and column, if a value is missing or malformed, or a time
+            falls.
         UnknownNameError: If a signal has no column.
     """
-    conditions = formula.propositions() - _numbers(formula)
+    conditions = formula.propositions()
     with _table(path) as (columns, rows):
         for name in sorted(formula.signals() - set(columns)):
             raise UnknownNameError("signal", name, columns)
         wanted = sorted(formula.signals()) or columns[:1]
+        time = next((name for name in columns if name.lower() in TIMES), None)
         lanes: dict[str, list[list[float | bool]]] = {}
+        clock = _Clock(path, time)
         for number, row in rows:
-            lane = lanes.setdefault(row.get(LANE) or "", [])
-            lane.append([_value(path, number, name, row[name]) for name in wanted])
+            key = row.get(LANE) or ""
+            clock.check(key, number, row)
+            lanes.setdefault(key, []).append(
+                [_value(path, number, name, row[name]) for name in wanted]
+            )
     if not lanes:
         raise DataFormatError(path, "there is no row below the header; a trace needs a sample")
     values = {
@@ -55,7 +85,42 @@ def read_traces(path: Path, formula: Formula) -> tuple[Traces, list[str]]:
         for i, name in enumerate(wanted)
     }
     lengths = np.array([len(rows) for rows in lanes.values()])
-    return Traces(values, lengths), list(lanes)
+    return RecordedTraces(Traces(values, lengths), list(lanes), time)
+
+
+class _Clock:
+    """Refuses a time that falls within its lane."""
+
+    def __init__(self, path: Path, column: str | None) -> None:
+        self._path, self._column = path, column
+        self._last: dict[str, float] = {}
+
+    def check(self, lane: str, number: int, row: dict[str, str]) -> None:
+        if self._column is None:
+            return
+        now = _time(self._path, number, self._column, row[self._column])
+        if now < self._last.get(lane, now):
+            problem = f"the time {row[self._column]} lies before that of the row above"
+            remedy = "sort the rows of each lane by time, or rename the column"
+            raise DataFormatError(
+                self._path, f"{problem}; {remedy}", row=number, column=self._column
+            )
+        self._last[lane] = now
+
+
+def _time(path: Path, row: int, column: str, text: str) -> float:
+    """A number, or a date in seconds."""
+    try:
+        value = _number(text.strip())
+        if math.isfinite(value):
+            return value
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        problem = f"{text!r} is neither a number nor an ISO 8601 time"
+        raise DataFormatError(path, problem, row=row, column=column) from None
 
 
 _Rows = Iterator[tuple[int, dict[str, str]]]
@@ -94,7 +159,7 @@ def _value(path: Path, row: int, column: str, text: str) -> float | bool:
     if text in _TRUTHS:
         return _TRUTHS[text]
     try:
-        value = float(text)
+        value = _number(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -108,19 +173,35 @@ def _signal(
 ) -> AnyArray:
     """Pad the lanes to one length and choose the type of the column."""
     seen = {value for lane in lanes for value in lane}
+    whole: set[int] = {int(value) for value in seen if isinstance(value, int)}
     kinds = {type(value) for lane in lanes for value in lane}
-    if len(kinds) > 1:
+    if bool in kinds and len(kinds) > 1:
         raise DataFormatError(path, "numbers and truth values are mixed", column=name)
     boolean = kinds == {bool} or (name in conditions and seen <= {0, 1})
-    kind: Literal["bool", "float64"] = "bool" if boolean else "float64"
+    kind = np.dtype("bool") if boolean else _kind(path, name, kinds, whole)
     array = np.zeros((len(lanes), max(map(len, lanes))), kind)
     for row, lane in zip(array, lanes, strict=True):
         row[: len(lane)] = lane
     return array
 
 
-def _numbers(node: Node) -> frozenset[str]:
-    """The names of the signals used as numbers."""
-    if isinstance(node, Comparison):
-        return node.signals()
-    return frozenset[str]().union(*map(_numbers, node.children))
+def _number(text: str) -> float:
+    """Digits alone are an integer; anything else that Python reads is a float."""
+    digits = text.removeprefix("-")
+    return int(text) if digits.isdecimal() and len(digits) <= _MOST_DIGITS else float(text)
+
+
+def _kind(path: Path, name: str, kinds: set[type], whole: set[int]) -> np.dtype[Any]:
+    """The type that holds every number of a column exactly."""
+    least, most = min(whole, default=0), max(whole, default=0)
+    if kinds == {int} and least >= -(2**63) and most < 2**63:
+        return np.dtype("int64")
+    if kinds == {int} and least >= 0 and most < 2**64:
+        return np.dtype("uint64")
+    if max(-least, most) > _FLOAT64_EXACT:
+        problem = (
+            "holds integers that no number type here holds beside its other values; write "
+            "integers only, within 64 bits, or scale the column"
+        )
+        raise DataFormatError(path, problem, column=name)
+    return np.dtype("float64")

@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from marl_stl_env.errors import DataFileNotFoundError, DataFormatError, UnknownNameError
 from marl_stl_env.stl.__main__ import BROKEN, FAILED, KEPT, main
 from marl_stl_env.stl.parser import parse
+from marl_stl_env.stl.robustness import satisfied
 from marl_stl_env.stl.traces import read_traces
 
 TRACE = """threat,contained,x,note
@@ -85,7 +87,7 @@ def test_check_with_constants_and_lanes(
         ("G(threat -> F[0,z] contained)", "                  ^"),
         ("G y > 3", "unknown signal 'y'; known: threat, contained, x, note"),
         ("G note > 3", "row 2, column 'note': 'first' is no finite number"),
-        ("G x", "'x' is used as a condition but is 3.0"),
+        ("G x", "'x' is used as a condition but is 3"),
     ],
 )
 def test_errors_exit_with_two(
@@ -110,20 +112,23 @@ def test_the_module_sets_the_exit_code(trace: Path) -> None:
 def test_lanes_of_different_length(tmp_path: Path) -> None:
     path = tmp_path / "lanes.csv"
     path.write_text("\ufeff" + LANES, encoding="utf-8")
-    traces, lanes = read_traces(path, parse("p and x > 0"))
+    traces, lanes, _ = read_traces(path, parse("p and x > 0"))
     assert lanes == ["a", "b"]
     assert traces.lengths is not None
     assert traces.lengths.tolist() == [3, 2]
     assert traces.signals["x"].tolist() == [[1, 3, 5], [2, 4, 0]]
-    assert traces.signals["p"][0].tolist() == [1, 1, -1]
-    assert traces.signals["p"][1, :2].tolist() == [-1, 1]
+    assert traces.signals["p"][0].tolist() == [True, True, False]
+    assert traces.signals["p"][1, :2].tolist() == [False, True]
 
 
-def test_zeros_and_ones_are_truths_only_as_conditions(trace: Path) -> None:
-    assert read_traces(trace, parse("threat"))[0].signals["threat"].tolist() == [[1, -1, -1, -1]]
+def test_zeros_and_ones_are_truths_as_conditions(trace: Path) -> None:
+    assert read_traces(trace, parse("threat"))[0].signals["threat"].tolist() == [
+        [True, False, False, False]
+    ]
     assert read_traces(trace, parse("threat > 0.5"))[0].signals["threat"].tolist() == [[1, 0, 0, 0]]
     mixed = read_traces(trace, parse("threat or threat > 0.5"))[0]
-    assert mixed.signals["threat"].tolist() == [[1, 0, 0, 0]]
+    assert mixed.signals["threat"].dtype == np.bool_
+    assert satisfied(parse("threat and threat == 1 and threat + threat > 1"), mixed).all()
 
 
 @pytest.mark.parametrize(

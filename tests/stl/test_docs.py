@@ -58,7 +58,7 @@ def test_command(
 
 @pytest.mark.parametrize("text", ["F[0,2] contained", "threat -> F[0,2] contained", "threat"])
 def test_robustness_table(trace: Path, text: str) -> None:
-    traces, _ = read_traces(trace, parse(text))
+    traces, _, _ = read_traces(trace, parse(text))
     values = [float(cell.strip("*").replace("\u2212", "-")) for cell in cells(f"`{text}`")]
     assert robustness(parse(text), traces)[0].tolist() == values
 
