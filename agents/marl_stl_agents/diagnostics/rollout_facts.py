@@ -18,7 +18,7 @@ from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.diagnostics.probe import label_signal
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import is_threat_vote
-from marl_stl_env.envs.supersuit import SuperSuitVecEnv
+from marl_stl_env.envs.base import team_env
 from marl_stl_env.types import Action
 
 _PROBED = 16_384
@@ -26,11 +26,7 @@ _PROBED = 16_384
 
 def engines_of(model: OnPolicyAlgorithm) -> list[Engine]:
     """The engines behind the trainer's environment: one, or one per copy on SuperSuit's path."""
-    venv: Any = model.get_env()
-    lanes = venv.unwrapped
-    if isinstance(lanes, SuperSuitVecEnv):
-        return [env.unwrapped.engine for env in lanes.envs]
-    return [lanes.engine]
+    return list(team_env(model.get_env()).engines)
 
 
 class RolloutFacts:
