@@ -11,7 +11,6 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
 from marl_stl_env.envs.base import LastStep, TeamVecEnv
-from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 
@@ -66,6 +65,9 @@ class TeamRolloutBuffer(RolloutBuffer):
     def watch(self, env: TeamVecEnv, within_event: float = 1.0) -> None:
         """Take the facts of each step from this environment, from the next rollout on.
 
+        A policy that was exported and is trained on elsewhere has no such environment; there every
+        transition is an honest vote.
+
         Args:
             env: The environment that is stepped, without its wrappers.
             within_event: Discount from an event's proposal to its vote.
@@ -79,14 +81,9 @@ class TeamRolloutBuffer(RolloutBuffer):
         self.voting: BoolArray = np.ones((self.buffer_size, self.n_envs), dtype=np.bool_)
 
     def add(self, *args: Any, **settings: Any) -> None:
-        """Store the transitions of the step that the environment has just done.
-
-        Raises:
-            ConfigError: If the buffer does not know the environment.
-        """
-        if self._env is None:
-            raise ConfigError(f"{type(self).__name__} needs its environment; call watch() first")
-        self.record(self._env.last_step)
+        """Store the transitions of the step that the environment has just done."""
+        if self._env is not None:
+            self.record(self._env.last_step)
         super().add(*args, **settings)
 
     def record(self, step: LastStep) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -19,8 +18,6 @@ from marl_stl_agents.policies.build import blank_blueprint
 from marl_stl_agents.run_directory import read_json
 from marl_stl_env.errors import ConfigError, RunError
 from marl_stl_env.types import AnyArray
-
-_ADAPTER = TypeAdapter(Architecture)
 
 
 def read_architecture(checkpoint: Checkpoint) -> Architecture:
@@ -37,8 +34,8 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
             "version; train the run anew with this one (python train.py --restart RUN)"
         )
     try:
-        return _ADAPTER.validate_python(stated["architecture"], strict=True)
-    except (ValidationError, ConfigError) as error:
+        return Architecture(**stated["architecture"])
+    except (TypeError, ConfigError) as error:
         raise RunError(f"{path} states no possible architecture: {error}") from None
 
 

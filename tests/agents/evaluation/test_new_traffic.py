@@ -210,7 +210,7 @@ def test_teams_of_all_kinds(env: EnvConfig, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", env, PPOConfig(width=8, bins=0))
     raw_rows(prepare(env), "test").to_csv(tmp_path / "flows.csv", index=False)
     found, _ = ask(run, tmp_path / "flows.csv")
-    same(found, evaluated(run, env, PPOConfig(width=8, bins=0)))
+    same(found, evaluated(run, env))
 
 
 def test_decisions_that_depend_on_more_than_the_event(tmp_path: Path, rows: pd.DataFrame) -> None:
