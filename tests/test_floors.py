@@ -1,6 +1,7 @@
 """Imports go downward only, and `import marl_stl_env` stays light."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,33 +10,54 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-#: The longest prefix of a module's name decides its floor.
+#: From the bottom to the top. The longest prefix of a module's name decides its floor; files of one
+#: package may import each other, packages on one floor may not.
 FLOORS = {
-    "marl_stl_env.errors": 0,
-    "marl_stl_env.types": 0,
-    "marl_stl_env.config": 0,
-    "marl_stl_env.validation": 0,
-    "marl_stl_env.files": 0,
-    "marl_stl_env.data": 1,
-    "marl_stl_env.stl": 1,
-    "marl_stl_env.consensus": 1,
-    "marl_stl_env.engine": 2,
-    "marl_stl_env.rendering": 3,
-    "marl_stl_env.envs": 4,
-    "marl_stl_env.registration": 5,
-    "marl_stl_env": 5,
-    "marl_stl_agents": 6,
-    "train": 7,
-    "evaluate": 7,
-    "benchmarks": 7,
+    module: floor
+    for floor, modules in enumerate(
+        [
+            "errors types validation files config",
+            "data stl consensus",
+            "engine",
+            "rendering",
+            "envs",
+            "registration",
+        ]
+    )
+    for module in (f"marl_stl_env.{name}" for name in modules.split())
 }
+FLOORS["marl_stl_env"] = FLOORS["marl_stl_env.registration"]
+TRAINER = "marl_stl_agents"
+_FIRST = len(set(FLOORS.values()))
+FLOORS |= {
+    f"{TRAINER}.{name}": _FIRST + floor
+    for floor, names in enumerate(
+        [
+            "config run_directory command_line",
+            "buffers",
+            "policies",
+            "algorithms",
+            "checkpoints",
+            "evaluation",
+            "diagnostics",
+            "console",
+            "rllib",
+            "reporting",
+            "training",
+            "commands",
+        ]
+    )
+    for name in names.split()
+}
+FLOORS[TRAINER] = _FIRST  # its __init__.py alone
+FLOORS |= dict.fromkeys(("train", "evaluate", "benchmarks"), max(FLOORS.values()) + 1)
 #: On these floors the packages do not know each other.
 SIBLING_FLOORS = (1,)
-TRAINER = "marl_stl_agents"
 #: Libraries that only these modules may import.
 RESERVED = {
     "pandas": ("marl_stl_env.data", "marl_stl_agents"),
     "stable_baselines3": (
+        "marl_stl_env.envs.base",
         "marl_stl_env.envs.sb3",
         "marl_stl_env.envs.supersuit",
         TRAINER,
@@ -67,21 +89,29 @@ def modules() -> dict[str, Path]:
 
 
 def floor_of(module: str) -> tuple[int, str]:
-    """The floor and the package that decides it; `__main__` files are entry points."""
-    if module.endswith("__main__"):
-        return 7, module
+    """The floor of a file and the package that decides it; ``__main__`` files are no exception."""
     prefixes = [p for p in FLOORS if module == p or module.startswith(f"{p}.")]
     package = max(prefixes, key=len)
     return FLOORS[package], package
 
 
 def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    """What a file imports anywhere, inside functions and under ``TYPE_CHECKING`` too.
+
+    ``from a import b`` may name a file ``a.b`` or something in ``a``: both are in the set.
+    """
+    return {name for names in statements(path.read_text()) for name in names}
+
+
+def statements(source: str) -> list[tuple[str, ...]]:
+    """The imports of a source, each as its possible names, the longest first."""
+    found: list[tuple[str, ...]] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+            found += [(alias.name,) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide what is imported"
+            found += [(f"{node.module}.{alias.name}", str(node.module)) for alias in node.names]
     return found
 
 
@@ -96,23 +126,83 @@ def wrong_imports(module: str, imported: set[str], known: set[str]) -> list[str]
     return wrong
 
 
+def graph(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Which files each file imports, by the files' names."""
+    return {
+        module: {
+            name
+            for names in statements(source)
+            if (name := next((one for one in names if one in sources), module)) != module
+        }
+        for module, source in sources.items()
+    }
+
+
+def circle(files: dict[str, set[str]]) -> list[str]:
+    """The files of one circle of imports, in their order; none where there is none."""
+    try:
+        graphlib.TopologicalSorter(files).prepare()
+    except graphlib.CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
+
+
 @pytest.mark.parametrize("module", sorted(modules()))
 def test_imports_go_downward(module: str) -> None:
     assert wrong_imports(module, imports(modules()[module]), set(modules())) == []
 
 
-def test_an_upward_import_is_seen() -> None:
-    known = set(modules())
-    for importer, imported in [
+def test_every_package_has_a_floor_of_its_own() -> None:
+    """A new package would else be on the floor of the package around it."""
+    for root in (ROOT / "marl_stl_env", ROOT / "agents" / TRAINER):
+        for path in root.iterdir():
+            if path.is_dir() and any(path.rglob("*.py")):
+                assert f"{root.name}.{path.name}" in FLOORS
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
         ("marl_stl_env.data.table", "marl_stl_env.engine.engine"),
         ("marl_stl_env.data.table", "marl_stl_env.consensus.rules"),
         ("marl_stl_env.engine.engine", "marl_stl_env.envs.parallel"),
         ("marl_stl_env.envs.parallel", "marl_stl_agents.algorithms.ppo"),
-    ]:
-        assert wrong_imports(importer, {imported}, known) != []
-    assert (
-        wrong_imports("marl_stl_agents.algorithms.ppo", {"marl_stl_env.engine.engine"}, known) == []
-    )
+        ("marl_stl_env.stl.__main__", "marl_stl_agents.command_line"),
+        ("marl_stl_agents.config", "marl_stl_agents.policies.build"),
+        ("marl_stl_agents.buffers.returns", "marl_stl_agents.algorithms.ppo"),
+        ("marl_stl_agents.algorithms.ppo", "marl_stl_agents.checkpoints.store"),
+        ("marl_stl_agents.evaluation.metrics", "marl_stl_agents.reporting.page"),
+        ("marl_stl_agents.training.run", "marl_stl_agents.commands.export"),
+    ],
+)
+def test_an_upward_import_is_seen(importer: str, imported: str) -> None:
+    known = {*modules(), "marl_stl_env.stl.__main__"}
+    assert imported in known
+    assert wrong_imports(importer, {imported}, known) != []
+    if floor_of(importer)[0] != floor_of(imported)[0]:
+        assert wrong_imports(imported, {importer}, known) == []
+
+
+def test_files_do_not_import_each_other_in_a_circle() -> None:
+    assert circle(graph({name: path.read_text() for name, path in modules().items()})) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "import p.a",
+        "from p import a",
+        "from p.a import thing",
+        "def later():\n    from p import a",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import Thing",
+    ],
+)
+def test_a_circle_is_seen(back: str) -> None:
+    sources = {"p": "", "p.a": "from p.b import x", "p.b": "from p import c", "p.c": back}
+    assert set(circle(graph(sources))) == {"p.a", "p.b", "p.c"}
+    sources["p.c"] = "import os"
+    assert circle(graph(sources)) == []
 
 
 @pytest.mark.parametrize("module", sorted(modules()))

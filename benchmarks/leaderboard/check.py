@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from marl_stl_agents.algorithms.ppo import saved_policy
+from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint, list_checkpoints
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.evaluation.baselines import bayes_baselines, decision_rule, simple_baselines
@@ -118,7 +118,7 @@ def _best(run: Path, config: TrainConfig, prepared: PreparedData) -> Act:
 
 def _policy(checkpoint: Any, config: TrainConfig, prepared: PreparedData, split: Split) -> Any:
     space = observation_space(Engine(config.env, prepared.tables[split], lanes=1))
-    return saved_policy(config, space, checkpoint, torch.device("cpu"))
+    return saved_policy(checkpoint, space, torch.device("cpu"))
 
 
 def differences(

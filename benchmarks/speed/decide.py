@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from marl_stl_agents.algorithms.ppo import bin_edges, make_policy
 from marl_stl_agents.checkpoints.store import save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.config import DecideConfig, TrainConfig
 from marl_stl_agents.evaluation.evaluation import describe_data
 from marl_stl_agents.evaluation.new_traffic import decide
+from marl_stl_agents.policies.build import make_policy
 from marl_stl_agents.run_directory import DATA, new_run, write_json
 from pyarrow import csv, parquet
 
@@ -63,8 +63,7 @@ def untrained_run(folder: Path, env: EnvConfig, prepared: PreparedData) -> Path:
     write_json(run / DATA, describe_data(prepared))
     train = prepared.tables["train"]
     space = observation_space(Engine(env, train, lanes=1))
-    edges = bin_edges(config.ppo, space, train.features)
-    policy = make_policy(config, space, edges, torch.device("cpu"))
+    policy = make_policy(config, space, train, torch.device("cpu"))
     save_checkpoint(run, policy, 1, {"reward_per_event": 0.0}, TrainerState({}, {}))
     return run
 

@@ -21,7 +21,8 @@ from typing import Any, Literal
 
 import numpy as np
 import tyro
-from marl_stl_agents.algorithms.ppo import resolve_device, saved_policy
+from marl_stl_agents.algorithms.ppo import resolve_device
+from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
@@ -139,7 +140,7 @@ def run(
             raise SystemExit("stopped by a signal")
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         space = observation_space(Engine(config.env, prepared.tables[split], lanes=1))
-        policy = saved_policy(config, space, best_checkpoint(path), device)
+        policy = saved_policy(best_checkpoint(path), space, device)
         rollout = collect_rollout(config.env, prepared.tables[split], greedy(policy))
         reached = time_to_reach(path, config, prepared)
     result = evaluation(config.env, prepared, split, rollout, known)

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import tyro
-from marl_stl_agents.algorithms.ppo import resolve_device, saved_policy
+from marl_stl_agents.algorithms.ppo import resolve_device
+from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import TrainConfig
@@ -160,7 +161,7 @@ def train_one(config: TrainConfig) -> dict[str, float]:
         learn(config, run, prepared, device)
         table = prepared.tables["test"]
         space = observation_space(Engine(config.env, table, lanes=1))
-        policy = saved_policy(config, space, best_checkpoint(run), device)
+        policy = saved_policy(best_checkpoint(run), space, device)
     return figures(config.env, table, collect_rollout(config.env, table, greedy(policy)))
 
 

@@ -15,8 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 import tyro
-from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
-from marl_stl_agents.buffers.returns import reward_unit
+from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device, reward_unit
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import ReturnNormalization, TrainConfig
 from marl_stl_agents.evaluation.metrics import score

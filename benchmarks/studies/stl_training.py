@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import tyro
-from marl_stl_agents.algorithms.lagrangian import LagrangianPPO
+from marl_stl_agents.algorithms.constraints import LagrangianPPO
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.config import ConstraintConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.rollouts import greedy

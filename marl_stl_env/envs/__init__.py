@@ -1,12 +1,13 @@
 """Thin views of the engine for the libraries people use.
 
-``envs.sb3`` and ``envs.supersuit`` need Stable-Baselines3 and are loaded on first use.
+``envs.base``, ``envs.sb3`` and ``envs.supersuit`` need Stable-Baselines3; each is loaded on first
+use.
 """
 
 from importlib import import_module
 from types import ModuleType
 
-_ON_FIRST_USE = ("sb3", "supersuit")
+_ON_FIRST_USE = ("base", "sb3", "supersuit")
 
 
 def __getattr__(name: str) -> ModuleType:

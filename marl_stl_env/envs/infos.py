@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-import numpy as np
-
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
-from marl_stl_env.errors import ResetNeededError, TableError
-from marl_stl_env.stl.specs import Specification
-from marl_stl_env.types import Action, IntArray
+from marl_stl_env.errors import ResetNeededError
+from marl_stl_env.types import Action
 
 Info: TypeAlias = dict[str, int]
 
@@ -26,7 +23,7 @@ def reset_info() -> Info:
     return dict.fromkeys(INFO_KEYS, -1)
 
 
-def last_step(engine: Engine) -> StepRecord:
+def last_record(engine: Engine) -> StepRecord:
     """The record of the engine's last step.
 
     Raises:
@@ -35,23 +32,6 @@ def last_step(engine: Engine) -> StepRecord:
     if engine.last is None:
         raise ResetNeededError("no step was made yet; call reset() and step() first")
     return engine.last
-
-
-def acted_entities(engine: Engine) -> IntArray:
-    """The entity of every lane's last event.  # (lanes,) int64.
-
-    Raises:
-        ResetNeededError: If there was no step.
-        TableError: If the table names no entities.
-    """
-    if engine.table.entities is None:
-        raise TableError(f"{engine.table.name!r} names no entities")
-    return engine.table.entities[last_step(engine).rows].astype(np.int64)
-
-
-def watched(engine: Engine) -> tuple[Specification, ...]:
-    """The specifications that the engine watches; none where it watches nothing."""
-    return () if engine.spec_monitor is None else engine.spec_monitor.specifications
 
 
 def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
@@ -63,7 +43,7 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     already, which makes the decision Quarantine. All are of the event that was just evaluated,
     never of the one observed next.
     """
-    record = last_step(engine)
+    record = last_record(engine)
     decision = int(record.decisions[lane])
     team = {
         "label": int(record.labels[lane]),

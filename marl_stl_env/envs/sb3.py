@@ -8,7 +8,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import (
-    VecEnv,
     VecEnvIndices,
     VecEnvObs,
     VecEnvStepReturn,
@@ -18,15 +17,15 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.engine.state import SpecStatus, StepRecord
-from marl_stl_env.envs.infos import acted_entities, last_step, step_infos, watched
+from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.envs.base import TeamVecEnv
+from marl_stl_env.envs.infos import step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
-from marl_stl_env.stl.specs import Specification
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 
-class TrafficVecEnv(VecEnv):
+class TrafficVecEnv(TeamVecEnv):
     """All lanes and sensors in one batched engine.
 
     Sub-environment ``lane * agents + agent`` is one sensor of one lane. Lane i of seed s replays
@@ -54,10 +53,9 @@ class TrafficVecEnv(VecEnv):
     ) -> None:
         self.config = config or EnvConfig()
         self.engine = Engine.from_config(self.config, lanes, seed, table)
-        self.lanes, self.agents = lanes, self.config.agents
         self.render_mode = None
         self._actions: AnyArray | None = None
-        super().__init__(lanes * self.agents, observation_space(self.engine), action_space())
+        super().__init__(lanes, self.config.agents, observation_space(self.engine), action_space())
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Give lane i the seed ``seed + i``, used from the next reset on."""
@@ -102,29 +100,9 @@ class TrafficVecEnv(VecEnv):
         return self._observations(), record.rewards.ravel(), self._dones(record), infos
 
     @property
-    def faulty(self) -> BoolArray:
-        """Whether each sensor was faulty in the last step.  # (lanes * agents,) bool."""
-        return last_step(self.engine).faulty.ravel()
-
-    @property
-    def voting(self) -> BoolArray:
-        """Whether the last step was a vote and not a proposal.  # (lanes * agents,) bool."""
-        return np.repeat(last_step(self.engine).voting, self.agents)
-
-    @property
-    def entities(self) -> IntArray:
-        """The entity of the event that each sensor evaluated last.  # (lanes * agents,) int64."""
-        return np.repeat(acted_entities(self.engine), self.agents)
-
-    @property
-    def spec_status(self) -> SpecStatus:
-        """How the specifications stood after the last step, at an episode's end too."""
-        return last_step(self.engine).spec_status
-
-    @property
-    def specs(self) -> tuple[Specification, ...]:
-        """What is watched."""
-        return watched(self.engine)
+    def engines(self) -> tuple[Engine, ...]:
+        """The one engine of all lanes."""
+        return (self.engine,)
 
     def _end_episodes(self, over: BoolArray, infos: list[dict[str, Any]]) -> None:
         last = self.engine.observe()

@@ -13,19 +13,18 @@ side. The repairs:
    which are kept in ``reset_infos`` here.
 5. ``get_attr``, ``has_attr``, ``set_attr``, ``env_method`` and ``env_is_wrapped`` ask the copies;
    SuperSuit fails or always answers False.
-6. Every copy is built by the factory; SuperSuit replicated sensors one environment, random stream
-included.
+6. Every copy is built by the factory; SuperSuit copies one environment, random stream included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from pettingzoo import ParallelEnv
 from stable_baselines3.common.vec_env.base_vec_env import (
-    VecEnv,
     VecEnvIndices,
     VecEnvObs,
     VecEnvStepReturn,
@@ -35,11 +34,11 @@ from supersuit.vector import ConcatVecEnv, MarkovVectorEnv
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.state import SpecStatus
-from marl_stl_env.envs.infos import acted_entities, last_step, watched
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.base import TeamVecEnv
 from marl_stl_env.envs.parallel import TrafficParallelEnv
-from marl_stl_env.stl.specs import Specification
-from marl_stl_env.types import AnyArray, BoolArray, IntArray
+from marl_stl_env.errors import ConfigError
+from marl_stl_env.types import AnyArray
 from marl_stl_env.validation import check_range
 
 
@@ -54,7 +53,7 @@ class _AgentsVectorEnv(MarkovVectorEnv):
         return observations, [{} for _ in self.reset_infos]
 
 
-class SuperSuitVecEnv(VecEnv):
+class SuperSuitVecEnv(TeamVecEnv):
     """Copies of a PettingZoo parallel environment as one SB3 ``VecEnv``, through SuperSuit.
 
     Sub-environment ``copy * agents + agent`` is one agent of one copy.
@@ -75,12 +74,12 @@ class SuperSuitVecEnv(VecEnv):
         seed: int | None = None,
     ) -> None:
         check_range("copies", copies, 1, 2**20)
-        self._venv = ConcatVecEnv([lambda: _AgentsVectorEnv(make_env())] * copies)
-        self.envs: list[ParallelEnv[str, Any, Any]] = [v.par_env for v in self._venv.vec_envs]
-        self.agents = len(self.envs[0].possible_agents)
+        self.envs: list[ParallelEnv[str, Any, Any]] = [make_env() for _ in range(copies)]
+        self._vectors = [_AgentsVectorEnv(env) for env in self.envs]
+        self._venv = ConcatVecEnv([partial(_itself, vector) for vector in self._vectors])
         self._next_seed: int | None = None
-        self._actions: AnyArray | None = None
-        super().__init__(self._venv.num_envs, self._venv.observation_space, self._venv.action_space)
+        agents = len(self.envs[0].possible_agents)
+        super().__init__(copies, agents, self._venv.observation_space, self._venv.action_space)
         self.seed(seed)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
@@ -98,7 +97,7 @@ class SuperSuitVecEnv(VecEnv):
         """
         observations, _ = self._venv.reset(seed=self._next_seed)
         self._next_seed = None
-        self.reset_infos = [info for venv in self._venv.vec_envs for info in venv.reset_infos]
+        self.reset_infos = [info for vector in self._vectors for info in vector.reset_infos]
         return np.asarray(observations)
 
     def step_async(self, actions: AnyArray) -> None:
@@ -120,32 +119,13 @@ class SuperSuitVecEnv(VecEnv):
         return observations, rewards, dones, infos
 
     @property
-    def faulty(self) -> BoolArray:
-        """Whether each sensor was faulty in the last step.  # (copies * agents,) bool."""
-        return np.concatenate([last_step(env.unwrapped.engine).faulty[0] for env in self.envs])
+    def engines(self) -> tuple[Engine, ...]:
+        """The engine of each copy.
 
-    @property
-    def voting(self) -> BoolArray:
-        """Whether the last step was a vote and not a proposal.  # (copies * agents,) bool."""
-        lanes = np.concatenate([last_step(env.unwrapped.engine).voting for env in self.envs])
-        return np.repeat(lanes, self.agents)
-
-    @property
-    def entities(self) -> IntArray:
-        """The entity of the event that each sensor evaluated last.  # (copies * agents,) int64."""
-        lanes = np.concatenate([acted_entities(env.unwrapped.engine) for env in self.envs])
-        return np.repeat(lanes, self.agents)
-
-    @property
-    def spec_status(self) -> SpecStatus:
-        """How the specifications stood after the last step, at an episode's end too."""
-        copies = [last_step(env.unwrapped.engine).spec_status for env in self.envs]
-        return SpecStatus(*(np.concatenate(parts) for parts in zip(*copies, strict=True)))
-
-    @property
-    def specs(self) -> tuple[Specification, ...]:
-        """What is watched."""
-        return watched(self.envs[0].unwrapped.engine)
+        Raises:
+            ConfigError: If the copies are not :class:`TrafficParallelEnv`, wrapped or not.
+        """
+        return tuple(_engine_of(env) for env in self.envs)
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically: the copies' arrays, one after another."""
@@ -198,6 +178,21 @@ class SuperSuitVecEnv(VecEnv):
 
     def _env_of(self, index: int) -> ParallelEnv[str, Any, Any]:
         return self.envs[index // self.agents]
+
+
+def _itself(vector: _AgentsVectorEnv) -> _AgentsVectorEnv:
+    """ConcatVecEnv asks for functions."""
+    return vector
+
+
+def _engine_of(env: ParallelEnv[str, Any, Any]) -> Engine:
+    inner = env.unwrapped
+    if not isinstance(inner, TrafficParallelEnv):
+        raise ConfigError(
+            f"{type(inner).__name__} has no engine: only a TrafficParallelEnv knows faulty "
+            "sensors, votes and specifications"
+        )
+    return inner.engine
 
 
 def _is_wrapped(env: Any, wrapper_class: type[Any]) -> bool:

@@ -36,7 +36,7 @@ def test_decisions_of_our_own_run_get_the_figures_of_its_checkpoint(
     runs: list[Path], tmp_path: Path
 ) -> None:
     """Two ways to the same figures: from the weights, and from what ``--decisions`` writes."""
-    from marl_stl_agents.algorithms.ppo import saved_policy
+    from marl_stl_agents.checkpoints.policy import saved_policy
     from marl_stl_agents.checkpoints.store import best_checkpoint
     from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
     from marl_stl_agents.run_directory import read_config
@@ -48,7 +48,7 @@ def test_decisions_of_our_own_run_get_the_figures_of_its_checkpoint(
     space = observation_space(Engine(config.env, test, lanes=1))
     device = resolve_device("cpu", 1)
     said = collect_rollout(
-        config.env, test, greedy(saved_policy(config, space, best_checkpoint(runs[0]), device))
+        config.env, test, greedy(saved_policy(best_checkpoint(runs[0]), space, device))
     )
     path = write(tmp_path / "own.parquet", said.decisions, said.actions)
     _, expected = check_run(runs[0], TRACK)

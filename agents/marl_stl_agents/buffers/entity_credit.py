@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
+from marl_stl_env.envs.base import LastStep
+from marl_stl_env.errors import TableError
 from marl_stl_env.types import AnyArray, Float32Array, IntArray
 
 
@@ -27,10 +27,16 @@ class EntityRolloutBuffer(TeamRolloutBuffer):
         super().reset()
         self.entities: IntArray = np.zeros((self.buffer_size, self.n_envs), dtype=np.int64)
 
-    def add(self, *args: Any, **settings: Any) -> None:
-        """Store the transitions of the step that the environment has just done."""
-        self.entities[self.pos] = self._venv.entities
-        super().add(*args, **settings)
+    def record(self, step: LastStep) -> None:
+        """Store the facts of the step.
+
+        Raises:
+            TableError: If the table names no entities.
+        """
+        super().record(step)
+        if step.entities is None:
+            raise TableError("credit='entity': the table names no entities; use credit='lane'")
+        self.entities[self.pos] = step.entities
 
     def compute_returns_and_advantage(
         self,

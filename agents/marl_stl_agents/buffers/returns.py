@@ -1,4 +1,4 @@
-"""Normalisation of what the value function learns, and the way back to reward units.
+"""Normalisation of what the value function learns, and the choice of a buffer.
 
 Three ways: "running" divides every reward by the running deviation of the discounted return
 (``VecNormalize``), "batch" normalises each rollout's returns by themselves, "none" does neither.
@@ -6,14 +6,10 @@ Three ways: "running" divides every reward by the running deviation of the disco
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.buffers.entity_credit import EntityRolloutBuffer
 from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
 from marl_stl_agents.config import TrainConfig
@@ -80,15 +76,3 @@ def within_event(env: EnvConfig) -> float:
     and decisions have no consequences, what the vote earns is noise to the proposal.
     """
     return 0.0 if env.reward.team_share == 0.0 and env.dynamics == "replay" else 1.0
-
-
-def reward_unit(model: OnPolicyAlgorithm) -> float:
-    """Rewards per unit of the value function's target, as of the last rollout."""
-    if isinstance(model, DevicePPO):
-        return model.reward_unit
-    if isinstance(model.rollout_buffer, BatchReturnsBuffer):
-        return model.rollout_buffer.unit
-    normalizer = model.get_vec_normalize_env()
-    if normalizer is None or not normalizer.norm_reward:
-        return 1.0
-    return math.sqrt(float(normalizer.ret_rms.var) + normalizer.epsilon)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
-from stable_baselines3.common.vec_env import VecEnv
 
+from marl_stl_env.envs.base import LastStep, TeamVecEnv
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 
@@ -59,12 +59,20 @@ class TeamRolloutBuffer(RolloutBuffer):
     )  # fmt: skip
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        self._venv: Any = None
+        self._env: TeamVecEnv | None = None
         super().__init__(*args, **settings)
 
-    def watch(self, venv: VecEnv, within_event: float = 1.0) -> None:
-        """Take the facts of each step from this environment."""
-        self._venv, self.within_event = venv.unwrapped, within_event
+    def watch(self, env: TeamVecEnv, within_event: float = 1.0) -> None:
+        """Take the facts of each step from this environment, from the next rollout on.
+
+        A policy that was exported and is trained on elsewhere has no such environment; there every
+        transition is an honest vote.
+
+        Args:
+            env: The environment that is stepped, without its wrappers.
+            within_event: Discount from an event's proposal to its vote.
+        """
+        self._env, self.within_event = env, within_event
 
     def reset(self) -> None:
         """Forget all transitions."""
@@ -74,10 +82,14 @@ class TeamRolloutBuffer(RolloutBuffer):
 
     def add(self, *args: Any, **settings: Any) -> None:
         """Store the transitions of the step that the environment has just done."""
-        if self._venv is not None:
-            self.honest[self.pos] = ~self._venv.faulty
-            self.voting[self.pos] = self._venv.voting
+        if self._env is not None:
+            self.record(self._env.last_step)
         super().add(*args, **settings)
+
+    def record(self, step: LastStep) -> None:
+        """Store the facts of the step."""
+        self.honest[self.pos] = step.honest
+        self.voting[self.pos] = step.voting
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: AnyArray) -> None:
         """Generalised advantages (Schulman et al. 2016) with a discount of its own inside an event.

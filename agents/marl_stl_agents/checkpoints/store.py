@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from safetensors.torch import load_model, save_model
+from safetensors.torch import save_model
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
+from marl_stl_agents.policies.architecture import architecture_of
 from marl_stl_agents.run_directory import read_json, write_json
 from marl_stl_env.errors import RunError
 from marl_stl_env.files import atomic_path
 
-_FOLDER, _FACTS = "checkpoints", "checkpoint.json"
-_WEIGHTS, _TRAINER = "policy.safetensors", "trainer.safetensors"
+FACTS, WEIGHTS = "checkpoint.json", "policy.safetensors"
+_FOLDER, _TRAINER = "checkpoints", "trainer.safetensors"
 _KEEP_NEWEST = 3
 
 
@@ -66,10 +66,15 @@ def save_checkpoint(
         return
     with atomic_path(folder) as draft:
         draft.mkdir()
-        save_model(policy, str(draft / _WEIGHTS))
+        save_model(policy, str(draft / WEIGHTS))
         save_file(trainer.arrays, draft / _TRAINER)
-        facts = {"timesteps": timesteps, "validation": validation, "trainer": trainer.facts}
-        write_json(draft / _FACTS, facts)
+        facts = {
+            "timesteps": timesteps,
+            "validation": validation,
+            "architecture": asdict(architecture_of(policy)),
+            "trainer": trainer.facts,
+        }
+        write_json(draft / FACTS, facts)
     kept = list_checkpoints(run)
     best = max(kept, key=lambda checkpoint: checkpoint.merit)
     for checkpoint in kept[:-_KEEP_NEWEST]:
@@ -83,7 +88,7 @@ def list_checkpoints(run: Path) -> list[Checkpoint]:
     Raises:
         RunError: If one of them is damaged.
     """
-    return [_describe(facts) for facts in sorted(run.glob(f"{_FOLDER}/*/{_FACTS}"))]
+    return [_describe(facts) for facts in sorted(run.glob(f"{_FOLDER}/*/{FACTS}"))]
 
 
 def _describe(facts: Path) -> Checkpoint:
@@ -117,45 +122,6 @@ def best_checkpoint(run: Path) -> Checkpoint:
     return max(checkpoints, key=lambda checkpoint: checkpoint.merit)
 
 
-def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy, device: torch.device) -> None:
-    """Load a checkpoint's weights into a policy of the same shape.
-
-    Raises:
-        RunError: If the file is damaged or the shapes differ.
-    """
-    path = checkpoint.path / _WEIGHTS
-    try:
-        load_model(policy, path, device=str(device))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise RunError(f"{path} does not hold this policy's weights: {error}") from None
-
-
-#: Buffers of an encoding that say how large it is.
-_SIZED = ("columns", "benign", "threats")
-
-
-def encoding_sizes(checkpoint: Checkpoint) -> dict[str, int]:
-    """The sizes of a saved policy's encoding; nothing where it has none.
-
-    Returns:
-        "columns", the bins over all columns; with prototypes also "benign" and "threats", how many
-        of each kind there are.
-
-    Raises:
-        RunError: If the file is missing or damaged.
-    """
-    path = checkpoint.path / _WEIGHTS
-    try:
-        with safe_open(path, framework="numpy") as weights:
-            return {
-                name.rpartition(".")[2]: weights.get_slice(name).get_shape()[-1]
-                for name in weights.keys()  # noqa: SIM118
-                if name.endswith(tuple(f"features_extractor.{one}" for one in _SIZED))
-            }
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} does not hold a policy's weights: {error}") from None
-
-
 def load_trainer(checkpoint: Checkpoint) -> TrainerState:
     """What the trainer remembered at a checkpoint.
 
@@ -164,6 +130,6 @@ def load_trainer(checkpoint: Checkpoint) -> TrainerState:
     """
     path = checkpoint.path / _TRAINER
     try:
-        return TrainerState(load_file(path), read_json(checkpoint.path / _FACTS)["trainer"])
+        return TrainerState(load_file(path), read_json(checkpoint.path / FACTS)["trainer"])
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise RunError(f"{path} does not hold a trainer's state: {error!r}") from None

@@ -15,15 +15,13 @@ import numpy as np
 import torch
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize, unwrap_vec_wrapper
 
+from marl_stl_agents.algorithms.constraints import LagrangianPPO
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
-from marl_stl_agents.algorithms.lagrangian import LagrangianPPO
 from marl_stl_agents.algorithms.shaping import SpecShaping
-from marl_stl_env.envs.sb3 import TrafficVecEnv
-from marl_stl_env.envs.supersuit import SuperSuitVecEnv
+from marl_stl_env.envs.base import TeamVecEnv, team_env
 from marl_stl_env.errors import MarlStlError, RunError
 from marl_stl_env.types import AnyArray
 
@@ -120,6 +118,9 @@ def _stream_state(model: OnPolicyAlgorithm) -> dict[str, AnyArray]:
 
 def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> None:
     normalizer, monitor, shaping, lanes = _wrappers(model)
+    now = _stream_state(model)
+    for name in now:
+        _check_alike(name, arrays[name], now[name])
     model._last_obs = arrays["model.last_obs"].copy()
     model._last_episode_starts = arrays["model.last_episode_starts"].copy()
     normalizer.returns = arrays["normalizer.returns"].copy()
@@ -144,8 +145,8 @@ def _memory(model: RecurrentPPO) -> dict[str, AnyArray]:
 
 def _set_memory(model: RecurrentPPO, arrays: dict[str, AnyArray]) -> None:
     now = _memory(model)
-    if any(arrays[str(i)].shape != old.shape for i, old in enumerate(now.values())):
-        raise ValueError("the memory of another team")
+    for i, old in enumerate(now.values()):
+        _check_alike(f"{_MEMORY}{i}", arrays[str(i)], old)
     hidden, cell, value_hidden, value_cell = (
         torch.from_numpy(arrays[str(i)].copy()).to(model.device) for i in range(len(now))
     )
@@ -159,33 +160,36 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, AnyAr
     wanted = {f"{number}.{key}" for number in parameters for key in _ADAM}
     if arrays.keys() != wanted:
         raise KeyError(f"optimiser moments {sorted(arrays.keys() ^ wanted)}")
+    weights = optimizer.param_groups[0]["params"]
     content["state"] = {}
     for name, array in arrays.items():
         number, key = name.split(".", 1)
+        shape = () if key == "step" else tuple(weights[int(number)].shape)
+        _check_alike(f"{_OPTIMIZER}{name}", array, np.zeros(shape, np.float32))
         content["state"].setdefault(int(number), {})[key] = torch.from_numpy(array.copy())
     optimizer.load_state_dict(content)
 
 
-def lanes_of(model: BaseAlgorithm) -> TrafficVecEnv | SuperSuitVecEnv:
-    """The trainer's environment without its wrappers.
-
-    Raises:
-        TypeError: If it is not one of ours.
-    """
-    lanes = model.env.unwrapped if model.env is not None else None
-    if not isinstance(lanes, TrafficVecEnv | SuperSuitVecEnv):
-        raise TypeError("a trainer's environment is one of ours")
-    return lanes
-
-
 def _wrappers(
     model: OnPolicyAlgorithm,
-) -> tuple[VecNormalize, VecMonitor, SpecShaping | None, TrafficVecEnv | SuperSuitVecEnv]:
+) -> tuple[VecNormalize, VecMonitor, SpecShaping | None, TeamVecEnv]:
     normalizer = model.get_vec_normalize_env()
     monitor = unwrap_vec_wrapper(normalizer, VecMonitor) if normalizer is not None else None
     if normalizer is None or monitor is None:
         raise TypeError("a trainer's environment is inside VecMonitor and VecNormalize")
-    return normalizer, monitor, unwrap_vec_wrapper(normalizer, SpecShaping), lanes_of(model)
+    return normalizer, monitor, unwrap_vec_wrapper(normalizer, SpecShaping), team_env(normalizer)
+
+
+def _check_alike(name: str, array: AnyArray, now: AnyArray) -> None:
+    """Refuse what the trainer could not have written.
+
+    Raises:
+        ValueError: If shape or type differ, or a number is not finite.
+    """
+    if array.shape != now.shape or array.dtype != now.dtype:
+        raise ValueError(f"{name} is {array.shape} {array.dtype}, not {now.shape} {now.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} is not finite")
 
 
 def _moments(normalizer: VecNormalize) -> AnyArray:

@@ -13,7 +13,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from marl_stl_agents.algorithms.ppo import make_trainer
 from marl_stl_agents.checkpoints.onnx import save_onnx
-from marl_stl_agents.checkpoints.store import best_checkpoint, load_trainer, load_weights
+from marl_stl_agents.checkpoints.policy import load_weights
+from marl_stl_agents.checkpoints.store import best_checkpoint, load_trainer
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.config import TrainConfig
@@ -84,7 +85,7 @@ def load_best(run: Path, config: TrainConfig, prepared: PreparedData) -> OnPolic
     cpu, checkpoint = torch.device("cpu"), best_checkpoint(run)
     native = replace(config, backend="native", device="cpu")
     model = make_trainer(native, prepared, cpu)
-    load_weights(checkpoint, model.policy, cpu)
+    load_weights(checkpoint, model.policy)
     restore(model, load_trainer(checkpoint))
     model.policy.set_training_mode(False)
     return model

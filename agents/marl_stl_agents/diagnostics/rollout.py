@@ -17,7 +17,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import is_threat_vote
-from marl_stl_env.envs.supersuit import SuperSuitVecEnv
+from marl_stl_env.envs.base import team_env
 from marl_stl_env.types import Action, BoolArray, Float32Array, IntArray
 
 #: Events of a rollout, and distinct ones among them, that the probe looks at; its forest.
@@ -29,11 +29,7 @@ _FEWEST = 10
 
 def engines_of(model: OnPolicyAlgorithm) -> list[Engine]:
     """The engines behind the trainer's environment: one, or one per copy on SuperSuit's path."""
-    venv: Any = model.get_env()
-    lanes = venv.unwrapped
-    if isinstance(lanes, SuperSuitVecEnv):
-        return [env.unwrapped.engine for env in lanes.envs]
-    return [lanes.engine]
+    return list(team_env(model.get_env()).engines)
 
 
 class RolloutFacts:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from marl_stl_agents.algorithms.ppo import resolve_device, saved_policy
+from marl_stl_agents.algorithms.ppo import resolve_device
+from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import (
@@ -204,7 +205,7 @@ def evaluate_run(
     check_data(run, prepared)
     device = resolve_device(settings.device, settings.threads)
     space = observation_space(Engine(config.task, prepared.tables[settings.split], lanes=1))
-    policy = saved_policy(config, space, best_checkpoint(run), device)
+    policy = saved_policy(best_checkpoint(run), space, device)
     return evaluate_team(run, config, prepared, greedy(policy), settings)
 
 

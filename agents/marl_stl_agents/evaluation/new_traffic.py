@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from marl_stl_agents.algorithms.ppo import resolve_device, saved_policy
+from marl_stl_agents.algorithms.ppo import resolve_device
+from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import DecideConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import simple_baselines
@@ -69,7 +70,7 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
         for chunk in ahead(incoming.chunks()):
             if act is None:
                 space = observation_space(Engine(env, chunk.table, lanes=1))
-                act = greedy(saved_policy(config, space, best_checkpoint(run), device))
+                act = greedy(saved_policy(best_checkpoint(run), space, device))
             rollout = collect_rollout(env, chunk.table, act)
             out.write_batch(_as_rows(chunk, rollout))
             tally.add(chunk.table, rollout)

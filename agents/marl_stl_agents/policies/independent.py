@@ -53,8 +53,7 @@ class SensorNetworks(nn.Module):
     Args:
         inputs: Width of a row of features.
         hidden: Units of each hidden layer.
-        indicator: Columns of the features that are the one-hot code of the sensor. They are saved
-            and loaded with the parameters.
+        indicator: Columns of the features that are the one-hot code of the sensor.
     """
 
     latent_dim_pi, latent_dim_vf = ACTIONS, 1
@@ -63,7 +62,7 @@ class SensorNetworks(nn.Module):
         super().__init__()
         self._sensors = sensors = len(indicator)
         self.indicator: Tensor
-        self.register_buffer("indicator", torch.tensor(indicator))
+        self.register_buffer("indicator", torch.tensor(indicator), persistent=False)
 
         def network(outputs: int, gain: float) -> nn.Sequential:
             widths, layers = [inputs, *hidden], list[nn.Module]()
@@ -122,17 +121,21 @@ class IndependentPolicy(ActorCriticPolicy):
         context: Columns after the features of an observation: the indicator of the sensor comes
             first. The encoding leaves them as they are.
         settings: Of SB3's policy.
+
+    Attributes:
+        sensors: Number of sensors.
+        context: Columns after the features of an observation.
     """
 
     def __init__(self, *args: Any, sensors: int, context: int, **settings: Any) -> None:
-        self._sensors, self._context = sensors, context
+        self.sensors, self.context = sensors, context
         super().__init__(*args, **settings)
 
     def _build_mlp_extractor(self) -> None:
         hidden = [int(width) for width in self.net_arch]
-        first = self.features_dim - self._context
+        first = self.features_dim - self.context
         networks: Any = SensorNetworks(
-            self.features_dim, hidden, range(first, first + self._sensors)
+            self.features_dim, hidden, range(first, first + self.sensors)
         )
         self.mlp_extractor = networks
 

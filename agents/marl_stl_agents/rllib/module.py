@@ -10,22 +10,19 @@ from ray.rllib.core.rl_module.apis import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor
 
-from marl_stl_agents.algorithms.ppo import make_policy
+from marl_stl_agents.policies.build import Blueprint
 
 
 class TeamModule(TorchRLModule, ValueFunctionAPI):
     """One policy for all sensors; ``policy`` is what a checkpoint holds.
 
-    ``model_config`` has ``run``, a :class:`marl_stl_agents.config.TrainConfig`, and ``edges``, the
-    edges of the encoding's bins.
+    ``model_config`` has ``blueprint``, a :class:`marl_stl_agents.policies.build.Blueprint`.
     """
 
     def setup(self) -> None:
         """Make the network."""
-        settings: dict[str, Any] = self.model_config
-        self.policy = make_policy(
-            settings["run"], self.observation_space, settings["edges"], torch.device("cpu")
-        )
+        blueprint: Blueprint = self.model_config["blueprint"]
+        self.policy = blueprint.build(self.observation_space, torch.device("cpu"))
 
     def _forward(self, batch: dict[str, Any], **settings: Any) -> dict[str, Tensor]:
         del settings

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from stable_baselines3.common.logger import Logger, configure
 
-from marl_stl_agents.algorithms.ppo import bin_edges, make_policy
+from marl_stl_agents.checkpoints.policy import load_weights
 from marl_stl_agents.checkpoints.store import (
     load_trainer,
-    load_weights,
     newest_checkpoint,
     save_checkpoint,
 )
@@ -23,6 +22,7 @@ from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import rotate_progress, show_progress
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
+from marl_stl_agents.policies.build import Blueprint, make_blueprint
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.engine import Engine
@@ -98,12 +98,12 @@ def log_rewards(samples: list[Any], metrics_logger: Any, **others: Any) -> None:
     metrics_logger.log_value("scaled_reward", float(rewards.mean()), window=1)
 
 
-def algorithm_config(config: TrainConfig, edges: list[tuple[float, ...]], done: int = 0) -> Any:
+def algorithm_config(config: TrainConfig, blueprint: Blueprint, done: int = 0) -> Any:
     """RLlib's configuration of the run.
 
     Args:
         config: The run.
-        edges: The edges of the encoding's bins, column by column.
+        blueprint: The network.
         done: Agent-steps that an earlier part of the run has trained for.
     """
     from ray.rllib.algorithms.ppo import PPOConfig
@@ -137,7 +137,7 @@ def algorithm_config(config: TrainConfig, edges: list[tuple[float, ...]], done: 
         .callbacks(on_sample_end=log_rewards)
         .rl_module(
             rl_module_spec=RLModuleSpec(
-                module_class=TeamModule, model_config={"run": config, "edges": edges}
+                module_class=TeamModule, model_config={"blueprint": blueprint}
             )
         )
         .training(
@@ -181,14 +181,14 @@ class ClusterTrainer:
         self._validation = prepared.tables["validation"]
         train = prepared.tables["train"]
         space = observation_space(Engine(config.task, train, lanes=1))
-        edges = bin_edges(config.ppo, space, train.features)
-        self._policy = make_policy(config, space, edges, torch.device("cpu"))
+        blueprint = make_blueprint(config, space, train)
+        self._policy = blueprint.build(space, torch.device("cpu"))
         checkpoint = newest_checkpoint(run)
         self.timesteps = checkpoint.timesteps if checkpoint else 0
         self.iteration = 0
-        self.algorithm = algorithm_config(config, edges, self.timesteps).build_algo()
+        self.algorithm = algorithm_config(config, blueprint, self.timesteps).build_algo()
         if checkpoint is not None:
-            load_weights(checkpoint, self._policy, torch.device("cpu"))
+            load_weights(checkpoint, self._policy)
             self._restore(load_trainer(checkpoint))
 
     def train(self, logger: Logger) -> None:
@@ -206,7 +206,7 @@ class ClusterTrainer:
             )
         self.iteration += 1
         self.timesteps += int(result["env_runners"]["num_env_steps_sampled"])
-        scale = reward_scale(self._config.env.reward)
+        scale = reward_scale(self._config.task.reward)
         logged = {
             "time/total_timesteps": self.timesteps,
             "rollout/reward_per_event": result["env_runners"]["scaled_reward"] * scale,
@@ -222,7 +222,7 @@ class ClusterTrainer:
     def save(self, logger: Logger) -> None:
         """Evaluate the greedy team on the validation split and save a checkpoint."""
         self._policy.load_state_dict(self._weights())
-        config: EnvConfig = self._config.env
+        config: EnvConfig = self._config.task
         rollout = collect_rollout(config, self._validation, greedy(self._policy))
         figures = score(self._validation.labels, rollout.decisions, config.reward, rollout.scores)
         for name, value in {**figures, **action_shares(rollout.decisions)}.items():

@@ -11,16 +11,17 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
+from marl_stl_agents.algorithms.ppo import reward_unit
 from marl_stl_agents.algorithms.shaping import SpecShaping
-from marl_stl_agents.buffers.returns import reward_unit
 from marl_stl_agents.checkpoints.store import save_checkpoint
-from marl_stl_agents.checkpoints.trainer_state import capture, lanes_of
+from marl_stl_agents.checkpoints.trainer_state import capture
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.diagnostics.checklist import ITERATIONS
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.evaluation.stl import watch
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.envs.base import team_env
 from marl_stl_env.stl.specs import CONJUNCTION
 from marl_stl_env.types import BoolArray, Float32Array
 
@@ -38,10 +39,9 @@ class RewardCallback(BaseCallback):
     def _on_step(self) -> bool:
         venv = self.model.get_vec_normalize_env()
         if venv is not None:
-            lanes: Any = venv.unwrapped
             shaping = unwrap_vec_wrapper(venv, SpecShaping)
             bare = venv.get_original_reward() if shaping is None else shaping.bare_rewards
-            votes = bare[lanes.voting]
+            votes = bare[team_env(venv).last_step.voting]
             if votes.size:
                 self._rewards.append(float(votes.mean()))
         return True
@@ -78,18 +78,19 @@ class SpecsCallback(BaseCallback):
         self._robustness: list[Float32Array] = []
 
     def _on_step(self) -> bool:
-        lanes = lanes_of(self.model)
+        lanes = team_env(self.model.get_env())
         over = self.locals["dones"][:: lanes.agents]
         if over.any():
-            self._kept.append(~lanes.spec_status.violated[over])
-            self._robustness.append(lanes.spec_status.robustness[over])
+            last = lanes.last_step
+            self._kept.append(~last.violated[over])
+            self._robustness.append(last.robustness[over])
         return True
 
     def _on_rollout_end(self) -> None:
         if not self._kept:
             return
         kept, robustness = np.concatenate(self._kept), np.concatenate(self._robustness)
-        for i, one in enumerate(lanes_of(self.model).specs):
+        for i, one in enumerate(team_env(self.model.get_env()).specs):
             self.logger.record(f"stl/satisfied/{one.name}", float(kept[:, i].mean()))
             self.logger.record(f"stl/robustness/{one.name}", float(robustness[:, i].mean()))
         self.logger.record(f"stl/satisfied/{CONJUNCTION}", float(kept.all(axis=1).mean()))
@@ -160,7 +161,7 @@ class CheckpointCallback(BaseCallback):
     def _save(self) -> None:
         policy = self._ppo.policy
         policy.set_training_mode(False)
-        env, act = self._config.env, greedy(policy)
+        env, act = self._config.task, greedy(policy)
         rollout = collect_rollout(env, self._table, act)
         figures = score(
             self._table.labels,

@@ -15,7 +15,8 @@ import torch
 from stable_baselines3.common.logger import configure
 
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
-from marl_stl_agents.checkpoints.store import load_trainer, load_weights, newest_checkpoint
+from marl_stl_agents.checkpoints.policy import load_weights
+from marl_stl_agents.checkpoints.store import load_trainer, newest_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
 from marl_stl_agents.console.diagnostics import show_preflight
@@ -162,7 +163,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     total = config.iterations * model.n_steps * model.n_envs
     checkpoint = newest_checkpoint(run)
     if checkpoint is not None:
-        load_weights(checkpoint, model.policy, device)
+        load_weights(checkpoint, model.policy)
         restore(model, load_trainer(checkpoint))
     rotate_progress(run)
     model.set_logger(configure(str(run), ["csv", "tensorboard"]))

@@ -10,8 +10,7 @@ from gymnasium import spaces
 from marl_stl_agents.algorithms.device.env import DeviceVecEnv
 from marl_stl_agents.algorithms.device.ppo import DevicePPO, explained_variance, sample
 from marl_stl_agents.algorithms.device.rollout import DeviceRollout, EpisodeStatistics, RewardScale
-from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
-from marl_stl_agents.buffers.returns import reward_unit
+from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env, reward_unit
 from marl_stl_agents.config import PPOConfig, ReturnNormalization, TrainConfig
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback

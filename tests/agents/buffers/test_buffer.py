@@ -12,6 +12,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
+from marl_stl_env.envs.base import team_env
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.errors import ConfigError
 from tests.conftest import make_table
@@ -97,7 +98,7 @@ def test_without_faults_and_deliberation_it_is_the_buffer_of_sb3() -> None:
             n_envs=venv.num_envs,
         )
         if isinstance(buffer, TeamRolloutBuffer):
-            buffer.watch(venv)
+            buffer.watch(team_env(venv))
         model.rollout_buffer = buffer
         model.learn(2 * config.ppo.n_steps * venv.num_envs)
         trained.append(weights(model))

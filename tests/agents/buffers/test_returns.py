@@ -9,8 +9,8 @@ import pytest
 import torch
 from gymnasium import spaces
 from marl_stl_agents.algorithms.device.rollout import DeviceRollout
-from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
-from marl_stl_agents.buffers.returns import BatchReturnsBuffer, normalize_returns, reward_unit
+from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env, reward_unit
+from marl_stl_agents.buffers.returns import BatchReturnsBuffer, normalize_returns
 from marl_stl_agents.config import Backend, PPOConfig, ReturnNormalization, TrainConfig
 from marl_stl_agents.training.callbacks import ValueLossCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from marl_stl_agents.algorithms.ppo import bin_edges, make_policy, saved_policy
+from marl_stl_agents.checkpoints.policy import load_weights, saved_policy
 from marl_stl_agents.checkpoints.store import (
     best_checkpoint,
     list_checkpoints,
     load_trainer,
-    load_weights,
     save_checkpoint,
 )
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.evaluation import check_data, describe_data
+from marl_stl_agents.policies.build import make_policy
 from marl_stl_agents.run_directory import DATA, new_run, write_json
 from marl_stl_agents.training.callbacks import RewardCallback
 from marl_stl_agents.training.run import learn, resume
@@ -36,9 +36,7 @@ TRAINER = TrainerState({"x": np.arange(3, dtype=np.uint64)}, {"updates": 2})
 def policy(seed: int, config: PPOConfig | None = None) -> ActorCriticPolicy:
     torch.manual_seed(seed)
     config = config or PPOConfig(width=8)
-    return make_policy(
-        TrainConfig(ppo=config), SPACE, bin_edges(config, SPACE, make_table().features), CPU
-    )
+    return make_policy(TrainConfig(ppo=config), SPACE, make_table(), CPU)
 
 
 def weights(of: ActorCriticPolicy) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def test_the_best_and_the_newest_are_kept(tmp_path: Path) -> None:
 def test_weights_come_back(tmp_path: Path) -> None:
     saved, other = policy(0), policy(1)
     save_checkpoint(tmp_path, saved, 7, {"reward_per_event": 0.0}, TRAINER)
-    load_weights(best_checkpoint(tmp_path), other, CPU)
+    load_weights(best_checkpoint(tmp_path), other)
     for name, value in weights(saved).items():
         torch.testing.assert_close(weights(other)[name], value, rtol=0, atol=0)
 
@@ -65,7 +63,7 @@ def test_weights_come_back(tmp_path: Path) -> None:
 def test_a_saved_policy_needs_no_training_data(tmp_path: Path, config: PPOConfig) -> None:
     saved = policy(0, config)
     save_checkpoint(tmp_path, saved, 7, {"reward_per_event": 0.0}, TRAINER)
-    loaded = saved_policy(TrainConfig(ppo=config), SPACE, best_checkpoint(tmp_path), CPU)
+    loaded = saved_policy(best_checkpoint(tmp_path), SPACE, CPU)
     assert loaded.state_dict().keys() == saved.state_dict().keys()
     for name, value in loaded.state_dict().items():
         torch.testing.assert_close(saved.state_dict()[name], value, rtol=0, atol=0)
@@ -89,7 +87,7 @@ def test_the_trainer_comes_back(tmp_path: Path) -> None:
 def test_other_shapes_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, policy(0), 7, {"reward_per_event": 0.0}, TRAINER)
     with pytest.raises(RunError, match="does not hold"):
-        load_weights(best_checkpoint(tmp_path), policy(0, PPOConfig(width=9)), CPU)
+        load_weights(best_checkpoint(tmp_path), policy(0, PPOConfig(width=9)))
 
 
 class _Bomb:
@@ -114,7 +112,7 @@ def test_damaged_weights_are_refused_and_never_unpickled(tmp_path: Path, damage:
     }[damage]
     path.write_bytes(content)
     with pytest.raises(RunError, match="does not hold"):
-        load_weights(checkpoint, policy(0), CPU)
+        load_weights(checkpoint, policy(0))
     assert not mark.exists()
 
 

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from marl_stl_agents.algorithms.ppo import bin_edges, make_policy, saved_policy
+from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint, save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import DecideConfig, EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.evaluation import describe_data, evaluate
 from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy
+from marl_stl_agents.policies.build import make_policy
 from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, FaultConfig, StlConfig
@@ -53,20 +54,18 @@ def make_run(folder: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Path
     write_json(run / DATA, describe_data(prepared))
     space = observation_space(Engine(env, prepared.tables["train"], lanes=1))
     torch.manual_seed(0)
-    edges = bin_edges(config.ppo, space, prepared.tables["train"].features)
-    policy = make_policy(config, space, edges, CPU)
+    policy = make_policy(config, space, prepared.tables["train"], CPU)
     for weights in policy.parameters():
         torch.nn.init.normal_(weights)
     save_checkpoint(run, policy, 1, {"reward_per_event": 0.0}, TrainerState({}, {}))
     return run
 
 
-def evaluated(run: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Rollout:
+def evaluated(run: Path, env: EnvConfig) -> Rollout:
     """What the evaluation says of the test split."""
     table = prepare(env).tables["test"]
     space = observation_space(Engine(env, table, lanes=1))
-    config = TrainConfig(env=env, ppo=ppo or PPOConfig(width=8))
-    policy = saved_policy(config, space, best_checkpoint(run), CPU)
+    policy = saved_policy(best_checkpoint(run), space, CPU)
     return collect_rollout(replace(env, faults=FaultConfig()), table, greedy(policy))
 
 
@@ -210,7 +209,7 @@ def test_teams_of_all_kinds(env: EnvConfig, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", env, PPOConfig(width=8, bins=0))
     raw_rows(prepare(env), "test").to_csv(tmp_path / "flows.csv", index=False)
     found, _ = ask(run, tmp_path / "flows.csv")
-    same(found, evaluated(run, env, PPOConfig(width=8, bins=0)))
+    same(found, evaluated(run, env))
 
 
 def test_decisions_that_depend_on_more_than_the_event(tmp_path: Path, rows: pd.DataFrame) -> None:

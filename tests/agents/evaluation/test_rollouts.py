@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from marl_stl_agents.algorithms.ppo import bin_edges, make_policy
 from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
+from marl_stl_agents.policies.build import make_policy
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.types import Float32Array, Float64Array, Int8Array
@@ -47,8 +47,7 @@ def test_memory_lasts_through_a_stretch_and_no_longer() -> None:
     space = spaces.Box(-5, 5, (14,), dtype=np.float32)
     settings = PPOConfig(policy="lstm", width=8, depth=0)
     torch.manual_seed(0)
-    edges = bin_edges(settings, space, table.features)
-    policy = make_policy(TrainConfig(ppo=settings), space, edges, torch.device("cpu"))
+    policy = make_policy(TrainConfig(ppo=settings), space, table, torch.device("cpu"))
     for weights in policy.parameters():  # so that what is remembered decides
         torch.nn.init.normal_(weights)
     act = greedy(policy)

@@ -67,12 +67,12 @@ def test_standing_is_that_of_the_running_episodes(backend: Backend) -> None:
         for lane in range(3):
             episodes[lane].append(int(choices[lane]))
             robustness, violated = recount(episodes[lane])
-            assert lanes.spec_status.robustness[lane].tolist() == robustness
-            assert lanes.spec_status.violated[lane].tolist() == violated
+            assert lanes.last_step.robustness[lane].tolist() == robustness
+            assert lanes.last_step.violated[lane].tolist() == violated
             newly = [
                 now and not old for now, old in zip(violated, broken_before[lane], strict=True)
             ]
-            assert lanes.spec_status.newly_violated[lane].tolist() == newly
+            assert lanes.last_step.newly_violated[lane].tolist() == newly
             seen += sum(newly)
             broken_before[lane] = violated
             if dones[lane * 4]:
@@ -85,7 +85,7 @@ def test_nothing_is_watched_by_default() -> None:
     venv.reset()
     venv.step(np.zeros(12, np.int8))
     lanes: Any = venv.unwrapped
-    assert lanes.spec_status.violated.shape == (3, 0)
+    assert lanes.last_step.violated.shape == (3, 0)
 
 
 def test_logs_are_those_of_the_finished_episodes() -> None:

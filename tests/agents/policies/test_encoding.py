@@ -3,8 +3,8 @@ from typing import get_args
 import numpy as np
 import torch
 from gymnasium import spaces
-from marl_stl_agents.algorithms.ppo import bin_edges
 from marl_stl_agents.config import Edges, PPOConfig
+from marl_stl_agents.policies.build import bin_edges
 from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding, quantile_edges
 
 

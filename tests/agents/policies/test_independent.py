@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from marl_stl_agents.algorithms.ppo import bin_edges, make_policy, make_trainer, saved_policy
+from marl_stl_agents.algorithms.ppo import make_trainer
+from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint, save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
+from marl_stl_agents.policies.build import make_policy
 from marl_stl_agents.policies.independent import IndependentPolicy, SensorLinear, SensorNetworks
 from torch import nn
 
@@ -34,7 +36,7 @@ SENSORS, FEATURES = 4, 10
 def policy(depth: int = 2, bins: int = 0) -> IndependentPolicy:
     torch.manual_seed(0)
     config = replace(CONFIG, ppo=replace(CONFIG.ppo, depth=depth, bins=bins))
-    made = make_policy(config, SPACE, bin_edges(config.ppo, SPACE, TABLE.features), CPU)
+    made = make_policy(config, SPACE, TABLE, CPU)
     assert isinstance(made, IndependentPolicy)
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.5)
@@ -157,7 +159,7 @@ def test_a_saved_policy_knows_its_indicator(tmp_path: Path) -> None:
     model.learn(model.n_steps * model.n_envs)
     save_checkpoint(tmp_path, model.policy, 1, {"reward_per_event": 0.0}, TrainerState({}, {}))
     space: Any = model.observation_space
-    loaded = saved_policy(config, space, best_checkpoint(tmp_path), CPU)
+    loaded = saved_policy(best_checkpoint(tmp_path), space, CPU)
     seen = torch.as_tensor(model._last_obs)
     torch.testing.assert_close(loaded.predict_values(seen), model.policy.predict_values(seen))
     assert networks_of(loaded).indicator.tolist() == networks_of(model.policy).indicator.tolist()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from marl_stl_agents.algorithms.ppo import make_trainer, saved_policy
+from marl_stl_agents.algorithms.ppo import make_trainer
+from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint, save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import PPOConfig, Sharing, TrainConfig
@@ -134,7 +135,7 @@ def test_a_saved_policy_brings_its_prototypes(sharing: Sharing, tmp_path: Path) 
     save_checkpoint(tmp_path, model.policy, 1, {"reward_per_event": 0.0}, state)
     space = model.observation_space
     assert isinstance(space, spaces.Box)
-    loaded = saved_policy(config, space, best_checkpoint(tmp_path), CPU)
+    loaded = saved_policy(best_checkpoint(tmp_path), space, CPU)
     rows = torch.from_numpy(model.get_env().reset())  # type: ignore[union-attr]
     wanted, found = (one.get_distribution(rows).distribution for one in (model.policy, loaded))
     torch.testing.assert_close(found.probs, wanted.probs, rtol=0, atol=0)  # type: ignore[union-attr]

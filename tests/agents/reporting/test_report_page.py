@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from marl_stl_agents.algorithms.ppo import make_policy
 from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.diagnostics.checklist import Check, Checked, Checklist, write_checklist
 from marl_stl_agents.evaluation.evaluation import Evaluation, evaluate
 from marl_stl_agents.evaluation.rollouts import greedy
+from marl_stl_agents.policies.build import make_policy
 from marl_stl_agents.reporting import page as report_page
 from marl_stl_agents.reporting.charts import threshold_chart
 from marl_stl_agents.reporting.episode import EPISODES, record_episodes
@@ -311,7 +311,7 @@ def test_replay_begins_without_memory(evaluated: Evaluation) -> None:
     config = TrainConfig(env=evaluated.env, ppo=PPOConfig(policy="lstm", width=8, bins=0))
     torch.manual_seed(0)
     space = observation_space(Engine(evaluated.env, evaluated.table, lanes=1))
-    act = greedy(make_policy(config, space, (), torch.device("cpu")))
+    act = greedy(make_policy(config, space, evaluated.table, torch.device("cpu")))
     with_memory = replace(evaluated, act=act)
     first = record_episodes(with_memory)
     assert record_episodes(with_memory) == first

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from marl_stl_agents.algorithms.lagrangian import CostRolloutBuffer, CostValuePolicy, LagrangianPPO
+from marl_stl_agents.algorithms.constraints import LagrangianPPO
 from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
 from marl_stl_agents.algorithms.shaping import SpecShaping
+from marl_stl_agents.buffers.costs import CostRolloutBuffer
 from marl_stl_agents.config import Backend, ConstraintConfig, PPOConfig, TrainConfig
+from marl_stl_agents.policies.cost_value import CostValuePolicy
 from stable_baselines3 import PPO
 
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
@@ -198,7 +200,7 @@ def test_shaping_adds_bonus_and_potential(backend: Backend) -> None:
         actions = np.repeat(rng.choice([0, 2, 3], 3, p=[0.6, 0.2, 0.2]), 4)
         rewards, dones = shaping.step(actions)[1:3]
         bare, _, infos = bare_venv.step(actions)[1:]
-        status = lanes.spec_status
+        status = lanes.last_step
         for lane in range(3):
             over = bool(dones[lane * 4])
             now = 0.0 if over else max(-1.0, min(0.5, *status.robustness[lane].tolist()))

@@ -1,0 +1,134 @@
+"""The shape of a policy in plain numbers: enough to build it without the data it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias
+
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from marl_stl_agents.policies.cost_value import CostValuePolicy
+from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding
+from marl_stl_agents.policies.independent import IndependentPolicy
+from marl_stl_agents.policies.prototypes import PrototypeEncoding
+from marl_stl_env.errors import ConfigError
+from marl_stl_env.validation import check_range, check_types
+
+#: "shared" is one network for all sensors, "independent" one for each, "lstm" remembers the events
+#: of its episode, "cost_value" also expects the costs of specifications.
+PolicyKind: TypeAlias = Literal["shared", "independent", "lstm", "cost_value"]
+
+#: Least and greatest value of every number.
+_RANGES = {
+    "observation_width": (1, 2**16),
+    "hidden_width": (0, 2**14),
+    "depth": (0, 64),
+    "agents": (0, 64),
+    "context_columns": (0, 2**16),
+    "specifications": (0, 1024),
+    "codes": (0, 2**20),
+    "benign_prototypes": (0, 2**24),
+    "threat_prototypes": (0, 2**24),
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a policy.
+
+    Attributes:
+        kind: Kind of network.
+        observation_width: Columns of one sensor's observation.
+        hidden_width: Units of each hidden layer, and of each memory; 0 without any.
+        depth: Hidden layers of the policy and of the value function.
+        agents: Networks of an "independent" policy, one a sensor; else 0.
+        context_columns: Columns of an "independent" policy's observation after the table's
+            features; the one-hot code of the sensor comes first among them. Else 0.
+        specifications: Cost heads of a "cost_value" policy; else 0.
+        codes: Numbers that the piecewise-linear encoding makes of an observation; 0 without one.
+        benign_prototypes: Benign events that the encoding compares with; 0 without prototypes.
+        threat_prototypes: Threats that it compares with; 0 without prototypes.
+
+    Raises:
+        ConfigError: If a number is out of range or contradicts another one.
+    """
+
+    kind: PolicyKind
+    observation_width: int
+    hidden_width: int
+    depth: int
+    agents: int = 0
+    context_columns: int = 0
+    specifications: int = 0
+    codes: int = 0
+    benign_prototypes: int = 0
+    threat_prototypes: int = 0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name, (least, greatest) in _RANGES.items():
+            check_range(name, getattr(self, name), least, greatest)
+        if (self.hidden_width > 0) is not (self.depth > 0 or self.kind == "lstm"):
+            raise ConfigError(
+                f"hidden_width={self.hidden_width} contradicts depth={self.depth}, "
+                f"kind={self.kind!r}"
+            )
+        for name, kind in (("agents", "independent"), ("specifications", "cost_value")):
+            if (getattr(self, name) > 0) is not (self.kind == kind):
+                raise ConfigError(f"{name}={getattr(self, name)} contradicts kind={self.kind!r}")
+        if not self.agents <= self.context_columns <= self.observation_width:
+            raise ConfigError(
+                f"context_columns={self.context_columns} holds the one-hot code of "
+                f"agents={self.agents} and is part of observation_width={self.observation_width}"
+            )
+        if (self.benign_prototypes > 0) is not (self.threat_prototypes > 0):
+            raise ConfigError("prototypes are of both kinds or of none")
+        if self.benign_prototypes and not self.codes:
+            raise ConfigError("prototypes are compared by their codes, and codes=0")
+        if self.codes and self.codes < self.observation_width:
+            raise ConfigError(
+                f"codes={self.codes}: each of {self.observation_width} columns has at least one"
+            )
+
+    def differences(self, other: Architecture) -> str:
+        """What the other one has differently, as text; empty where they are the same."""
+        return ", ".join(
+            f"{one.name}={getattr(self, one.name)!r} instead of {getattr(other, one.name)!r}"
+            for one in fields(self)
+            if getattr(self, one.name) != getattr(other, one.name)
+        )
+
+
+def architecture_of(policy: ActorCriticPolicy) -> Architecture:
+    """The shape of a policy that was built already."""
+    extractor = policy.features_extractor
+    codes = len(extractor.columns) if isinstance(extractor, PiecewiseLinearEncoding) else 0
+    prototypes = (0, 0)
+    if isinstance(extractor, PrototypeEncoding):
+        prototypes = (extractor.benign.shape[1], extractor.threats.shape[1])
+    hidden = [int(width) for width in policy.net_arch]
+    if isinstance(policy, RecurrentActorCriticPolicy):
+        kind: PolicyKind = "lstm"
+        width = policy.lstm_actor.hidden_size
+    else:
+        independent = isinstance(policy, IndependentPolicy)
+        kind = "independent" if independent else "shared"
+        width = hidden[0] if hidden else 0
+    if isinstance(policy, CostValuePolicy):
+        kind = "cost_value"
+    shape = policy.observation_space.shape
+    if shape is None:
+        raise ConfigError("a policy's observations are rows of numbers")
+    return Architecture(
+        kind=kind,
+        observation_width=shape[0],
+        hidden_width=width,
+        depth=len(hidden),
+        agents=policy.sensors if isinstance(policy, IndependentPolicy) else 0,
+        context_columns=policy.context if isinstance(policy, IndependentPolicy) else 0,
+        specifications=policy.specs if isinstance(policy, CostValuePolicy) else 0,
+        codes=codes,
+        benign_prototypes=prototypes[0],
+        threat_prototypes=prototypes[1],
+    )

@@ -1,0 +1,177 @@
+"""From settings and data, or from a stated architecture, to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from marl_stl_agents.config import PPOConfig, TrainConfig
+from marl_stl_agents.policies.architecture import Architecture, PolicyKind
+from marl_stl_agents.policies.cost_value import CostValuePolicy
+from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding, quantile_edges
+from marl_stl_agents.policies.independent import IndependentPolicy
+from marl_stl_agents.policies.prototypes import (
+    PrototypeEncoding,
+    Prototypes,
+    blank_prototypes,
+    draw_prototypes,
+)
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.spec_monitor import specifications
+from marl_stl_env.envs.spaces import action_space
+from marl_stl_env.types import Float32Array
+
+_CLASSES: dict[PolicyKind, type[ActorCriticPolicy]] = {
+    "shared": ActorCriticPolicy,
+    "independent": IndependentPolicy,
+    "lstm": RecurrentActorCriticPolicy,
+    "cost_value": CostValuePolicy,
+}
+#: Of the optimiser that SB3 makes with every policy; a trainer brings its own step size.
+_STEP_SIZE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Blueprint:
+    """All that shapes a network.
+
+    Attributes:
+        architecture: Its sizes.
+        edges: The edges of the encoding's bins, column by column; none without encoding.
+        prototypes: What every second sensor compares events with, if any does.
+    """
+
+    architecture: Architecture
+    edges: Sequence[Sequence[float]] = ()
+    prototypes: Prototypes | None = None
+
+    @property
+    def policy_class(self) -> type[ActorCriticPolicy]:
+        """The class of the network."""
+        return _CLASSES[self.architecture.kind]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The network, as SB3's policies take it."""
+        shape = self.architecture
+        settings: dict[str, Any] = {
+            "net_arch": [shape.hidden_width] * shape.depth,
+            "activation_fn": torch.nn.ReLU,
+        }
+        if self.edges:
+            settings["features_extractor_class"] = PiecewiseLinearEncoding
+            settings["features_extractor_kwargs"] = {"edges": self.edges}
+        if self.prototypes is not None:
+            settings["features_extractor_class"] = PrototypeEncoding
+            settings["features_extractor_kwargs"]["prototypes"] = self.prototypes
+        if shape.kind == "lstm":
+            settings["lstm_hidden_size"] = shape.hidden_width
+        if shape.kind == "independent":
+            settings |= {"sensors": shape.agents, "context": shape.context_columns}
+        if shape.kind == "cost_value":
+            settings["specs"] = shape.specifications
+        return settings
+
+    def build(self, observation_space: spaces.Box, device: torch.device) -> ActorCriticPolicy:
+        """An untrained policy.
+
+        Args:
+            observation_space: The space of one sensor's observation.  # (width,)
+            device: Where it lives.
+        """
+        policy = self.policy_class(
+            observation_space, action_space(), lambda _: _STEP_SIZE, **self.settings
+        )
+        policy.set_training_mode(False)
+        return policy.to(device)
+
+
+def make_blueprint(
+    config: TrainConfig, observation_space: spaces.Box, train: TrafficTable
+) -> Blueprint:
+    """The network that a run asks for.
+
+    Args:
+        config: The run.
+        observation_space: The space of one sensor's observation.  # (width,)
+        train: The scaled training split.
+    """
+    ppo, width = config.ppo, observation_space.shape[0]
+    edges = bin_edges(ppo, observation_space, train.features)
+    prototypes = draw_prototypes(config, train)
+    kind = _kind(config)
+    independent = kind == "independent"
+    architecture = Architecture(
+        kind=kind,
+        observation_width=width,
+        hidden_width=ppo.width if ppo.depth or kind == "lstm" else 0,
+        depth=ppo.depth,
+        agents=config.env.agents if independent else 0,
+        context_columns=width - train.features.shape[1] if independent else 0,
+        specifications=constrained_specs(config),
+        codes=sum(len(column) - 1 for column in edges),
+        benign_prototypes=0 if prototypes is None else len(prototypes.benign),
+        threat_prototypes=0 if prototypes is None else len(prototypes.threats),
+    )
+    return Blueprint(architecture, edges, prototypes)
+
+
+def blank_blueprint(architecture: Architecture) -> Blueprint:
+    """A network of these sizes whose encoding means nothing yet: to load a saved one into."""
+    codes, benign = architecture.codes, architecture.benign_prototypes
+    return Blueprint(
+        architecture,
+        [np.arange(codes + 1.0).tolist()] if codes else (),
+        blank_prototypes(benign, architecture.threat_prototypes) if benign else None,
+    )
+
+
+def make_policy(
+    config: TrainConfig, observation_space: spaces.Box, train: TrafficTable, device: torch.device
+) -> ActorCriticPolicy:
+    """The untrained policy of a run.
+
+    Args:
+        config: The run.
+        observation_space: The space of one sensor's observation.  # (width,)
+        train: The scaled training split.
+        device: Where it lives.
+    """
+    return make_blueprint(config, observation_space, train).build(observation_space, device)
+
+
+def bin_edges(
+    config: PPOConfig, observation_space: spaces.Box, features: Float32Array
+) -> list[tuple[float, ...]]:
+    """The edges of the encoding's bins, column by column.
+
+    Args:
+        config: The trainer.
+        observation_space: The space of one sensor's observation.  # (width,)
+        features: The scaled features of the training split.  # (rows, features) float32
+    """
+    if not config.bins:
+        return []
+    return quantile_edges(
+        features, config.bins, observation_space.shape[0], values=config.edges == "values"
+    )
+
+
+def constrained_specs(config: TrainConfig) -> int:
+    """How many specifications have a multiplier and a value function of their own."""
+    return len(specifications(config.task)) if config.stl == "lagrangian" else 0
+
+
+def _kind(config: TrainConfig) -> PolicyKind:
+    if config.stl == "lagrangian":
+        return "cost_value"
+    if config.ppo.policy == "lstm":
+        return "lstm"
+    return "independent" if config.ppo.sharing == "independent" else "shared"

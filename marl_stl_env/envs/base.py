@@ -1,0 +1,147 @@
+"""What both Stable-Baselines3 views share: their lanes, and the last step as a typed record."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.envs.infos import last_record
+from marl_stl_env.errors import ConfigError
+from marl_stl_env.stl.specs import Specification
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class LastStep:
+    """The facts of a step that a trainer needs and that rewards and infos do not carry.
+
+    Attributes:
+        honest: Whether each sensor was honest.  # (lanes * agents,) bool
+        voting: Whether the step was a vote and not a proposal.  # (lanes * agents,) bool
+        entities: The entity of the evaluated event; None where the table names no entities.
+            # (lanes * agents,) int64
+        violated: Whether each specification is violated, at an episode's end too.
+            # (lanes, specifications) bool
+        newly_violated: Whether this step violated it.  # (lanes, specifications) bool
+        robustness: The least robustness of the episode so far, +inf before the first instant that
+            counts.  # (lanes, specifications) float32
+    """
+
+    honest: BoolArray
+    voting: BoolArray
+    entities: IntArray | None
+    violated: BoolArray
+    newly_violated: BoolArray
+    robustness: Float32Array
+
+    @classmethod
+    def of(cls, engines: Sequence[Engine]) -> LastStep:
+        """The last step of engines that are stepped side by side.
+
+        Raises:
+            ResetNeededError: If there was none.
+        """
+        records = [last_record(engine) for engine in engines]
+        agents = records[0].actions.shape[1]
+        return cls(
+            honest=~_joined(records, "faulty").ravel(),
+            voting=np.repeat(_joined(records, "voting"), agents),
+            entities=_entities(engines, agents),
+            violated=_joined(records, "violated"),
+            newly_violated=_joined(records, "newly_violated"),
+            robustness=_joined(records, "robustness"),
+        )
+
+
+class TeamVecEnv(VecEnv):
+    """A vector environment whose sub-environment ``lane * agents + agent`` is one sensor.
+
+    Args:
+        lanes: Independent copies of the stream.
+        agents: Sensors of a lane.
+        observation_space: Of one sensor.  # (width,)
+        action_space: Of one sensor.
+
+    Attributes:
+        lanes: Independent copies of the stream.
+        agents: Sensors of a lane.
+    """
+
+    def __init__(
+        self,
+        lanes: int,
+        agents: int,
+        observation_space: spaces.Space[AnyArray],
+        action_space: spaces.Space[np.int64],
+    ) -> None:
+        self.lanes, self.agents = lanes, agents
+        super().__init__(lanes * agents, observation_space, action_space)
+
+    @property
+    @abstractmethod
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines behind the lanes, in their order: one of all lanes, or one for each."""
+
+    @abstractmethod
+    def get_state(self) -> dict[str, AnyArray]:
+        """All that is needed to continue bit-identically: plain arrays over the lanes."""
+
+    @abstractmethod
+    def set_state(self, arrays: dict[str, AnyArray]) -> None:
+        """Go back to a state that :meth:`get_state` gave, here or in the other view.
+
+        Raises:
+            StateError: If the arrays do not fit this environment.
+        """
+
+    @property
+    def last_step(self) -> LastStep:
+        """The facts of the last step.
+
+        Raises:
+            ResetNeededError: If there was none.
+        """
+        return LastStep.of(self.engines)
+
+    @property
+    def specs(self) -> tuple[Specification, ...]:
+        """The monitored specifications; none where nothing is monitored."""
+        monitor = self.engines[0].spec_monitor
+        return () if monitor is None else monitor.specifications
+
+
+def team_env(venv: VecEnv | None) -> TeamVecEnv:
+    """The environment inside Stable-Baselines3's wrappers.
+
+    Raises:
+        ConfigError: If it is not one of ours.
+    """
+    inner = None if venv is None else venv.unwrapped
+    if not isinstance(inner, TeamVecEnv):
+        raise ConfigError(
+            f"{type(inner).__name__} does not know faulty sensors, votes and specifications; use "
+            "TrafficVecEnv or supersuit_vec_env, wrapped as you like"
+        )
+    return inner
+
+
+def _joined(records: Sequence[StepRecord], name: str) -> AnyArray:
+    """One field over all lanes."""
+    parts = [getattr(record, name) for record in records]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _entities(engines: Sequence[Engine], agents: int) -> IntArray | None:
+    parts = []
+    for engine in engines:
+        if engine.table.entities is None:
+            return None
+        parts.append(engine.table.entities[last_record(engine).rows])
+    return np.repeat(np.concatenate(parts).astype(np.int64), agents)
