@@ -8,8 +8,8 @@ from marl_stl_agents.config import EvaluateConfig
 
 def main(settings: EvaluateConfig) -> None:
     """Evaluate a run and write ``evaluation.json``, or let it decide on new traffic."""
-    from marl_stl_agents.console.tables import say, show_decisions, show_evaluation, verdict
-    from marl_stl_agents.run_directory import report_file
+    from marl_stl_agents.console.output import say
+    from marl_stl_agents.console.tables import show_decisions, show_evaluation
 
     if settings.input is not None:
         from marl_stl_agents.evaluation.new_traffic import decide
@@ -19,12 +19,18 @@ def main(settings: EvaluateConfig) -> None:
     else:
         from marl_stl_agents.evaluation.evaluation import evaluate
 
-        path, result = evaluate(settings)
-        show_evaluation(result)
-        say(verdict(result))
+        evaluated = evaluate(settings)
+        path = evaluated.file
+        show_evaluation(evaluated.result)
     say(f"written to {path}")
-    if settings.report:
-        say(f"report: {report_file(path.parent, settings.split)}")
+    if settings.input is None and settings.report:
+        from marl_stl_agents.reporting.page import write_report
+        from marl_stl_agents.run_directory import report_file
+
+        report = report_file(evaluated.run, evaluated.split)
+        say("writing the report ...")
+        write_report(evaluated, report)
+        say(f"report: {report}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import tyro
-from rich.console import Console
 
+from marl_stl_agents.printable import printable
 from marl_stl_env.errors import MarlStlError
 
 _Config = TypeVar("_Config")
@@ -45,9 +45,7 @@ def run_command(
         )
         action(parsed)
     except MarlStlError as error:
-        Console(file=sys.stderr, soft_wrap=True).print(
-            f"[bold red]{type(error).__name__}[/]: ", str(error), sep="", markup=True
-        )
+        sys.stderr.write(f"{type(error).__name__}: {printable(str(error))}\n")
         return REFUSED
     return 0
 

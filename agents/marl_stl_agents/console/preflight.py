@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from marl_stl_agents.console.output import labelled, say, show
 from marl_stl_agents.diagnostics.preflight import Policy, Preflight
 
 _FAMILIES = 12
@@ -13,16 +14,17 @@ _GOOD, _POOR = 0.8, 0.3
 
 def show_preflight(report: Preflight, console: Console | None = None) -> None:
     """Print the splits, the reference policies, the ceilings and the verdict."""
-    console = console or Console()
-    console.print(_splits(report))
+    show(_splits(report), console)
     for note in report.notes:
-        console.print(note, soft_wrap=True, highlight=False)
+        say(note, console)
     for column, reason in report.dropped.items():
-        console.print(f"not used: [bold]{column}[/] ({reason})", soft_wrap=True, highlight=False)
-    console.print(_policies(report))
+        say(f"not used: {column} ({reason})", console)
+    show(_policies(report), console)
     for column, auc in report.suspects.items():
-        console.print(f"[bold red]leak suspect:[/] {column} alone has an AUC of {auc:.4f}")
-    console.print(f"[bold {_colour(report)}]verdict:[/] {report.verdict}", soft_wrap=True)
+        say(
+            labelled("leak suspect", f"{column} alone has an AUC of {auc:.4f}", "bold red"), console
+        )
+    say(labelled("verdict", report.verdict, f"bold {_colour(report)}"), console)
 
 
 def _splits(report: Preflight) -> Table:
@@ -51,7 +53,7 @@ def _splits(report: Preflight) -> Table:
 
 def _policies(report: Preflight) -> Table:
     table = Table(
-        title=f"what can be reached on {report.evaluated} (classifiers fitted on "
+        title=f"reference policies on the {report.evaluated} split (classifiers fitted on "
         f"{report.fitted_rows:,} training events)"
     )
     for column in ("policy", "precision", "recall", "F1", "reward per event"):
@@ -67,7 +69,7 @@ def _policies(report: Preflight) -> Table:
 
 def _cells(policy: Policy) -> tuple[str, ...]:
     return (
-        policy.name.replace("_", " "),
+        policy.name,
         f"{policy.precision:.3f}",
         f"{policy.recall:.3f}",
         f"{policy.f1:.3f}",

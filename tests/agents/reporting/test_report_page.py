@@ -15,7 +15,8 @@ from marl_stl_agents.algorithms.ppo import make_policy
 from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.diagnostics.checklist import Checked, Checklist, write_checklist
 from marl_stl_agents.diagnostics.checks import Check
-from marl_stl_agents.evaluation.evaluation import Evaluation, evaluate
+from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.result import as_json, read_result
 from marl_stl_agents.evaluation.rollouts import greedy
 from marl_stl_agents.reporting import page as report_page
 from marl_stl_agents.reporting.charts import threshold_chart
@@ -31,6 +32,7 @@ from marl_stl_agents.reporting.page import write_report
 from marl_stl_agents.run_directory import read_json
 
 import marl_stl_env as mse
+from evaluate import main
 from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig, StlConfig
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
@@ -54,10 +56,11 @@ def page(evaluated: Evaluation) -> Page:
 
 def test_command_writes_the_report_of_its_figures(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", SYNTHETIC)
-    path, result = evaluate(EvaluateConfig(run, report=True))
+    main(EvaluateConfig(run, report=True))
     page = Page((run / "report.html").read_text(encoding="utf-8"))
-    assert page.data["evaluation"] == result == read_json(path)
-    evaluate(EvaluateConfig(run, split="validation", report=True))
+    result = read_json(run / "evaluation.json")
+    assert page.data["evaluation"] == result == as_json(read_result(run / "evaluation.json"))
+    main(EvaluateConfig(run, split="validation", report=True))
     other = Page((run / "report-validation.html").read_text(encoding="utf-8"))
     assert other.data["evaluation"] == read_json(run / "validation.json") != result
     assert not [one.name for one in run.iterdir() if one.name.startswith(".")]
@@ -67,7 +70,7 @@ def test_command_writes_the_report_of_its_figures(tmp_path: Path) -> None:
 
 def test_no_report_without_the_flag(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", SYNTHETIC)
-    evaluate(EvaluateConfig(run))
+    main(EvaluateConfig(run))
     assert not list(run.glob("*.html"))
 
 
@@ -94,7 +97,7 @@ def test_figures_from_labels_and_decisions(evaluated: Evaluation, page: Page) ->
     assert told["reward_per_event"] == pytest.approx(earned)
     bars = page.data["charts"]["reward"]["data"][0]
     drawn = dict(zip(bars["y"], bars["customdata"], strict=True))
-    assert drawn["the team"] == told["reward_per_event"]
+    assert drawn["team"] == told["reward_per_event"]
     assert drawn["oracle"] == page.data["evaluation"]["baselines"]["oracle"]["reward_per_event"]
     assert list(drawn.values()) == sorted(drawn.values(), reverse=True)
 
@@ -170,10 +173,10 @@ def test_baselines_lie_on_their_own_curves(evaluated: Evaluation) -> None:
     scores = evaluated.references["supervised"].scores
     assert scores is not None
     curve = reward_by_threshold(evaluated.env, evaluated.table.labels, scores)
-    baseline = evaluated.result["baselines"]["supervised"]["reward_per_event"]
+    baseline = evaluated.result.baselines["supervised"].reward_per_event
     assert curve.at(evaluated.env.reward.threshold) == pytest.approx(baseline)
     chart = threshold_chart(evaluated)
-    drawn = {line["name"]: line for line in chart.figure["data"]}["supervised, all columns"]
+    drawn = {line["name"]: line for line in chart.figure["data"]}["supervised"]
     place = int(np.argmin(np.abs(np.array(drawn["x"]) - evaluated.env.reward.threshold)))
     assert drawn["y"][place] == pytest.approx(baseline, abs=1e-4)
 
@@ -272,12 +275,12 @@ def test_replay_of_a_response_with_specs(tmp_path: Path) -> None:
     env = EnvConfig(episode_length=90, dynamics="response", stl=StlConfig(monitor=True))
     evaluated = evaluated_toy(tmp_path / "run", env, EvaluateConfig(certify=40))
     replay = record_episodes(evaluated)
-    assert replay["told"][:2] == ["isolated", "isolation_left"]
-    assert replay["specs"] == [name for name in evaluated.result["stl"] if name != "conjunction"]
+    assert replay["shared"][:2] == ["isolated", "isolation_left"]
+    assert replay["specs"] == [name for name in evaluated.result.stl if name != "conjunction"]
     isolated = 0
     for episode in replay["episodes"]:
         isolated += sum(episode["isolated"])
-        assert [int(told[0]) for told in episode["told"]] == episode["isolated"]
+        assert [int(shared[0]) for shared in episode["shared"]] == episode["isolated"]
         assert all(
             action == Action.QUARANTINE
             for action, held in zip(episode["decision"], episode["isolated"], strict=True)
@@ -298,7 +301,7 @@ def test_replay_of_a_response_with_specs(tmp_path: Path) -> None:
         assert sum(bars["y"]) == len(known)
         below = sum(y for x, y in zip(bars["x"], bars["y"], strict=True) if x < 0)
         assert below == (known < 0).sum()
-        assert evaluated.result["stl"][name]["satisfied"] == pytest.approx(kept.mean())
+        assert evaluated.result.stl[name].satisfied == pytest.approx(kept.mean())
     assert "at confidence 95%" in page.words
     assert "attacks contained" in page.words
     assert "--certify" not in page.words
@@ -368,7 +371,7 @@ def test_checked_votes_are_said_to_be_weighed(tmp_path: Path) -> None:
 def test_faulty_sensors_are_drawn_from_the_honest_team_on(page: Page) -> None:
     result = page.data["evaluation"]
     lines = page.data["charts"]["byzantine"]["data"]
-    entries = {(one["fault"].replace("_", " "), one["faulty"]): one for one in result["byzantine"]}
+    entries = {(one["fault"], one["faulty"]): one for one in result["byzantine"]}
     assert len(entries) == sum(len(line["x"]) - 1 for line in lines)
     for line in lines:
         assert line["x"][0] == 0
