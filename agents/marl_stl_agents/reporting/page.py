@@ -42,6 +42,18 @@ _TEMPLATES = "templates"
 #: Styles and scripts that pages hold inside, and so the only ones that they run.
 _STYLES, _SCRIPTS = ("page.css", "replay.css"), ("page.js", "replay.js")
 
+#: Style elements and attributes that plotly sets: empty ones, and that of a heatmap's image.
+_PLOTLY_STYLES = (
+    "",
+    "".join(
+        f"image-rendering: {value}; "
+        for value in (
+            "optimizeSpeed", "-moz-crisp-edges", "-o-crisp-edges", "-webkit-optimize-contrast",
+            "optimize-contrast", "crisp-edges", "pixelated",
+        )
+    ),
+)  # fmt: skip
+
 
 def write_report(evaluated: Evaluation, path: Path) -> None:
     """Write the report of an evaluation, whole or not at all.
@@ -120,8 +132,7 @@ def _environment() -> Environment:
     environment.globals["inside"] = {name: Markup(text) for name, text in inside.items()}  # noqa: S704
     environment.globals["policy"] = content_security_policy(
         [inside[name] for name in ("plotly", *_SCRIPTS)],
-        # Plotly adds its rules to a style element that is empty when it is made.
-        [*(inside[name] for name in _STYLES), ""],
+        [*(inside[name] for name in _STYLES), *_PLOTLY_STYLES],
     )
     environment.filters |= {"number": number, "share": share}
     return environment
@@ -135,7 +146,7 @@ def content_security_policy(scripts: Sequence[str], styles: Sequence[str]) -> st
         return " ".join(f"'sha256-{base64.b64encode(one).decode()}'" for one in digests)
 
     return (
-        f"default-src 'none'; script-src {allowed(scripts)}; style-src {allowed(styles)}; "
+        f"default-src 'none'; script-src {allowed(scripts)}; style-src 'unsafe-hashes' {allowed(styles)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 

@@ -135,8 +135,9 @@ def test_the_report_shows_faults_and_replicated(capsys: pytest.CaptureFixture[st
     )
     show_evaluation(result)
     shown = capsys.readouterr().out
+    faults = shown[shown.index("with faulty sensors") :]
     for fault in AWAKE_FAULTS:
-        line = next(line for line in shown.splitlines() if f" {fault} " in line)
+        line = next(line for line in faults.splitlines() if f" {fault} " in line)
         for entry in result.byzantine:
             if entry.fault == fault:
                 assert f"{entry.reward_per_event:.3f} ({entry.f1:.3f})" in line

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from marl_stl_agents.console.tables import show_evaluation
 from marl_stl_agents.evaluation.containment import containment_metrics, survival_quantile
-from marl_stl_agents.evaluation.metrics import score
 from marl_stl_agents.evaluation.replay import segment_length
 from marl_stl_agents.evaluation.result import Containment, StepsToContainment
 from marl_stl_agents.evaluation.rollouts import Rollout
 
-from marl_stl_env.config import EnvConfig, ResponseConfig, RewardConfig
+from marl_stl_env.config import EnvConfig, ResponseConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import TableError
 from marl_stl_env.types import Action, AnyArray

@@ -249,7 +249,9 @@ def test_specs_and_context_of_a_response(visit: Any) -> None:
         assert words.startswith(name)
         assert told in words
         assert ("violated" in words) == (least is not None and least < 0)
-    assert f"budget {one['shared'][-1][replay['shared'].index('budget')]:.2f}" in shown(page, "context")
+    assert f"budget {one['shared'][-1][replay['shared'].index('budget')]:.2f}" in shown(
+        page, "context"
+    )
     lines = page.evaluate(
         "document.getElementById('specifications-so-far').data.map((line) => line.y)"
     )
