@@ -12,8 +12,6 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import tyro
 from docstring_parser import parse
-from rich.console import Console
-from rich.text import Text
 from tyro.constructors import (
     ConstructorRegistry,
     StructConstructorSpec,
@@ -21,6 +19,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from marl_stl_agents.printable import printable
 from marl_stl_env.errors import MarlStlError
 
 _Config = TypeVar("_Config")
@@ -63,8 +62,7 @@ def run_command(
 
 def refuse(error: MarlStlError) -> int:
     """Print a typed error as one line on stderr, and return the exit status for it."""
-    console = Console(file=sys.stderr, soft_wrap=True)
-    console.print(Text(type(error).__name__, "bold red"), Text(f": {error}"), sep="")
+    sys.stderr.write(f"{type(error).__name__}: {printable(str(error))}\n")
     return REFUSED
 
 

@@ -14,17 +14,18 @@ from marl_stl_agents.checkpoints.store import best_checkpoint, list_checkpoints
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.evaluation.baselines import bayes_baselines, decision_rule, simple_baselines
 from marl_stl_agents.evaluation.byzantine import byzantine_metrics
-from marl_stl_agents.evaluation.evaluation import check_data, evaluation
+from marl_stl_agents.evaluation.evaluation import check_data, result_of_rollout
 from marl_stl_agents.evaluation.metrics import reward_per_event
+from marl_stl_agents.evaluation.result import as_json, read_result
 from marl_stl_agents.evaluation.rollouts import Act, collect_rollout, greedy
-from marl_stl_agents.run_directory import EVALUATION, find_run, read_config, read_json
+from marl_stl_agents.run_directory import EVALUATION, find_run, read_config
 
 from benchmarks.leaderboard.track import Result, Track, of_decisions, of_votes, worst_with_one
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
-from marl_stl_env.errors import SubmissionError
+from marl_stl_env.errors import RunError, SubmissionError
 from marl_stl_env.types import Action, Int8Array
 
 #: Processors round differently, and an event in ten thousand may be decided otherwise elsewhere.
@@ -71,8 +72,9 @@ def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
     table, act = prepared.tables["test"], _best(run, config, prepared)
     rollout = collect_rollout(env, table, act)
     references = simple_baselines(env, table.labels) | bayes_baselines(env, prepared, "test")
-    measured = evaluation(env, prepared, "test", rollout, references)
-    measured["byzantine"] = byzantine_metrics(env, table, act, rollout)
+    byzantine = byzantine_metrics(env, table, act, rollout)
+    result = result_of_rollout(env, prepared, "test", rollout, references)
+    measured = as_json(replace(result, byzantine=byzantine))
     for name in _COMPARED:
         for place, said, found in differences(claimed.get(name), measured[name], len(table), name):
             raise SubmissionError(
@@ -80,7 +82,7 @@ def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
                 f"on the test split; evaluate it anew: python evaluate.py {run}"
             )
     steps = max(checkpoint.timesteps for checkpoint in list_checkpoints(run))
-    worst = worst_with_one(measured["byzantine"])
+    worst = worst_with_one(byzantine)
     return config, of_decisions(
         env, table, rollout.decisions, seed=config.seed, one_byzantine=worst, agent_steps=steps
     )
@@ -89,12 +91,10 @@ def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
 def _claim(run: Path) -> dict[str, Any]:
     if not (run / EVALUATION).exists():
         raise SubmissionError(f"{run} was not evaluated yet: python evaluate.py {run}")
-    claimed = read_json(run / EVALUATION)
-    if not isinstance(claimed, dict):
-        raise SubmissionError(
-            f"{run / EVALUATION} is not an evaluation; evaluate it anew: python evaluate.py {run}"
-        )
-    return claimed
+    try:
+        return as_json(read_result(run / EVALUATION))
+    except RunError as error:
+        raise SubmissionError(str(error)) from None
 
 
 def _check_choice(run: Path, config: TrainConfig, prepared: PreparedData) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 from marl_stl_agents.algorithms.ppo import resolve_device
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
-from marl_stl_agents.console.tables import say
+from marl_stl_agents.console.output import say
 from marl_stl_agents.evaluation.baselines import (
     SupervisedBaselines,
     as_actions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from marl_stl_agents.evaluation.baselines import decision_rule, simple_baselines
 from marl_stl_agents.evaluation.byzantine import byzantine_metrics
 from marl_stl_agents.evaluation.metrics import normalized_score, score
+from marl_stl_agents.evaluation.result import FaultMetrics
 from marl_stl_agents.evaluation.rollouts import Rollout
 
 from marl_stl_env.config import EnvConfig
@@ -115,19 +117,19 @@ def of_decisions(env: EnvConfig, table: TrafficTable, decisions: Int8Array, **mo
         decisions: One action per event.  # (rows,) int8
         **more: The other fields of :class:`Result`.
     """
-    figures = score(table.labels, decisions, env.reward)
-    earned = {
-        name: score(table.labels, one.decisions, env.reward)["reward_per_event"]
+    metrics = score(table.labels, decisions, env.reward)
+    rewards = {
+        name: score(table.labels, one.decisions, env.reward).reward_per_event
         for name, one in simple_baselines(env, table.labels).items()
     }
-    constant = max(earned["always_allow"], earned["always_block"])
-    relative = normalized_score(figures["reward_per_event"], constant, earned["oracle"])
+    constant = max(rewards["always_allow"], rewards["always_block"])
+    relative = normalized_score(metrics.reward_per_event, constant, rewards["oracle"])
     if relative is None:
         raise SubmissionError("a constant policy is perfect on this split: nothing to compare")
     return Result(
         normalized_score=relative,
-        f1=figures["f1"],
-        reward_per_event=figures["reward_per_event"],
+        f1=metrics.f1,
+        reward_per_event=metrics.reward_per_event,
         **{"seed": None, **more},
     )
 
@@ -154,10 +156,10 @@ def of_votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, **more: An
     return of_decisions(env, table, decisions, one_byzantine=worst, **more)
 
 
-def worst_with_one(byzantine: list[dict[str, Any]]) -> float | None:
+def worst_with_one(byzantine: Iterable[FaultMetrics]) -> float | None:
     """The reward per event under the fault of one sensor that does most harm."""
-    earned = [one["reward_per_event"] for one in byzantine if one["faulty"] == 1]
-    return min(earned) if earned else None
+    rewards = [one.reward_per_event for one in byzantine if one.faulty == 1]
+    return min(rewards, default=None)
 
 
 def _nobody(observations: Float32Array) -> tuple[Int8Array, Float64Array]:

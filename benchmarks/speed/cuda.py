@@ -220,7 +220,7 @@ class Scores(BaseCallback):
         self._seconds += time.perf_counter() - self._since
         rollout = collect_rollout(self._config, self._table, greedy(cast("Any", self.model.policy)))
         figures = score(self._table.labels, rollout.decisions, self._config.reward)
-        self.curve.append((self._seconds, float(figures["reward_per_event"])))
+        self.curve.append((self._seconds, figures.reward_per_event))
         self._since = time.perf_counter()
 
     def _on_training_end(self) -> None:
@@ -230,7 +230,7 @@ class Scores(BaseCallback):
 def best_constant(env: EnvConfig, table: TrafficTable) -> float:
     """Mean decision reward of the better of always allowing and always blocking."""
     return max(
-        score(table.labels, baseline.decisions, env.reward)["reward_per_event"]
+        score(table.labels, baseline.decisions, env.reward).reward_per_event
         for name, baseline in simple_baselines(env, table.labels).items()
         if name.startswith("always")
     )

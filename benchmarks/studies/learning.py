@@ -27,8 +27,9 @@ from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.evaluation.baselines import Baseline, as_actions
-from marl_stl_agents.evaluation.evaluation import baselines, describe_data, evaluation
+from marl_stl_agents.evaluation.evaluation import baselines, describe_data, result_of_rollout
 from marl_stl_agents.evaluation.metrics import reward_per_event, score
+from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 from marl_stl_agents.training.run import learn
@@ -143,7 +144,8 @@ def run(
         policy = saved_policy(best_checkpoint(path), space, device)
         rollout = collect_rollout(config.env, prepared.tables[split], greedy(policy))
         reached = time_to_reach(path, config, prepared)
-    result = evaluation(config.env, prepared, split, rollout, known)
+    whole = as_json(result_of_rollout(config.env, prepared, split, rollout, known))
+    result = {name: value for name, value in whole.items() if value is not None}
     result |= {
         **pooled_recall(result["families"]),
         "seconds": seconds,
@@ -255,9 +257,9 @@ def by_threshold(settings: Settings, *names: str) -> list[dict[str, Any]]:
         rows.append(
             {
                 "threshold": threshold,
-                "f1": [one["f1"] for one in alone],
-                "reward_per_event": [one["reward_per_event"] for one in alone],
-                "together": score(labels, together, env.reward),
+                "f1": [one.f1 for one in alone],
+                "reward_per_event": [one.reward_per_event for one in alone],
+                "together": score(labels, together, env.reward).as_dict(),
             }
         )
     return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -144,10 +144,11 @@ def candidates(memory: bool) -> Iterator[Thresholds]:
 def figures(config: EnvConfig, table: TrafficTable, rollout: Rollout) -> dict[str, float]:
     """Reward and containment, flat."""
     found = containment_metrics(config, table, rollout)
-    waits = found.pop("steps_to_containment")
+    metrics = asdict(found)
+    waits = metrics.pop("steps_to_containment")
     return {
         "reward": float(rollout.rewards.mean(dtype=np.float64)),
-        **found,
+        **metrics,
         "median_steps": waits["median"],
         "p95_steps": waits["p95"],
     }

@@ -168,8 +168,8 @@ class History(BaseCallback):
         policy.set_training_mode(False)
         decisions = collect_rollout(env, self._table, greedy(policy)).decisions
         figures = score(self._table.labels, decisions, env.reward)
-        self._add("f1", figures["f1"])
-        self._add("validation_reward", figures["reward_per_event"])
+        self._add("f1", figures.f1)
+        self._add("validation_reward", figures.reward_per_event)
 
     def _add(self, name: str, value: float) -> None:
         self.curves.setdefault(name, []).append(value)

@@ -251,7 +251,7 @@ def forest(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
     return {
         "threshold": best,
         "left_out": by_level[best],
-        "test": score(test.labels, _actions(says(model, test) >= best), reward),
+        "test": score(test.labels, _actions(says(model, test) >= best), reward).as_dict(),
     }
 
 

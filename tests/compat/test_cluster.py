@@ -16,6 +16,7 @@ from marl_stl_agents.checkpoints.store import list_checkpoints
 from marl_stl_agents.commands.sweep import sweep
 from marl_stl_agents.config import ClusterConfig, EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.rllib.training import ClusterTrainer
 from marl_stl_agents.run_directory import CONFIG, read_config, read_json, write_json
 from marl_stl_agents.training.run import resume, train
@@ -58,7 +59,7 @@ def test_it_trains_is_evaluated_and_goes_on(tmp_path: Path) -> None:
     run = train(replace(TINY, run_dir=tmp_path / "run"))
     steps = 32 * 8 * 4
     assert [each.timesteps for each in list_checkpoints(run)] == [2 * steps, 4 * steps]
-    _, result = evaluate(EvaluateConfig(run=run))
+    result = as_json(evaluate(EvaluateConfig(run=run)).result)
     assert (result["split"], result["events"]) == ("test", 30_000)
 
     longer = read_json(run / CONFIG) | {"iterations": 6}

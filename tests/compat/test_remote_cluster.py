@@ -13,6 +13,7 @@ import pytest
 from marl_stl_agents.checkpoints.store import list_checkpoints
 from marl_stl_agents.config import EvaluateConfig
 from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.run_directory import read_config
 
 from tests.compat.common import COMPAT
@@ -73,5 +74,5 @@ def test_a_training_from_outside_is_one_of_the_cluster(address: str, tmp_path: P
     assert read_config(run).cluster.address == address
     rollout = STEPS * LANES * SENSORS
     assert [each.timesteps for each in list_checkpoints(run)] == [2 * rollout, 4 * rollout]
-    _, result = evaluate(EvaluateConfig(run=run))
+    result = as_json(evaluate(EvaluateConfig(run=run)).result)
     assert (result["split"], result["events"]) == ("test", 30_000)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from marl_stl_agents.command_line import run_command
-from marl_stl_agents.console.tables import say
+from marl_stl_agents.console.output import say, show, warn
 from marl_stl_agents.reporting.comparison import (
-    FIGURES,
+    METRICS,
     ComparedRun,
     differences,
     read_runs,
@@ -45,49 +45,48 @@ class CompareConfig:
 
 
 def show_comparison(runs: Sequence[ComparedRun], console: Console | None = None) -> None:
-    """Print the figures of the runs, the best in bold, and the settings in which they differ."""
-    console = console or Console()
+    """Print the metrics of the runs, the best in bold, and the settings in which they differ."""
     result = runs[0].result
-    title = f"{result['dataset']}, {result['split']} split: {result['events']:,} events"
-    table = _table(title, "figure", runs)
-    rows = {run.name: run.figures for run in runs}
-    for title in FIGURES:
+    title = f"{result.dataset}, {result.split} split: {result.events:,} events"
+    table = _table(title, "metric", runs)
+    rows = {run.name: run.metrics for run in runs}
+    for title in METRICS:
         values = [rows[run.name][title] for run in runs]
         table.add_row(title, *_cells(values, title))
-    console.print(table)
+    show(table, console)
     differing = differences(runs)
     if differing:
-        table = _table("what differs", "setting", runs)
+        table = _table("settings that differ", "setting", runs)
         for name, settings in differing.items():
-            table.add_row(name, *(escape(text) for text in settings))
-        console.print(table)
+            table.add_row(name, *settings)
+        show(table, console)
     else:
-        console.print("the settings do not differ")
+        say("the settings do not differ", console)
     for warning in warnings(runs):
-        console.print(f"[bold yellow]warning[/]: {escape(warning)}", soft_wrap=True)
+        warn(warning, console)
 
 
 def _table(title: str, first: str, runs: Sequence[ComparedRun]) -> Table:
-    table = Table(title=escape(title))
+    table = Table(title=title)
     table.add_column(first)
     for run in runs:
-        table.add_column(escape(run.name), justify="right")
+        table.add_column(run.name, justify="right")
     return table
 
 
-def _cells(values: Sequence[float | None], title: str) -> list[str]:
+def _cells(values: Sequence[float | None], title: str) -> list[Text]:
     seconds = title == "training seconds"
     known = [value for value in values if value is not None]
     best = (min if seconds else max)(known, default=None)
     cells = []
     for value in values:
         text = "" if value is None else f"{value:.0f}" if seconds else f"{value:.3f}"
-        cells.append(f"[bold]{text}[/]" if value is not None and value == best else text)
+        cells.append(Text(text, "bold" if value is not None and value == best else ""))
     return cells
 
 
 def main(settings: CompareConfig) -> None:
-    """Print a comparison, and write it as a page where that is asked for."""
+    """Print a comparison and, with ``--report``, write it as a page."""
     runs = read_runs(settings.runs, settings.split)
     show_comparison(runs)
     if settings.report is not None:

@@ -10,7 +10,8 @@ from marl_stl_agents.config import DecideConfig
 
 def act(settings: DecideConfig) -> None:
     """Decide on every event of a file and write the decisions."""
-    from marl_stl_agents.console.tables import say, show_decisions
+    from marl_stl_agents.console.output import say
+    from marl_stl_agents.console.tables import show_decisions
     from marl_stl_agents.evaluation.new_traffic import decide
 
     path, result = decide(settings)

@@ -10,16 +10,21 @@ from marl_stl_agents.config import EvaluateConfig
 
 def act(settings: EvaluateConfig) -> None:
     """Evaluate a run, write ``evaluation.json`` and, where asked for, the report."""
-    from marl_stl_agents.console.tables import say, show_evaluation, verdict
+    from marl_stl_agents.console.output import say
+    from marl_stl_agents.console.tables import show_evaluation
     from marl_stl_agents.evaluation.evaluation import evaluate
     from marl_stl_agents.run_directory import report_file
 
-    path, result = evaluate(settings)
-    show_evaluation(result)
-    say(verdict(result))
-    say(f"written to {path}")
+    evaluated = evaluate(settings)
+    show_evaluation(evaluated.result)
+    say(f"written to {evaluated.file}")
     if settings.report:
-        say(f"report: {report_file(path.parent, settings.split)}")
+        from marl_stl_agents.reporting.page import write_report
+
+        report = report_file(evaluated.run, evaluated.split)
+        say("writing the report ...")
+        write_report(evaluated, report)
+        say(f"report: {report}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from marl_stl_agents.checkpoints.store import best_checkpoint, load_trainer
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.config import TrainConfig
-from marl_stl_agents.console.tables import say
+from marl_stl_agents.console.output import say
 from marl_stl_agents.evaluation.evaluation import check_data
 from marl_stl_agents.run_directory import find_run, read_config
 from marl_stl_env.data.prepare import PreparedData, prepare

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from marl_stl_agents.console.output import labelled, say, show
 from marl_stl_agents.diagnostics.checklist import Check
 from marl_stl_agents.diagnostics.preflight import Policy, Preflight
+from marl_stl_agents.printable import printable
 
 _FAMILIES = 12
 _GOOD, _POOR = 0.8, 0.3
@@ -18,16 +20,17 @@ _SIGNS = {"passed": "holds", "failed": "FAILED", "unknown": "not yet known"}
 
 def show_preflight(report: Preflight, console: Console | None = None) -> None:
     """Print the splits, the reference policies, the ceilings and the verdict."""
-    console = console or Console()
-    console.print(_splits(report))
+    show(_splits(report), console)
     for note in report.notes:
-        console.print(note, soft_wrap=True, highlight=False)
+        say(note, console)
     for column, reason in report.dropped.items():
-        console.print(f"not used: [bold]{column}[/] ({reason})", soft_wrap=True, highlight=False)
-    console.print(_policies(report))
+        say(f"not used: {column} ({reason})", console)
+    show(_policies(report), console)
     for column, auc in report.suspects.items():
-        console.print(f"[bold red]leak suspect:[/] {column} alone has an AUC of {auc:.4f}")
-    console.print(f"[bold {_colour(report)}]verdict:[/] {report.verdict}", soft_wrap=True)
+        say(
+            labelled("leak suspect", f"{column} alone has an AUC of {auc:.4f}", "bold red"), console
+        )
+    say(labelled("verdict", report.verdict, f"bold {_colour(report)}"), console)
 
 
 def _splits(report: Preflight) -> Table:
@@ -56,7 +59,7 @@ def _splits(report: Preflight) -> Table:
 
 def _policies(report: Preflight) -> Table:
     table = Table(
-        title=f"what can be reached on {report.evaluated} (classifiers fitted on "
+        title=f"reference policies on the {report.evaluated} split (classifiers fitted on "
         f"{report.fitted_rows:,} training events)"
     )
     for column in ("policy", "precision", "recall", "F1", "reward per event"):
@@ -72,7 +75,7 @@ def _policies(report: Preflight) -> Table:
 
 def _cells(policy: Policy) -> tuple[str, ...]:
     return (
-        policy.name.replace("_", " "),
+        policy.name,
         f"{policy.precision:.3f}",
         f"{policy.recall:.3f}",
         f"{policy.f1:.3f}",
@@ -88,24 +91,21 @@ def _colour(report: Preflight) -> str:
 
 
 def show_checklist(iteration: int, checks: Sequence[Check]) -> None:
-    """Print one line where nothing failed, else a table of the failed lines before it."""
-    console = Console()
+    """Print the failed checks as a table, then one line with the totals."""
     failed = [check for check in checks if check.status == "failed"]
     unknown = [check.name for check in checks if check.status == "unknown"]
     summary = f"{len(checks) - len(failed) - len(unknown)} of {len(checks)} hold"
     if unknown:
         summary += f"; too early to tell: {', '.join(unknown)}"
     if failed:
-        console.print(_failed(iteration, failed))
-        summary += "; docs/training.md explains every line"
-    console.print(
-        f"checklist after iteration {iteration}: {summary}", soft_wrap=True, highlight=False
-    )
+        show(_failed(iteration, failed))
+        summary += "; docs/training.md explains every check"
+    say(f"checklist after iteration {iteration}: {summary}")
 
 
 def _failed(iteration: int, failed: Sequence[Check]) -> Table:
     table = Table(
-        title=f"[bold red]checklist after iteration {iteration}: {len(failed)} failed[/]",
+        title=Text(f"checklist after iteration {iteration}: {len(failed)} failed", "bold red"),
         show_header=False,
         show_lines=True,
     )
@@ -118,8 +118,8 @@ def _failed(iteration: int, failed: Sequence[Check]) -> Table:
         }
         text = Table.grid(padding=(0, 1))
         for title, fact in facts.items():
-            text.add_row(f"[dim]{title}[/]", escape(fact or ""))
-        table.add_row(f"[bold red]{check.name}[/]", text)
+            text.add_row(Text(title, "dim"), Text(printable(fact or "")))
+        table.add_row(Text(check.name, "bold red"), text)
     return table
 
 
@@ -128,6 +128,6 @@ def as_markdown(checks: Sequence[Check]) -> str:
     titles = ("", "check", "should hold", "measured", "likely cause", "try")
     rows = [titles, ("---",) * len(titles)]
     for one in sorted(checks, key=lambda check: check.status != "failed"):
-        cells = (one.name, one.expectation, one.measured, one.cause or "", one.remedy or "")
-        rows.append((_SIGNS[one.status], *cells))
+        facts = (one.name, one.expectation, one.measured, one.cause or "", one.remedy or "")
+        rows.append((_SIGNS[one.status], *facts))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,14 +1,28 @@
-"""What a person sees: tables in the terminal, and the training curves."""
+"""Results and progress as tables and lines in a terminal, and the training curves."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from marl_stl_agents.console.output import say, show, warn
+from marl_stl_agents.console.sentences import (
+    actions_sentence,
+    certificate_sentence,
+    relative_lines,
+    verdict_sentence,
+)
+from marl_stl_agents.evaluation.result import (
+    REWARD,
+    Containment,
+    EvaluationResult,
+    FaultMetrics,
+    Metrics,
+    SpecResult,
+)
 from marl_stl_env.data.splits.rows import SplitReport
 from marl_stl_env.files import atomic_path
 from marl_stl_env.stl.specs import CONJUNCTION
@@ -16,23 +30,16 @@ from marl_stl_env.stl.specs import CONJUNCTION
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMNS = ("precision", "recall", "f1", "pr_auc", "reward_per_event")
-#: Columns of the log that are drawn, and what they are.
+_COLUMNS = ("precision", "recall", "f1", "pr_auc", REWARD)
+#: Columns of the log that are drawn, and their titles.
 CURVES = (
-    ("rollout/reward_per_event", "reward per event of a sensor, sampling"),
-    ("validation/reward_per_event", "validation reward per event, greedy"),
-    ("validation/f1", "validation F1, greedy"),
-    ("train/value_loss", "value loss, as optimised"),
+    (f"rollout/{REWARD}", "reward per event of a sensor, sampled actions"),
+    (f"validation/{REWARD}", "validation reward per event, greedy actions"),
+    ("validation/f1", "validation F1, greedy actions"),
+    ("train/value_loss", "value loss, normalised rewards"),
     ("train/explained_variance", "explained variance"),
     ("train/entropy_loss", "entropy loss"),
 )
-
-_console = Console()
-
-
-def say(text: str) -> None:
-    """Print a line, without breaking paths."""
-    _console.print(text, soft_wrap=True)
 
 
 def show_splits(report: SplitReport) -> None:
@@ -41,169 +48,150 @@ def show_splits(report: SplitReport) -> None:
         say(line)
 
 
-def show_progress(timesteps: int, figures: dict[str, Any]) -> None:
-    """Print one line per rollout on the validation split."""
+def show_progress(timesteps: int, metrics: Mapping[str, float]) -> None:
+    """Print one line per evaluation on the validation split."""
     say(
         f"{timesteps:>10,} agent-steps  validation: reward per event "
-        f"{figures['reward_per_event']:+.3f}, F1 {figures['f1']:.3f}"
+        f"{metrics[REWARD]:+.3f}, F1 {metrics['f1']:.3f}"
     )
 
 
-def show_evaluation(result: dict[str, Any]) -> None:
-    """Print the team beside its baselines, then what each sensor did."""
-    title = (
-        f"{result['dataset']}, {result['split']} split: {result['events']:,} events, "
-        f"{result['threat_rate']:.1%} threats"
+def show_evaluation(result: EvaluationResult) -> None:
+    """Print a result: policies, faulty sensors, specifications and, last, the verdict."""
+    _show_policies(
+        f"{result.dataset}, {result.split} split: {result.events:,} events, "
+        f"{result.threat_rate:.1%} threats",
+        {"team": result.decision, **result.baselines}
+        | {f"alone: {name}": one for name, one in result.agents.items()},
     )
-    _show_policies(title, result)
-    say(_relative_line(result))
-    say(_replicated_line(result))
-    if "response" in result:
-        say(_response_line(result["response"]))
-    if result["stl"]:
-        show_specs(result["stl"])
-    if result["byzantine"]:
-        show_byzantine(result)
+    say(actions_sentence(result))
+    for ratio, words in relative_lines(result):
+        say(f"{ratio:.3f} {words}")
+    if result.replicated is not None:
+        say(_replicated_line(result))
+    if result.response is not None:
+        say(_response_line(result.response))
+    if result.stl:
+        show_specs(result.stl)
+    if result.byzantine:
+        show_byzantine(result.decision, result.byzantine)
+    say(f"verdict: {verdict_sentence(result)}")
 
 
-def _response_line(figures: dict[str, Any]) -> str:
-    """How fast attacks were contained, and at what price."""
-    waits = figures["steps_to_containment"]
+def _response_line(response: Containment) -> str:
+    """How fast attacks were contained, and at what cost."""
+    waits = response.steps_to_containment
     median, p95 = (
-        "never reached" if waits[name] is None else f"{waits[name]:.0f}"
-        for name in ("median", "p95")
+        "never reached" if wait is None else f"{wait:.0f}" for wait in (waits.median, waits.p95)
     )
     return (
-        f"response: {figures['contained']:.1%} of {figures['attacks']} attacks contained, steps to "
+        f"response: {response.contained:.1%} of {response.attacks} attacks contained; steps to "
         f"containment: median {median}, 95 % {p95}; "
-        f"{figures['threats_passed_before_containment']:.1f} threats passed before; "
-        f"{figures['benign_downtime']:.1%} of benign events stopped; "
-        f"{figures['analyst_budget_used']:.0%} of the analyst's budget used; "
-        f"{figures['quarantines_per_entity']:.2f} quarantines per entity"
+        f"{response.threats_passed_before_containment:.1f} threats passed before; "
+        f"{response.benign_downtime:.1%} of benign events stopped; "
+        f"{response.analyst_budget_used:.0%} of the analyst's budget used; "
+        f"{response.quarantines_per_entity:.2f} quarantines per entity"
     )
 
 
-def _show_policies(title: str, result: dict[str, Any]) -> None:
+def _replicated_line(result: EvaluationResult) -> str:
+    control = result.replicated
+    if control is None:
+        return ""
+    return (
+        f"replicated-sensor control: copies of {control.sensor} under the same vote reach "
+        f"{control.reward_per_event:.3f} per event (F1 {control.f1:.3f}); error correlation of "
+        f"the team's sensors {result.error_correlation:.2f}, of copies 1"
+    )
+
+
+def _show_policies(title: str, policies: Mapping[str, Metrics]) -> None:
     table = Table(title=title)
     table.add_column("policy")
     for column in _COLUMNS:
         table.add_column(column.replace("_", " "), justify="right")
-    rows = {"team (trained)": result["decision"], **result["baselines"]}
-    rows |= {f"alone: {name}": figures for name, figures in result["agents"].items()}
-    for name, figures in rows.items():
-        cells = [f"{figures[column]:.3f}" if column in figures else "" for column in _COLUMNS]
-        table.add_row(name, *cells, style="bold" if figures is result["decision"] else None)
-    _console.print(table)
+    for name, metrics in policies.items():
+        values = (getattr(metrics, column) for column in _COLUMNS)
+        cells = ["" if value is None else f"{value:.3f}" for value in values]
+        table.add_row(name, *cells, style="bold" if name == "team" else None)
+    show(table)
 
 
-def show_decisions(result: dict[str, Any]) -> None:
-    """Print what a team decided on new traffic, what of it was amiss, and how good it was."""
+def show_decisions(result: Mapping[str, Any]) -> None:
+    """Print the decisions on new traffic, what was filled in, and, with labels, the metrics."""
     counts = result["decisions"]
     shares = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     say(f"{result['events']:,} events of {result['input']}: {shares}")
-    amiss = result["not_as_in_training"]
-    if amiss["missing"]:
-        names = ", ".join(amiss["missing"])
-        _warn(f"{len(amiss['missing'])} columns are missing and were filled in: {names}")
-    if amiss["absent"]:
-        _warn(f"no number, median filled in: {_listed(amiss['absent'])}")
-    if amiss["unknown"]:
-        _warn(f"category taken for <other>: {_listed(amiss['unknown'])}")
+    filled = result["not_as_in_training"]
+    if filled["missing"]:
+        names = ", ".join(filled["missing"])
+        warn(f"{len(filled['missing'])} columns are missing and were filled in: {names}")
+    if filled["absent"]:
+        warn(f"not a number, replaced by the median: {_listed(filled['absent'])}")
+    if filled["unknown"]:
+        warn(f"unknown category, taken as <other>: {_listed(filled['unknown'])}")
     if "decision" in result:
-        _show_policies(f"evaluated by its labels, {result['threat_rate']:.1%} threats", result)
+        rows = {"team": result["decision"], **result["baselines"]}
+        rows |= {f"alone: {name}": one for name, one in result["agents"].items()}
+        _show_policies(
+            f"compared with the labels, {result['threat_rate']:.1%} threats",
+            {name: Metrics(**one) for name, one in rows.items()},
+        )
 
 
-def _listed(counts: dict[str, int]) -> str:
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} in {count:,} events" for name, count in counts.items())
 
 
-def _warn(text: str) -> None:
-    _console.print(f"[bold yellow]warning[/]: {escape(text)}", soft_wrap=True)
-
-
-def show_specs(specs: dict[str, Any]) -> None:
-    """Print how often each specification was kept, and what is certified."""
-    episodes = next(iter(specs.values()))["episodes"]
-    table = Table(title=f"specifications, over {episodes:,} episodes on fresh seeds")
+def show_specs(specs: Mapping[str, SpecResult]) -> None:
+    """Print how often each specification was satisfied, and what is certified."""
+    episodes = specs[CONJUNCTION].episodes
+    table = Table(title=f"specifications, {episodes:,} episodes on new seeds")
     table.add_column("spec")
-    for column in ("kept", "robustness: mean", "least", "certified"):
+    for column in ("satisfied", "mean robustness", "least", "certified"):
         table.add_column(column, justify="right")
-    table.add_column("also kept by")
+    table.add_column("trivial policies that satisfy it")
     for name, one in specs.items():
-        robustness = one["robustness"].values()
+        robustness = (one.robustness.mean, one.robustness.min)
         table.add_row(
             name,
-            f"{one['satisfied']:.3f}",
+            f"{one.satisfied:.3f}",
             *("" if value is None else f"{value:.3f}" for value in robustness),
-            "yes" if one["certified"] else "no",
-            ", ".join(one["kept_by"]),
+            "yes" if one.certified else "no",
+            ", ".join(one.kept_by),
             style="bold" if name == CONJUNCTION else None,
         )
-    _console.print(table)
-    say(_specs_line(specs[CONJUNCTION]))
+    show(table)
+    say(f"specifications: {certificate_sentence(specs[CONJUNCTION])}")
 
 
-def _specs_line(together: dict[str, Any]) -> str:
-    level = f"at confidence {1 - together['delta']:.0%}"
-    line = (
-        f"specifications: CERTIFIED {level}: all hold with probability at least "
-        f"{1 - together['epsilon']:.0%}."
-        if together["certified"]
-        else f"specifications: NOT CERTIFIED {level}: all held in {together['satisfied']:.1%} of "
-        f"{together['episodes']:,} episodes; {1 - together['epsilon']:.0%} was to be shown."
-    )
-    if together["kept_by"]:
-        line += f" They ask nothing: {', '.join(together['kept_by'])} keeps them all."
-    return line
-
-
-def show_trivially_satisfied(trivial_policies: dict[str, tuple[str, ...]]) -> None:
-    """Print which specifications a policy that looks at nothing keeps as well."""
+def show_trivially_satisfied(trivial_policies: Mapping[str, tuple[str, ...]]) -> None:
+    """Print which specifications are vacuous: a trivial policy satisfies them too."""
     vacuous = {name: policies for name, policies in trivial_policies.items() if policies}
     parts = [f"{name} (satisfied by {', '.join(names)})" for name, names in vacuous.items()]
-    say(f"specifications that ask nothing by themselves: {'; '.join(parts) or 'none'}")
+    say(f"vacuous specifications: {'; '.join(parts) or 'none'}")
     if CONJUNCTION in vacuous:
-        _warn("all specifications together ask nothing; state others with --specs")
+        warn("all specifications together are vacuous; state others with --specs")
 
 
-def show_byzantine(result: dict[str, Any]) -> None:
-    """Print what is left of the team's reward and F1 with faulty sensors in it."""
-    counts = sorted({entry["faulty"] for entry in result["byzantine"]})
+def show_byzantine(honest: Metrics, entries: tuple[FaultMetrics, ...]) -> None:
+    """Print the team's reward and F1 with faulty sensors among it."""
+    counts = sorted({entry.faulty for entry in entries})
     table = Table(title="with faulty sensors: reward per event (F1)")
     table.add_column("fault")
     for count in counts:
         table.add_column(f"{count} faulty", justify="right")
     rows: dict[str, list[str]] = {}
-    for entry in result["byzantine"]:
-        cell = f"{entry['reward_per_event']:.3f} ({entry['f1']:.3f})"
-        rows.setdefault(entry["fault"], []).append(cell)
-    honest = result["decision"]
-    cell = f"{honest['reward_per_event']:.3f} ({honest['f1']:.3f})"
-    table.add_row("none", *[cell] * len(counts), style="bold")
+    for entry in entries:
+        rows.setdefault(entry.fault, []).append(_cell(entry))
+    table.add_row("none", *[_cell(honest)] * len(counts), style="bold")
     for fault, cells in rows.items():
         table.add_row(fault, *cells)
-    _console.print(table)
+    show(table)
 
 
-def verdict(result: dict[str, Any]) -> str:
-    """One line that says whether the team learned anything, and how much of what was there."""
-    constants = [
-        result["baselines"][name]["reward_per_event"] for name in ("always_allow", "always_block")
-    ]
-    reward = result["decision"]["reward_per_event"]
-    if reward <= max(constants):
-        return (
-            "verdict: NOT LEARNED. The team earns no more than the best constant policy "
-            f"({reward:+.3f} against {max(constants):+.3f} per event)."
-        )
-    ratio = result.get("vote_ratio")
-    if ratio is None:
-        return "verdict: learned, but the supervised vote itself earns no more than a constant."
-    word = "as much as" if ratio >= 1.0 else f"{ratio:.0%} of what"
-    return (
-        f"verdict: learned. Over the best constant policy the team earns {word} supervised "
-        "classifiers with the same views and vote earn."
-    )
+def _cell(metrics: Metrics | FaultMetrics) -> str:
+    return f"{metrics.reward_per_event:.3f} ({metrics.f1:.3f})"
 
 
 def rotate_progress(run: Path) -> None:
@@ -245,26 +233,3 @@ def save_curves(run: Path) -> None:
         axis.grid(alpha=0.3)
     with atomic_path(run / "curves.png") as draft:
         figure.savefig(draft, dpi=120)
-
-
-def _replicated_line(result: dict[str, Any]) -> str:
-    replicated = result["replicated"]
-    return (
-        f"replicated-sensor control: the vote of copies of {replicated['sensor']} alone earns "
-        f"{replicated['reward_per_event']:.3f} per event (F1 {replicated['f1']:.3f}); "
-        f"the team's errors correlate by {result['error_correlation']:.2f}, those of copies by 1"
-    )
-
-
-def _relative_line(result: dict[str, Any]) -> str:
-    names = {
-        "normalized_score": "normalized score (oracle = 1)",
-        "ceiling_ratio": "of the supervised ceiling",
-        "vote_ratio": "of the supervised vote",
-        "bayes_ratio": "of Bayes' rule",
-        "bayes_vote_ratio": "of the vote of Bayes' rules",
-    }
-    parts = [
-        f"{text} {result[key]:.3f}" for key, text in names.items() if result.get(key) is not None
-    ]
-    return "; ".join(parts)

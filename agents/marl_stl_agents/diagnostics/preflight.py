@@ -177,7 +177,7 @@ def _look(
     models.fit([views, *((view,) for view in views)])
     voted = models.evaluate(evaluated)
     ceilings = {"all features": voted["supervised"]}
-    ceilings |= {f"view {view}": models.of_views((view,), evaluated) for view in views}
+    ceilings |= {_of_view(view): models.of_views((view,), evaluated) for view in views}
     ceilings["vote of the sensors"] = voted["supervised_vote"]
 
     def figures(policies: Mapping[str, Baseline]) -> tuple[Policy, ...]:
@@ -197,9 +197,13 @@ def _look(
     )
 
 
+def _of_view(view: str) -> str:
+    return view if view.startswith("view") else f"view {view}"
+
+
 def _policy(config: EnvConfig, name: str, labels: BoolArray, baseline: Baseline) -> Policy:
-    found = score(labels, baseline.decisions, config.reward, earned=baseline.rewards)
-    return Policy(name, found["precision"], found["recall"], found["f1"], found["reward_per_event"])
+    found = score(labels, baseline.decisions, config.reward, rewards=baseline.rewards)
+    return Policy(name, found.precision, found.recall, found.f1, found.reward_per_event)
 
 
 def _facts(table: TrafficTable) -> SplitFacts:

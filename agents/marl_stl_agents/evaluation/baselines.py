@@ -1,4 +1,4 @@
-"""What a team must be compared with: constants, chance, classifiers, the oracle, Bayes' rule."""
+"""Reference policies: constants, random votes, classifiers, the oracle, Bayes' rule."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Baseline:
     Attributes:
         decisions: One action per event.  # (rows,) int8
         scores: Ranks events, larger for "threat", where the policy gives one.  # (rows,) float64
-        rewards: What the decisions earned, where that is not for each event alone to say.
-            # (rows,) float32
+        rewards: Reward of each event, where it depends on earlier decisions; None where it follows
+            from the event and its decision alone.  # (rows,) float32
     """
 
     decisions: Int8Array
@@ -44,12 +44,12 @@ def decision_rule(config: EnvConfig) -> DecisionRule:
 
 
 def team_vote(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int8Array:
-    """The decisions of the vote on these actions, weighed where this environment's votes are.
+    """The decisions of this environment's vote, with reliability weights where it has them.
 
     Args:
         config: The environment.
         table: The scaled table that was evaluated.
-        actions: What every sensor says.  # (rows, agents) int8
+        actions: The vote of every sensor.  # (rows, agents) int8
 
     Returns:
         The decisions.  # (rows,) int8
@@ -63,7 +63,7 @@ def team_vote(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int
 def carried_out(
     config: EnvConfig, table: TrafficTable, baselines: Mapping[str, Baseline]
 ) -> dict[str, Baseline]:
-    """Policies, with what becomes of them where earlier decisions bear on later events.
+    """Policies with the rewards of their decisions, run through the dynamics of a response.
 
     Args:
         config: The environment.
@@ -87,7 +87,7 @@ def as_actions(threats: BoolArray) -> Int8Array:
 
 
 def simple_baselines(config: EnvConfig, labels: BoolArray) -> dict[str, Baseline]:
-    """The baselines that need no features: both constants, chance voting alike, the oracle."""
+    """The baselines that need no features: both constants, random votes, the oracle."""
     rows = len(labels)
     chance = np.random.default_rng(_SEED).integers(0, len(Action), (rows, config.agents))
     return {

@@ -1,12 +1,11 @@
-"""How fast attacks were contained, and at what price, in ``TrafficResponse-v0``."""
+"""How fast attacks were contained in ``TrafficResponse-v0``, and at what cost."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from marl_stl_agents.evaluation.replay import segment_length
+from marl_stl_agents.evaluation.result import Containment, StepsToContainment
 from marl_stl_agents.evaluation.rollouts import Rollout
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
@@ -15,8 +14,8 @@ from marl_stl_env.errors import TableError
 from marl_stl_env.types import Action, BoolArray, IntArray
 
 
-def containment_metrics(config: EnvConfig, table: TrafficTable, rollout: Rollout) -> dict[str, Any]:
-    """The figures of a response beside its reward.
+def containment_metrics(config: EnvConfig, table: TrafficTable, rollout: Rollout) -> Containment:
+    """Containment times and costs of a response.
 
     An attack is all that one entity does in one episode from its first threat on. It is contained
     by the first stop of any of its events from there on: a Block, a Quarantine or a running
@@ -27,13 +26,7 @@ def containment_metrics(config: EnvConfig, table: TrafficTable, rollout: Rollout
     Args:
         config: The environment.
         table: The scaled table that was evaluated.
-        rollout: What the team did.
-
-    Returns:
-        ``attacks``, ``contained`` (share), ``steps_to_containment`` (``median`` and ``p95``; None
-        where too many are censored), ``threats_passed_before_containment`` (mean per attack),
-        ``benign_downtime`` (share of benign events stopped), ``benign_isolated`` (share of them
-        stopped by isolation), ``analyst_budget_used`` (share) and ``quarantines_per_entity``.
+        rollout: The team's rollout.
 
     Raises:
         TableError: If the table names no entities.
@@ -49,19 +42,19 @@ def containment_metrics(config: EnvConfig, table: TrafficTable, rollout: Rollout
     waits, contained, passed = _attacks(entities, steps, last, table.labels, stopped)
     quarantines = (rollout.decisions == Action.QUARANTINE) & ~rollout.isolated
     benign, budget = ~table.labels, config.response.alert_budget / config.response.alert_window
-    return {
-        "attacks": len(waits),
-        "contained": _mean(contained),
-        "steps_to_containment": {
-            "median": survival_quantile(waits, contained, 0.5),
-            "p95": survival_quantile(waits, contained, 0.95),
-        },
-        "threats_passed_before_containment": _mean(passed),
-        "benign_downtime": _mean(stopped[benign]),
-        "benign_isolated": _mean(rollout.isolated[benign]),
-        "analyst_budget_used": _mean(rollout.granted) / budget if budget else 0.0,
-        "quarantines_per_entity": float(quarantines.sum() / (entities.max() + 1)),
-    }
+    return Containment(
+        attacks=len(waits),
+        contained=_mean(contained),
+        steps_to_containment=StepsToContainment(
+            median=survival_quantile(waits, contained, 0.5),
+            p95=survival_quantile(waits, contained, 0.95),
+        ),
+        threats_passed_before_containment=_mean(passed),
+        benign_downtime=_mean(stopped[benign]),
+        benign_isolated=_mean(rollout.isolated[benign]),
+        analyst_budget_used=_mean(rollout.granted) / budget if budget else 0.0,
+        quarantines_per_entity=float(quarantines.sum() / (entities.max() + 1)),
+    )
 
 
 def survival_quantile(waits: IntArray, contained: BoolArray, share: float) -> float | None:

@@ -1,8 +1,9 @@
-"""From a rollout to the evaluation that is printed and written."""
+"""Evaluate a run: rollouts, baselines, faulty sensors and certificates, in one result."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,20 @@ from marl_stl_agents.evaluation.baselines import (
 )
 from marl_stl_agents.evaluation.byzantine import byzantine_metrics, replicated_control
 from marl_stl_agents.evaluation.containment import containment_metrics
-from marl_stl_agents.evaluation.metrics import action_shares, family_recall, normalized_score, score
+from marl_stl_agents.evaluation.metrics import (
+    action_shares,
+    equal_actions,
+    family_recall,
+    normalized_score,
+    score,
+)
+from marl_stl_agents.evaluation.result import (
+    EvaluationResult,
+    Metrics,
+    Verdict,
+    best_constant,
+    write_result,
+)
 from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout, greedy
 from marl_stl_agents.evaluation.stl import Watched, certified_episodes, stl_metrics
 from marl_stl_agents.run_directory import (
@@ -29,8 +43,6 @@ from marl_stl_agents.run_directory import (
     find_run,
     read_config,
     read_json,
-    report_file,
-    write_json,
 )
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.consensus.correlation import error_correlation
@@ -40,7 +52,14 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import RunError
 
-SCHEMA = 1
+#: Ratios of an evaluation, and the baseline at which each is 1.
+_REFERENCES = {
+    "normalized_score": "oracle",
+    "ceiling_ratio": "supervised",
+    "vote_ratio": "supervised_vote",
+    "bayes_ratio": "bayes",
+    "bayes_vote_ratio": "bayes_vote",
+}
 
 
 def describe_data(prepared: PreparedData) -> dict[str, Any]:
@@ -80,88 +99,92 @@ def baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[s
     return carried_out(config, table, policies)
 
 
-def evaluation(
+def result_of_rollout(
     config: EnvConfig,
     prepared: PreparedData,
     split: Split,
     rollout: Rollout,
-    references: dict[str, Baseline],
-) -> dict[str, Any]:
-    """All figures of a rollout, as plain data.
+    references: Mapping[str, Baseline],
+) -> EvaluationResult:
+    """All metrics that follow from one rollout.
 
     Args:
         config: The environment.
         prepared: Its data.
-        split: The split that was evaluated.
-        rollout: What the team said.
-        references: What it is compared with.
+        split: The evaluated split.
+        rollout: The team's rollout on it.
+        references: The baselines on it.
 
     Returns:
-        The content of ``evaluation.json``, schema 1.
+        The result without faulty sensors, replicated control and specifications, which take
+        further episodes.
     """
     table = prepared.tables[split]
     decision = score(
         table.labels, rollout.decisions, config.reward, rollout.scores, rollout.rewards
     )
-    figures = {
+    baselines = {
         name: score(table.labels, one.decisions, config.reward, one.scores, one.rewards)
         for name, one in references.items()
     }
-    return {
-        "schema": SCHEMA,
-        "dataset": prepared.raw.name,
-        "split": split,
-        "events": len(table),
-        "threat_rate": table.threat_rate,
-        "decision": decision,
-        "agents": _per_agent(config, table, rollout),
-        "action_shares": action_shares(rollout.decisions),
-        "baselines": figures,
-        **_relative(decision["reward_per_event"], figures),
-        "families": family_recall(table, rollout.decision_votes, prepared.tables["train"].families),
-        "stl": {},  # filled by evaluate_run, whose policy can run further episodes
-        **_containment(config, table, rollout),
-        "error_correlation": error_correlation(rollout.votes, table.labels),
-    }
+    relative: dict[str, Any] = _relative(decision.reward_per_event, baselines)
+    return EvaluationResult(
+        dataset=prepared.raw.name,
+        split=split,
+        events=len(table),
+        threat_rate=table.threat_rate,
+        decision=decision,
+        agents=_per_agent(config, table, rollout),
+        action_shares=action_shares(rollout.decisions),
+        equal_actions=equal_actions(config),
+        baselines=baselines,
+        **relative,
+        verdict=verdict_of(
+            decision.reward_per_event, best_constant(baselines), relative.get("vote_ratio")
+        ),
+        families=family_recall(table, rollout.decision_votes, prepared.tables["train"].families),
+        response=(
+            None if config.dynamics == "replay" else containment_metrics(config, table, rollout)
+        ),
+        error_correlation=error_correlation(rollout.votes, table.labels),
+    )
 
 
-def _containment(
-    config: EnvConfig, table: TrafficTable, rollout: Rollout
-) -> dict[str, dict[str, Any]]:
-    if config.dynamics == "replay":
-        return {}
-    return {"response": containment_metrics(config, table, rollout)}
+def verdict_of(reward: float, constant: float, vote_ratio: float | None) -> Verdict:
+    """Whether a team learned.
+
+    Args:
+        reward: Its reward per event.
+        constant: That of the better constant policy.
+        vote_ratio: Its reward between that of the constant (0) and the supervised vote (1); None
+            where the supervised vote is no better than the constant.
+    """
+    if reward <= constant:
+        return Verdict.NOT_LEARNED
+    if vote_ratio is None:
+        return Verdict.NO_REFERENCE
+    return Verdict.REACHED_REFERENCE if vote_ratio >= 1.0 else Verdict.BELOW_REFERENCE
 
 
-def _per_agent(
-    config: EnvConfig, table: TrafficTable, rollout: Rollout
-) -> dict[str, dict[str, float]]:
+def _per_agent(config: EnvConfig, table: TrafficTable, rollout: Rollout) -> dict[str, Metrics]:
     return {
         f"sensor_{i}": score(table.labels, rollout.actions[:, i], config.reward)
         for i in range(config.agents)
     }
 
 
-def _relative(reward: float, figures: dict[str, dict[str, float]]) -> dict[str, float | None]:
-    earned = {name: figure["reward_per_event"] for name, figure in figures.items()}
-    constant = max(earned["always_allow"], earned["always_block"])
-    references = {
-        "normalized_score": "oracle",
-        "ceiling_ratio": "supervised",
-        "vote_ratio": "supervised_vote",
-        "bayes_ratio": "bayes",
-        "bayes_vote_ratio": "bayes_vote",
-    }
+def _relative(reward: float, baselines: Mapping[str, Metrics]) -> dict[str, float | None]:
+    constant = best_constant(baselines)
     return {
-        key: normalized_score(reward, constant, earned[name])
-        for key, name in references.items()
-        if name in earned
+        key: normalized_score(reward, constant, baselines[name].reward_per_event)
+        for key, name in _REFERENCES.items()
+        if name in baselines
     }
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A run's team on a split: the figures, and what they were made of.
+    """A run's team on a split: the result, and what it was computed from.
 
     Attributes:
         run: The run directory.
@@ -170,10 +193,10 @@ class Evaluation:
         prepared: Its data.
         split: The split.
         act: The policy of every sensor.
-        rollout: What the team said on every event.
-        references: What it is compared with.
-        watched: What became of the specifications, where they were watched.
-        result: All figures: the content of ``evaluation.json``.
+        rollout: Its votes and decisions on every event.
+        references: The baselines.
+        watched: The episodes of the certificate, where specifications were monitored.
+        result: All metrics: the content of ``evaluation.json``.
     """
 
     run: Path
@@ -185,7 +208,12 @@ class Evaluation:
     rollout: Rollout
     references: dict[str, Baseline]
     watched: Watched | None
-    result: dict[str, Any]
+    result: EvaluationResult
+
+    @property
+    def file(self) -> Path:
+        """Where the result is written: ``evaluation.json`` for the test split."""
+        return evaluation_file(self.run, self.split)
 
     @property
     def table(self) -> TrafficTable:
@@ -218,20 +246,17 @@ def evaluate_team(
     rollout = collect_rollout(env, table, act)
     references = baselines(env, prepared, split)
     watched = certified_episodes(config, table, act, settings)
-    result = {
-        **evaluation(env, prepared, split, rollout, references),
-        "stl": stl_metrics(config, table, watched, settings),
-        "replicated": replicated_control(env, table, rollout),
-        "byzantine": byzantine_metrics(env, table, act, rollout),
-    }
+    result = replace(
+        result_of_rollout(env, prepared, split, rollout, references),
+        stl=stl_metrics(config, table, watched, settings),
+        replicated=replicated_control(env, table, rollout),
+        byzantine=byzantine_metrics(env, table, act, rollout),
+    )
     return Evaluation(run, config, env, prepared, split, act, rollout, references, watched, result)
 
 
-def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
-    """Evaluate a run and write the result into it, as a page too where that is asked for.
-
-    Returns:
-        The file written (``evaluation.json`` for the test split) and its content.
+def evaluate(settings: EvaluateConfig) -> Evaluation:
+    """Evaluate a run and write the result into it.
 
     Raises:
         RunError: If there is no such run, it is damaged, or its data has changed.
@@ -244,10 +269,5 @@ def evaluate(settings: EvaluateConfig) -> tuple[Path, dict[str, Any]]:
             env=replace(config.env, data=replace(config.env.data, data_dir=settings.data_dir)),
         )
     evaluated = evaluate_run(run, config, settings, prepare(config.task))
-    path = evaluation_file(run, settings.split)
-    write_json(path, evaluated.result)
-    if settings.report:
-        from marl_stl_agents.reporting.page import write_report
-
-        write_report(evaluated, report_file(run, settings.split))
-    return path, evaluated.result
+    write_result(evaluated.file, evaluated.result)
+    return evaluated

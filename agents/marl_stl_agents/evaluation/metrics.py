@@ -1,13 +1,12 @@
-"""The figures of a rollout: confusion counts, rewards, families, error correlation."""
+"""Metrics of decisions: confusion counts, rewards, recall of attack families."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from marl_stl_env.config import RewardConfig
+from marl_stl_agents.evaluation.result import FamilyRecall, Metrics
+from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.reward import Payoffs
 from marl_stl_env.types import (
@@ -25,19 +24,20 @@ def score(
     decisions: Int8Array,
     reward: RewardConfig,
     scores: Float64Array | None = None,
-    earned: Float32Array | None = None,
-) -> dict[str, float]:
-    """The figures of one decision (or one sensor's action) per event.
+    rewards: Float32Array | None = None,
+) -> Metrics:
+    """The metrics of one decision (or one sensor's action) per event.
 
     Args:
         labels: True labels.  # (rows,) bool
         decisions: Actions.  # (rows,) int8
-        reward: What they are worth.
+        reward: Reward of each outcome.
         scores: Ranks events for ``pr_auc``, larger for "threat".  # (rows,) float64
-        earned: What the decisions did earn, where earlier ones bear on that.  # (rows,) float32
+        rewards: Reward of each event, where it depends on earlier decisions; None computes it
+            from the event alone.  # (rows,) float32
 
     Returns:
-        Counts, accuracy, precision, recall, F1 (0 where undefined), mean reward per event, and
+        Counts, accuracy, precision, recall, F1 (0 where undefined) and mean reward per event;
         ``pr_auc`` (average precision) where scores are given.
     """
     from sklearn.metrics import (
@@ -52,22 +52,20 @@ def score(
     precision, recall, f1, _ = precision_recall_fscore_support(
         labels, votes, average="binary", pos_label=True, zero_division=0.0
     )
-    figures: dict[str, float] = {
-        "tp": tp,
-        "tn": tn,
-        "fp": fp,
-        "fn": fn,
-        "accuracy": float(accuracy_score(labels, votes)),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "reward_per_event": reward_per_event(labels, decisions, reward)
-        if earned is None
-        else float(earned.mean(dtype=np.float64)),
-    }
-    if scores is not None:
-        figures["pr_auc"] = float(average_precision_score(labels, scores))
-    return figures
+    if rewards is None:
+        rewards = Payoffs(reward).of_actions(labels, decisions)
+    return Metrics(
+        tp=tp,
+        tn=tn,
+        fp=fp,
+        fn=fn,
+        accuracy=float(accuracy_score(labels, votes)),
+        precision=float(precision),
+        recall=float(recall),
+        f1=float(f1),
+        reward_per_event=float(rewards.mean(dtype=np.float64)),
+        pr_auc=None if scores is None else float(average_precision_score(labels, scores)),
+    )
 
 
 def reward_per_event(labels: BoolArray, decisions: Int8Array, reward: RewardConfig) -> float:
@@ -77,7 +75,7 @@ def reward_per_event(labels: BoolArray, decisions: Int8Array, reward: RewardConf
 
 def family_recall(
     table: TrafficTable, votes: BoolArray, seen: NDArray[np.int16]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, FamilyRecall]:
     """Recall of each attack family, and whether training had seen it.
 
     Args:
@@ -86,17 +84,17 @@ def family_recall(
         seen: Family codes of the training split.
 
     Returns:
-        Family name to ``events``, ``recall`` and ``seen_in_train``, the largest first.
+        Family name to its recall, the most frequent family first.
     """
     threats = table.families[table.labels]
     codes, counts = np.unique(threats, return_counts=True)
     known = set(np.unique(seen).tolist())
     return {
-        table.family_names[code]: {
-            "events": int(count),
-            "recall": float(votes[table.labels & (table.families == code)].mean()),
-            "seen_in_train": int(code) in known,
-        }
+        table.family_names[code]: FamilyRecall(
+            events=int(count),
+            recall=float(votes[table.labels & (table.families == code)].mean()),
+            seen_in_train=int(code) in known,
+        )
         for code, count in sorted(zip(codes, counts, strict=True), key=lambda item: -item[1])
     }
 
@@ -111,6 +109,21 @@ def normalized_score(reward: float, best_constant: float, best: float) -> float 
     """Where a reward lies between the best constant policy (0) and a reference (1).
 
     Returns:
-        None where the reference earns no more than the constant.
+        None where the reference is no better than the constant.
     """
     return (reward - best_constant) / (best - best_constant) if best > best_constant else None
+
+
+def equal_actions(config: EnvConfig) -> tuple[tuple[str, ...], ...]:
+    """Groups of actions that have the same reward on every event, whatever its label.
+
+    In ``TrafficResponse-v0`` actions also change later events, so none are equal.
+    """
+    if config.dynamics != "replay":
+        return ()
+    payoffs, labels = Payoffs(config.reward), np.array([False, True])
+    groups: dict[tuple[float, ...], list[str]] = {}
+    for action in Action:
+        rewards = payoffs.of_actions(labels, np.full(2, action, np.int8)).tolist()
+        groups.setdefault(tuple(rewards), []).append(action.name)
+    return tuple(tuple(names) for names in groups.values() if len(names) > 1)

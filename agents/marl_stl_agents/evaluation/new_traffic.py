@@ -133,12 +133,14 @@ class Tally:
         references = simple_baselines(self._env, labels)
         return found | {
             "threat_rate": float(labels.mean()),
-            "decision": score(labels, decisions, reward, scores),
+            "decision": score(labels, decisions, reward, scores).as_dict(),
             "agents": {
-                f"sensor_{i}": score(labels, actions[:, i], reward) for i in range(self._env.agents)
+                f"sensor_{i}": score(labels, actions[:, i], reward).as_dict()
+                for i in range(self._env.agents)
             },
             "baselines": {
-                name: score(labels, one.decisions, reward) for name, one in references.items()
+                name: score(labels, one.decisions, reward).as_dict()
+                for name, one in references.items()
             },
         }
 

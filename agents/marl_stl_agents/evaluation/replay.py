@@ -55,11 +55,11 @@ def replay(
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What became of every event of a table, in the table's order.
+    """Decision and reward of every event of a table, in the table's order.
 
     Attributes:
-        decisions: What was carried out.  # (rows,) int8
-        rewards: What the decisions earned.  # (rows,) float32
+        decisions: The decision that was carried out.  # (rows,) int8
+        rewards: Reward of each decision.  # (rows,) float32
     """
 
     decisions: Int8Array
@@ -67,12 +67,12 @@ class Trajectory:
 
 
 def trajectory_of(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Trajectory:
-    """What becomes of a team whose sensors, where honest, say what is given.
+    """Decisions and rewards of a team whose honest sensors take the given actions.
 
     Args:
         config: The environment, without deliberation.
         table: The scaled table to evaluate.
-        actions: What each sensor says on each event.  # (rows, agents) int8
+        actions: The action of each sensor on each event.  # (rows, agents) int8
     """
     decisions = np.empty(len(table), dtype=np.int8)
     rewards = np.empty(len(table), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a team says and decides on every event of a table."""
+"""Votes and decisions of a team on every event of a table."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Act: TypeAlias = Callable[[Float32Array], tuple[Int8Array, Float64Array]]
 
 @dataclass(frozen=True)
 class Rollout:
-    """What a team said and decided on every event of a table, in the table's order.
+    """Votes and decisions of a team on every event of a table, in the table's order.
 
     Attributes:
-        actions: What the sensors said.  # (rows, agents) int8
-        decisions: What the team decided.  # (rows,) int8
+        actions: The action of every sensor.  # (rows, agents) int8
+        decisions: The team's decision.  # (rows,) int8
         scores: The sensors' mean probability of a threat vote.  # (rows,) float64
-        rewards: What the decisions earned.  # (rows,) float32
+        rewards: Reward of each decision.  # (rows,) float32
         isolated: Events contained because their entity was isolated.  # (rows,) bool
-        granted: Events on which the analyst was called and came.  # (rows,) bool
+        granted: Events whose alert the analyst's budget covered.  # (rows,) bool
     """
 
     actions: Int8Array

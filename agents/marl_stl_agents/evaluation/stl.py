@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
+from marl_stl_agents.evaluation.result import Robustness, SpecResult
 from marl_stl_agents.evaluation.rollouts import Act, RecurrentGreedy
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
@@ -29,8 +30,7 @@ from marl_stl_env.types import (
 
 #: Lanes of training are seeded below 2**33; these are for evaluation alone.
 FRESH_SEEDS = 2**40
-#: Episodes that are certified where specifications were watched in training and nothing else was
-#: said.
+#: Episodes for the certificate, where training monitored specifications and no number is given.
 DEFAULT_EPISODES = 200
 _LANES = 1024
 _TRIVIAL_EPISODES = 64
@@ -38,12 +38,12 @@ _KEPT = 0.99
 
 
 class Watched(NamedTuple):
-    """What became of the specifications in a number of episodes.
+    """Status of the specifications at the end of each episode.
 
     Attributes:
         names: The specifications, in the order of both arrays.
-        satisfied: Whether each was kept.  # (episodes, specifications) bool
-        robustness: By how much; +inf where the episode ended before it counted.
+        satisfied: Whether each was satisfied.  # (episodes, specifications) bool
+        robustness: Of each specification; +inf where the episode ended before it counted.
             # (episodes, specifications) float32
         rewards: Mean payoff of the team's decision per event.  # (episodes,) float64
     """
@@ -65,10 +65,10 @@ class Watched(NamedTuple):
 
 
 def monitored(config: EnvConfig) -> EnvConfig:
-    """The environment with its specifications watched; what the sensors see stays as it was.
+    """The environment with its specifications monitored; the observations do not change.
 
     Raises:
-        ConfigError: If nothing can be watched in it.
+        ConfigError: If it cannot monitor specifications.
     """
     return replace(config, stl=replace(config.stl, monitor=True))
 
@@ -80,7 +80,7 @@ def watch(
     episodes: int,
     first_seed: int = FRESH_SEEDS,
 ) -> Watched:
-    """Run whole episodes, as many as were asked for, with a frozen policy.
+    """Run whole episodes with a frozen policy and monitor the specifications.
 
     Args:
         config: The environment, faulty sensors included.
@@ -121,23 +121,24 @@ def _whole_episodes(engine: Engine, choose: Callable[[], AnyArray]) -> Watched:
 
 def _names(engine: Engine) -> tuple[str, ...]:
     if engine.spec_monitor is None:
-        raise TypeError("an engine that watches nothing was asked for its specifications")
+        raise TypeError("this engine monitors no specifications")
     return tuple(one.name for one in engine.spec_monitor.specifications)
 
 
 def trivially_satisfied(config: EnvConfig, table: TrafficTable) -> dict[str, tuple[str, ...]]:
-    """Which specifications ask nothing of some policy that looks at nothing.
+    """Which specifications are satisfied by a policy that ignores its observations.
 
     Args:
         config: The environment.
         table: The scaled table of the split.
 
     Returns:
-        Name of a specification (or :data:`~marl_stl_env.stl.specs.CONJUNCTION`) to the policies, of
-        the four constants and chance, that keep it in at least 99 % of 64 episodes.
+        Name of a specification (or :data:`~marl_stl_env.stl.specs.CONJUNCTION`) to those of
+        the four constant policies and the random one that satisfy it in at least 99 % of 64
+        episodes.
     """
     rng = np.random.default_rng(0)
-    names = [*(f"always-{action.name.lower()}" for action in Action), "random"]
+    names = [*(f"always_{action.name.lower()}" for action in Action), "random"]
     engine = Engine(
         monitored(config),
         table,
@@ -163,7 +164,7 @@ def trivially_satisfied(config: EnvConfig, table: TrafficTable) -> dict[str, tup
 def certified_episodes(
     config: TrainConfig, table: TrafficTable, act: Act, settings: EvaluateConfig
 ) -> Watched | None:
-    """The episodes that an evaluation certifies; None where it certifies nothing.
+    """The episodes for the certificate; None where nothing is certified.
 
     Args:
         config: The run.
@@ -172,7 +173,7 @@ def certified_episodes(
         settings: How many episodes.
 
     Raises:
-        ConfigError: If specifications cannot be watched in this environment.
+        ConfigError: If this environment cannot monitor specifications.
     """
     episodes = settings.certify
     if episodes is None:
@@ -182,20 +183,20 @@ def certified_episodes(
 
 def stl_metrics(
     config: TrainConfig, table: TrafficTable, watched: Watched | None, settings: EvaluateConfig
-) -> dict[str, dict[str, Any]]:
-    """What evaluations say about the specifications; nothing where nothing is certified.
+) -> dict[str, SpecResult]:
+    """Satisfaction and certificate of every specification; empty where nothing is certified.
 
-    The conjunction is certified by itself at ``delta``; the single specifications share ``delta``,
-    so that all that is said about them holds together.
+    The conjunction is certified by itself at ``delta``. The single specifications share ``delta``,
+    so that their certificates hold jointly.
 
     Args:
         config: The run.
         table: The scaled table of the evaluated split.
-        watched: What :func:`certified_episodes` gave.
+        watched: Result of :func:`certified_episodes`.
         settings: The certificate's epsilon and delta.
 
     Returns:
-        Name of a specification (or of the conjunction) to its figures.
+        Name of a specification (or of the conjunction) to its result.
     """
     if watched is None:
         return {}
@@ -211,29 +212,29 @@ def stl_metrics(
     truth, value = results[CONJUNCTION]
     certificates[CONJUNCTION] = certify(truth, value, **level)
     return {
-        name: _figures(robustness, certificates[name], trivial_policies[name])
+        name: _spec_result(robustness, certificates[name], trivial_policies[name])
         for name, (_, robustness) in results.items()
     }
 
 
-def _figures(
+def _spec_result(
     robustness: Float32Array, certificate: Certificate, trivial_policies: tuple[str, ...]
-) -> dict[str, Any]:
-    stated = asdict(certificate)
-    return {
-        "satisfied": 1.0 - certificate.failures / certificate.episodes,
-        "episodes": certificate.episodes,
-        "robustness": {
-            "mean": _finite(float(robustness.mean())),
-            "min": _finite(float(robustness.min())),
-        },
-        **{name: stated[name] for name in ("certified", "epsilon", "delta")},
-        "margin": _finite(certificate.margin),
-        "lower_bound": certificate.lower_bound,
-        "kept_by": list(trivial_policies),
-    }
+) -> SpecResult:
+    return SpecResult(
+        satisfied=1.0 - certificate.failures / certificate.episodes,
+        episodes=certificate.episodes,
+        robustness=Robustness(
+            mean=_finite(float(robustness.mean())), min=_finite(float(robustness.min()))
+        ),
+        certified=certificate.certified,
+        epsilon=certificate.epsilon,
+        delta=certificate.delta,
+        margin=_finite(certificate.margin),
+        lower_bound=certificate.lower_bound,
+        kept_by=trivial_policies,
+    )
 
 
 def _finite(value: float) -> float | None:
-    """The value as JSON can hold it."""
+    """The value; None where JSON cannot hold it."""
     return value if math.isfinite(value) else None

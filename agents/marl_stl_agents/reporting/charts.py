@@ -1,22 +1,22 @@
-"""The charts of one rollout."""
+"""Charts of one evaluation: reward, thresholds, attack families."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.result import EvaluationResult, Metrics, ReplicatedControl
 from marl_stl_agents.reporting.figures import (
     COLOURS,
     FAINT,
     INK,
     NEW,
-    POLICIES,
     REWARD,
     TEAM,
     Chart,
     as_plain,
-    best_constant,
     family_interval,
     new_figure,
     number,
@@ -33,20 +33,22 @@ from marl_stl_agents.reporting.numbers import (
     reward_by_threshold,
 )
 
-if TYPE_CHECKING:
-    from marl_stl_agents.evaluation.evaluation import Evaluation
-
 _BEYOND = 0.35
 
 
-def reward_chart(result: dict[str, Any]) -> Chart:
+def reward_chart(result: EvaluationResult) -> Chart:
     """The team's reward beside that of every baseline."""
-    earned = {"team": result["decision"], "replicated": result["replicated"], **result["baselines"]}
-    rewards = {name: one["reward_per_event"] for name, one in earned.items()}
+    policies: dict[str, Metrics | ReplicatedControl] = {
+        "team": result.decision,
+        **result.baselines,
+    }
+    if result.replicated is not None:
+        policies["replicated"] = result.replicated
+    rewards = {name: one.reward_per_event for name, one in policies.items()}
     ranked = sorted(rewards, key=lambda name: -rewards[name])
-    best, most = best_constant(result), max(rewards.values())
+    best, most = result.best_constant, max(rewards.values())
     figure = reward_bars(
-        {POLICIES[name]: rewards[name] for name in ranked},
+        {name: rewards[name] for name in ranked},
         [TEAM if name == "team" else FAINT for name in ranked],
         base=best,
         least=min(rewards["team"], best) - _BEYOND * (most - best),
@@ -54,17 +56,24 @@ def reward_chart(result: dict[str, Any]) -> Chart:
     )
     keys = ("f1", "precision", "recall", "pr_auc")
     rows = [
-        (POLICIES[name], *(number(earned[name].get(key)) for key in ("reward_per_event", *keys)))
+        (
+            name,
+            number(rewards[name]),
+            *(number(getattr(policies[name], key, None)) for key in keys),
+        )
         for name in ranked
     ]
     above = sum(value > rewards["team"] for value in rewards.values())
     summary = (
-        f"The team earns {number(rewards['team'])} per event; the better constant policy, where "
-        f"bars begin, {number(best)}, the oracle {number(rewards['oracle'])}. "
-        f"{above} of {len(rewards) - 1} references earn more."
+        f"Mean reward per event: team {number(rewards['team'])}, best constant policy "
+        f"{number(best)} (where bars begin), oracle {number(rewards['oracle'])}. "
+        f"{above} of {len(rewards) - 1} references reach more than the team."
     )
-    columns = ("policy", REWARD, "F1", "precision", "recall", "area under PR")
-    return Chart("reward", "Reward against the baselines", summary, as_plain(figure), columns, rows)
+    columns = ("policy", REWARD, "F1", "precision", "recall", "PR-AUC")
+    note = "replicated is the replicated-sensor control: copies of the best single sensor."
+    return Chart(
+        "reward", "Reward against the baselines", summary, as_plain(figure), columns, rows, note
+    )
 
 
 def scored(evaluated: Evaluation) -> dict[str, Any]:
@@ -84,16 +93,16 @@ def precision_recall_chart(evaluated: Evaluation) -> Chart:
     figure = new_figure("recall", "precision", height=400)
     figure.update_xaxes(range=[-0.02, 1.02])
     figure.update_yaxes(range=[-0.02, 1.04])
-    points = {"team": result["decision"], **result["baselines"]}
+    points = {"team": result.decision, **result.baselines}
     for name, curve in curves.items():
         figure.add_trace(_line(name, curve, "vh"))
     for name in curves:
         figure.add_trace(
             go.Scatter(
-                x=[points[name]["recall"]],
-                y=[points[name]["precision"]],
+                x=[points[name].recall],
+                y=[points[name].precision],
                 mode="markers",
-                name=f"{POLICIES[name]}: what was decided",
+                name=f"{name}, decisions",
                 showlegend=False,
                 marker={"color": COLOURS[name], "size": 13 if name == "team" else 8,
                         "symbol": "diamond", "line": {"color": "var(--paper)", "width": 1.5}},
@@ -102,19 +111,19 @@ def precision_recall_chart(evaluated: Evaluation) -> Chart:
             )
         )  # fmt: skip
     better = more_precise(curves["team"], curves["supervised_vote"])
-    decision = result["decision"]
+    decision = result.decision
     summary = (
-        f"By what its sensors think, the team has an area of {number(decision['pr_auc'])} under "
-        f"the curve, supervised classifiers under the same vote "
-        f"{number(points['supervised_vote']['pr_auc'])}; at {better:.0%} of all recalls the team "
-        f"is the more precise. What it decided has recall {number(decision['recall'])} and "
-        f"precision {number(decision['precision'])}."
+        f"PR-AUC: team {number(decision.pr_auc)}, supervised_vote "
+        f"{number(points['supervised_vote'].pr_auc)}. The team is the more precise at "
+        f"{better:.0%} of all recalls. Its decisions have recall {number(decision.recall)} and "
+        f"precision {number(decision.precision)}."
     )
     note = (
         "Curves rank events by the sensors' mean probability of a threat vote. Diamonds are the "
-        "decisions: a vote is no threshold on that mean, so the team's may lie off its curve."
+        "decisions. The vote is not a threshold on that mean, so the team's diamond may lie off "
+        "its curve."
     )
-    columns = ("recall of at least", *(POLICIES[name] for name in curves))
+    columns = ("recall of at least", *curves)
     rows = [
         (number(recall, 1), *(number(_precision_at(one, recall)) for one in curves.values()))
         for recall in np.linspace(0.1, 1.0, 10)
@@ -135,43 +144,43 @@ def _line(name: str, curve: Curve, shape: str = "linear") -> Any:
         x=numbers(curve.x),
         y=numbers(curve.y),
         mode="lines",
-        name=POLICIES[name],
+        name=name,
         line={"color": COLOURS[name], "width": 3 if name == "team" else 1.8, "shape": shape},
         hovertemplate="%{fullData.name}<br>%{x:.3f}: %{y:.3f}<extra></extra>",
     )
 
 
 def threshold_chart(evaluated: Evaluation) -> Chart:
-    """What blocking from each threshold on would earn."""
+    """Reward of blocking every event from a threshold on."""
     labels, result, env = evaluated.table.labels, evaluated.result, evaluated.env
     curves = {
         name: reward_by_threshold(env, labels, one) for name, one in scored(evaluated).items()
     }
-    decided, optimal = result["decision"]["reward_per_event"], env.reward.threshold
+    decided, optimal = result.decision.reward_per_event, env.reward.threshold
     figure = new_figure("threshold on the probability of a threat", REWARD, height=400)
     for name, curve in curves.items():
         figure.add_trace(_line(name, curve))
     figure.add_vline(optimal, line={"color": INK, "width": 1, "dash": "dot"})
     figure.add_hline(decided, line={"color": TEAM, "width": 1.5, "dash": "dash"})
     best = [curve.best[1] for curve in curves.values()]
-    floor = min(*best, decided, result["baselines"]["always_allow"]["reward_per_event"])
+    floor = min(*best, decided, result.baselines["always_allow"].reward_per_event)
     spread = max(best) - floor
     figure.update_yaxes(range=[floor - 0.6 * spread, max(best) + 0.1 * spread])
     figure.update_xaxes(range=[0, 1])
     where, most = curves["team"].best
     summary = (
-        f"The team's votes earn {number(decided)} (dashed). One threshold on its sensors' mean "
-        f"probability would earn {number(curves['team'].at(optimal))} at the cost-optimal "
-        f"{number(optimal, 2)} (dotted), and at most {number(most)}, at {number(where, 2)}; that "
-        f"one is chosen with hindsight on this split."
+        f"The team's vote reaches {number(decided)} (dashed). A threshold on its sensors' mean "
+        f"probability gives {number(curves['team'].at(optimal))} at the cost-optimal "
+        f"{number(optimal, 2)} (dotted) and at best {number(most)}, at {number(where, 2)}, which "
+        f"is chosen on this split."
     )
-    note = "Below its threshold an event is allowed, from there on blocked."
+    note = "Events below the threshold are allowed, the others blocked."
     if env.dynamics == "response":
         note += (
-            " Every event counts by itself here: lasting isolation and alerts are left out, so "
-            "the dashed line is not to be compared with the curves."
+            " The curves treat every event alone, without isolation and alerts, so they cannot "
+            "be compared with the dashed line."
         )
-    columns = ("threshold", *(POLICIES[name] for name in curves))
+    columns = ("threshold", *curves)
     grid = curves["team"].x[thinned(len(curves["team"].x), 21)]
     rows = [
         (number(at, 2), *(number(curve.at(at)) for curve in curves.values()))
@@ -182,13 +191,13 @@ def threshold_chart(evaluated: Evaluation) -> Chart:
     )
 
 
-def family_chart(result: dict[str, Any]) -> Chart | None:
+def family_chart(result: EvaluationResult) -> Chart | None:
     """Recall of each family with its interval; None where the split holds no threats."""
-    families = result["families"]
+    families = result.families
     if not families:
         return None
     figure = new_figure("recall", height=90 + 30 * len(families))
-    new = [name for name, one in families.items() if not one["seen_in_train"]]
+    new = [name for name, one in families.items() if not one.seen_in_train]
     for word, colour, symbol in (("seen in training", TEAM, "circle"), ("new", NEW, "square")):
         chosen = {n: one for n, one in families.items() if (n in new) == (word == "new")}
         if chosen:
@@ -202,18 +211,18 @@ def family_chart(result: dict[str, Any]) -> Chart | None:
     )
     figure.update_xaxes(range=[-0.03, 1.03])
     figure.update_layout(showlegend=bool(new))
-    ranked = sorted(families, key=lambda name: float(families[name]["recall"]))
+    ranked = sorted(families, key=lambda name: families[name].recall)
     summary = (
-        f"Of {len(families)} families {ranked[-1]} is found best "
-        f"({share(families[ranked[-1]]['recall'])}) and {ranked[0]} worst "
-        f"({share(families[ranked[0]]['recall'])}). "
-        + (f"{len(new)} of them were new to the team." if new else "All were seen in training.")
+        f"{len(families)} families. Highest recall: {ranked[-1]} "
+        f"({share(families[ranked[-1]].recall)}); lowest: {ranked[0]} "
+        f"({share(families[ranked[0]].recall)}). "
+        + (f"{len(new)} are not in the training split." if new else "All are in training.")
     )
     rows = [
         (
             name,
-            f"{one['events']:,}",
-            number(one["recall"]),
+            f"{one.events:,}",
+            number(one.recall),
             *(number(end) for end in family_interval(one)),
             "new" if name in new else "seen in training",
         )

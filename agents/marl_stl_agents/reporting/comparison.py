@@ -11,26 +11,26 @@ from pydantic import TypeAdapter
 
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
+from marl_stl_agents.evaluation.result import EvaluationResult, read_result
 from marl_stl_agents.run_directory import DATA, evaluation_file, find_run, read_config, read_json
 from marl_stl_env.config import Split
 from marl_stl_env.errors import ComparisonError
-from marl_stl_env.stl.specs import CONJUNCTION
 
 _ADAPTER = TypeAdapter(TrainConfig)
 #: Settings that change nothing about what is compared.
 _ASIDE = ("run_dir", "progress", "preflight", "threads", "env.data_dir", "env.download")
 #: Settings that decide which events a split holds.
 _SPLITTING = ("split_method", "split_seed", "drop_duplicates", "threat_rate", "holdout_families")
-#: Titles of the compared figures; where a number is, more is better, but for the seconds.
-FIGURES = (
+#: Titles of the compared metrics; more is better, but for the seconds.
+METRICS = (
     "F1",
     "precision",
     "recall",
     "reward per event",
-    "of the oracle",
-    "of the supervised ceiling",
-    "of the supervised vote",
-    "reward with the worst faults",
+    "normalized score (oracle = 1)",
+    "gain relative to supervised",
+    "gain relative to supervised_vote",
+    "reward per event, worst fault",
     "all specifications satisfied",
     "training seconds",
 )
@@ -38,39 +38,40 @@ FIGURES = (
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """A run and its rollout.
+    """A run and its evaluation.
 
     Attributes:
         name: Its directory's name, or the whole path where two have the same.
         run: The run directory.
         config: The run.
-        result: The rollout, as it was written.
-        data: What ``data.json`` says of the source and the evaluated split.
+        result: Its evaluation.
+        data: The source and the evaluated split, from ``data.json``.
     """
 
     name: str
     run: Path
     config: TrainConfig
-    result: dict[str, Any]
+    result: EvaluationResult
     data: dict[str, Any]
 
     @property
-    def figures(self) -> dict[str, float | None]:
-        """The figures of :data:`FIGURES`; None where there is none."""
-        result = self.result
-        decision, worst, kept = result["decision"], None, None
-        if result["byzantine"]:
-            worst = min(float(entry["reward_per_event"]) for entry in result["byzantine"])
-        if result["stl"]:
-            kept = float(result["stl"][CONJUNCTION]["satisfied"])
+    def metrics(self) -> dict[str, float | None]:
+        """The metrics of :data:`METRICS`; None where there is none."""
+        result, worst, specs = self.result, self.result.worst_fault, self.result.conjunction
+        decision = result.decision
         values = (
-            *(decision[key] for key in ("f1", "precision", "recall", "reward_per_event")),
-            *(result.get(key) for key in ("normalized_score", "ceiling_ratio", "vote_ratio")),
-            worst,
-            kept,
+            decision.f1,
+            decision.precision,
+            decision.recall,
+            decision.reward_per_event,
+            result.normalized_score,
+            result.ceiling_ratio,
+            result.vote_ratio,
+            None if worst is None else worst.reward_per_event,
+            None if specs is None else specs.satisfied,
             training_seconds(self.run),
         )
-        return dict(zip(FIGURES, values, strict=True))
+        return dict(zip(METRICS, values, strict=True))
 
 
 def read_runs(paths: Sequence[Path], split: Split) -> list[ComparedRun]:
@@ -106,19 +107,19 @@ def differences(runs: Sequence[ComparedRun]) -> dict[str, list[str]]:
 
 
 def warnings(runs: Sequence[ComparedRun]) -> list[str]:
-    """What must not be compared although the data is the same."""
+    """Why rewards must not be compared although the data is the same."""
     found = []
     for name, words in (("reward", "rewards"), ("dynamics", "dynamics")):
         if len({str(getattr(run.config.env, name)) for run in runs}) > 1:
             found.append(
-                f"the runs differ in their {words}: their rewards per event, and all that is "
-                "made of them, do not measure the same"
+                f"the runs differ in their {words}, so their rewards per event, and the scores "
+                "computed from them, cannot be compared"
             )
     return found
 
 
 def training_seconds(run: Path) -> float | None:
-    """How long the training took, its interrupted parts together; None where no log says so."""
+    """How long the training took, its interrupted parts together; None without a log."""
     if not (run / "progress.csv").is_file():
         return None
     progress = read_progress(run)
@@ -142,16 +143,16 @@ def _read(run: Path, name: str, split: Split) -> ComparedRun:
     data |= {"dataset": config.env.data.dataset, "dataset_options": options}
     chosen = _SPLITTING[:-1] if split == "test" else _SPLITTING  # held out of training alone
     data |= {key: getattr(config.env.data, key) for key in chosen}
-    return ComparedRun(name, run, config, read_json(path), data)
+    return ComparedRun(name, run, config, read_result(path), data)
 
 
 def _check_same_data(one: ComparedRun, other: ComparedRun, split: Split) -> None:
     differing = [key for key in one.data if one.data[key] != other.data[key]]
     if differing:
-        told = "; ".join(f"{key}: {one.data[key]} and {other.data[key]}" for key in differing)
+        facts = "; ".join(f"{key}: {one.data[key]} and {other.data[key]}" for key in differing)
         raise ComparisonError(
-            f"{one.run} and {other.run} were evaluated on different {split} data ({told}); figures "
-            "of different events cannot be compared: give runs on the same data and splits"
+            f"{one.run} and {other.run} were evaluated on different {split} data ({facts}); "
+            "metrics of different events cannot be compared: give runs on the same data and splits"
         )
 
 

@@ -1,22 +1,20 @@
-"""A few episodes, event by event, for the replay of a report."""
+"""A few episodes, event by event, for the replay in a report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from marl_stl_agents.evaluation.baselines import threat_groups
+from marl_stl_agents.evaluation.evaluation import Evaluation
 from marl_stl_agents.evaluation.rollouts import RecurrentGreedy
 from marl_stl_agents.evaluation.stl import FRESH_SEEDS, monitored
 from marl_stl_agents.reporting.figures import numbers
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.types import Action, AnyArray, Float64Array
-
-if TYPE_CHECKING:
-    from marl_stl_agents.evaluation.evaluation import Evaluation
 
 EPISODES = 3
 EVENTS = 200
@@ -25,19 +23,19 @@ _VALUES = 200_000
 
 
 def record_episodes(evaluated: Evaluation) -> dict[str, Any]:
-    """Let the team evaluate the beginnings of a few episodes, on seeds that training never used.
+    """Run the beginnings of a few episodes, on seeds that training never uses.
 
-    Where the rollout watched specifications they are watched here too.
+    Where the evaluation monitored specifications they are monitored here too.
 
     Args:
-        evaluated: The rollout.
+        evaluated: The evaluation.
 
     Returns:
-        What is the same at all events (``sensors``, ``features``, ``families``, ``told``,
+        What is the same at all events (``sensors``, ``features``, ``families``, ``shared``,
         ``specifications``, ...), and ``episodes``: lists with an entry per event, among them
         ``features`` (scaled), ``actions`` and ``probabilities`` of every sensor, ``decision``,
-        ``threat``, ``family``, ``reward``, ``told`` (what all sensors are told), ``left`` (what
-        is left of each specification, in [-1, 1]) and ``robustness``.
+        ``threat``, ``family``, ``reward``, ``shared`` (the context that all sensors observe),
+        ``left`` (each specification's remaining margin, in [-1, 1]) and ``robustness``.
     """
     config = evaluated.env if evaluated.watched is None else monitored(evaluated.env)
     engine = Engine(config, evaluated.table, EPISODES, FRESH_SEEDS)
@@ -69,14 +67,14 @@ class _Episode:
     isolated: list[int] = field(default_factory=list)
     granted: list[int] = field(default_factory=list)
     reward: list[float] = field(default_factory=list)
-    told: list[list[float | None]] = field(default_factory=list)
+    shared: list[list[float | None]] = field(default_factory=list)
     left: list[list[float | None]] = field(default_factory=list)
     robustness: list[list[float | None]] = field(default_factory=list)
 
 
 def _step(engine: Engine, evaluated: Evaluation, episodes: list[_Episode]) -> bool:
-    """Take a step and note it down; whether the episodes are over."""
-    told = engine.global_state()[:, engine.table.features.shape[1] :]
+    """Take a step and record it; whether the episodes are over."""
+    shared = engine.global_state()[:, engine.table.features.shape[1] :]
     actions, threat = evaluated.act(engine.observe().reshape(engine.lanes * engine.agents, -1))
     record = engine.step(actions.reshape(engine.lanes, -1))
     if not record.voting.all():
@@ -84,7 +82,7 @@ def _step(engine: Engine, evaluated: Evaluation, episodes: list[_Episode]) -> bo
             episode.proposals.append(proposed)
         return False
     for lane, episode in enumerate(episodes):
-        _note(episode, engine, record, lane, told[lane], threat.reshape(engine.lanes, -1)[lane])
+        _note(episode, engine, record, lane, shared[lane], threat.reshape(engine.lanes, -1)[lane])
     return bool(record.truncated.all())
 
 
@@ -93,7 +91,7 @@ def _note(
     engine: Engine,
     record: StepRecord,
     lane: int,
-    told: AnyArray,
+    shared: AnyArray,
     threat: Float64Array,
 ) -> None:
     table, row = engine.table, int(record.rows[lane])
@@ -108,7 +106,7 @@ def _note(
     episode.isolated.append(int(record.isolated[lane]))
     episode.granted.append(int(record.granted[lane]))
     episode.reward.append(round(float(record.decision_rewards[lane]), 4))
-    episode.told.append(numbers(told, 3))
+    episode.shared.append(numbers(shared, 3))
     if engine.spec_monitor is not None:
         episode.left.append(numbers(engine.spec_monitor.observation()[lane], 3))
         episode.robustness.append(numbers(record.robustness[lane], 4))
@@ -124,7 +122,7 @@ def _setting(engine: Engine, evaluated: Evaluation) -> dict[str, Any]:
         "actions": [action.name.capitalize() for action in Action],
         "features": list(table.feature_names),
         "families": list(table.family_names),
-        "told": [names[column] for column in shared.tolist()],
+        "shared": [names[column] for column in shared.tolist()],
         "specs": [one.name for one in specs],
         "threshold": engine.rule.threshold,
         "weighed": evaluated.env.consensus.weights == "reliability",

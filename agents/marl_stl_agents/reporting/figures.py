@@ -1,4 +1,4 @@
-"""How a chart of a report is made up: a plotly figure, a sentence and a table of its numbers."""
+"""Parts of a chart in a report: a plotly figure, a sentence and a table of its numbers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from marl_stl_agents.evaluation.result import FamilyRecall, FaultMetrics
 from marl_stl_agents.reporting.numbers import recall_interval
 
 if TYPE_CHECKING:
@@ -19,25 +20,12 @@ REWARD = "reward per event"
 #: In place of a number that is not known.
 UNKNOWN = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
-#: Policies to the words for them.
-POLICIES = {
-    "team": "the team",
-    "replicated": "copies of one sensor",
-    "always_allow": "always allow",
-    "always_block": "always block",
-    "random": "chance",
-    "oracle": "oracle",
-    "supervised": "supervised, all columns",
-    "supervised_vote": "supervised, same vote",
-    "bayes": "Bayes' rule, all columns",
-    "bayes_vote": "Bayes' rules, same vote",
-}
 #: Names of colours; the page says what they are in light and in dark.
 TEAM, INK, FAINT, GOOD, BAD = (f"var(--{name})" for name in ("team", "ink", "faint", "good", "bad"))
 SERIES = tuple(f"var(--series-{i})" for i in range(8))
-#: Of what training has not seen.
+#: For attack families that are not in the training split.
 NEW = SERIES[0]
-#: Of runs beside each other.
+#: For runs side by side.
 RUN_COLOURS = (TEAM, *SERIES[:-1])
 COLOURS = {
     "team": TEAM,
@@ -53,13 +41,13 @@ class Chart:
     """A chart, and the same in words and in numbers.
 
     Attributes:
-        name: Its place in the page.
+        name: Its key in the page.
         title: What it shows.
-        summary: What is to be seen in it, for those too who do not see it.
+        summary: What it shows, in a sentence; screen readers read it.
         figure: Data and layout, as plotly's JSON has them.
         columns: Titles of the table.
         rows: Cells of the table.
-        note: How it is to be read.
+        note: How to read it.
     """
 
     name: str
@@ -72,7 +60,7 @@ class Chart:
 
 
 def new_figure(x_title: str = "", y_title: str = "", height: int = 340, **layout: Any) -> Figure:
-    """An empty figure in the page's manner; the page adds fonts and colours."""
+    """An empty figure; the page adds fonts and colours."""
     from plotly import graph_objects as go
 
     axis = {"fixedrange": True, "zeroline": False, "automargin": True}
@@ -138,19 +126,19 @@ def reward_bars(
 
 
 def recall_marks(
-    families: Mapping[str, Mapping[str, Any]], places: Sequence[Any], name: str, colour: str
+    families: Mapping[str, FamilyRecall], places: Sequence[Any], name: str, colour: str
 ) -> Scatter:
     """The recall of each family with its interval.
 
     Args:
-        families: As ``evaluation.json`` has them.
-        places: Where each stands on the other axis.
-        name: What the legend says.
+        families: By name.
+        places: Position of each on the other axis.
+        name: Shown in the legend.
         colour: Of marks and intervals.
     """
     from plotly import graph_objects as go
 
-    recalls = [one["recall"] for one in families.values()]
+    recalls = [one.recall for one in families.values()]
     spans = [family_interval(one) for one in families.values()]
     return go.Scatter(
         x=recalls,
@@ -167,49 +155,39 @@ def recall_marks(
             "thickness": 1.5,
             "width": 4,
         },
-        customdata=[f"{family}, {one['events']:,} events" for family, one in families.items()],
+        customdata=[f"{family}, {one.events:,} events" for family, one in families.items()],
         hovertemplate="%{fullData.name}: %{customdata}: %{x:.3f}<extra></extra>",
     )
 
 
 def faulty_line(
-    name: str, entries: Sequence[Mapping[str, Any]], colour: str, dash: str = "solid"
+    name: str, honest: float, entries: Sequence[FaultMetrics], colour: str, dash: str = "solid"
 ) -> Scatter:
     """The reward against the number of faulty sensors.
 
     Args:
-        name: What the legend says.
-        entries: ``faulty``, ``fault`` and ``reward_per_event`` of each point.
+        name: Shown in the legend.
+        honest: The reward without faulty sensors.
+        entries: The points after that.
         colour: Of the line.
         dash: Of the line.
     """
     from plotly import graph_objects as go
 
     return go.Scatter(
-        x=[entry["faulty"] for entry in entries],
-        y=[entry["reward_per_event"] for entry in entries],
+        x=[0, *(entry.faulty for entry in entries)],
+        y=[honest, *(entry.reward_per_event for entry in entries)],
         mode="lines+markers",
         name=name,
         line={"color": colour, "width": 2, "dash": dash},
-        customdata=[plain(entry["fault"]) for entry in entries],
+        customdata=["none", *(entry.fault for entry in entries)],
         hovertemplate="%{fullData.name}, %{x} faulty (%{customdata}): %{y:.4f}<extra></extra>",
     )
 
 
-def plain(name: str) -> str:
-    """A name in words."""
-    return name.replace("_", " ")
-
-
-def best_constant(result: Mapping[str, Any]) -> float:
-    """What the better constant policy earns."""
-    known = result["baselines"]
-    return max(float(known[f"always_{word}"]["reward_per_event"]) for word in ("allow", "block"))
-
-
-def family_interval(family: Mapping[str, Any]) -> tuple[float, float]:
+def family_interval(family: FamilyRecall) -> tuple[float, float]:
     """The 95 % interval of a family's recall."""
-    return recall_interval(round(family["recall"] * family["events"]), family["events"])
+    return recall_interval(round(family.recall * family.events), family.events)
 
 
 def as_plain(figure: Figure) -> dict[str, Any]:
@@ -219,12 +197,12 @@ def as_plain(figure: Figure) -> dict[str, Any]:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number as a table shows it, with a true minus sign."""
+    """A number for a table, with a true minus sign."""
     return UNKNOWN if value is None else f"{value:,.{digits}f}".replace("-", _MINUS)
 
 
 def share(value: float, digits: int = 1) -> str:
-    """A share as a table shows it."""
+    """A share for a table."""
     return f"{value:.{digits}%}"
 
 

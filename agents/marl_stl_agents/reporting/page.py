@@ -1,13 +1,23 @@
-"""A rollout as one self-contained page."""
+"""The report of an evaluation as one self-contained page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marl_stl_agents.console.tables import verdict
+from marl_stl_agents.console.sentences import (
+    actions_sentence,
+    certificate_sentence,
+    relative_lines,
+    verdict_sentence,
+)
 from marl_stl_agents.diagnostics.checklist import Checked, read_checklist
+from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.result import EvaluationResult, as_json
+from marl_stl_agents.printable import printable
 from marl_stl_agents.reporting.charts import (
     family_chart,
     precision_recall_chart,
@@ -24,29 +34,32 @@ from marl_stl_agents.reporting.team_charts import (
 )
 from marl_stl_agents.reporting.training_charts import training_charts
 from marl_stl_env.files import write_text
-from marl_stl_env.stl.specs import CONJUNCTION
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from marl_stl_agents.evaluation.evaluation import Evaluation
-
 _TEMPLATES = "templates"
-#: Titles of the key figures, and where they stand in ``evaluation.json``.
-_RELATIVE = {
-    "normalized_score": "of the way from the best constant policy (0) to the oracle (1)",
-    "ceiling_ratio": "of what one supervised classifier on all columns gains",
-    "vote_ratio": "of what supervised classifiers under the same vote gain",
-    "bayes_ratio": "of what Bayes' rule on all columns gains",
-    "bayes_vote_ratio": "of what Bayes' rules under the same vote gain",
-}
+#: Styles and scripts that pages hold inside, and so the only ones that they run.
+_STYLES, _SCRIPTS = ("page.css", "replay.css"), ("page.js", "replay.js")
+
+#: Style elements and attributes that plotly sets: empty ones, and that of a heatmap's image.
+_PLOTLY_STYLES = (
+    "",
+    "".join(
+        f"image-rendering: {value}; "
+        for value in (
+            "optimizeSpeed", "-moz-crisp-edges", "-o-crisp-edges", "-webkit-optimize-contrast",
+            "optimize-contrast", "crisp-edges", "pixelated",
+        )
+    ),
+)  # fmt: skip
 
 
 def write_report(evaluated: Evaluation, path: Path) -> None:
-    """Write the report of a rollout, whole or not at all.
+    """Write the report of an evaluation, whole or not at all.
 
     Args:
-        evaluated: The rollout; nothing of it is evaluated again but the episodes of the replay.
+        evaluated: The evaluation; only the episodes of the replay are run anew.
         path: The file.
 
     Raises:
@@ -56,7 +69,7 @@ def write_report(evaluated: Evaluation, path: Path) -> None:
 
 
 def report_page(evaluated: Evaluation) -> str:
-    """The report of a rollout as HTML, with all that it needs inside."""
+    """The report as HTML that needs no other file."""
     result = evaluated.result
     sections: dict[str, Any] = {
         "reward": reward_chart(result),
@@ -70,22 +83,19 @@ def report_page(evaluated: Evaluation) -> str:
     replay = record_episodes(evaluated)
     return render(
         "report.html",
-        data={"evaluation": result, "charts": chart_data(sections), "replay": replay},
+        data={"evaluation": as_json(result), "charts": chart_data(sections), "replay": replay},
         name=evaluated.run.name,
         result=result,
-        verdict=sentence(verdict(result)),
-        learned="NOT LEARNED" not in verdict(result),
+        verdict=verdict_sentence(result),
+        actions=actions_sentence(result),
         facts=_facts(evaluated),
-        key_figures=_key_figures(result),
-        relative=[
-            (number(result[key]), text) for key, text in _RELATIVE.items()
-            if result.get(key) is not None
-        ],
-        conjunction=CONJUNCTION,
+        key_metrics=_key_metrics(result),
+        relative=[(number(value), words) for value, words in relative_lines(result)],
+        certificate=certificate_sentence(result.conjunction) if result.conjunction else "",
         checked=_last_checked(evaluated.run),
         replay=replay,
         **sections,
-    )  # fmt: skip
+    )
 
 
 def chart_data(sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,38 +108,53 @@ def chart_data(sections: Mapping[str, Any]) -> dict[str, Any]:
 
 def render(template: str, **context: Any) -> str:
     """A template with its style, its scripts and plotly inside."""
-    from plotly.offline import get_plotlyjs
-
-    text: str = _environment().get_template(template).render(plotly=get_plotlyjs(), **context)
+    text: str = _environment().get_template(template).render(**context)
     return text
 
 
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
 
+    loader = PackageLoader("marl_stl_agents.reporting", _TEMPLATES)
     environment = Environment(
-        loader=PackageLoader("marl_stl_agents.reporting", _TEMPLATES),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_visible,
     )
-
-    def inside(name: str) -> Markup:
-        """A file beside the templates, as it is."""
-        source, _, _ = environment.loader.get_source(environment, name)  # type: ignore[union-attr]
-        return Markup(source)  # noqa: S704 - files of this package
-
-    environment.globals["inside"] = inside
+    inside = {name: loader.get_source(environment, name)[0] for name in (*_STYLES, *_SCRIPTS)} | {
+        "plotly": get_plotlyjs()
+    }
+    environment.globals["inside"] = {name: Markup(text) for name, text in inside.items()}  # noqa: S704
+    environment.globals["policy"] = content_security_policy(
+        [inside[name] for name in ("plotly", *_SCRIPTS)],
+        [*(inside[name] for name in _STYLES), *_PLOTLY_STYLES],
+    )
     environment.filters |= {"number": number, "share": share}
     return environment
 
 
-def sentence(text: str) -> str:
-    """A verdict as a sentence of its own."""
-    told = text.removeprefix("verdict: ")
-    return told[0].upper() + told[1:]
+def content_security_policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
+    """A policy that fetches nothing and runs only these inline scripts and styles."""
+
+    def allowed(texts: Sequence[str]) -> str:
+        digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+        return " ".join(f"'sha256-{base64.b64encode(one).decode()}'" for one in digests)
+
+    return (
+        f"default-src 'none'; script-src {allowed(scripts)}; "
+        f"style-src 'unsafe-hashes' {allowed(styles)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _visible(value: Any) -> Any:
+    """What a template prints; text of users without control and bidirectional characters."""
+    return printable(value) if type(value) is str else value
 
 
 def _last_checked(run: Path) -> Checked | None:
@@ -137,26 +162,26 @@ def _last_checked(run: Path) -> Checked | None:
     return checked[-1] if checked else None
 
 
-def _key_figures(result: dict[str, Any]) -> list[tuple[str, str]]:
-    decision = result["decision"]
-    figures = [
-        ("reward per event", number(decision["reward_per_event"])),
-        ("F1", number(decision["f1"])),
-        ("precision", number(decision["precision"])),
-        ("recall", number(decision["recall"])),
-        ("area under precision and recall", number(decision["pr_auc"])),
+def _key_metrics(result: EvaluationResult) -> list[tuple[str, str]]:
+    decision = result.decision
+    metrics = [
+        ("reward per event", number(decision.reward_per_event)),
+        ("F1", number(decision.f1)),
+        ("precision", number(decision.precision)),
+        ("recall", number(decision.recall)),
+        ("PR-AUC", number(decision.pr_auc)),
     ]
-    if result["stl"]:
-        together = result["stl"][CONJUNCTION]
-        figures.append(("episodes with all specifications satisfied", share(together["satisfied"])))
-    if result["byzantine"]:
-        worst = min(float(entry["reward_per_event"]) for entry in result["byzantine"])
-        figures.append(("reward with the worst faults", number(worst)))
-    return figures
+    if result.conjunction is not None:
+        metrics.append(
+            ("episodes with all specifications satisfied", share(result.conjunction.satisfied))
+        )
+    if result.worst_fault is not None:
+        metrics.append(("reward, worst fault", number(result.worst_fault.reward_per_event)))
+    return metrics
 
 
 def _facts(evaluated: Evaluation) -> list[tuple[str, str]]:
-    """What was evaluated, in words."""
+    """The evaluated team and its training, in words."""
     env, config, result = evaluated.env, evaluated.config, evaluated.result
     rule = env.consensus
     views = f"random views of {share(env.random_share)}" if env.random_share else env.views
@@ -167,10 +192,10 @@ def _facts(evaluated: Evaluation) -> list[tuple[str, str]]:
         vote += ", after a round of proposals"
     path = config.backend
     return [
-        ("evaluated", f"{result['events']:,} events of the {result['split']} split, "
-                   f"{share(result['threat_rate'])} threats"),
+        ("evaluated", f"{result.events:,} events of the {result.split} split, "
+                   f"{share(result.threat_rate)} threats"),
         ("sensors", f"{env.agents}, views: {views}"),
-        ("vote", f"{vote}; bears {rule.faulty_for(env.agents)} faulty"),
+        ("vote", f"{vote}; tolerates {rule.faulty_for(env.agents)} faulty"),
         ("dynamics", "TrafficResponse-v0" if env.dynamics == "response" else "Traffic-v0"),
         ("policy", f"{config.ppo.policy}, {config.ppo.sharing}"),
         ("training", f"{config.iterations} iterations on {config.lanes} lanes, seed "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
 from marl_stl_agents.evaluation.baselines import threat_groups
+from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.result import EvaluationResult, SpecResult
 from marl_stl_agents.reporting.figures import (
     BAD,
     FAINT,
@@ -18,32 +18,27 @@ from marl_stl_agents.reporting.figures import (
     UNKNOWN,
     Chart,
     as_plain,
-    best_constant,
     faulty_line,
     new_figure,
     number,
     numbers,
-    plain,
     share,
 )
 from marl_stl_env.consensus.correlation import error_correlations
 from marl_stl_env.types import Float32Array, Float64Array
 
-if TYPE_CHECKING:
-    from marl_stl_agents.evaluation.evaluation import Evaluation
-
 _STEPS = 20
 
 
 def sensor_chart(evaluated: Evaluation) -> Chart:
-    """What each sensor would earn alone."""
+    """Reward of each sensor's own actions."""
     from plotly import graph_objects as go
 
-    result, replicated = evaluated.result, evaluated.result["replicated"]
+    result, control = evaluated.result, evaluated.result.replicated
     groups = threat_groups(evaluated.env, evaluated.prepared)
-    agents, decided = result["agents"], result["decision"]["reward_per_event"]
+    agents, decided = result.agents, result.decision.reward_per_event
     names = [name.removeprefix("sensor_") for name in agents]
-    rewards = [one["reward_per_event"] for one in agents.values()]
+    rewards = [one.reward_per_event for one in agents.values()]
     figure = new_figure("sensor", REWARD, height=320)
     figure.add_trace(
         go.Bar(
@@ -51,30 +46,33 @@ def sensor_chart(evaluated: Evaluation) -> Chart:
             y=rewards,
             marker={"color": FAINT},
             customdata=[", ".join(group) for group in groups],
-            hovertemplate="sensor %{x}, which sees %{customdata}: %{y:.4f}<extra></extra>",
+            hovertemplate="sensor %{x}, views: %{customdata}: %{y:.4f}<extra></extra>",
         )
     )
     figure.update_xaxes(type="category")
     figure.update_yaxes(zeroline=True)
     figure.add_hline(decided, line={"color": TEAM, "width": 2})
     rows = [
-        (name, ", ".join(group), *(number(one[key]) for key in ("precision", "recall", "f1")),
-         number(one["reward_per_event"]))
+        (name, ", ".join(group), number(one.precision), number(one.recall),
+         number(one.f1), number(one.reward_per_event))
         for name, group, one in zip(names, groups, agents.values(), strict=True)
     ]  # fmt: skip
     word = "more" if decided > max(rewards) else "no more"
     summary = (
-        f"Alone the sensors would earn {number(min(rewards))} to {number(max(rewards))} per event; "
-        f"together they earn {number(decided)} (line), {word} than the best of them. Control: the "
-        f"same vote of copies of {replicated['sensor'].replace('_', ' ')} earns "
-        f"{number(replicated['reward_per_event'])} (F1 {number(replicated['f1'])})."
+        f"Mean reward per event: single sensors {number(min(rewards))} to "
+        f"{number(max(rewards))}, the team {number(decided)} (line), {word} than the best sensor."
     )
-    columns = ("sensor", "sees", "precision", "recall", "F1", REWARD)
+    if control is not None:
+        summary += (
+            f" Replicated-sensor control: copies of {control.sensor} under the same vote reach "
+            f"{number(control.reward_per_event)} (F1 {number(control.f1)})."
+        )
+    columns = ("sensor", "views", "precision", "recall", "F1", REWARD)
     return Chart("sensors", "Each sensor alone", summary, as_plain(figure), columns, rows)
 
 
 def correlation_chart(evaluated: Evaluation) -> Chart:
-    """How far the errors of each pair of sensors go together."""
+    """Correlation of the errors of each pair of sensors."""
     from plotly import graph_objects as go
 
     matrix = error_correlations(evaluated.rollout.votes, evaluated.table.labels)
@@ -101,11 +99,10 @@ def correlation_chart(evaluated: Evaluation) -> Chart:
     )
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    mean = evaluated.result["error_correlation"]
+    mean = evaluated.result.error_correlation
     summary = (
-        f"The errors of two sensors correlate by {number(mean, 2)} on average. At 0 a vote "
-        "averages errors out; at 1 the sensors are copies of each other and a vote is worth one of "
-        "them."
+        f"Mean error correlation of two sensors: {number(mean, 2)}. At 0 errors are uncorrelated "
+        "and a vote averages them out; at 1 all sensors err together and a vote adds nothing."
     )
     columns = ("sensor", *names)
     rows = [
@@ -114,56 +111,51 @@ def correlation_chart(evaluated: Evaluation) -> Chart:
     ]
     note = ""
     if np.isnan(matrix).any():
-        note = "Sensors without a correlation are always right or always wrong."
-    return Chart("correlation", "Errors in common", summary, as_plain(figure), columns, rows, note)
+        note = "A sensor that is always right or always wrong has no correlation."
+    return Chart("correlation", "Error correlation", summary, as_plain(figure), columns, rows, note)
 
 
-def byzantine_chart(result: dict[str, Any]) -> Chart | None:
-    """Reward with faulty sensors in the team; None where it bears none."""
-    entries = result["byzantine"]
-    if not entries:
+def byzantine_chart(result: EvaluationResult) -> Chart | None:
+    """Reward with faulty sensors in the team; None where it tolerates none."""
+    entries, worst, honest = result.byzantine, result.worst_fault, result.decision
+    if worst is None:
         return None
-    honest = result["decision"] | {"faulty": 0, "fault": "none"}
     figure = new_figure("faulty sensors", REWARD, height=380)
-    for place, fault in enumerate(dict.fromkeys(entry["fault"] for entry in entries)):
-        points = [honest, *(entry for entry in entries if entry["fault"] == fault)]
+    for place, fault in enumerate(dict.fromkeys(entry.fault for entry in entries)):
+        points = [entry for entry in entries if entry.fault == fault]
         dash = ("solid", "dash")[place % 2]
-        figure.add_trace(faulty_line(plain(fault), points, SERIES[place % len(SERIES)], dash))
-    constant, most = best_constant(result), max(entry["faulty"] for entry in entries)
+        colour = SERIES[place % len(SERIES)]
+        figure.add_trace(faulty_line(fault, honest.reward_per_event, points, colour, dash))
+    constant, most = result.best_constant, max(entry.faulty for entry in entries)
     figure.add_hline(constant, line={"color": INK, "width": 1, "dash": "dot"})
     figure.update_xaxes(tickmode="linear", dtick=1, range=[-0.1, most + 0.1])
-    worst = min(entries, key=lambda entry: float(entry["reward_per_event"]))
     summary = (
-        f"Honest, the team earns {number(honest['reward_per_event'])}. At worst, with "
-        f"{worst['faulty']} faulty ({plain(worst['fault'])}), "
-        f"{number(worst['reward_per_event'])} and F1 {number(worst['f1'])}; the better constant "
-        f"policy earns {number(constant)} (dotted)."
+        f"Mean reward per event: {number(honest.reward_per_event)} without faults. Worst case: "
+        f"{number(worst.reward_per_event)} (F1 {number(worst.f1)}) with {worst.faulty} faulty, "
+        f"fault {worst.fault}. Best constant policy: {number(constant)} (dotted)."
     )
+    shown: list[tuple[str, int, Metrics | FaultMetrics]] = [("none", 0, honest)]
+    shown += [(entry.fault, entry.faulty, entry) for entry in entries]
     rows = [
-        (
-            plain(one["fault"]),
-            str(one["faulty"]),
-            *(number(one[key]) for key in ("reward_per_event", "f1", "recall")),
-        )
-        for one in [honest, *entries]
+        (fault, str(count), number(one.reward_per_event), number(one.f1), number(one.recall))
+        for fault, count, one in shown
+    ]
     ]
     columns = ("fault", "faulty sensors", REWARD, "F1", "recall")
     return Chart("byzantine", "With faulty sensors", summary, as_plain(figure), columns, rows)
 
 
 def robustness_charts(evaluated: Evaluation) -> list[Chart]:
-    """How each specification's robustness is spread over the certified episodes."""
+    """Distribution of each specification's robustness over the certified episodes."""
     if evaluated.watched is None:
         return []
     return [
-        _robustness_chart(f"robustness-{place}", name, robustness, evaluated.result["stl"][name])
+        _robustness_chart(f"robustness-{place}", name, robustness, evaluated.result.stl[name])
         for place, (name, (_, robustness)) in enumerate(evaluated.watched.by_name().items())
     ]
 
 
-def _robustness_chart(
-    name: str, spec: str, robustness: Float32Array, figures: dict[str, Any]
-) -> Chart:
+def _robustness_chart(name: str, spec: str, robustness: Float32Array, result: SpecResult) -> Chart:
     from plotly import graph_objects as go
 
     known = robustness[np.isfinite(robustness)].astype(np.float64)
@@ -180,14 +172,14 @@ def _robustness_chart(
         )
     )
     figure.add_vline(0, line={"color": INK, "width": 1})
-    stated = "certified" if figures["certified"] else "not certified"
+    stated = "certified" if result.certified else "not certified"
     summary = (
-        f"Kept in {share(figures['satisfied'])} of {figures['episodes']} episodes; {stated}. "
-        f"Robustness {number(figures['robustness']['min'])} at the least, "
-        f"{number(figures['robustness']['mean'])} on average."
+        f"Satisfied in {share(result.satisfied)} of {result.episodes} episodes; {stated}. "
+        f"Robustness: least {number(result.robustness.min)}, mean "
+        f"{number(result.robustness.mean)}."
     )
     if len(known) < len(robustness):
-        summary += f" In {len(robustness) - len(known)} episodes it never came to count."
+        summary += f" {len(robustness) - len(known)} episodes ended before it applied."
     rows = [
         (number(low), number(high), str(count))
         for low, high, count in zip(edges[:-1], edges[1:], counts.tolist(), strict=True)

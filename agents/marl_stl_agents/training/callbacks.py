@@ -169,7 +169,7 @@ class CheckpointCallback(BaseCallback):
             env.reward,
             rollout.scores,
             rollout.rewards,
-        )
+        ).as_dict()
         shares = {**figures, **action_shares(rollout.decisions)}
         if self._config.task.stl.monitor:
             watched = watch(env, self._table, act, _WATCHED)

@@ -20,19 +20,19 @@ from marl_stl_agents.checkpoints.store import load_trainer, newest_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
 from marl_stl_agents.console.diagnostics import show_preflight
+from marl_stl_agents.console.output import say
 from marl_stl_agents.console.tables import (
     rotate_progress,
     save_curves,
-    say,
     show_evaluation,
     show_progress,
     show_splits,
     show_trivially_satisfied,
-    verdict,
 )
 from marl_stl_agents.diagnostics.checklist import setting_of
 from marl_stl_agents.diagnostics.preflight import preflight
 from marl_stl_agents.evaluation.evaluation import check_data, describe_data, evaluate_run
+from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.evaluation.stl import trivially_satisfied
 from marl_stl_agents.run_directory import (
     DATA,
@@ -135,9 +135,8 @@ def _learn_and_evaluate(
         threads=config.threads,
     )
     result = evaluate_run(run, config, settings, prepared).result
-    write_json(run / VALIDATION, result)
+    write_result(run / VALIDATION, result)
     show_evaluation(result)
-    say(verdict(result))
     say(f"run directory: {run}\njudge it on the test split: python evaluate.py {run}")
     return run
 

@@ -266,10 +266,10 @@ def test_our_own_splits_and_baseline(
     assert labels.mean() == pytest.approx(rate, abs=0.001)
     found = SupervisedBaselines(config, prepared).of_views(tuple(prepared.raw.views), "test")
     figures = score(labels, found.decisions, REWARD, found.scores)
-    assert figures["f1"] == pytest.approx(f1, abs=0.01)
+    assert figures.f1 == pytest.approx(f1, abs=0.01)
     if ap is not None:
-        assert figures["pr_auc"] == pytest.approx(ap, abs=0.01)
+        assert figures.pr_auc == pytest.approx(ap, abs=0.01)
     # In units of what there is to gain, because the scale of rewards is arbitrary.
-    assert figures["reward_per_event"] / oracle == pytest.approx(reward / oracle, abs=0.012)
+    assert figures.reward_per_event / oracle == pytest.approx(reward / oracle, abs=0.012)
     best = float(np.where(labels, REWARD.true_positive, REWARD.true_negative).mean())
     assert best == pytest.approx(oracle, abs=0.01)

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from marl_stl_agents.evaluation.rollouts import collect_rollout
 
 from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig
 from marl_stl_env.types import Float32Array, Float64Array, Int8Array
+from tests.agents.evaluation.results import make_result
 from tests.conftest import make_table
 from tests.oracles import FAULT_NAMES, ScalarFaults, decide
 
@@ -75,17 +75,19 @@ def test_with_deliberation_lies_reach_the_honest_sensors() -> None:
 def test_figures_of_every_fault_up_to_the_bound() -> None:
     rollout = collect_rollout(CONFIG, TABLE, act)
     entries = byzantine_metrics(CONFIG, TABLE, act, rollout)
-    assert [(e["faulty"], e["fault"]) for e in entries] == [
+    assert [(e.faulty, e.fault) for e in entries] == [
         (count, fault) for count in (1, 2) for fault in AWAKE_FAULTS
     ]
     decisions = replay_with_faults(CONFIG, TABLE, rollout.actions, FaultConfig(2, "flip"))
     wanted = score(TABLE.labels, decisions, CONFIG.reward)
-    found = next(e for e in entries if (e["faulty"], e["fault"]) == (2, "flip"))
-    assert {name: found[name] for name in ("f1", "recall", "reward_per_event")} == {
-        name: wanted[name] for name in ("f1", "recall", "reward_per_event")
-    }
+    found = next(e for e in entries if (e.faulty, e.fault) == (2, "flip"))
+    assert (found.f1, found.recall, found.reward_per_event) == (
+        wanted.f1,
+        wanted.recall,
+        wanted.reward_per_event,
+    )
     three = replace(CONFIG, agents=3, consensus=ConsensusConfig())
-    assert byzantine_metrics(three, TABLE, act, collect_rollout(three, TABLE, act)) == []
+    assert byzantine_metrics(three, TABLE, act, collect_rollout(three, TABLE, act)) == ()
 
 
 def test_checked_votes_are_replayed_as_the_engine_does() -> None:
@@ -102,13 +104,13 @@ def test_checked_votes_are_replayed_as_the_engine_does() -> None:
         assert (replayed == lying).all()
         assert (replayed != weighed.decisions).any()
     evaluated = byzantine_metrics(checked, TABLE, act, weighed)
-    assert {entry["fault"] for entry in evaluated} == set(FAULT_NAMES)
+    assert {entry.fault for entry in evaluated} == set(FAULT_NAMES)
 
 
 def test_the_worst_case_is_the_worst() -> None:
     entries = byzantine_metrics(CONFIG, TABLE, act, collect_rollout(CONFIG, TABLE, act))
     for count in (1, 2):
-        rewards = {e["fault"]: e["reward_per_event"] for e in entries if e["faulty"] == count}
+        rewards = {e.fault: e.reward_per_event for e in entries if e.faulty == count}
         # Other faults draw the same faulty sensors, event by event.
         assert min(rewards, key=lambda fault: rewards[fault]) == "worst_case"
 
@@ -116,35 +118,29 @@ def test_the_worst_case_is_the_worst() -> None:
 def test_replicated_are_worth_their_best_sensor() -> None:
     rollout = collect_rollout(CONFIG, TABLE, act)
     alone = [score(TABLE.labels, rollout.actions[:, i], CONFIG.reward) for i in range(7)]
-    best = max(range(7), key=lambda i: alone[i]["reward_per_event"])
+    best = max(range(7), key=lambda i: alone[i].reward_per_event)
     control = replicated_control(CONFIG, TABLE, rollout)
-    assert control["sensor"] == f"sensor_{best}"
-    assert control["f1"] == alone[best]["f1"]
-    assert control["reward_per_event"] == alone[best]["reward_per_event"]
+    assert control.sensor == f"sensor_{best}"
+    assert control.f1 == alone[best].f1
+    assert control.reward_per_event == alone[best].reward_per_event
 
 
 def test_the_report_shows_faults_and_replicated(capsys: pytest.CaptureFixture[str]) -> None:
     rollout = collect_rollout(CONFIG, TABLE, act)
-    decision = score(TABLE.labels, rollout.decisions, CONFIG.reward)
-    result: dict[str, Any] = {
-        "dataset": "toy",
-        "split": "test",
-        "events": len(TABLE),
-        "threat_rate": TABLE.threat_rate,
-        "decision": decision,
-        "baselines": {},
-        "agents": {},
-        "error_correlation": 0.25,
-        "replicated": replicated_control(CONFIG, TABLE, rollout),
-        "byzantine": byzantine_metrics(CONFIG, TABLE, act, rollout),
-        "stl": {},
-    }
+    result = make_result(
+        decision=score(TABLE.labels, rollout.decisions, CONFIG.reward),
+        error_correlation=0.25,
+        replicated=replicated_control(CONFIG, TABLE, rollout),
+        byzantine=byzantine_metrics(CONFIG, TABLE, act, rollout),
+    )
     show_evaluation(result)
     shown = capsys.readouterr().out
+    faults = shown[shown.index("with faulty sensors") :]
     for fault in AWAKE_FAULTS:
-        line = next(line for line in shown.splitlines() if f" {fault} " in line)
-        entries = [e for e in result["byzantine"] if e["fault"] == fault]
-        for entry in entries:
-            assert f"{entry['reward_per_event']:.3f} ({entry['f1']:.3f})" in line
-    assert f"earns {result['replicated']['reward_per_event']:.3f} per event" in shown
-    assert "correlate by 0.25" in shown
+        line = next(line for line in faults.splitlines() if f" {fault} " in line)
+        for entry in result.byzantine:
+            if entry.fault == fault:
+                assert f"{entry.reward_per_event:.3f} ({entry.f1:.3f})" in line
+    assert result.replicated is not None
+    assert f"vote reach {result.replicated.reward_per_event:.3f} per event" in shown
+    assert "sensors 0.25" in shown

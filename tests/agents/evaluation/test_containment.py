@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from marl_stl_agents.console.tables import show_evaluation
 from marl_stl_agents.evaluation.containment import containment_metrics, survival_quantile
-from marl_stl_agents.evaluation.metrics import score
 from marl_stl_agents.evaluation.replay import segment_length
+from marl_stl_agents.evaluation.result import Containment, StepsToContainment
 from marl_stl_agents.evaluation.rollouts import Rollout
 
-from marl_stl_env.config import EnvConfig, ResponseConfig, RewardConfig
+from marl_stl_env.config import EnvConfig, ResponseConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import TableError
 from marl_stl_env.types import Action, AnyArray
+from tests.agents.evaluation.results import make_result
 from tests.conftest import make_table
 
 A, B, Q, AL = (int(action) for action in Action)
@@ -54,15 +55,15 @@ def test_figures_by_hand() -> None:
     )
     assert segment_length(CONFIG, len(table)) == 6
     figures = containment_metrics(CONFIG, table, rollout)
-    assert figures["attacks"] == 3
-    assert figures["contained"] == pytest.approx(2 / 3)
+    assert figures.attacks == 3
+    assert figures.contained == pytest.approx(2 / 3)
     # Waits: 3 (contained), 1 (censored at the end of the episode), 0 (contained).
-    assert figures["steps_to_containment"] == {"median": 3.0, "p95": 3.0}
-    assert figures["threats_passed_before_containment"] == pytest.approx((2 + 1 + 0) / 3)
-    assert figures["benign_downtime"] == pytest.approx(2 / 7)
-    assert figures["benign_isolated"] == 0.0
-    assert figures["analyst_budget_used"] == pytest.approx((1 / 12) / (1 / 4))
-    assert figures["quarantines_per_entity"] == pytest.approx(1 / 5)  # 3 + 2 entities met
+    assert figures.steps_to_containment == StepsToContainment(3.0, 3.0)
+    assert figures.threats_passed_before_containment == pytest.approx((2 + 1 + 0) / 3)
+    assert figures.benign_downtime == pytest.approx(2 / 7)
+    assert figures.benign_isolated == 0.0
+    assert figures.analyst_budget_used == pytest.approx((1 / 12) / (1 / 4))
+    assert figures.quarantines_per_entity == pytest.approx(1 / 5)  # 3 + 2 entities met
 
 
 def product_limit(waits: AnyArray, contained: AnyArray, share: float) -> float | None:
@@ -95,9 +96,9 @@ def test_order_of_the_replay_counts() -> None:
     table, rollout = played([0] * 24, [1] * 24, [A] * 23 + [B], [0] * 24)
     sequential = containment_metrics(CONFIG, table, rollout)
     shuffled = containment_metrics(replace(CONFIG, order="shuffled"), table, rollout)
-    assert sequential["attacks"] == shuffled["attacks"] == 4
-    assert sequential["threats_passed_before_containment"] == (6 * 3 + 5) / 4
-    assert shuffled["threats_passed_before_containment"] != (6 * 3 + 5) / 4
+    assert sequential.attacks == shuffled.attacks == 4
+    assert sequential.threats_passed_before_containment == (6 * 3 + 5) / 4
+    assert shuffled.threats_passed_before_containment != (6 * 3 + 5) / 4
 
 
 def test_entities_are_needed() -> None:
@@ -108,29 +109,18 @@ def test_entities_are_needed() -> None:
 
 
 def test_the_report_says_how_attacks_were_contained(capsys: pytest.CaptureFixture[str]) -> None:
-    result = {
-        "dataset": "toy",
-        "split": "test",
-        "events": 12,
-        "threat_rate": 0.25,
-        "decision": score(np.array([True, False]), np.array([B, A], np.int8), RewardConfig()),
-        "baselines": {},
-        "agents": {},
-        "error_correlation": 0.0,
-        "replicated": {"sensor": "sensor_0", "f1": 0.0, "reward_per_event": 0.0},
-        "byzantine": [],
-        "stl": {},
-        "response": {
-            "attacks": 8,
-            "contained": 0.625,
-            "steps_to_containment": {"median": 14.0, "p95": None},
-            "threats_passed_before_containment": 2.5,
-            "benign_downtime": 0.01,
-            "benign_isolated": 0.0,
-            "analyst_budget_used": 0.5,
-            "quarantines_per_entity": 0.25,
-        },
-    }
+    result = make_result(
+        response=Containment(
+            attacks=8,
+            contained=0.625,
+            steps_to_containment=StepsToContainment(14.0, None),
+            threats_passed_before_containment=2.5,
+            benign_downtime=0.01,
+            benign_isolated=0.0,
+            analyst_budget_used=0.5,
+            quarantines_per_entity=0.25,
+        ),
+    )
     show_evaluation(result)
     shown = " ".join(capsys.readouterr().out.split())
     assert "62.5% of 8 attacks contained" in shown

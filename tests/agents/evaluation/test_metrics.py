@@ -18,19 +18,19 @@ def test_figures_against_counting(seed: int) -> None:
     fp = sum(not y and is_threat_vote(a) for y, a in pairs)
     fn = sum(y and not is_threat_vote(a) for y, a in pairs)
     tn = len(pairs) - tp - fp - fn
-    earned = sum(payoff(EnvConfig(reward=reward), y, a) for y, a in pairs)
-    assert (figures["tp"], figures["fp"], figures["fn"], figures["tn"]) == (tp, fp, fn, tn)
-    assert figures["precision"] == pytest.approx(tp / (tp + fp))
-    assert figures["recall"] == pytest.approx(tp / (tp + fn))
-    assert figures["f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn))
-    assert figures["accuracy"] == pytest.approx((tp + tn) / 400)
-    assert figures["reward_per_event"] == pytest.approx(earned / 400)
-    assert "pr_auc" not in figures
+    total = sum(payoff(EnvConfig(reward=reward), y, a) for y, a in pairs)
+    assert (figures.tp, figures.fp, figures.fn, figures.tn) == (tp, fp, fn, tn)
+    assert figures.precision == pytest.approx(tp / (tp + fp))
+    assert figures.recall == pytest.approx(tp / (tp + fn))
+    assert figures.f1 == pytest.approx(2 * tp / (2 * tp + fp + fn))
+    assert figures.accuracy == pytest.approx((tp + tn) / 400)
+    assert figures.reward_per_event == pytest.approx(total / 400)
+    assert figures.pr_auc is None
 
 
 def test_never_a_threat_vote_scores_zero_without_a_warning() -> None:
     figures = score(np.array([True, False]), np.zeros(2, np.int8), RewardConfig())
-    assert (figures["f1"], figures["precision"], figures["recall"]) == (0.0, 0.0, 0.0)
+    assert (figures.f1, figures.precision, figures.recall) == (0.0, 0.0, 0.0)
 
 
 def test_pr_auc_is_average_precision() -> None:
@@ -38,7 +38,7 @@ def test_pr_auc_is_average_precision() -> None:
     scores = np.array([0.9, 0.8, 0.7, 0.1])
     # Precision at the two threats, in falling order of score: 1/1 and 2/3.
     wanted = (1 + 2 / 3) / 2
-    assert score(labels, np.zeros(4, np.int8), RewardConfig(), scores)["pr_auc"] == pytest.approx(
+    assert score(labels, np.zeros(4, np.int8), RewardConfig(), scores).pr_auc == pytest.approx(
         wanted
     )
 
@@ -48,10 +48,10 @@ def test_family_recall() -> None:
     votes = table.families == 2
     figures = family_recall(table, votes, np.array([0, 1], dtype=np.int16))
     assert set(figures) == {"scan", "flood"}
-    assert (figures["scan"]["recall"], figures["flood"]["recall"]) == (0.0, 1.0)
-    assert figures["scan"]["events"] == int((table.families == 1).sum())
-    assert figures["scan"]["seen_in_train"] is True
-    assert figures["flood"]["seen_in_train"] is False
+    assert (figures["scan"].recall, figures["flood"].recall) == (0.0, 1.0)
+    assert figures["scan"].events == int((table.families == 1).sum())
+    assert figures["scan"].seen_in_train is True
+    assert figures["flood"].seen_in_train is False
 
 
 def test_action_shares() -> None:

@@ -19,6 +19,7 @@ from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import DecideConfig, EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.evaluation import describe_data, evaluate
 from marl_stl_agents.evaluation.new_traffic import decide
+from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy
 from marl_stl_agents.policies.build import make_policy
 from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
@@ -119,7 +120,7 @@ def test_the_test_split_again(run: Path, rows: pd.DataFrame, tmp_path: Path, suf
     same(found, evaluated(run, SYNTHETIC))
     assert found["event"].tolist() == list(range(len(rows)))
     assert len(found["decision"].unique()) > 1
-    _, evaluation = evaluate(EvaluateConfig(run))
+    evaluation = as_json(evaluate(EvaluateConfig(run)).result)
     assert summary["decision"] == evaluation["decision"]
     assert summary["agents"] == evaluation["agents"]
     assert summary["baselines"]["oracle"] == evaluation["baselines"]["oracle"]

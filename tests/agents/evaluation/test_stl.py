@@ -164,16 +164,17 @@ def test_figures_and_certificates() -> None:
     deltas = [0.05, 0.05, 0.1]  # two specifications share delta, the conjunction has its own
     for one, truth, value, delta in zip(figures.values(), truths, values, deltas, strict=True):
         failures = int((~truth).sum())
-        assert one["satisfied"] == pytest.approx(truth.mean())
-        assert one["episodes"] == 150
-        assert (one["epsilon"], one["delta"]) == (0.3, pytest.approx(delta))
-        assert one["certified"] == (binom.cdf(failures, 150, 0.3) <= delta)
+        assert one.satisfied == pytest.approx(truth.mean())
+        assert one.episodes == 150
+        assert one.epsilon == 0.3
+        assert one.delta == pytest.approx(delta)
+        assert one.certified == (binom.cdf(failures, 150, 0.3) <= delta)
         finite = np.isfinite(value).all()
-        assert one["robustness"]["min"] == (value.min() if finite else None)
+        assert one.robustness.min == (value.min() if finite else None)
         allowed = int((binom.cdf(np.arange(150), 150, 0.3) <= delta).sum()) - 1
         margin = np.sort(value)[allowed]
-        assert one["margin"] == (margin if np.isfinite(margin) else None)
-    assert figures["late"]["certified"]
+        assert one.margin == (margin if np.isfinite(margin) else None)
+    assert figures["late"].certified
 
 
 @pytest.mark.parametrize(
@@ -185,14 +186,14 @@ def test_how_many_episodes(monitor: bool, certify: int | None, episodes: int | N
     settings = EvaluateConfig(certify=certify)
     watched = certified_episodes(config, TABLE, alternate, settings)
     figures = stl_metrics(config, TABLE, watched, settings)
-    assert ({one["episodes"] for one in figures.values()} or {None}) == {episodes}
+    assert {one.episodes for one in figures.values()} == ({episodes} if episodes else set())
 
 
 def test_specs_that_ask_nothing() -> None:
     trivial_policies = trivially_satisfied(CONFIG.env, TABLE)
-    assert trivial_policies["quiet"] == ("always-allow", "always-block", "always-quarantine")
-    assert trivial_policies["late"] == ("always-allow", "always-block", "always-alert")
-    assert trivial_policies[CONJUNCTION] == ("always-allow", "always-block")
+    assert trivial_policies["quiet"] == ("always_allow", "always_block", "always_quarantine")
+    assert trivial_policies["late"] == ("always_allow", "always_block", "always_alert")
+    assert trivial_policies[CONJUNCTION] == ("always_allow", "always_block")
 
 
 def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:

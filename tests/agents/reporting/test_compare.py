@@ -11,20 +11,22 @@ import pytest
 from marl_stl_agents.commands.compare import CompareConfig, main, show_comparison
 from marl_stl_agents.config import EvaluateConfig, PPOConfig
 from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.reporting import compare_page
 from marl_stl_agents.reporting.comparison import (
-    FIGURES,
+    METRICS,
     ComparedRun,
     differences,
     read_runs,
     training_seconds,
     warnings,
 )
-from marl_stl_agents.run_directory import read_json, write_json
+from marl_stl_agents.run_directory import read_json
 from rich.console import Console
 
 from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.errors import ComparisonError, RunError
+from tests.agents.evaluation.results import make_result
 from tests.agents.evaluation.test_new_traffic import SYNTHETIC, make_run
 from tests.agents.reporting.report_runs import HOSTILE, Page
 
@@ -52,32 +54,32 @@ def runs(paths: list[Path]) -> list[ComparedRun]:
 def rolled_out_as(folder: Path, env: EnvConfig, split: str = "test") -> Path:
     """A run whose evaluation was written by hand: enough to be refused."""
     run = make_run(folder, env)
-    write_json(run / ("evaluation.json" if split == "test" else f"{split}.json"), {})
+    write_result(run / ("evaluation.json" if split == "test" else f"{split}.json"), make_result())
     return run
 
 
 def test_figures_are_those_of_the_evaluations(paths: list[Path], runs: list[ComparedRun]) -> None:
     for path, run in zip(paths, runs, strict=True):
-        result, figures = read_json(path / "evaluation.json"), run.figures
+        result, figures = read_json(path / "evaluation.json"), run.metrics
         assert run.name == path.name
-        assert tuple(figures) == FIGURES
+        assert tuple(figures) == METRICS
         assert figures["F1"] == result["decision"]["f1"]
         assert figures["precision"] == result["decision"]["precision"]
         assert figures["recall"] == result["decision"]["recall"]
         assert figures["reward per event"] == result["decision"]["reward_per_event"]
-        assert figures["of the oracle"] == result["normalized_score"]
-        assert figures["of the supervised ceiling"] == result["ceiling_ratio"]
-        assert figures["of the supervised vote"] == result["vote_ratio"]
+        assert figures["normalized score (oracle = 1)"] == result["normalized_score"]
+        assert figures["gain relative to supervised"] == result["ceiling_ratio"]
+        assert figures["gain relative to supervised_vote"] == result["vote_ratio"]
         rewards = [entry["reward_per_event"] for entry in result["byzantine"]]
-        assert figures["reward with the worst faults"] == (min(rewards) if rewards else None)
+        assert figures["reward per event, worst fault"] == (min(rewards) if rewards else None)
         assert figures["training seconds"] is None
-    assert [run.figures["all specifications satisfied"] is None for run in runs] == [
+    assert [run.metrics["all specifications satisfied"] is None for run in runs] == [
         True,
         True,
         False,
     ]
     kept = read_json(paths[2] / "evaluation.json")["stl"]["conjunction"]["satisfied"]
-    assert runs[2].figures["all specifications satisfied"] == kept
+    assert runs[2].metrics["all specifications satisfied"] == kept
 
 
 def test_what_differs(runs: list[ComparedRun]) -> None:
@@ -94,8 +96,8 @@ def test_table(runs: list[ComparedRun]) -> None:
     show_comparison(runs[:2], console)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    best = max(run.figures["F1"] or 0.0 for run in runs[:2])
-    assert f"\x1b[1m{best:.3f}\x1b[0m" in text
+    best = max(run.metrics["F1"] or 0.0 for run in runs[:2])
+    assert any(f"\x1b[1m{best:.3f}" in one for one in text.splitlines())
     assert "env.agents" in text
     assert "four" in text
     assert "warning" not in text

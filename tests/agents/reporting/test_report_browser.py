@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from marl_stl_agents.config import EvaluateConfig
 from marl_stl_agents.evaluation.evaluation import describe_data
+from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.reporting.compare_page import write_comparison
 from marl_stl_agents.reporting.comparison import read_runs
 from marl_stl_agents.reporting.page import write_report
@@ -74,7 +75,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (evaluated.run / "progress.csv").write_text(
             "time/total_timesteps,validation/f1,train/value_loss\n100,0.25,3\n200,,2\n300,0.5,1\n"
         )
-        write_json(evaluated.run / "evaluation.json", evaluated.result)
+        write_result(evaluated.file, evaluated.result)
         write_json(evaluated.run / DATA, describe_data(evaluated.prepared))
         written[name] = evaluated.run / "report.html"
         write_report(evaluated, written[name])
@@ -163,7 +164,7 @@ def check_event(page: Page, step: int, episode: int = 0) -> None:
     family = replay["families"][one["family"][step]]
     assert shown(page, "truth") == f"{'threat' if one['threat'][step] else 'benign'} ({family})"
     assert shown(page, "decision") == replay["actions"][one["decision"][step]]
-    assert shown(page, "earned") == signed(one["reward"][step])
+    assert shown(page, "event-reward") == signed(one["reward"][step])
     assert shown(page, "total") == signed(sum(one["reward"][: step + 1]))
     votes = page.locator("#cards .vote").all_inner_texts()
     assert votes == [replay["actions"][action] for action in one["actions"][step]]
@@ -239,16 +240,18 @@ def test_specs_and_context_of_a_response(visit: Any) -> None:
     page.locator("#scrub").focus()
     page.keyboard.press("End")
     one = replay["episodes"][0]
-    standing = page.locator("#standing li").all_inner_texts()
+    standing = page.locator("#spec-status li").all_inner_texts()
     assert len(standing) == len(replay["specs"])
     for words, name, least in zip(standing, replay["specs"], one["robustness"][-1], strict=True):
         told = (
-            "does not count yet" if least is None else f"{least:.2f}".replace("-", "\N{MINUS SIGN}")
+            "not yet evaluated" if least is None else f"{least:.2f}".replace("-", "\N{MINUS SIGN}")
         )
         assert words.startswith(name)
         assert told in words
-        assert ("broken" in words) == (least is not None and least < 0)
-    assert f"budget {one['told'][-1][replay['told'].index('budget')]:.2f}" in shown(page, "told")
+        assert ("violated" in words) == (least is not None and least < 0)
+    assert f"budget {one['shared'][-1][replay['shared'].index('budget')]:.2f}" in shown(
+        page, "context"
+    )
     lines = page.evaluate(
         "document.getElementById('specifications-so-far').data.map((line) => line.y)"
     )

@@ -75,7 +75,7 @@ def test_the_configuration_comes_back(finished: Path) -> None:
 
 def test_the_evaluation_is_consistent(finished: Path) -> None:
     result = read_json(finished / "evaluation.json")
-    assert (result["schema"], result["dataset"], result["split"]) == (1, "synthetic", "test")
+    assert (result["schema"], result["dataset"], result["split"]) == (2, "synthetic", "test")
     assert result["events"] == 3_000
     assert result["stl"] == {}
     evaluated = {"decision": result["decision"], **result["agents"], **result["baselines"]}

@@ -1,6 +1,10 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  // Names of users: control and bidirectional characters are shown as escapes.
+  const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+  const escaped = (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  const printable = (_, value) => (typeof value === "string" ? value.replace(UNSAFE, escaped) : value);
+  const data = JSON.parse(document.getElementById("data").textContent, printable);
   const root = document.documentElement;
   const probe = document.createElement("span");
   probe.hidden = true;
@@ -12,11 +16,17 @@
     probe.style.color = name;
     return getComputedStyle(probe).color;
   };
-  const painted = (value) => {
-    if (typeof value === "string") return value.startsWith("var(--") ? colour(value) : value;
-    if (Array.isArray(value)) return value.map(painted);
+  // Plotly reads every text as HTML of a kind, so all but our own templates is escaped.
+  const TEMPLATES = new Set(["hovertemplate", "texttemplate"]);
+  const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
+  const painted = (value, name = "") => {
+    if (typeof value === "string") {
+      if (value.startsWith("var(--")) return colour(value);
+      return TEMPLATES.has(name) ? value : value.replace(/[&<>]/g, (one) => ENTITIES[one]);
+    }
+    if (Array.isArray(value)) return value.map((one) => painted(one, name));
     if (value && typeof value === "object")
-      return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, painted(one)]));
+      return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, painted(one, key)]));
     return value;
   };
   const themed = (layout) => {
@@ -56,8 +66,11 @@
   });
   dark.addEventListener("change", show);
 
-  for (const element of document.querySelectorAll("[data-chart]"))
-    draw(element, data.charts[element.dataset.chart]);
+  for (const element of document.querySelectorAll("[data-chart]")) {
+    const figure = data.charts[element.dataset.chart];
+    element.style.minHeight = `${figure.layout.height}px`;
+    draw(element, figure);
+  }
   show();
   window.page = { data, draw };
 })();

@@ -36,12 +36,12 @@
     const top = make("ul", "", "seen");
     const all = make("ul", "", "seen");
     all.tabIndex = 0;
-    all.setAttribute("aria-label", `All that ${sensor.name} sees`);
+    all.setAttribute("aria-label", `All features of ${sensor.name}`);
     const summary = make("summary", [`All ${sensor.columns.length} features`, make("span", ` of ${sensor.name}`, "unseen")]);
     const more = make("details", [summary, all]);
     const card = make("article", [
       make("h3", [sensor.name, vote]),
-      make("p", `sees ${sensor.views.join(", ")}`, "views"),
+      make("p", `views: ${sensor.views.join(", ")}`, "views"),
       make("div", fill, "meter"), belief, top, more,
     ], "card");
     const update = (step) => {
@@ -91,23 +91,23 @@
       hovertemplate: "%{fullData.name}, event %{x}: %{y:.2f}<extra></extra>",
     }));
     const legend = { showlegend: true, legend: { orientation: "h", yanchor: "bottom", y: 1, x: 0 }, height: 300 };
-    draw(find("specifications-so-far"), { data: lines, layout: { ...layout(step + 1, "left", { range: [-1.08, 1.08] }), ...legend } });
+    draw(find("specifications-so-far"), { data: lines, layout: { ...layout(step + 1, "margin", { range: [-1.08, 1.08] }), ...legend } });
   };
 
   const facts = (step) => {
     const parts = [];
-    if (episode.isolated[step]) parts.push("Contained, because its entity was isolated already, whatever the vote.");
-    if (episode.granted[step]) parts.push("The analyst was called and came.");
-    const told = replay.told.map((name, number) => `${name.replaceAll("_", " ")} ${shown(episode.told[step][number])}`);
-    if (told.length) parts.push(`All sensors were told: ${told.join(", ")}.`);
+    if (episode.isolated[step]) parts.push("Contained without a vote: its entity is isolated.");
+    if (episode.granted[step]) parts.push("The alert was within the analyst's budget.");
+    const shared = replay.shared.map((name, number) => `${name.replaceAll("_", " ")} ${shown(episode.shared[step][number])}`);
+    if (shared.length) parts.push(`Shared context: ${shared.join(", ")}.`);
     return parts.join(" ");
   };
   const showStatus = (step) => {
     if (!replay.specs.length) return;
-    find("standing").replaceChildren(...replay.specs.map((name, number) => {
+    find("spec-status").replaceChildren(...replay.specs.map((name, number) => {
       const least = episode.robustness[step][number];
-      const words = least === null ? "does not count yet" : `least robustness so far ${shown(least)}${least < 0 ? ", broken" : ""}`;
-      return make("li", `${name}: ${words}`, least !== null && least < 0 ? "broken" : "");
+      const words = least === null ? "not yet evaluated" : `least robustness so far ${shown(least)}${least < 0 ? ", violated" : ""}`;
+      return make("li", `${name}: ${words}`, least !== null && least < 0 ? "violated" : "");
     }));
   };
 
@@ -124,10 +124,10 @@
     find("outcome").textContent = WORDS[kind][0].toUpperCase() + WORDS[kind].slice(1);
     find("decision").textContent = action(episode.decision[at]);
     find("votes").textContent = replay.weighed ? `${count} of ${cards.length}, weighed by label feedback` : `${count} of ${cards.length}; ${replay.threshold} needed`;
-    find("earned").textContent = signed(episode.reward[at]);
+    find("event-reward").textContent = signed(episode.reward[at]);
     find("total").textContent = signed(totals[at]);
     find("mean").textContent = signed(totals[at] / (at + 1));
-    find("told").textContent = facts(at);
+    find("context").textContent = facts(at);
     find("event").className = `event ${kind === "tp" || kind === "tn" ? "right" : "wrong"}`;
     find("strip").querySelector(".now").setAttribute("x", at + 0.5 - totals.length / 400);
     cards.forEach((update) => update(at));

@@ -1,0 +1,79 @@
+"""Sentences made from a result, the same in the terminal and in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from marl_stl_agents.evaluation.result import EvaluationResult, SpecResult, Verdict
+
+#: Decimals below which two rewards are shown as equal.
+_EQUAL = 0.005
+
+
+def verdict_sentence(result: EvaluationResult) -> str:
+    """Whether the team learned, and how it compares with the supervised vote."""
+    reward, constant = result.decision.reward_per_event, result.best_constant
+    gain = f"{reward:+.3f} per event, the best constant policy {constant:+.3f}"
+    if result.verdict is Verdict.NOT_LEARNED:
+        return f"NOT LEARNED: the team's mean reward is {gain}."
+    if result.verdict is Verdict.NO_REFERENCE:
+        return (
+            f"Learned: the team's mean reward is {gain}. The supervised vote is no better than "
+            "the constant policy, so it is no reference here."
+        )
+    return (
+        f"Learned: the team's mean reward is {gain}. Its gain over the constant policy is "
+        f"{_compared(result.vote_ratio)} supervised_vote (classifiers with the same views and "
+        "vote)."
+    )
+
+
+def _compared(ratio: float | None) -> str:
+    if ratio is None or abs(ratio - 1.0) < _EQUAL:
+        return "the same as that of"
+    if ratio > 1.0:
+        return f"{ratio - 1.0:.0%} more than that of"
+    return f"{ratio:.0%} of that of"
+
+
+def relative_lines(result: EvaluationResult) -> list[tuple[float, str]]:
+    """The ratios of a result that are known, and what 1 stands for."""
+    ratios = (
+        (result.normalized_score, "normalized score: 0 is the best constant policy, 1 the oracle"),
+        (result.ceiling_ratio, "of the gain of supervised (one classifier, all columns)"),
+        (result.vote_ratio, "of the gain of supervised_vote (same views, same vote)"),
+        (result.bayes_ratio, "of the gain of bayes (Bayes' rule, all columns)"),
+        (result.bayes_vote_ratio, "of the gain of bayes_vote (Bayes' rule, same views and vote)"),
+    )
+    return [(value, words) for value, words in ratios if value is not None]
+
+
+def actions_sentence(result: EvaluationResult) -> str:
+    """Share of each action, and which actions have the same reward."""
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in result.action_shares.items())
+    text = f"Actions: {shares}."
+    if result.equal_actions:
+        pairs = "; ".join(" and ".join(names) for names in result.equal_actions)
+        text += f" In this environment these have the same reward: {pairs}."
+    return text
+
+
+def certificate_sentence(together: SpecResult) -> str:
+    """What is certified of the conjunction of all specifications."""
+    level = f"at confidence {1 - together.delta:.0%}"
+    wanted = f"{1 - together.epsilon:.0%}"
+    if together.certified:
+        text = f"CERTIFIED {level}: all specifications hold with probability at least {wanted}."
+    else:
+        text = (
+            f"NOT CERTIFIED {level}: all specifications were satisfied in "
+            f"{together.satisfied:.1%} of {together.episodes:,} episodes; the certificate needs "
+            f"a probability of {wanted}."
+        )
+    if together.kept_by:
+        text += f" They are vacuous: {_listed(together.kept_by)} satisfies all of them."
+    return text
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
