@@ -23,7 +23,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Lead links to the README to the first page."""
-    return markdown.replace("](../README.md", "](index.md")
+    return re.sub(r"\]\(((?:\.\./)*)\.\./README\.md", r"](\1index.md", markdown)
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:
