@@ -97,7 +97,7 @@ def show_checklist(iteration: int, checks: Sequence[Check]) -> None:
         summary += f"; too early to tell: {', '.join(unknown)}"
     if failed:
         console.print(_failed(iteration, failed))
-        summary += "; docs/training.md explains every line"
+        summary += "; docs/guide/training.md explains every line"
     console.print(
         f"checklist after iteration {iteration}: {summary}", soft_wrap=True, highlight=False
     )
