@@ -21,11 +21,6 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Lead links to the README to the first page."""
-    return markdown.replace("](../README.md", "](index.md")
-
-
 def on_page_content(html: str, page: Any, **_: Any) -> str:
     """Let the links of a notebook, which mkdocs does not know, lead to pages of the site."""
     if page.file.src_uri.endswith(".ipynb"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -21,9 +23,10 @@ from marl_stl_agents.evaluation.baselines import SupervisedBaselines
 import marl_stl_env as mse
 from marl_stl_env.engine.reward import payoff_table
 from tests.documents import DOCS, ROOT, blocks
-from tests.programs import run_program
+from tests.programs import status_of
 
-NOTEBOOKS = sorted(DOCS.glob("notebooks/*.ipynb"))
+NOTEBOOKS = sorted(DOCS.glob("getting-started/*.ipynb"))
+CARD = DOCS / "guide" / "environment.md"
 _SECTIONS = (
     "Description",
     "Action Space",
@@ -76,33 +79,49 @@ def test_links_lead_somewhere(page: str) -> None:
     for link in links(DOCS / page):
         target, _, anchor = link.partition("#")
         path = (DOCS / page).parent / target if target else DOCS / page
-        assert path.resolve() == ROOT / "README.md" or DOCS in path.resolve().parents, link
+        assert DOCS in path.resolve().parents, link
         assert path.exists(), link
         if anchor and "." not in anchor:  # those with dots are names of the API
             assert anchor in anchors(path.read_text(encoding="utf-8")), link
 
 
+@pytest.mark.parametrize("page", sorted(page for page in pages() if page.endswith(".md")))
+def test_pages_are_short(page: str) -> None:
+    words = len((DOCS / page).read_text(encoding="utf-8").split())
+    assert words <= (1_500 if page.startswith("results/") else 3_500)
+
+
+def test_data_of_results_is_not_part_of_the_site() -> None:
+    assert not list(DOCS.rglob("*.json"))
+
+
 def test_the_environment_card_is_in_gymnasiums_order() -> None:
-    text = (DOCS / "environment.md").read_text(encoding="utf-8")
+    text = CARD.read_text(encoding="utf-8")
     assert tuple(re.findall(r"^## (.+)$", text, re.MULTILINE)) == _SECTIONS
 
 
+def flat_defaults(config: type[Any]) -> dict[str, Any]:
+    """The fields of a configuration with their defaults, those of its ``data`` among them."""
+    defaults: dict[str, Any] = {}
+    for item in fields(config):
+        value = item.default if item.default_factory is MISSING else item.default_factory()
+        defaults |= flat_defaults(type(value)) if item.name == "data" else {item.name: value}
+    return defaults
+
+
 def test_the_environment_card_has_every_argument_with_its_default() -> None:
-    text = (DOCS / "environment.md").read_text(encoding="utf-8")
+    text = CARD.read_text(encoding="utf-8")
     section = text.split("## Arguments", 1)[1].split("\n## ", 1)[0]
     shown = re.findall(r"^\| `(\w+)` \| `(.*?)` \|", section, re.MULTILINE)
     known = vars(mse) | {"None": None}
     found = [(name, eval(default, known)) for name, default in shown]  # noqa: S307
-    expected = [
-        (f.name, f.default_factory() if f.default_factory is not MISSING else f.default)
-        for f in fields(mse.EnvConfig)
-    ]
-    assert found == expected
+    assert len(dict(found)) == len(found)
+    assert dict(found) == flat_defaults(mse.EnvConfig)
 
 
 @pytest.mark.parametrize("dynamics", ["replay", "response"])
 def test_the_environment_card_tells_the_rewards(dynamics: Any) -> None:
-    text = (DOCS / "environment.md").read_text(encoding="utf-8").replace("\u2212", "-")
+    text = CARD.read_text(encoding="utf-8").replace("\u2212", "-")
     rows = re.findall(r"^\| (threat|benign) \| ([+-]\d+) \| ([+-]\d+) \|$", text, re.MULTILINE)
     costs = re.search(r"Block ([\d.]+), Quarantine ([\d.]+) and Alert ([\d.]+)", text)
     assert costs
@@ -115,17 +134,25 @@ def test_the_environment_card_tells_the_rewards(dynamics: Any) -> None:
     np.testing.assert_allclose(payoff_table(mse.RewardConfig(), dynamics), expected)
 
 
+def console_scripts() -> dict[str, str]:
+    """The installed commands, each with the function behind it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return dict(project["scripts"])
+
+
 #: Commands that name no data set run on the embedded one, here with a fifth of its events.
 SMALLER = ("--dataset-options", "rows=40000")
 
 
-def run_line(line: str) -> None:
-    """Run a command line of the tutorial in this process."""
+def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what an installed command does, in this process."""
     program, *arguments = shlex.split(line)
-    assert program == "python", line
-    embedded = arguments[0] == "train.py" and "--dataset" not in arguments
-    smaller = SMALLER if embedded or "synthetic" in arguments else ()
-    assert run_program(*arguments, *smaller) == 0, line
+    embedded = program == "marl-stl-train" and "--dataset" not in arguments
+    if embedded or "synthetic" in arguments:
+        arguments += SMALLER
+    module, function = console_scripts()[program].split(":")
+    monkeypatch.setattr(sys, "argv", [program, *arguments])
+    assert status_of(getattr(importlib.import_module(module), function)) == 0, line
 
 
 def without_figures(text: str) -> str:
@@ -150,7 +177,6 @@ def _fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_fitted_once")
-@pytest.mark.filterwarnings("ignore:'marl_stl_env.data.__main__' found in sys.modules")
 @pytest.mark.filterwarnings("ignore:rich is experimental")  # SB3's progress bar
 def test_the_tutorial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -159,11 +185,11 @@ def test_the_tutorial(
     names: dict[str, Any] = {}
     printed = ""
     ran = {"bash": 0, "python": 0, "text": 0}
-    for language, content in blocks("tutorial.md"):
+    for language, content in blocks("getting-started/tutorial.md"):
         if language == "bash":
             printed = ""
             for line in content.splitlines():
-                run_line(line)
+                run_line(line, monkeypatch)
                 printed += capsys.readouterr().out
         elif language == "python":
             exec(compile(content, "tutorial.md", "exec"), names)
@@ -172,7 +198,7 @@ def test_the_tutorial(
                 assert without_figures(line) in without_figures(printed)
         ran[language] += 1
     assert min(ran.values()) >= 5
-    assert mse.Action(int(names["rule"](names["said"])[0])).name == "BLOCK"
+    assert mse.Action(int(names["rule"](names["votes"])[0])).name == "BLOCK"
     assert names["env"].engine.spec_monitor.violated.all()
     assert len(names["decisions"]) == 500
 
@@ -187,7 +213,7 @@ def test_notebooks_carry_no_outputs() -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-@pytest.mark.filterwarnings("default")  # what Jupyter's own code warns of is not ours to mend
+@pytest.mark.filterwarnings("default")  # what Jupyter's own code warns of is not ours to fix
 def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     """In a process of its own: the kernel's client leaves sockets to the garbage collector."""
     done = tmp_path / path.name
@@ -215,7 +241,7 @@ def test_notebooks_run(path: Path, tmp_path: Path) -> None:
 
 def test_examples_with_prompts_are_run_by_their_own_tests() -> None:
     """Pages with ``>>>`` are those that some test hands to doctest."""
-    tested = {"stl.md", "consensus.md"}
+    tested = {"guide/stl.md", "guide/consensus.md"}
     parser = doctest.DocTestParser()
     with_prompts = {
         page

@@ -1,4 +1,4 @@
-"""From the runs of the learning study to the tables of ``docs/results.md``."""
+"""From the runs of the learning study to the tables of ``docs/results/``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The leaderboard of ``docs/leaderboard.md``: its baselines, and the check of submissions.
+"""The leaderboard of ``docs/results/leaderboard.md``: its baselines, and the check of submissions.
 
 ``python -m benchmarks.leaderboard.entries baselines --folder DIR``
 ``python -m benchmarks.leaderboard.entries check RUN RUN RUN --name NAME``
@@ -46,7 +46,7 @@ _OWN = RewardConfig(team_share=0.0)  # with full views and deliberation own rewa
 _LONG = TrainConfig(backend="native", progress=False, preflight=False)
 _SHORT = replace(_LONG, iterations=20)  # a third of the default length
 
-#: Trained baselines. docs/results.md tells how these settings were chosen on validation data.
+#: Trained baselines. docs/results/ says how these settings were chosen on validation data.
 BASELINES: dict[str, TrainConfig] = {
     "short, parts": _SHORT,
     "short, full views": replace(_SHORT, env=EnvConfig(views="full", reward=_OWN)),
@@ -263,7 +263,7 @@ def main() -> int:
         code: int = tyro.extras.subcommand_cli_from_dict(
             {"baselines": baselines, "check": check, "events": events},
             prog="python -m benchmarks.leaderboard.entries",
-            description="The leaderboard of docs/leaderboard.md.",
+            description="The leaderboard of docs/results/leaderboard.md.",
         )
     except MarlStlError as error:
         errors = Console(stderr=True, style="red", markup=False, highlight=False, soft_wrap=True)

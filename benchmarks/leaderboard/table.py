@@ -14,7 +14,8 @@ from benchmarks.common.tables import replace_section
 from benchmarks.leaderboard.track import Result
 from marl_stl_env.errors import SubmissionError
 
-PAGE, FILE = Path("docs/leaderboard.md"), Path("docs/leaderboard.json")
+PAGE = Path("docs/results/leaderboard.md")
+FILE = Path("benchmarks/results/leaderboard.json")
 SECTION = "entries"
 _HEAD = (
     "entry",

@@ -34,8 +34,8 @@ DATASETS = {
     ),
 }
 #: Own rewards are best where every sensor knows nearly all there is to know: with full views
-#: (docs/results.md), and after the proposals (``synthetic``, validation split, seed 100, 90
-#: rollouts: 0.80 and 0.81, with a share of 1 0.78).
+#: (docs/results/defaults.md), and after the proposals (``synthetic``, validation split, seed 100,
+#: 90 rollouts: 0.80 and 0.81, with a share of 1 0.78).
 OWN = RewardConfig(team_share=0.0)
 #: A language that nobody pays for is learned from the team's reward alone, and drifts to noise
 #: with the default entropy bonus (validation split, seed 100, 30 rollouts: 0.43 with 0.02, 0.55
@@ -159,7 +159,7 @@ _COLUMNS = (
 
 
 def markdown(rows: list[dict[str, Any]]) -> list[str]:
-    """The summary as the table of ``docs/results.md``."""
+    """The summary as the table of ``docs/results/deliberation.md``."""
     return table_lines(_COLUMNS, map(_cells, rows))
 
 

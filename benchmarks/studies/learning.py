@@ -3,8 +3,8 @@
 ``python -m benchmarks.studies.learning study --folder DIR`` trains every setting of the results
 with ten seeds, evaluates each team on the test split once, and keeps one JSON file per run, so that
 a study that was stopped goes on where it stood. ``table`` puts what the folder holds into
-``docs/learning.json`` and the tables of ``docs/results.md``. ``choices`` varies one default at a
-time and evaluates on the validation split alone: this is where the defaults come from.
+``benchmarks/results/learning.json`` and the tables of ``docs/results/``. ``choices`` varies one
+default at a time and evaluates on the validation split alone: this is where the defaults come from.
 """
 
 from __future__ import annotations
@@ -40,10 +40,8 @@ from benchmarks.common import tables as learning_table
 from benchmarks.common.tables import QUALITY, RELATIVE
 from benchmarks.studies.learning_settings import (
     CHOICES,
-    NO_SYNTHETIC,
     PROTOTYPES,
     SETTINGS,
-    SHORT,
     UNSEEN_ATTACKS,
     Setting,
 )
@@ -54,7 +52,9 @@ from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.files import atomic_path
 from marl_stl_env.types import AnyArray, IntArray
 
-DOCS = Path(__file__).parents[2] / "docs"
+_ROOT = Path(__file__).parents[2]
+DOCS = _ROOT / "docs" / "results"
+RESULTS = _ROOT / "benchmarks" / "results"
 REACHED = 0.95
 #: Families with fewer events are left out of the table of families.
 FEW = 50
@@ -62,9 +62,8 @@ FEW = 50
 THRESHOLDS = {
     UNSEEN_ATTACKS: "thresholds",
     PROTOTYPES: "prototype thresholds",
-    SHORT: "short thresholds",
 }
-#: What ``docs/learning.json`` keeps of a run.
+#: What ``learning.json`` keeps of a run.
 KEPT = ("seed", "decision", "baselines", "families", *QUALITY, *RELATIVE)
 Evaluation = Literal["validation", "test"]
 
@@ -82,7 +81,8 @@ class Settings:
         data_dir: Folder with the data files.
         workers: Processes; each takes one setting after the other.
         quick: A fifteenth of the iterations and two seeds, to see it work.
-        docs: Folder with ``results.md`` to write the tables into.
+        docs: Folder of the pages ``learning.md`` and ``unseen-attacks.md``, which get the tables.
+        results: Folder of ``learning.json``.
     """
 
     what: tyro.conf.Positional[Literal["study", "choices", "table"]]
@@ -93,6 +93,7 @@ class Settings:
     workers: int = 2
     quick: bool = False
     docs: Path = DOCS
+    results: Path = RESULTS
 
     @property
     def evaluated(self) -> Evaluation:
@@ -266,10 +267,11 @@ def by_threshold(settings: Settings, *names: str) -> list[dict[str, Any]]:
 
 
 def write_tables(settings: Settings) -> None:
-    """Write the JSON beside the results page, and the tables into it."""
-    found, page = collect(settings.folder), settings.docs / "results.md"
+    """Write the JSON, and the tables into the pages."""
+    found = collect(settings.folder)
+    page, unseen = settings.docs / "learning.md", settings.docs / "unseen-attacks.md"
     write_json(
-        settings.docs / "learning.json",
+        settings.results / "learning.json",
         {name: [{key: one[key] for key in KEPT} for one in runs] for name, runs in found.items()},
     )
     tables = (
@@ -281,14 +283,11 @@ def write_tables(settings: Settings) -> None:
     learning_table.replace_section(page, "learning", lines[1:])
     if UNSEEN_ATTACKS in found:
         families = learning_table.family_table(found[UNSEEN_ATTACKS], FEW)
-        learning_table.replace_section(page, "families", families)
+        learning_table.replace_section(unseen, "families", families)
     for name, section in THRESHOLDS.items():
         if name in found:
             thresholds = learning_table.threshold_table(by_threshold(settings, name))
-            learning_table.replace_section(page, section, thresholds)
-    if SHORT in found and NO_SYNTHETIC in found:
-        both = by_threshold(settings, SHORT, NO_SYNTHETIC)
-        learning_table.replace_section(page, "both teams", learning_table.threshold_table(both))
+            learning_table.replace_section(unseen, section, thresholds)
 
 
 def main(settings: Settings) -> None:

@@ -40,7 +40,7 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
     Labelled events are replayed; the analyst lets each pass (Allow, Alert) or stops it (Block,
     Quarantine). In ``Traffic-v0`` every event stands alone: this is a contextual bandit, and a
     discount near 0 is the right one. In ``TrafficResponse-v0`` quarantines last and alerts buy
-    verdicts; ``docs/environment.md`` has the rules.
+    verdicts; ``docs/guide/environment.md`` has the rules.
 
     ## Action space
     ``Discrete(4)``: 0 Allow, 1 Block, 2 Quarantine, 3 Alert.

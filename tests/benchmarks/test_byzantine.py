@@ -1,5 +1,6 @@
 """The arithmetic of the studies of faulty sensors and of deliberation."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.types import Int8Array
 from tests.conftest import make_table
 
+ROOT = Path(__file__).parents[2]
 TABLE = make_table(400)
 ENV = EnvConfig(agents=4)
 
@@ -72,6 +74,13 @@ def test_summary_of_two_seeds(tmp_path: Path) -> None:
     byzantine_report.show([row])
     byzantine_report.draw(results, [], tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_shows_the_data() -> None:
+    rows = json.loads((ROOT / "benchmarks" / "results" / "byzantine.json").read_text())["summary"]
+    page = (ROOT / "docs" / "results" / "byzantine.md").read_text(encoding="utf-8")
+    shown = page.split("<!-- byzantine -->")[1].split("<!-- end of byzantine -->")[0]
+    assert shown.strip().splitlines() == byzantine_report.markdown(rows)
 
 
 def test_the_study_has_every_team_once() -> None:

@@ -92,7 +92,7 @@ def test_the_example_of_the_page(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (_, script), (_, line) = blocks("leaderboard.md")
+    (_, script), (_, line) = blocks("results/leaderboard.md")
     exec(compile(script, "leaderboard.md", "exec"), {})
     program, *words = shlex.split(line)
     assert [program, *words[:2]] == ["python", "-m", "benchmarks.leaderboard.entries"]

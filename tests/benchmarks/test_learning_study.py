@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,19 @@ from marl_stl_agents.run_directory import read_json
 from safetensors.numpy import save_file
 from sklearn.metrics import f1_score
 
-from benchmarks.common.tables import interval, replace_section
+from benchmarks.common.tables import (
+    family_table,
+    interval,
+    quality_table,
+    reference_table,
+    relative_table,
+    replace_section,
+)
 from benchmarks.studies import learning
 from benchmarks.studies.learning import (
     DOCS,
+    FEW,
+    RESULTS,
     THRESHOLDS,
     Settings,
     pooled_recall,
@@ -22,7 +32,6 @@ from benchmarks.studies.learning import (
 from benchmarks.studies.learning_settings import (
     PROTOTYPES,
     SETTINGS,
-    SHORT,
     UNSEEN_ATTACKS,
     Setting,
 )
@@ -90,17 +99,29 @@ def test_a_section_is_replaced(tmp_path: Path) -> None:
         replace_section(page, "y", [])
 
 
-@pytest.mark.parametrize("name", [UNSEEN_ATTACKS, PROTOTYPES, SHORT])
+@pytest.mark.parametrize("name", [UNSEEN_ATTACKS, PROTOTYPES])
 def test_the_page_gives_one_figure_for_the_votes_of_a_setting(name: str) -> None:
     """The table of thresholds has, at the setting's own, what the table of all settings has."""
-    page, section = (DOCS / "results.md").read_text(), THRESHOLDS[name]
+    page, section = (DOCS / "unseen-attacks.md").read_text(), THRESHOLDS[name]
     table = page.split(f"<!-- {section} -->")[1].split(f"<!-- end of {section} -->")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
     votes = SETTINGS[name].env.consensus.threshold_for(16)
     [(_, f1, reward, *_)] = [row for row in rows if row[0] == str(votes)]
-    [first, *_] = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
+    settings = (DOCS / "learning.md").read_text()
+    [first, *_] = [line for line in settings.splitlines() if line.startswith(f"| {name} |")]
     cells = first.strip("| ").split(" | ")
     assert (cells[2], cells[-1]) == (f1, reward)
+
+
+def test_the_pages_show_the_data() -> None:
+    """Every row of the tables is what the committed runs give."""
+    found = read_json(RESULTS / "learning.json")
+    page, unseen = ((DOCS / f"{name}.md").read_text() for name in ("learning", "unseen-attacks"))
+    tables = (quality_table(found), relative_table(found), reference_table(found))
+    for line in itertools.chain(*tables):
+        assert line in page
+    for line in family_table(found[UNSEEN_ATTACKS], FEW):
+        assert line in unseen
 
 
 def test_every_setting_has_a_file_of_its_own(tmp_path: Path) -> None:
@@ -110,7 +131,7 @@ def test_every_setting_has_a_file_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_study_goes_on_where_it_stood(tmp_path: Path) -> None:
-    page = tmp_path / "results.md"
+    page = tmp_path / "learning.md"
     page.write_text("<!-- learning -->\n<!-- end of learning -->\n")
     study = Settings(
         "study", tmp_path / "runs", only=("synthetic",), quick=True, workers=1, docs=tmp_path
@@ -123,7 +144,7 @@ def test_a_study_goes_on_where_it_stood(tmp_path: Path) -> None:
     learning.main(study)
     assert files[1].exists()
     assert files[0].stat().st_mtime_ns == before
-    learning.main(Settings("table", study.folder, docs=tmp_path))
+    learning.main(Settings("table", study.folder, docs=tmp_path, results=tmp_path))
     assert "| synthetic | 2 | " in page.read_text()
     assert len(read_json(tmp_path / "learning.json")["synthetic"]) == 2
 

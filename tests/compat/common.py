@@ -1,4 +1,4 @@
-"""The snippets of docs/libraries.md, and what every library must hand on unharmed."""
+"""The snippets of docs/guide/libraries.md, and what every library must hand on unharmed."""
 
 import re
 import sys
@@ -14,10 +14,10 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.types import AnyArray
 
-DOCS = Path(__file__).parents[2] / "docs" / "libraries.md"
+DOCS = Path(__file__).parents[2] / "docs" / "guide" / "libraries.md"
 #: The environment of every snippet.
 CONFIG = EnvConfig(episode_length=100)
-#: Warnings in a library's own code are not ours to mend.
+#: Warnings in a library's own code are not ours to fix.
 COMPAT = [pytest.mark.compat, pytest.mark.filterwarnings("default")]
 
 

@@ -26,7 +26,7 @@ def test_tianshou() -> None:
 
 
 def test_its_multi_agent_view_pays_the_last_sensor_only() -> None:
-    """Why docs/libraries.md shows the single analyst: the others' rewards stand in its row."""
+    """Why the guide trains the single analyst: the others' rewards stand in its row."""
     names = run_snippet("Tianshou", "tianshou", "tianshou")
     from tianshou.env import PettingZooEnv
 

@@ -1,4 +1,4 @@
-"""The examples of ``docs/consensus.md`` do what the page says."""
+"""The examples of ``docs/guide/consensus.md`` do what the page says."""
 
 import doctest
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.engine.observation import ObservationModel
 from tests.conftest import make_table
 
-PAGE = Path(__file__).parents[2] / "docs" / "consensus.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guide"
+PAGE = GUIDE / "consensus.md"
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +30,9 @@ def test_python_examples() -> None:
     assert result.failed == 0
 
 
-def rows(header: str) -> list[list[str]]:
+def rows(header: str, page: Path = PAGE) -> list[list[str]]:
     """The cells of the table whose header row starts so."""
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    lines = page.read_text(encoding="utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(f"| {header}"))
     table = []
     for line in lines[start + 2 :]:
@@ -57,7 +58,7 @@ def test_thresholds_of_the_table() -> None:
 
 def test_columns_of_deliberation() -> None:
     layout = ObservationModel(make_table(20), 3, "groups", 1).layout
-    flag, proposals = (row[0] for row in rows("columns after"))
+    flag, proposals = (row[0] for row in rows("columns after", GUIDE / "deliberation.md"))
     assert layout[13] == flag
     first, last = proposals.replace("{n-1}", "2").replace("`", "").split(" … ")
     assert (layout[14], layout[-1]) == (first, last)

@@ -28,7 +28,7 @@ from marl_stl_env.errors import (
 from .samples import CUSTOM_OPTIONS, SAMPLES, cic_flows
 
 FILES = [name for name in datasets() if name != "synthetic"]
-DOCS = Path(__file__).parents[2] / "docs" / "datasets.md"
+DOCS = Path(__file__).parents[2] / "docs" / "guide" / "datasets.md"
 
 
 def load(name: str, folder: Path) -> TrafficTable:

@@ -1,4 +1,4 @@
-"""The examples of ``docs/stl.md`` do what the page says."""
+"""The examples of ``docs/guide/stl.md`` do what the page says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from marl_stl_env.stl.robustness import robustness
 from marl_stl_env.stl.specs import default_specifications
 from marl_stl_env.stl.traces import read_traces
 
-PAGE = (Path(__file__).parents[2] / "docs" / "stl.md").read_text(encoding="utf-8")
+FILE = Path(__file__).parents[2] / "docs" / "guide" / "stl.md"
+PAGE = FILE.read_text(encoding="utf-8")
 
 
 def block(language: str) -> str:
@@ -39,9 +40,7 @@ def trace(tmp_path: Path) -> Path:
 
 
 def test_python_examples() -> None:
-    result = doctest.testfile(
-        str(Path(__file__).parents[2] / "docs" / "stl.md"), module_relative=False
-    )
+    result = doctest.testfile(str(FILE), module_relative=False)
     assert result.attempted > 10
     assert result.failed == 0
 

@@ -16,7 +16,7 @@ _DRILLED = EnvConfig(
     reward=RewardConfig(team_share=0.0),
 )
 
-#: ``docs/results.md`` says which settings of "seed" are published and which are assumed, and how
+#: ``docs/results/`` says which settings of "seed" are published and which are assumed, and how
 #: those of the others were chosen. "unseen" and "prototypes" have no choice of a checkpoint, since
 #: validation holds no unseen attacks.
 PRESETS: dict[str, TrainCommand] = {

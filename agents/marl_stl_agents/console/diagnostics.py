@@ -99,7 +99,7 @@ def show_checklist(iteration: int, checks: Sequence[Check]) -> None:
         summary += f"; too early to tell: {', '.join(unknown)}"
     if failed:
         show(_failed(iteration, failed))
-        summary += "; docs/training.md explains every check"
+        summary += "; docs/guide/training.md explains every check"
     say(f"checklist after iteration {iteration}: {summary}")
 
 

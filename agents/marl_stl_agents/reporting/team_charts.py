@@ -6,7 +6,7 @@ import numpy as np
 
 from marl_stl_agents.evaluation.baselines import threat_groups
 from marl_stl_agents.evaluation.evaluation import Evaluation
-from marl_stl_agents.evaluation.result import EvaluationResult, SpecResult
+from marl_stl_agents.evaluation.result import EvaluationResult, FaultMetrics, Metrics, SpecResult
 from marl_stl_agents.reporting.figures import (
     BAD,
     FAINT,
@@ -139,7 +139,6 @@ def byzantine_chart(result: EvaluationResult) -> Chart | None:
     rows = [
         (fault, str(count), number(one.reward_per_event), number(one.f1), number(one.recall))
         for fault, count, one in shown
-    ]
     ]
     columns = ("fault", "faulty sensors", REWARD, "F1", "recall")
     return Chart("byzantine", "With faulty sensors", summary, as_plain(figure), columns, rows)

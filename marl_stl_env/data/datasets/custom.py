@@ -32,7 +32,7 @@ DATASET = Dataset(
     licence="yours",
     citation="yours",
     dropped=("whatever drop= names; identifiers, addresses and times belong there",),
-    defects=("whatever `python -m marl_stl_env.data check custom ...` finds",),
+    defects=("whatever `marl-stl-data check custom ...` finds",),
 )
 #: Labels that are benign where ``benign_values`` does not say otherwise (case aside).
 BENIGN_VALUES = ("0", "0.0", "false", "benign", "normal")
