@@ -26,7 +26,8 @@ from marl_stl_env.data.ingest.store import (
 )
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import cached_table, load_dataset, parse_options
-from marl_stl_env.data.splits.rows import SPLITS, SplitReport, split_rows
+from marl_stl_env.data.splits.report import SplitReport
+from marl_stl_env.data.splits.rows import SPLITS, split_rows
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.training import training_table
 from marl_stl_env.data.views import balanced_views, random_columns

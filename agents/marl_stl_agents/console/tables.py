@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from marl_stl_env.data.splits.rows import SplitReport
+from marl_stl_env.data.splits.report import SplitReport
 from marl_stl_env.files import atomic_path
 from marl_stl_env.stl.specs import CONJUNCTION
 
