@@ -30,7 +30,7 @@ def stratified_parts(
     least. Where they overfill a part, the shares of all parts change, so that threat rates stay
     equal. The other groups are then spread family by family; families with fewer than ten groups
     are pooled with the other small ones of their label, and what one family leaves unbalanced is
-    made good in the next. Last, single groups are moved while that brings threat rates closer.
+    made good in the next. Last, groups are moved one by one while that brings threat rates closer.
 
     Args:
         table: Gives labels and families.
@@ -50,6 +50,8 @@ def stratified_parts(
     strata = _strata(table.families[rows[first]].astype(np.int64), sizes)
     for label in draw.coarsest_label_first():
         draw.spread(label, strata)
+    if (sizes.sum(1) == 1).all():
+        return draw.part[unit]  # as even as rounding allows
     return polished(draw.part, sizes, np.array(shares))[unit]
 
 
