@@ -12,7 +12,7 @@ _GOOD, _POOR = 0.8, 0.3
 
 
 def show_preflight(report: Preflight, console: Console | None = None) -> None:
-    """Print the splits, the reference policies, the ceilings and the verdict."""
+    """Print the splits, the reference policies, the classifiers and the verdict."""
     console = console or Console()
     console.print(_splits(report))
     for note in report.notes:
@@ -21,12 +21,12 @@ def show_preflight(report: Preflight, console: Console | None = None) -> None:
         console.print(f"not used: [bold]{column}[/] ({reason})", soft_wrap=True, highlight=False)
     console.print(_policies(report))
     for column, auc in report.suspects.items():
-        console.print(f"[bold red]leak suspect:[/] {column} alone has an AUC of {auc:.4f}")
+        console.print(f"[bold red]possible label leak:[/] {column} alone has an AUC of {auc:.4f}")
     console.print(f"[bold {_colour(report)}]verdict:[/] {report.verdict}", soft_wrap=True)
 
 
 def _splits(report: Preflight) -> Table:
-    table = Table(title=f"{report.dataset}: the splits")
+    table = Table(title=f"splits of {report.dataset}")
     table.add_column("")
     for name in report.splits:
         table.add_column(name, justify="right")
@@ -51,17 +51,19 @@ def _splits(report: Preflight) -> Table:
 
 def _policies(report: Preflight) -> Table:
     table = Table(
-        title=f"what can be reached on {report.evaluated} (classifiers fitted on "
+        title=f"reference policies and classifiers on {report.evaluated} (fitted on at most "
         f"{report.fitted_rows:,} training events)"
     )
-    for column in ("policy", "precision", "recall", "F1", "reward per event"):
+    for column in ("policy", "precision", "recall", "F1", "mean reward"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for policy in report.policies:
         table.add_row(*_cells(policy), style="dim")
     table.add_section()
-    for policy in report.ceilings:
-        style = "bold" if policy is report.ceiling else None
-        table.add_row(*_cells(policy), style=style)
+    for policy in report.classifiers:
+        table.add_row(*_cells(policy), style="bold" if policy is report.best else None)
+    if report.bound is not None:
+        table.add_section()
+        table.add_row(*_cells(report.bound))
     return table
 
 
