@@ -123,7 +123,8 @@ class Preflight:
     def _limit(self) -> str:
         if self.bound is None:
             return "this is a reference, not an upper bound"
-        return f"the bound is Bayes' rule: F1 {self.bound.f1:.3f}, mean reward {self.bound.reward:+.3f}"
+        mean = f"mean reward {self.bound.reward:+.3f}"
+        return f"the bound is Bayes' rule: F1 {self.bound.f1:.3f}, {mean}"
 
 
 _ADAPTER = TypeAdapter(Preflight)
