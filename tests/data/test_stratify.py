@@ -195,7 +195,7 @@ REAL: list[tuple[str, dict[str, str], tuple[int, int, int], str]] = [
 def test_public_files(
     data_dir: Path, name: str, options: dict[str, str], sizes: tuple[int, int, int], members: str
 ) -> None:
-    table = load_dataset(name, data_dir=data_dir, **options)
+    table = load_dataset(name, data_dir=data_dir, **options)  # type: ignore[arg-type]
     _, report = split_rows(table, "stratified")
     assert tuple(part.rows for part in report.parts.values()) == sizes
     assert difference(table) < 0.0002

@@ -40,7 +40,7 @@ def reference_classifiers(
         "logistic regression": SupervisedBaselines(config, prepared, FEW_ROWS, _logistic),
     }
     found = {name: models.of_views(views, split) for name, models in all_features.items()}
-    scores = np.mean([one.scores for one in found.values()], axis=0)
+    scores = np.mean([one.scores for one in found.values() if one.scores is not None], axis=0)
     decisions = as_actions(scores >= config.reward.threshold)
     found["vote of the classifiers"] = Baseline(decisions, scores)
     found |= {f"view {view}": boosting.of_views((view,), split) for view in views}

@@ -117,7 +117,7 @@ class _Draw:
         """Place the remaining groups of a label, and let the other label follow what came out."""
         sizes = self.sizes[:, label]
         own = (sizes > 0) & (self.sizes[:, 1 - label] == 0)
-        both = (self.sizes > 0).all(1)
+        both = (sizes > 0) & (self.sizes[:, 1 - label] > 0)
         owed = np.array(self.target) * sizes[both].sum() - self._placed(sizes, both)
         for number in self._coarsest_first(np.unique(strata[own]), own, strata):
             members = own & (strata == number)
@@ -142,12 +142,16 @@ class _Draw:
     def _placed(self, sizes: IntArray, units: BoolArray) -> Float64Array:
         """Rows of these groups in each part."""
         placed = np.flatnonzero(units & (self.part >= 0))
-        return np.bincount(self.part[placed], sizes[placed], len(self.shares))
+        found: Float64Array = np.bincount(
+            self.part[placed], sizes[placed].astype(np.float64), len(self.shares)
+        )
+        return found
 
     @property
     def _totals(self) -> IntArray:
         """Benign rows and threats of all groups, at least 1."""
-        return np.maximum(self.sizes.sum(0), 1)
+        totals: IntArray = np.maximum(self.sizes.sum(0), 1)
+        return totals
 
 
 def _least_disturbing(

@@ -95,9 +95,9 @@ def test_vote_of_the_classifiers_is_the_mean_of_their_probabilities() -> None:
     prepared = prepare(CONFIG, gaussian(1.5, rows=3_000))
     found = reference_classifiers(CONFIG, prepared, "test")
     names = ("gradient boosting", "random forest", "logistic regression")
-    scores = np.mean([found[name].scores for name in names], axis=0)
+    scores = np.mean([np.asarray(found[name].scores) for name in names], axis=0)
     vote = found["vote of the classifiers"]
-    np.testing.assert_allclose(vote.scores, scores)
+    np.testing.assert_allclose(np.asarray(vote.scores), scores)
     np.testing.assert_array_equal(vote.decisions == 1, scores >= CONFIG.reward.threshold)
 
 
