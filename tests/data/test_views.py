@@ -137,8 +137,8 @@ def test_no_balanced_view_is_constant(useful: int) -> None:
         categories={"f2": ("only",), "f3": tuple(f"c{i}" for i in range(60))},
     )  # fmt: skip
     assert varying_columns(table, np.arange(300)).tolist() == [False] * 6 + [True] * useful
-    for share in (0.0, 0.2):
-        prepared = prepare(EnvConfig(agents=4, random_views=share), table)
+    for config in (EnvConfig(agents=4), EnvConfig(agents=4, views="random", view_share=0.2)):
+        prepared = prepare(config, table)
         train = prepared.tables["train"]
         for columns in train.views.values():
             assert np.ptp(train.features[:, list(columns)], axis=0).max() > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_stl_env.types import Float64Array, IntArray
+from marl_stl_env.types import AnyArray, Float64Array, IntArray
 
 #: Threat rates that differ by less than this are left alone.
 CLOSE = 0.0002
@@ -43,7 +43,7 @@ def polished(part: IntArray, sizes: IntArray, shares: Float64Array) -> IntArray:
     return part
 
 
-def _cost(counts: Float64Array, shares: Float64Array) -> Float64Array:
+def _cost(counts: AnyArray, shares: Float64Array) -> Float64Array:
     """How far apart the threat rates are, and a little of how far off the shares.
 
     Args:
@@ -59,7 +59,7 @@ def _cost(counts: Float64Array, shares: Float64Array) -> Float64Array:
 
 
 def _best_move(
-    counts: Float64Array, kinds: IntArray, shares: Float64Array
+    counts: AnyArray, kinds: IntArray, shares: Float64Array
 ) -> tuple[float, tuple[int, int]]:
     """Cost after the best move, and which kind of group goes to which part."""
     parts, rows = len(shares), np.arange(len(kinds))
