@@ -142,10 +142,8 @@ class _Draw:
     def _placed(self, sizes: IntArray, units: BoolArray) -> Float64Array:
         """Rows of these groups in each part."""
         placed = np.flatnonzero(units & (self.part >= 0))
-        found: Float64Array = np.bincount(
-            self.part[placed], sizes[placed].astype(np.float64), len(self.shares)
-        )
-        return found
+        rows = np.bincount(self.part[placed], sizes[placed], len(self.shares))
+        return rows.astype(np.float64)
 
     @property
     def _totals(self) -> IntArray:
