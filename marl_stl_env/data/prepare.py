@@ -26,10 +26,11 @@ from marl_stl_env.data.ingest.store import (
 )
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import cached_table, load_dataset, parse_options
-from marl_stl_env.data.splits.rows import SPLITS, SplitReport, split_rows
+from marl_stl_env.data.splits.report import SplitReport
+from marl_stl_env.data.splits.rows import SPLITS, split_rows
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.training import training_table
-from marl_stl_env.data.views import balanced_views, random_columns
+from marl_stl_env.data.views import balanced_views, random_columns, varying_columns
 from marl_stl_env.types import Float32Array, Float64Array, IntArray
 
 _KEPT = 4
@@ -121,7 +122,9 @@ def _prepare(config: DataConfig, table: TrafficTable | None, source: Path | None
 def _with_random_views(prepared: PreparedData, views: int, share: float, seed: int) -> PreparedData:
     """The same tables with views of random columns; one-hot columns of a category stay together."""
     names = [column.name for column in prepared.preprocessor.columns]
-    hands = random_columns(len(names), views, share, np.random.default_rng(seed))
+    all_varying = varying_columns(prepared.raw, prepared.rows["train"])
+    varying = [bool(all_varying[prepared.raw.feature_names.index(name)]) for name in names]
+    hands = random_columns(varying, views, share, np.random.default_rng(seed))
     held = {f"random_{i}": tuple(names[column] for column in hand) for i, hand in enumerate(hands)}
     scaling = replace(prepared.preprocessor, views=held)
     raw_names = prepared.raw.feature_names

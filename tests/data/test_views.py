@@ -13,8 +13,10 @@ from marl_stl_env.data.views import (
     balanced_views,
     mutual_information,
     random_columns,
+    varying_columns,
 )
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.errors import TableError
 
 from .tables import make_table
 
@@ -83,12 +85,12 @@ def test_prepared_tables_have_them() -> None:
 
 
 def test_random_columns_have_their_share_and_leave_none_out() -> None:
-    views = random_columns(20, 50, 0.3, np.random.default_rng(0))
+    views = random_columns([True] * 20, 50, 0.3, np.random.default_rng(0))
     assert {len(view) for view in views} == {6}
     counts = np.bincount(np.concatenate(views), minlength=20)
     assert np.abs(counts - 15).max() < 15  # 50 draws of 6 out of 20
     assert len(set(views)) == 50
-    few = random_columns(20, 2, 0.1, np.random.default_rng(0))
+    few = random_columns([True] * 20, 2, 0.1, np.random.default_rng(0))
     assert sorted({column for view in few for column in view}) == list(range(20))
 
 
@@ -119,3 +121,51 @@ def test_random_views_know_of_dropped_columns() -> None:
     prepared = prepare(EnvConfig(agents=2, views="random"), raw)
     assert prepared.tables["train"].feature_names == ("f0", "f1", "f2")
     assert len(prepared.raw.take(prepared.rows["test"])) == len(prepared.rows["test"])
+
+
+@pytest.mark.parametrize("useful", [1, 2, 3, 4, 5])
+def test_no_balanced_view_is_constant(useful: int) -> None:
+    """Constant columns of every kind beside a few that vary: each view holds one of these."""
+    rng = np.random.default_rng(useful)
+    rare = np.repeat(np.arange(60), 5)  # 60 categories of 5 rows: all of them share <other>
+    constant = [np.ones(300), np.full(300, np.nan), np.zeros(300), rare]
+    constant += [np.where(np.arange(300) % 2, np.nan, 3.0), np.where(np.arange(300) % 2, 3, np.inf)]
+    features = np.column_stack([*constant, rng.normal(size=(300, useful))])
+    count = features.shape[1]
+    table = make_table(
+        features, np.arange(300) % 3 == 0, views={UNGROUPED: tuple(range(count))},
+        categories={"f2": ("only",), "f3": tuple(f"c{i}" for i in range(60))},
+    )  # fmt: skip
+    assert varying_columns(table, np.arange(300)).tolist() == [False] * 6 + [True] * useful
+    for config in (EnvConfig(agents=4), EnvConfig(agents=4, views="random", view_share=0.2)):
+        prepared = prepare(config, table)
+        train = prepared.tables["train"]
+        for columns in train.views.values():
+            assert np.ptp(train.features[:, list(columns)], axis=0).max() > 0
+        assert {c for v in prepared.raw.views.values() for c in v} == set(range(count))
+    assert len(prepare(EnvConfig(), table).raw.views) == min(4, useful)
+
+
+def test_a_column_that_varies_outside_the_sample_counts() -> None:
+    features = np.zeros((120_001, 2), np.float32)
+    features[7, 0] = 1.0  # the information is that of every third row
+    features[::2, 1] = 1.0
+    table = make_table(features, np.arange(120_001) % 2 == 0, views={UNGROUPED: (0, 1)})
+    assert dict(balanced_views(table, np.arange(120_001)).views) == {"view_0": (1,), "view_1": (0,)}
+
+
+def test_nothing_that_varies_is_refused() -> None:
+    table = make_table(np.ones((60, 2)), np.arange(60) % 2 == 0, views={UNGROUPED: (0, 1)})
+    with pytest.raises(TableError, match="all 2 columns are constant on the 60 training rows"):
+        balanced_views(table, np.arange(60))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9), st.integers(1, 5), st.integers(0, 99))
+def test_every_random_view_holds_a_column_that_varies(
+    varying: list[bool], views: int, seed: int
+) -> None:
+    varying[seed % len(varying)] = True
+    drawn = random_columns(varying, views, 0.2, np.random.default_rng(seed))
+    assert len(drawn) == views
+    assert all(any(varying[column] for column in view) for view in drawn)
+    assert {column for view in drawn for column in view} == set(range(len(varying)))

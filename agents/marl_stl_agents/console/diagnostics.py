@@ -19,7 +19,7 @@ _SIGNS = {"passed": "holds", "failed": "FAILED", "unknown": "not yet known"}
 
 
 def show_preflight(report: Preflight, console: Console | None = None) -> None:
-    """Print the splits, the reference policies, the ceilings and the verdict."""
+    """Print the splits, the reference policies, the classifiers and the verdict."""
     show(_splits(report), console)
     for note in report.notes:
         say(note, console)
@@ -28,13 +28,14 @@ def show_preflight(report: Preflight, console: Console | None = None) -> None:
     show(_policies(report), console)
     for column, auc in report.suspects.items():
         say(
-            labelled("leak suspect", f"{column} alone has an AUC of {auc:.4f}", "bold red"), console
+            labelled("possible label leak", f"{column} alone has an AUC of {auc:.4f}", "bold red"),
+            console,
         )
     say(labelled("verdict", report.verdict, f"bold {_colour(report)}"), console)
 
 
 def _splits(report: Preflight) -> Table:
-    table = Table(title=f"{report.dataset}: the splits")
+    table = Table(title=f"splits of {report.dataset}")
     table.add_column("")
     for name in report.splits:
         table.add_column(name, justify="right")
@@ -59,17 +60,19 @@ def _splits(report: Preflight) -> Table:
 
 def _policies(report: Preflight) -> Table:
     table = Table(
-        title=f"reference policies on the {report.evaluated} split (classifiers fitted on "
+        title=f"reference policies and classifiers on {report.evaluated} (fitted on at most "
         f"{report.fitted_rows:,} training events)"
     )
-    for column in ("policy", "precision", "recall", "F1", "reward per event"):
+    for column in ("policy", "precision", "recall", "F1", "mean reward"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for policy in report.policies:
         table.add_row(*_cells(policy), style="dim")
     table.add_section()
-    for policy in report.ceilings:
-        style = "bold" if policy is report.ceiling else None
-        table.add_row(*_cells(policy), style=style)
+    for policy in report.classifiers:
+        table.add_row(*_cells(policy), style="bold" if policy is report.best else None)
+    if report.bound is not None:
+        table.add_section()
+        table.add_row(*_cells(report.bound))
     return table
 
 

@@ -23,7 +23,7 @@ from marl_stl_agents.evaluation.result import (
     Metrics,
     SpecResult,
 )
-from marl_stl_env.data.splits.rows import SplitReport
+from marl_stl_env.data.splits.report import SplitReport
 from marl_stl_env.files import atomic_path
 from marl_stl_env.stl.specs import CONJUNCTION
 

@@ -1,4 +1,4 @@
-"""Before training: is the answer in the data, and what would a sensible policy earn?"""
+"""Before training: what do reference policies and classifiers reach on this data?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from marl_stl_agents.diagnostics.classifiers import MAX_ROWS, reference_classifiers
 from marl_stl_agents.evaluation.baselines import (
     Baseline,
-    SupervisedBaselines,
+    bayes_baselines,
     carried_out,
     simple_baselines,
 )
@@ -26,14 +27,12 @@ from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.files import write_text
 from marl_stl_env.types import AnyArray, BoolArray, Float64Array, IntArray
 
-#: Training rows that the classifiers are fitted on, at most.
-MAX_ROWS = 150_000
 #: A column whose own AUC is above this is suspected of holding the label.
 LEAK = 0.999
-#: A ceiling that earns this share of the oracle's gain is too good to be interesting.
+#: Data on which a classifier reaches this share of the oracle's gain is too easy.
 EASY = 0.995
 _LEAK_ROWS = 100_000
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,11 @@ class Preflight:
         notes: What the split did, in lines.
         dropped: Column to the reason why it is not used.
         policies: Constants, chance and the oracle.
-        ceilings: Calibrated classifiers: on all features, on each view, and the sensors' vote.
+        classifiers: Calibrated classifiers on all features, their vote, boosting on each view,
+            and the sensors' vote. What one of them reaches is no upper bound.
+        bound: Bayes' rule, the upper bound in expectation, where the distribution is known.
         suspects: Column to its own AUC, where that is suspicious.
-        fitted_rows: Training rows that the classifiers saw.
+        fitted_rows: Training rows that gradient boosting was fitted on.
     """
 
     dataset: str
@@ -78,41 +79,52 @@ class Preflight:
     notes: tuple[str, ...]
     dropped: dict[str, str]
     policies: tuple[Policy, ...]
-    ceilings: tuple[Policy, ...]
+    classifiers: tuple[Policy, ...]
+    bound: Policy | None
     suspects: dict[str, float]
     fitted_rows: int
 
     @property
-    def ceiling(self) -> Policy:
-        """The classifier on all features."""
-        return self.ceilings[0]
+    def best(self) -> Policy:
+        """The classifier, or vote, with the highest mean reward."""
+        return max(self.classifiers, key=lambda policy: policy.reward)
 
     @property
     def share(self) -> float | None:
-        """What the ceiling earns of what the oracle earns, both over the best constant policy."""
+        """Gain of the best classifier over the best constant policy, as a share of the oracle's."""
         reward = {policy.name: policy.reward for policy in self.policies}
         constant = max(reward["always_allow"], reward["always_block"])
-        return normalized_score(self.ceiling.reward, constant, reward["oracle"])
+        return normalized_score(self.best.reward, constant, reward["oracle"])
 
     @property
     def verdict(self) -> str:
-        """One line: can training succeed on this data?"""
+        """What to expect of training on this data, in one or two sentences."""
         if self.suspects:
             column, auc = max(self.suspects.items(), key=lambda item: item[1])
             return (
-                f"column {column!r} alone tells the label (AUC {auc:.4f}): drop it if it would not "
-                "be known in time, or training only learns to read it"
+                f"column {column!r} alone predicts the label (AUC {auc:.4f}): drop it if it would "
+                "not be known in time, or training only learns to read it"
             )
-        held = f"the features hold at most F1 {self.ceiling.f1:.2f} of this label"
+        reached = f"F1 {self.best.f1:.3f} reached by {self.best.name}"
         if self.share is None or self.share <= 0.0:
-            return f"{held}, and earn no more than a constant policy: do not train on this"
-        earned = f"{self.share:.0%} of what an oracle earns over the best constant policy"
+            return (
+                f"{reached}, but no classifier has a higher mean reward than a constant policy: "
+                "do not expect a team to learn from these features"
+            )
+        gain = f"{self.share:.0%} of the oracle's gain over the best constant policy"
         if self.share >= EASY:
             return (
-                f"the answer is in the features (F1 {self.ceiling.f1:.3f}, {earned}), and so "
-                "plainly that a leak or a split of one campaign is likely: little is left to learn"
+                f"{reached}, {gain}: so easy that a leak is likely, or a split within one "
+                "campaign; little is left to learn"
             )
-        return f"{held} ({earned}): no training will pass it"
+        return f"{reached}, {gain}; {self._limit}"
+
+    @property
+    def _limit(self) -> str:
+        if self.bound is None:
+            return "this is a reference, not an upper bound"
+        mean = f"mean reward {self.bound.reward:+.3f}"
+        return f"the bound is Bayes' rule: F1 {self.bound.f1:.3f}, {mean}"
 
 
 _ADAPTER = TypeAdapter(Preflight)
@@ -172,13 +184,8 @@ def _look(
     labels = prepared.tables[evaluated].labels
     train = prepared.tables["train"]
     simple = simple_baselines(config, labels)
-    views = tuple(prepared.raw.views)
-    models = SupervisedBaselines(config, prepared, MAX_ROWS)
-    models.fit([views, *((view,) for view in views)])
-    voted = models.evaluate(evaluated)
-    ceilings = {"all features": voted["supervised"]}
-    ceilings |= {_of_view(view): models.of_views((view,), evaluated) for view in views}
-    ceilings["vote of the sensors"] = voted["supervised_vote"]
+    found = reference_classifiers(config, prepared, evaluated)
+    bayes = bayes_baselines(config, prepared, evaluated)
 
     def figures(policies: Mapping[str, Baseline]) -> tuple[Policy, ...]:
         trajectories = carried_out(config, prepared.tables[evaluated], policies)
@@ -191,14 +198,11 @@ def _look(
         notes=tuple(prepared.report.notes()),
         dropped=_dropped(prepared),
         policies=figures(simple),
-        ceilings=figures(ceilings),
+        classifiers=figures(found),
+        bound=figures({"Bayes' rule (bound)": bayes["bayes"]})[0] if bayes else None,
         suspects=leak_suspects(prepared.raw, prepared.rows["train"]),
         fitted_rows=-(-len(train) // -(-len(train) // MAX_ROWS)),
     )
-
-
-def _of_view(view: str) -> str:
-    return view if view.startswith("view") else f"view {view}"
 
 
 def _policy(config: EnvConfig, name: str, labels: BoolArray, baseline: Baseline) -> Policy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -105,7 +105,7 @@ def threat_groups(config: EnvConfig, prepared: PreparedData) -> tuple[tuple[str,
 
 
 class SupervisedBaselines:
-    """Gradient-boosted classifiers fitted on the training split, under the same vote.
+    """Classifiers fitted on the training split, under the same vote.
 
     Their probabilities are calibrated on the validation split by isotonic regression, and become
     decisions at the cost-optimal threshold of the reward, which is known beforehand. On the
@@ -115,12 +115,18 @@ class SupervisedBaselines:
         config: The environment.
         prepared: Its data.
         max_rows: Training rows to fit on, evenly spaced; None takes all.
+        make_model: Makes an unfitted classifier of scikit-learn; None is gradient boosting.
     """
 
     def __init__(
-        self, config: EnvConfig, prepared: PreparedData, max_rows: int | None = None
+        self,
+        config: EnvConfig,
+        prepared: PreparedData,
+        max_rows: int | None = None,
+        make_model: Callable[[], Any] | None = None,
     ) -> None:
         self._config, self._prepared, self._max_rows = config, prepared, max_rows
+        self._make_model = make_model or _boosting
         self._models: dict[tuple[str, ...], Any] = {}
 
     def evaluate(self, split: Split) -> dict[str, Baseline]:
@@ -168,15 +174,13 @@ class SupervisedBaselines:
         return sorted({column for name in views for column in of_view[name]})
 
     def _fit_one(self, views: tuple[str, ...]) -> Any:
-        from sklearn.ensemble import HistGradientBoostingClassifier
         from threadpoolctl import threadpool_limits
 
         train = self._prepared.tables["train"]
         step = -(-len(train) // self._max_rows) if self._max_rows else 1
         features = train.features[::step, self._columns(views)]
         with threadpool_limits(1):
-            model = HistGradientBoostingClassifier(random_state=_SEED)
-            return model.fit(features, train.labels[::step])
+            return self._make_model().fit(features, train.labels[::step])
 
     def _raw_probabilities(self, views: tuple[str, ...], split: Split) -> Float64Array:
         from threadpoolctl import threadpool_limits
@@ -187,6 +191,12 @@ class SupervisedBaselines:
                 features[:, self._columns(views)]
             )[:, 1]
         return scores
+
+
+def _boosting() -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(random_state=_SEED)
 
 
 def _calibrated(known: Float64Array, labels: BoolArray, scores: Float64Array) -> Float64Array:

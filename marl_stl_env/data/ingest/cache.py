@@ -20,7 +20,7 @@ from marl_stl_env.files import atomic_path, write_text
 
 CACHE_DIR_VARIABLE = "MARL_STL_CACHE_DIR"
 #: Raised whenever loaders, splits or scaling change what they write.
-VERSION = 1
+VERSION = 2
 
 
 def cache_dir() -> Path:

@@ -1,107 +1,52 @@
 """Splitting a table into train, validation and test rows.
 
 Pure functions from a table to row indices. Rows with exactly equal features never straddle two
-splits. Row order inside a split is the table's order.
+drawn splits. Row order inside a split is the table's order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from marl_stl_env.config import Split, SplitMethod
 from marl_stl_env.data.splits.duplicates import Duplicates, find_duplicates
+from marl_stl_env.data.splits.report import OFFICIAL_SHARES, SHARES, SplitPart, SplitReport
 from marl_stl_env.data.splits.stratify import stratified_parts
+from marl_stl_env.data.splits.temporal import remove_seen, temporal_cuts
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import SplitError, UnknownNameError
 from marl_stl_env.types import BoolArray, IntArray
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-_SHARES = (0.70, 0.15, 0.15)
-_OFFICIAL_SHARES = (0.85, 0.15)
-_GAP = 0.01
+#: Threat rates of drawn splits may differ by this much.
 RATE_TOLERANCE = 0.001
 
 Rows = dict[Split, IntArray]
 
 
 @dataclass(frozen=True)
-class SplitPart:
-    """One split: its rows, and the threats among them."""
+class SplitSettings:
+    """How to split; see :func:`split_rows`."""
 
-    rows: int
-    threats: int
-
-    @property
-    def threat_rate(self) -> float:
-        """Share of threats."""
-        return self.threats / self.rows
+    method: str
+    seed: int
+    threat_rate: float | None
+    holdout_families: tuple[str, ...]
+    drop_duplicates: bool
 
 
 @dataclass(frozen=True)
-class SplitReport:
-    """What a split did with the rows of a table.
+class _Drawn:
+    """Rows of each split before families are held out and classes resampled."""
 
-    Attributes:
-        method: "stratified", "official" or "temporal".
-        rows: Rows of the whole table.
-        parts: Split to its size and threats.
-        duplicates: Rows whose features equal those of an earlier row of the table.
-        removed_duplicates: Split to the rows taken out of it because a later split has their
-            features.
-        gap: Rows dropped at the temporal cuts.
-        resampled: Split to the rows left out to reach ``threat_rate``.
-        dropped_duplicates: Rows left out beforehand because an earlier row has their features.
-        held_out: Attack family to its rows that moved from train to validation.
-    """
-
-    method: str
-    rows: int
-    parts: Mapping[Split, SplitPart]
-    duplicates: int
-    removed_duplicates: Mapping[Split, int] = field(default_factory=dict)
+    rows: Rows
+    removed: Mapping[Split, int] = field(default_factory=dict)
+    kept: Mapping[Split, int] = field(default_factory=dict)
     gap: int = 0
-    resampled: Mapping[Split, int] = field(default_factory=dict)
-    dropped_duplicates: int = 0
-    held_out: Mapping[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> SplitReport:
-        """The report that ``dataclasses.asdict`` described."""
-        parts = {name: SplitPart(**part) for name, part in data["parts"].items()}
-        return cls(**{**data, "parts": parts})
-
-    def lines(self) -> list[str]:
-        """The report in lines for people."""
-        lines = [f"{self.method} split of {self.rows:,} events"]
-        for name, part in self.parts.items():
-            lines.append(
-                f"  {name:<10} {part.rows:>9,} events, {part.threats:>8,} threats "
-                f"({part.threat_rate:.2%})"
-            )
-        return lines + [f"  {note}" for note in self.notes()]
-
-    def notes(self) -> list[str]:
-        """What happened besides the drawing, in lines for people."""
-        fate = "all but one left out" if self.dropped_duplicates else "kept on one side"
-        lines = [f"{self.duplicates:,} events repeat another one; {fate}"]
-        for name, count in self.removed_duplicates.items():
-            if count:
-                lines.append(f"{count:,} events removed from {name}: a later split has them too")
-        for family, count in self.held_out.items():
-            lines.append(f"{count:,} events of {family} held out: in validation, not in train")
-        if self.gap:
-            lines.append(f"{self.gap:,} events dropped at the cuts in time")
-        for name, count in self.resampled.items():
-            if count:
-                lines.append(f"{count:,} events left out of {name} to set the threat rate")
-        return lines
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
 
 
 def split_rows(
@@ -118,9 +63,10 @@ def split_rows(
     Args:
         table: The raw table.
         method: "stratified" draws 70/15/15 by attack family; "official" keeps the publisher's
-            test set and draws 85/15 from the other rows; "temporal" cuts 70/15/15 in time order
-            and drops 1 % of the rows at each cut; "auto" is official where the publisher gives a
-            test set, stratified elsewhere.
+            test set and draws 85/15 from the other rows; "temporal" cuts 70/15/15 in time order,
+            drops 1 % of the rows at each cut, and takes out of validation and test what an
+            earlier split has, but never most of a class; "auto" is official where the publisher
+            gives a test set, stratified elsewhere.
         seed: The same seed gives the same split.
         threat_rate: Leave out rows of the class that is too frequent, in every split, until
             this share are threats; None leaves them all.
@@ -133,36 +79,74 @@ def split_rows(
 
     Raises:
         UnknownNameError: If there is no such method or family.
-        SplitError: If the table cannot be split this way; the message says what to do.
+        SplitError: If the table cannot be split this way; the message names a change with which
+            it can.
     """
     if method == "auto":
         method = "stratified" if table.official_test is None else "official"
     if method not in _METHODS:
         raise UnknownNameError("split_method", method, ("auto", *_METHODS))
-    _check_classes("the table", table.labels)
-    rng = np.random.default_rng(seed)
+    settings = SplitSettings(method, seed, threat_rate, tuple(holdout_families), drop_duplicates)
     duplicates = find_duplicates(table.features)
+    try:
+        return _split(table, duplicates, settings)
+    except SplitError as error:
+        raise SplitError(f"{error}; {_advice(table, duplicates, settings)}") from error
+
+
+def _split(
+    table: TrafficTable, duplicates: Duplicates, settings: SplitSettings
+) -> tuple[Rows, SplitReport]:
+    _check_classes("the table", table.labels)
+    rng = np.random.default_rng(settings.seed)
+    method, rate = settings.method, settings.threat_rate
     first = table.official_test if method == "official" else None
-    kept = _kept(duplicates, first) if drop_duplicates else np.arange(len(table))
-    rows, removed, gap = _METHODS[method](table, duplicates, kept, rng)
-    held_out = _hold_out(table, duplicates, rows, holdout_families)
+    kept = _kept(duplicates, first) if settings.drop_duplicates else np.arange(len(table))
+    drawn = _METHODS[method](table, duplicates, kept, rng)
+    rows = drawn.rows
+    held_out = _hold_out(table, duplicates, rows, settings.holdout_families)
     for name in SPLITS:
         _check_classes(f"the {method} {name} split", table.labels[rows[name]])
     resampled = {}
-    if threat_rate is not None:
+    if rate is not None:
         before = {name: len(rows[name]) for name in SPLITS}
-        rows = {
-            name: _resample(rows[name], table.labels, threat_rate, name, rng) for name in SPLITS
-        }
+        rows = {name: _resample(rows[name], table.labels, rate, name, rng) for name in SPLITS}
         resampled = {name: before[name] - len(rows[name]) for name in SPLITS}
     parts = {name: SplitPart(len(r), int(table.labels[r].sum())) for name, r in rows.items()}
-    if method != "temporal" and not (held_out and threat_rate is None):
+    if method != "temporal" and not (held_out and rate is None):
         _check_rates(method, parts)
+    train = rows["train"]
     report = SplitReport(
-        method, len(table), parts, duplicates.extra, removed, gap, resampled,
-        len(table) - len(kept), held_out,
+        method, len(table), parts, duplicates.extra, drawn.removed, drawn.gap, resampled,
+        len(table) - len(kept), held_out, drawn.kept, int(np.bincount(duplicates.groups).max()),
+        len(np.unique(duplicates.groups[train[table.labels[train]]])),
     )  # fmt: skip
     return rows, report
+
+
+def _advice(table: TrafficTable, duplicates: Duplicates, settings: SplitSettings) -> str:
+    """A change of the settings with which the table can be split: each one named was tried."""
+    once: dict[str, Any] = {"drop_duplicates": True}
+    drawn: dict[str, Any] = {"method": "stratified"}
+    rate = min(max(round(table.threat_rate, 3), 0.001), 0.999)
+    choices: dict[str, dict[str, Any]] = {
+        "drop_duplicates=True": once,
+        "split_method='stratified'": drawn,
+        "threat_rate=None": {"threat_rate": None},
+        "no holdout_families": {"holdout_families": ()},
+        f"threat_rate={rate}": {"threat_rate": rate},
+        "split_method='stratified' with drop_duplicates=True": once | drawn,
+    }
+    for text, change in choices.items():
+        changed = replace(settings, **change)
+        if changed == settings:
+            continue
+        try:
+            _split(table, duplicates, changed)
+        except SplitError:
+            continue
+        return f"{text} works"
+    return "no other setting helps: more events are needed, with features of their own"
 
 
 def _kept(duplicates: Duplicates, first: BoolArray | None) -> IntArray:
@@ -196,34 +180,29 @@ def _hold_out(
 
 def _stratified(
     table: TrafficTable, duplicates: Duplicates, kept: IntArray, rng: np.random.Generator
-) -> tuple[Rows, dict[Split, int], int]:
-    part = stratified_parts(table, duplicates.groups, kept, _SHARES, rng)
-    return {name: kept[part == i] for i, name in enumerate(SPLITS)}, {}, 0
+) -> _Drawn:
+    part = stratified_parts(table, duplicates.groups, kept, SHARES, rng)
+    return _Drawn({name: kept[part == i] for i, name in enumerate(SPLITS)})
 
 
 def _official(
     table: TrafficTable, duplicates: Duplicates, kept: IntArray, rng: np.random.Generator
-) -> tuple[Rows, dict[Split, int], int]:
+) -> _Drawn:
     test = table.official_test
     if test is None:
-        raise SplitError(
-            f"{table.name} has no official test set; use split_method 'stratified' or 'temporal'"
-        )
+        raise SplitError(f"{table.name} has no official test set")
     if test.all() or not test.any():
-        raise SplitError(
-            "the official test set is the whole table or empty; load the training file as well, "
-            "or use split_method 'stratified'"
-        )
+        raise SplitError("the official test set is the whole table or empty")
     leaked = ~test & np.isin(duplicates.groups, duplicates.groups[test])
     rest = kept[(~test & ~leaked)[kept]]
     _check_classes("what the official test set leaves for training", table.labels[rest])
-    part = stratified_parts(table, duplicates.groups, rest, _OFFICIAL_SHARES, rng)
+    part = stratified_parts(table, duplicates.groups, rest, OFFICIAL_SHARES, rng)
     rows: Rows = {
         "train": rest[part == 0],
         "validation": rest[part == 1],
         "test": kept[test[kept]],
     }
-    return rows, {"train": int(leaked[kept].sum())}, 0
+    return _Drawn(rows, {"train": int(leaked[kept].sum())})
 
 
 def _temporal(
@@ -231,27 +210,12 @@ def _temporal(
     duplicates: Duplicates,
     kept: IntArray,
     rng: np.random.Generator,  # noqa: ARG001 - time decides, not chance
-) -> tuple[Rows, dict[Split, int], int]:
+) -> _Drawn:
     if table.times is None:
-        raise SplitError(
-            f"{table.name} has no times; use split_method 'stratified', or name a time column"
-        )
-    total = len(kept)
-    gap = max(1, round(_GAP * total))
-    first, second = round(_SHARES[0] * total), round((_SHARES[0] + _SHARES[1]) * total)
-    ends = (first - gap // 2, second - gap // 2, total)
-    starts = (0, ends[0] + gap, ends[1] + gap)
-    rows: Rows = {
-        name: kept[a : max(a, b)] for name, a, b in zip(SPLITS, starts, ends, strict=True)
-    }
-    removed: dict[Split, int] = {}
-    later = rows["test"]
-    for name in ("validation", "train"):
-        repeated = np.isin(duplicates.groups[rows[name]], duplicates.groups[later])
-        removed[name] = int(repeated.sum())
-        rows[name] = rows[name][~repeated]
-        later = np.concatenate([rows[name], later])
-    return rows, removed, 2 * gap
+        raise SplitError(f"{table.name} has no times (name a time column to split by time)")
+    cut, gap = temporal_cuts(kept)
+    rows, removed, stay = remove_seen(cut, duplicates.groups, table.labels)
+    return _Drawn(rows, removed, stay, gap)
 
 
 _METHODS = {"stratified": _stratified, "official": _official, "temporal": _temporal}
@@ -277,7 +241,7 @@ def _check_classes(what: str, labels: BoolArray) -> None:
     if min(threats, benign) < 2:
         raise SplitError(
             f"{what} has {threats} threats and {benign} benign events, but needs at least two of "
-            "each; use more rows, another split_method or another threat_rate"
+            "each"
         )
 
 
@@ -292,6 +256,5 @@ def _check_rates(method: str, parts: Mapping[Split, SplitPart]) -> None:
     if max(rates) - min(rates) > allowed:
         raise SplitError(
             f"the threat rates of the {method} splits differ by {max(rates) - min(rates):.2%}, "
-            f"more than {allowed:.2%}: large groups of equal events cannot be spread evenly; "
-            "remove duplicates, use another split_seed, or set threat_rate"
+            f"more than {allowed:.2%}: groups of equal events stay whole, and are too large here"
         )
