@@ -1,12 +1,15 @@
+from dataclasses import fields
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
+from marl_stl_env.envs.base import team_env
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import supersuit_vec_env
@@ -90,6 +93,48 @@ def test_a_state_moves_between_the_paths() -> None:
         actions = rng.integers(0, 4, native.num_envs)
         for mine, theirs in zip(native.step(actions)[:3], suit.step(actions)[:3], strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["byzantine", "response", "deliberation"])
+def test_the_last_step_is_the_same_record_in_both_views(name: str) -> None:
+    config, lanes, rng = CONFIGS[name], 3, np.random.default_rng(0)
+    native = TrafficVecEnv(config, lanes, 5, TABLE)
+    wrapped = VecMonitor(supersuit_vec_env(config, lanes, 5, TABLE))
+    entities = native.engine.table.entities
+    native.reset()
+    wrapped.reset()
+    for _ in range(30):
+        actions = rng.integers(0, 4, native.num_envs)
+        native.step(actions)
+        wrapped.step(actions)
+        one, other = native.last_step, team_env(wrapped).last_step
+        record = native.engine.last
+        assert record is not None
+        for item in fields(one):
+            mine, theirs = getattr(one, item.name), getattr(other, item.name)
+            np.testing.assert_array_equal(mine, theirs)
+            assert mine.dtype == theirs.dtype
+        for index in range(native.num_envs):
+            lane, agent = divmod(index, config.agents)
+            assert one.honest[index] == (not record.faulty[lane, agent])
+            assert one.voting[index] == record.voting[lane]
+            assert one.entities is not None
+            assert entities is not None
+            assert one.entities[index] == entities[record.rows[lane]]
+        assert one.violated.shape == other.robustness.shape == (lanes, len(native.specs))
+
+
+def test_a_last_step_needs_a_step_and_an_environment_of_ours() -> None:
+    venv = TrafficVecEnv(EnvConfig(), 2, 0, make_table())
+    with pytest.raises(ResetNeededError):
+        _ = venv.last_step
+    venv.reset()
+    venv.step(np.zeros(8, dtype=int))
+    assert venv.last_step.entities is None
+    foreign = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
+    for wrong in (foreign, VecMonitor(foreign), None):
+        with pytest.raises(ConfigError, match="use TrafficVecEnv or supersuit_vec_env"):
+            team_env(wrong)
 
 
 def test_monitor_and_attributes() -> None:

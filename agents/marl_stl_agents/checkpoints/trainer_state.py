@@ -118,9 +118,9 @@ def _stream_state(model: OnPolicyAlgorithm) -> dict[str, AnyArray]:
 
 def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> None:
     normalizer, monitor, shaping, lanes = _wrappers(model)
-    now = _stream_state(model)
-    for name in now:
-        _check_alike(name, arrays[name], now[name])
+    for name, now in _stream_state(model).items():
+        if not name.startswith(_LANES):  # the environment checks its own
+            _check_alike(name, arrays[name], now)
     model._last_obs = arrays["model.last_obs"].copy()
     model._last_episode_starts = arrays["model.last_episode_starts"].copy()
     normalizer.returns = arrays["normalizer.returns"].copy()

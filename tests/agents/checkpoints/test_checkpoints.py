@@ -1,5 +1,6 @@
 import pickle
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from marl_stl_agents.checkpoints.policy import load_weights, saved_policy
+from marl_stl_agents.checkpoints.policy import load_weights, read_architecture, saved_policy
 from marl_stl_agents.checkpoints.store import (
+    Checkpoint,
     best_checkpoint,
     list_checkpoints,
     load_trainer,
@@ -17,14 +19,18 @@ from marl_stl_agents.checkpoints.store import (
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.evaluation import check_data, describe_data
-from marl_stl_agents.policies.build import make_policy
-from marl_stl_agents.run_directory import DATA, new_run, write_json
+from marl_stl_agents.policies.architecture import architecture_of
+from marl_stl_agents.policies.build import make_blueprint, make_policy
+from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 from marl_stl_agents.training.callbacks import RewardCallback
 from marl_stl_agents.training.run import learn, resume
+from safetensors.numpy import load_file, save_file
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import RunError
 from tests.conftest import make_table
 
@@ -88,6 +94,92 @@ def test_other_shapes_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, policy(0), 7, {"reward_per_event": 0.0}, TRAINER)
     with pytest.raises(RunError, match="does not hold"):
         load_weights(best_checkpoint(tmp_path), policy(0, PPOConfig(width=9)))
+
+
+def rewrite(checkpoint: Checkpoint, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change what a checkpoint states."""
+    path = checkpoint.path / "checkpoint.json"
+    stated = read_json(path)
+    change(stated)
+    write_json(path, stated)
+
+
+@pytest.mark.parametrize(
+    ("task", "config"),
+    [
+        ({}, PPOConfig(width=8)),
+        ({}, PPOConfig(width=8, bins=0, depth=0)),
+        ({}, PPOConfig(width=8, prototypes=20)),
+        ({}, PPOConfig(width=8, policy="lstm", depth=0)),
+        ({}, PPOConfig(width=8, sharing="independent", prototypes=20)),
+        ({"deliberation": 1}, PPOConfig(width=8, sharing="independent", bins=4)),
+    ],
+)
+def test_the_stated_architecture_is_that_of_the_run(
+    tmp_path: Path, task: dict[str, Any], config: PPOConfig
+) -> None:
+    run, table = TrainConfig(env=EnvConfig(**task), ppo=config), make_table()
+    space = observation_space(Engine(run.task, table, lanes=1))
+    planned = make_blueprint(run, space, table)
+    save_checkpoint(tmp_path, planned.build(space, CPU), 7, {"reward_per_event": 0.0}, TRAINER)
+    stated = read_architecture(best_checkpoint(tmp_path))
+    assert stated == planned.architecture
+    assert architecture_of(saved_policy(best_checkpoint(tmp_path), space, CPU)) == stated
+
+
+def test_a_checkpoint_without_architecture_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, policy(0), 7, {"reward_per_event": 0.0}, TRAINER)
+    rewrite(best_checkpoint(tmp_path), lambda stated: stated.pop("architecture"))
+    with pytest.raises(RunError, match=r"does not state the architecture.*older version"):
+        saved_policy(best_checkpoint(tmp_path), SPACE, CPU)
+    with pytest.raises(RunError, match="does not state the architecture"):
+        load_weights(best_checkpoint(tmp_path), policy(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hidden_width": 10**9}, "hidden_width"),
+        ({"hidden_width": "8"}, "hidden_width"),
+        ({"kind": "other"}, "kind"),
+        ({"agents": 4}, "contradicts kind='shared'"),
+        ({"codes": 3}, "codes=3"),
+        ({"benign_prototypes": 3}, "both kinds"),
+        ({"unknown": 3}, "unknown"),
+        ({"hidden_width": 9}, "not"),
+        ({"observation_width": 15}, "observations of 15 columns, not 14"),
+    ],
+)
+def test_a_wrong_architecture_is_refused(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    save_checkpoint(tmp_path, policy(0), 7, {"reward_per_event": 0.0}, TRAINER)
+    rewrite(best_checkpoint(tmp_path), lambda stated: stated["architecture"].update(change))
+    with pytest.raises(RunError, match=told):
+        saved_policy(best_checkpoint(tmp_path), SPACE, CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("columns", 14, "columns outside the observation"),
+        ("columns", -1, "columns outside the observation"),
+        ("action_net.bias", np.nan, "action_net.bias is not finite"),
+        ("action_net.bias", None, "action_net.bias is missing"),
+    ],
+)
+def test_wrong_weights_are_refused(
+    tmp_path: Path, name: str, value: float | None, told: str
+) -> None:
+    save_checkpoint(tmp_path, policy(0), 7, {"reward_per_event": 0.0}, TRAINER)
+    path = best_checkpoint(tmp_path).path / "policy.safetensors"
+    arrays = load_file(path)
+    (full,) = (one for one in arrays if one.endswith(name))
+    if value is None:
+        del arrays[full]
+    else:
+        arrays[full].flat[0] = value
+    save_file(arrays, path)
+    with pytest.raises(RunError, match=told):
+        saved_policy(best_checkpoint(tmp_path), SPACE, CPU)
 
 
 class _Bomb:
