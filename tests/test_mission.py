@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import torch
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
+from marl_stl_agents.commands.options import TrainCommand
 from marl_stl_agents.commands.presets import PRESETS
-from marl_stl_agents.commands.train import TrainCommand
 from marl_stl_agents.run_directory import read_json
 from marl_stl_agents.training.run import train
 from pettingzoo.test import parallel_api_test

@@ -316,7 +316,7 @@ def test_malformed_traces(
 
 
 def test_zero_is_no_truth_value() -> None:
-    with pytest.raises(SignalError, match=r"used as a condition but is 0.0 at lane 0, time 1"):
+    with pytest.raises(SignalError, match=r"used as a condition but is 0 at lane 0, time 1"):
         robustness(parse("G p"), Traces({"p": np.array([[1, 0]])}))
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from marl_stl_agents.command_line import REFUSED, parse_config, refuse
-from marl_stl_agents.commands.train import PYTHON_ONLY
+from marl_stl_agents.commands.options import PYTHON_ONLY
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache
 from marl_stl_env.data.registry import dataset_info, datasets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from marl_stl_agents.commands.train import TrainCommand
+from marl_stl_agents.commands.options import TrainCommand
 from marl_stl_agents.config import PPOConfig
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
 

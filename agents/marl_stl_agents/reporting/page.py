@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,10 @@ def _environment() -> Environment:
     environment.globals["policy"] = content_security_policy(
         [inside[name] for name in ("plotly", *_SCRIPTS)],
         [*(inside[name] for name in _STYLES), *_PLOTLY_STYLES],
+    )
+    # plotly adds the style sheet of its maps, unless an element with the sheet's id is there.
+    environment.globals["map_sheets"] = re.findall(
+        r'getElementById\("([0-9a-f]{64})"\)', inside["plotly"]
     )
     environment.filters |= {"number": number, "share": share}
     return environment

@@ -120,10 +120,11 @@ def test_the_test_split_again(run: Path, rows: pd.DataFrame, tmp_path: Path, suf
     same(found, evaluated(run, SYNTHETIC))
     assert found["event"].tolist() == list(range(len(rows)))
     assert len(found["decision"].unique()) > 1
-    evaluation = as_json(evaluate(EvaluateConfig(run)).result)
+    result = evaluate(EvaluateConfig(run)).result
+    evaluation = as_json(result)
     assert summary["decision"] == evaluation["decision"]
-    assert summary["agents"] == evaluation["agents"]
-    assert summary["baselines"]["oracle"] == evaluation["baselines"]["oracle"]
+    assert summary["agents"] == {name: one.as_dict() for name, one in result.agents.items()}
+    assert summary["baselines"]["oracle"] == result.baselines["oracle"].as_dict()
     assert summary["decisions"]["BLOCK"] == int((found["decision"] == Action.BLOCK).sum())
     assert summary["not_as_in_training"] == {"missing": [], "absent": {}, "unknown": {}}
 

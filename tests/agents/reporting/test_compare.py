@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def test_table(runs: list[ComparedRun]) -> None:
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     best = max(run.metrics["F1"] or 0.0 for run in runs[:2])
-    assert any(f"\x1b[1m{best:.3f}" in one for one in text.splitlines())
+    assert re.search(rf"\x1b\[1m *{best:.3f}", text)
     assert "env.agents" in text
     assert "four" in text
     assert "warning" not in text

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from marl_stl_agents.commands.options import TrainCommand
 from marl_stl_agents.commands.sweep import Range, ranked, read_space, sweep
-from marl_stl_agents.commands.train import TrainCommand
 from marl_stl_agents.config import ClusterConfig, PPOConfig, TrainConfig
 from marl_stl_agents.rllib.env import TeamVectorEnv
 from marl_stl_agents.rllib.training import cluster, reward_scale

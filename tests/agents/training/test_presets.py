@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 from marl_stl_agents.command_line import run_command
+from marl_stl_agents.commands.options import TrainCommand
 from marl_stl_agents.commands.presets import PRESETS
-from marl_stl_agents.commands.train import TrainCommand
 
 from tests.programs import status_of
 

@@ -16,7 +16,7 @@ import torch
 from marl_stl_agents.algorithms.ppo import make_trainer
 from marl_stl_agents.checkpoints.store import list_checkpoints, load_trainer
 from marl_stl_agents.checkpoints.trainer_state import TrainerState, capture, restore
-from marl_stl_agents.commands.train import TrainCommand
+from marl_stl_agents.commands.options import TrainCommand
 from marl_stl_agents.config import (
     Backend,
     PPOConfig,

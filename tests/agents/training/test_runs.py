@@ -145,7 +145,7 @@ def test_changed_data_is_noticed(
         ("--lanes 0", "lanes"),
         ("--agents 0", "agents"),
         ("--threshold 4", r"outside [2, 3]"),
-        ("--split test", "evaluate.py --split"),
+        ("--split test", "Unrecognized options"),
         ("--dataset nsl-kdd --data-dir /no/such/folder", "KDDTrain+.txt"),
         pytest.param(
             "--device cuda",

@@ -1,0 +1,58 @@
+"""The options of the training command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from marl_stl_agents.config import TrainConfig
+from marl_stl_env.errors import ConfigError
+
+Preset = Literal["seed", "unseen", "prototypes", "response"]
+
+#: Settings for Python alone: their defaults are rarely changed, and each flag costs a reader.
+PYTHON_ONLY = frozenset(
+    {"split", "download", "order", "edges", "monitor", "observe", "learners"}
+    | {"allow_cost", "block_cost", "quarantine_cost", "alert_cost", "proposal_weight"}
+    | {"alert_window", "alert_delay", "verdict_length", "posture_window", "sleeper_start"}
+    | {"max_multiplier", "bonus", "potential", "value_coefficient", "max_grad_norm"}
+    | {"feedback_share"}
+)
+
+
+@dataclass(frozen=True)
+class TrainCommand(TrainConfig):
+    """A new run, or the continuation of an old one.
+
+    Attributes:
+        resume: Continue this run from its newest checkpoint, with its own settings.
+        restart: Begin anew with the settings of this run, in a new run directory.
+        preset: Other defaults, which flags override. "seed": 3 sensors with full views on one
+            lane, as published. "unseen": 16 sensors with random views, for attacks that training
+            has not seen. "prototypes": every second sensor sees distances to known events.
+            "response": foresight, with credit by entities and a discount of 0.8.
+        sweep: Search for good settings with Ray Tune, as this JSON file describes.
+    """
+
+    resume: Path | None = None
+    restart: Path | None = None
+    preset: Preset | None = None
+    sweep: Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resume is None and self.restart is None:
+            return
+        allowed = TrainConfig(run_dir=self.run_dir if self.resume is None else None)
+        several = sum(path is not None for path in (self.resume, self.restart, self.sweep)) > 1
+        if self.settings() != allowed or several:
+            raise ConfigError(
+                "--resume and --restart take the settings of the run they name: give one of them, "
+                "and no other flag (but --run-dir with --restart)"
+            )
+
+    def settings(self) -> TrainConfig:
+        """The settings of a new run."""
+        names = [item.name for item in fields(TrainConfig)]
+        return TrainConfig(**{name: getattr(self, name) for name in names})
