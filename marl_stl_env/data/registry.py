@@ -17,10 +17,16 @@ from typing import Any
 
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.ingest.build import Format
-from marl_stl_env.data.ingest.cache import entry, file_digest, key_of
+from marl_stl_env.data.ingest.cache import content_digest, entry, file_digest, file_state, key_of
+from marl_stl_env.data.ingest.locate import named_files
 from marl_stl_env.data.ingest.store import open_table, save_table
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.errors import ConfigError, DataFileNotFoundError, UnknownNameError
+from marl_stl_env.errors import (
+    ConfigError,
+    DataFileNotFoundError,
+    DataFormatError,
+    UnknownNameError,
+)
 
 _LOADERS = {
     "synthetic": "marl_stl_env.data.datasets.synthetic",
@@ -83,25 +89,42 @@ def cached_table(
     """The cache's folder with the raw table, read first where needed; None without files."""
     loader = _loader(name)
     _check_options(name, loader, options)
+    paths = _paths(loader, data_dir, download, options)
+    if not paths:
+        return None
+    reading = _of(loader.load, options)
+    contents = [[path.name, file_digest(path)] for path in paths]
+
+    def build(draft: Path) -> None:
+        before = [file_state(path) for path in paths]
+        save_table(loader.load(paths, draft, **reading), draft)
+        for path, (_, digest), state in zip(paths, contents, before, strict=True):
+            if file_state(path) != state or content_digest(path) != digest:
+                raise DataFormatError(
+                    path, "it was changed while it was read; try again when it is complete"
+                )
+
+    return entry("tables", key_of([name, sorted(reading.items()), contents]), build)
+
+
+def _paths(
+    loader: Any, data_dir: Path | str | None, download: bool, options: Mapping[str, Any]
+) -> tuple[Path, ...]:
+    """The files to read: those that ``path=`` names, or those that the loader finds."""
+    own = "path" in inspect.signature(loader.files).parameters
+    if options.get("path") is not None and not own:
+        return named_files(options["path"], data_dir)
     choice = _of(loader.files, options)
     try:
-        paths = loader.files(data_dir, **choice)
+        found: tuple[Path, ...] = loader.files(data_dir, **choice)
     except DataFileNotFoundError:
         if not download:
             raise
         from marl_stl_env.data.ingest.download import fetch
 
         fetch(loader.DATASET)
-        paths = loader.files(data_dir, **choice)
-    if not paths:
-        return None
-    reading = _of(loader.load, options)
-    contents = [[path.name, file_digest(path)] for path in paths]
-    return entry(
-        "tables",
-        key_of([name, sorted(reading.items()), contents]),
-        lambda draft: save_table(loader.load(paths, draft, **reading), draft),
-    )
+        found = loader.files(data_dir, **choice)
+    return found
 
 
 def file_format(name: str, options: Mapping[str, Any]) -> Format:
@@ -155,7 +178,10 @@ def _check_options(name: str, loader: Any, options: Mapping[str, Any]) -> None:
         *inspect.signature(loader.files).parameters,
         *inspect.signature(loader.load).parameters,
     ]
+    if loader.DATASET.folder:  # its files may be named instead of found
+        known.append("path")
     known = [option for option in known if option not in ("data_dir", "paths", "folder")]
+    known = list(dict.fromkeys(known))
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of data set {name!r}", option, known or ["none"])

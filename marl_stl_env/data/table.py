@@ -17,7 +17,15 @@ from marl_stl_env.types import BoolArray, Float32Array, Float64Array
 ROW_ARRAYS = (
     "features", "labels", "families", "entities", "times", "posterior", "official_test",
 )  # fmt: skip
-_MAPPINGS = ("views", "categories", "source")
+_KINDS = {
+    "labels": np.bool_,
+    "families": np.int16,
+    "entities": np.int32,
+    "times": np.float64,
+    "posterior": np.float64,
+    "official_test": np.bool_,
+}
+_MAPPINGS = ("views", "categories", "source", "benign")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +51,8 @@ class TrafficTable:
         posterior: Exact P(threat | features), where the generating model is known.  # (rows,)
         official_test: True for rows of the publisher's test set, or None.  # (rows,) bool
         source: File name to sha256 of what the table was read from.
+        benign: Label that counts as benign to its rows in the data as read.
+        notes: What was left out, and which features look like more than measurements, in lines.
     """
 
     name: str
@@ -58,6 +68,8 @@ class TrafficTable:
     posterior: Float64Array | None = None
     official_test: BoolArray | None = None
     source: Mapping[str, str] = field(default_factory=dict)
+    benign: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_features()
@@ -103,6 +115,12 @@ class TrafficTable:
     def threat_rate(self) -> float:
         """Share of threats among the events."""
         return float(self.labels.mean())
+
+    def label_notes(self) -> list[str]:
+        """Which labels count as benign and how many rows each has, and the notes, in lines."""
+        counts = [f"{label!r} ({rows:,} rows)" for label, rows in self.benign.items()]
+        shown = ", ".join(counts[:20]) + (f" and {len(counts) - 20} more" if counts[20:] else "")
+        return [*([f"benign labels: {shown}"] if counts else []), *self.notes]
 
     @property
     def entity_count(self) -> int:
@@ -156,13 +174,22 @@ class TrafficTable:
         for name, array in self._row_arrays().items():
             if array.shape[0] != rows:
                 raise TableError(f"{name} has {array.shape[0]} rows, features has {rows}")
-        if self.labels.dtype != np.bool_:
-            raise TableError(f"labels must be bool, not {self.labels.dtype}")
+        for name, kind in _KINDS.items():
+            array = getattr(self, name)
+            if array is not None and array.dtype != kind:
+                raise TableError(f"{name} must be {np.dtype(kind)}, not {array.dtype}")
         if self.families.min() < 0 or self.families.max() >= len(self.family_names):
             raise TableError(
                 f"family codes {self.families.min()}..{self.families.max()} do not fit the "
                 f"{len(self.family_names)} family names"
             )
+        if self.entities is not None and self.entities.min() < 0:
+            raise TableError(f"entities must be at least 0, not {self.entities.min()}")
+        # Written so that NaN is refused as well.
+        if self.posterior is not None and not (
+            self.posterior.min() >= 0 and self.posterior.max() <= 1
+        ):
+            raise TableError("posterior must lie in [0, 1]: it holds probabilities of a threat")
         if self.times is not None and not (np.diff(self.times) >= 0).all():
             raise TableError("times must be finite and ascend; sort the rows by time")
 

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +16,12 @@ from hypothesis import strategies as st
 
 from marl_stl_env.config import DataConfig, EnvConfig, SplitMethod, make_config
 from marl_stl_env.data import load_dataset, prepare
+from marl_stl_env.data.datasets import custom
+from marl_stl_env.data.ingest.build import build_table
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache, entry, file_digest
 from marl_stl_env.data.ingest.store import open_table, release, save_table
 from marl_stl_env.data.prepare import _prepare, prepare_in_memory
-from marl_stl_env.errors import CacheError
+from marl_stl_env.errors import CacheError, DataFormatError
 
 from .samples import SAMPLES
 
@@ -91,14 +97,92 @@ def test_digest_follows_the_file(tmp_path: Path) -> None:
     assert file_digest(path) != known
 
 
-@pytest.mark.parametrize("victim", ["table.json", "features.npy", "labels.npy"])
-def test_damaged_entries_are_named(tmp_path: Path, own_cache: Path, victim: str) -> None:
-    options = SAMPLES["custom"](tmp_path)
-    load_dataset("custom", **options)
-    path = next(own_cache.rglob(victim))
+def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(CacheError, match=r"damaged.*remove"):
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("unpickled",)
+
+
+def pickled(path: Path) -> None:
+    """A raw pickle of the same size under the name of the file."""
+    size, content = path.stat().st_size, pickle.dumps(Bomb())
+    path.write_bytes(content + bytes(max(0, size - len(content))))
+
+
+@pytest.mark.parametrize("victim", ["table.json", "features.npy", "labels.npy", "entities.npy"])
+@pytest.mark.parametrize("damage", [cut, Path.unlink, pickled])
+def test_damaged_entries_are_rebuilt(
+    tmp_path: Path,
+    own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    victim: str,
+    damage: Callable[[Path], object],
+) -> None:
+    if victim == "table.json" and damage is pickled:
+        pytest.skip("text of the same size is not told apart")
+    monkeypatch.chdir(tmp_path)
+    options = SAMPLES["custom"](tmp_path)
+    before = load_dataset("custom", **options)
+    want = {name: np.array(getattr(before, name)) for name in ("features", "labels", "entities")}
+    damage(next(own_cache.rglob(victim)))
+    after = load_dataset("custom", **options)
+    for name, array in want.items():
+        np.testing.assert_array_equal(getattr(after, name), array)
+    assert not (tmp_path / "unpickled").exists()
+
+
+def test_an_edit_that_keeps_size_and_time_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "flows.csv"
+    path.write_text("x,z,y\n" + "".join(f"1,{i},{i % 2}\n" for i in range(9)))
+    options = {"path": str(path), "label": "y"}
+    state = path.stat()
+    assert load_dataset("custom", **options).features[:, 0].tolist() == [1.0] * 9  # type: ignore[arg-type]
+    with path.open("r+") as handle:
+        handle.write(path.read_text().replace("\n1,", "\n7,"))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert load_dataset("custom", **options).features[:, 0].tolist() == [7.0] * 9  # type: ignore[arg-type]
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = SAMPLES["custom"](tmp_path)
+    path = tmp_path / "flows.csv"
+    good = path.read_text()
+
+    def changing(*args: object, **kwargs: object) -> object:
+        path.write_text(good.replace("tcp", "gre"))
+        return build_table(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(custom, "build_table", changing)
+    with pytest.raises(DataFormatError, match="changed while it was read"):
         load_dataset("custom", **options)
+    assert not list((own_cache / "tables").iterdir())
+    monkeypatch.undo()
+    monkeypatch.setenv("MARL_STL_CACHE_DIR", str(own_cache))
+    path.write_text(good)
+    assert load_dataset("custom", **options).categories["proto"] == ("tcp", "udp", "icmp")
+
+
+def test_drafts_of_dead_processes_are_removed(own_cache: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    drafts = {
+        ".dead.1.tmp": f"{dead.pid} {socket.gethostname()}",
+        ".alive.1.tmp": f"{os.getpid()} {socket.gethostname()}",
+        ".far.1.tmp": "1 another-machine",
+    }
+    for name, owner in drafts.items():
+        (own_cache / "prepared" / name).mkdir(parents=True)
+        (own_cache / "prepared" / name / ".owner").write_text(owner)
+    (own_cache / "prepared" / ".unowned.1.tmp").mkdir()
+    os.utime(own_cache / "prepared" / ".unowned.1.tmp", (0, 0))
+    entry("tables", "key", Path.mkdir)
+    left = sorted(path.name for path in (own_cache / "prepared").iterdir())
+    assert left == [".alive.1.tmp", ".far.1.tmp"]
 
 
 @settings(

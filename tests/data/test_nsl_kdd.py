@@ -69,8 +69,9 @@ MALFORMED: dict[str, tuple[str | bytes, int | None, str | None, str]] = {
     "blank": ("\n\n", 1, None, "empty"),
     "too few fields": (LINES[0] + "\n0,tcp,http\n" + LINES[1] + "\n", 2, None, "3 fields instead"),
     "too many fields": (LINES[0] + ",1\n" + LINES[1] + "\n", 1, None, "44 fields instead of 43"),
-    "no difficulty": ("\n".join(line.rsplit(",", 1)[0] for line in LINES), 1, None, "42 fields"),
-    "blank line": (LINES[0] + "\n\n" + LINES[1] + "\n", 2, "label", "'' is no NSL-KDD label"),
+    "row of empty fields": (
+        LINES[0] + "\n" + "," * 42 + "\n" + LINES[1] + "\n", 2, "label", "'' is no NSL-KDD label",
+    ),
     "truncated": (TEXT[:-40], 3, None, "cut off"),
     "text in a number": (replaced(1, 4, "many"), 2, "src_bytes", "'many' is not a number"),
     "text in a rate": (replaced(2, 40, "x"), 3, "dst_host_srv_rerror_rate", "'x'"),
@@ -201,3 +202,15 @@ class TestRealFiles:
             assert table.threat_rate == pytest.approx(0.109, abs=1e-4)
             assert (table.features >= prepared.preprocessor.low).all()
             assert (table.features <= prepared.preprocessor.high).all()
+
+
+def test_without_the_difficulty_and_from_the_fifth(tmp_path: Path) -> None:
+    want = load_dataset("nsl-kdd", data_dir=write(tmp_path / "whole", TEXT))
+    short = "\n".join(line.rsplit(",", 1)[0] for line in LINES) + "\n"
+    folder = write(tmp_path / "short", short)
+    (folder / "KDDTrain+.txt").rename(folder / "KDDTrain+_20Percent.txt")
+    table = load_dataset("nsl-kdd", data_dir=folder)
+    np.testing.assert_array_equal(table.features, want.features)
+    np.testing.assert_array_equal(table.labels, want.labels)
+    alone = load_dataset("nsl-kdd", path=folder / "KDDTrain+_20Percent.txt")
+    assert (len(alone), alone.official_test) == (len(LINES), None)

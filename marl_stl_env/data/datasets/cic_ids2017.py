@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from marl_stl_env.data.info import Dataset, Download
-from marl_stl_env.data.ingest.batch import Batch, Coder
+from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.batches import Batches
 from marl_stl_env.data.ingest.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.clock import seconds
+from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_all, missing_file
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import DataFormatError, LabelError
@@ -51,6 +52,7 @@ DATASET = Dataset(
         "Timestamp: every attack has its own hour; it becomes the time",
         "Protocol: only the flow files have it",
         "Fwd Header Length.1: a copy of Fwd Header Length",
+        "id, Attempted Category and the further columns of the corrected release",
     ),
     defects=(
         "labelling errors, and flows that CICFlowMeter cut in two: Engelen, Rimmer, Joosen "
@@ -61,7 +63,11 @@ DATASET = Dataset(
         "Infinity and NaN in Flow Bytes/s and Flow Packets/s (kept; scaled by the stated rule)",
         "a broken dash in the Web Attack labels; a block of empty rows in the Thursday morning "
         "flow file (left out); negative durations",
-        "times of the flow files lack AM and PM: hours before 8 are taken for the afternoon",
+        "times of the flow files lack AM and PM: hours before 8 are taken for the afternoon, in "
+        "files without AM, PM and an hour after 12",
+        "the corrected release (Liu, Engelen, Lynar, Essam, Joosen 2022, Error prevalence in NIDS "
+        "datasets) is recognised by its header and read with the columns of the original; its "
+        "'... - Attempted' flows count as benign",
     ),
 )
 _TIME_NAMES = ("Duration", "IAT", "Active", "Idle", "/s")
@@ -86,8 +92,41 @@ Active Std,Active Max,Active Min,Idle Mean,Idle Std,Idle Max,Idle Min""".replace
     )
 )
 BENIGN = "BENIGN"
-_FORMATS = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y %I:%M:%S %p")
-_FIRST_HOUR = 8
+#: How the corrected release marks flows of an attack that never came about; they carry nothing
+#: malicious, and its authors advise to count them as benign.
+_ATTEMPTED = " - Attempted"
+_FORMATS = (
+    "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %I:%M %p",
+    "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S",
+)  # fmt: skip
+_FIRST_HOUR, _NOON = 8, 12
+#: Columns of the corrected release (Liu et al. 2022) to their names in the original one.
+_CORRECTED = {
+    "Src IP": "Source IP",
+    "Dst IP": "Destination IP",
+    "Src Port": "Source Port",
+    "Dst Port": "Destination Port",
+    "Total Fwd Packet": "Total Fwd Packets",
+    "Total Bwd packets": "Total Backward Packets",
+    "Total Length of Fwd Packet": "Total Length of Fwd Packets",
+    "Total Length of Bwd Packet": "Total Length of Bwd Packets",
+    "Packet Length Min": "Min Packet Length",
+    "Packet Length Max": "Max Packet Length",
+    "CWR Flag Count": "CWE Flag Count",
+    "Fwd Segment Size Avg": "Avg Fwd Segment Size",
+    "Bwd Segment Size Avg": "Avg Bwd Segment Size",
+    "Fwd Bytes/Bulk Avg": "Fwd Avg Bytes/Bulk",
+    "Fwd Packet/Bulk Avg": "Fwd Avg Packets/Bulk",
+    "Fwd Bulk Rate Avg": "Fwd Avg Bulk Rate",
+    "Bwd Bytes/Bulk Avg": "Bwd Avg Bytes/Bulk",
+    "Bwd Packet/Bulk Avg": "Bwd Avg Packets/Bulk",
+    "Bwd Bulk Rate Avg": "Bwd Avg Bulk Rate",
+    "FWD Init Win Bytes": "Init_Win_bytes_forward",
+    "Bwd Init Win Bytes": "Init_Win_bytes_backward",
+    "Fwd Act Data Pkts": "act_data_pkt_fwd",
+    "Fwd Seg Size Min": "min_seg_size_forward",
+}
+_IS_CORRECTED = "Total Fwd Packet"
 
 
 def files(data_dir: Path | str | None = None, pattern: str = "*.csv") -> tuple[Path, ...]:
@@ -111,13 +150,15 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     form = written()
     sources = [form.open(path) for path in paths]
     flows = _are_flows(sources)
+    clock = HalfDayClock()
     layout = Layout(
         form,
         views=_views(),
         categorical=(),
         entity="Source IP" if flows else None,
         clock="Timestamp" if flows else None,
-        time=_times if flows else None,
+        time=clock.times if flows else None,
+        repair=clock.repaired,
         missing=True,
     )
     return build_table(
@@ -141,8 +182,13 @@ def written() -> Format:
 
 
 def clean_header(names: list[str]) -> list[str]:
-    """Names without spaces around them; the second "Fwd Header Length" is told apart."""
+    """Names without spaces around them; the second "Fwd Header Length" is told apart.
+
+    Columns of the corrected release get the names of the original one.
+    """
     clean = [name.strip() for name in names]
+    if _IS_CORRECTED in clean:
+        clean = [_CORRECTED.get(name, name) for name in clean]
     name = "Fwd Header Length"
     if clean.count(name) == 2 and f"{name}.1" not in clean:
         clean[len(clean) - 1 - clean[::-1].index(name)] = f"{name}.1"
@@ -194,10 +240,37 @@ def _events(batch: Batch) -> BoolArray:
 
 def _target(batch: Batch, families: Coder) -> Target:
     codes = families.codes(batch, "Label")
-    return codes, codes != families.add(BENIGN)
+    threat = [name != BENIGN and not name.endswith(_ATTEMPTED) for name in families.names]
+    return codes, np.array(threat)[codes]
 
 
-def _times(batch: Batch) -> Float64Array:
-    times = seconds(batch, "Timestamp", _FORMATS)
-    hour = times // 3600 % 24
-    return np.where(hour < _FIRST_HOUR, times + 12 * 3600, times)
+class HalfDayClock:
+    """The times of flow files, with the clock of twelve hours mended where a file has it.
+
+    The publisher's files go from 8 to 12 and on to 1 without AM and PM. A file with AM, PM, an
+    hour after 12, or the year in front has no such clock: its times are right.
+    """
+
+    def __init__(self) -> None:
+        self._right: set[str] = set()
+
+    def times(self, batch: Batch) -> Float64Array:
+        """The times of a batch as they are written.  # (rows,) float64."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column = batch.columns["Timestamp"]
+        marked = (
+            pa.types.is_binary(column.type)
+            and pc.any(pc.match_substring_regex(column, r"(?i)[ap]\.?m\.?\s*$|^\s*\d{4}-")).as_py()
+        )
+        times = seconds(batch, "Timestamp", _FORMATS)
+        if marked or not pa.types.is_binary(column.type) or (times // 3600 % 24 > _NOON).any():
+            self._right.add(batch.file)
+        return times
+
+    def repaired(self, file: str, times: Float64Array) -> Float64Array:
+        """The times of a whole file, hours before 8 moved to the afternoon where that is needed."""
+        if file in self._right:
+            return times
+        return np.where(times // 3600 % 24 < _FIRST_HOUR, times + 12 * 3600, times)

@@ -15,10 +15,11 @@ from typing import Literal
 import numpy as np
 
 from marl_stl_env.data.info import Dataset
-from marl_stl_env.data.ingest.batch import Batch, Coder
+from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.clock import seconds
+from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_all, missing_file
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError, UnknownNameError

@@ -12,10 +12,11 @@ from typing import Any
 
 from marl_stl_env.data.datasets import nsl_kdd
 from marl_stl_env.data.info import Dataset, Download
-from marl_stl_env.data.ingest.batch import Batch, Coder
+from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.batches import Batches, frame_batches
 from marl_stl_env.data.ingest.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.ingest.cache import file_digest
+from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_file, missing_file
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError
@@ -86,9 +87,10 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
         DataFormatError: If the file is not what it should be, with file, row and column.
     """
     form = written()
-    source = _sklearn_batches(paths[0].parent) if len(paths) == 2 else form.open(paths[0])
+    copy = paths[0].parent.name == _SKLEARN
+    sources = [_sklearn_batches(paths[0].parent)] if copy else [form.open(p) for p in paths]
     return build_table(
-        DATASET.name, [source], Layout(form, nsl_kdd.VIEWS, nsl_kdd.CATEGORICAL),
+        DATASET.name, sources, Layout(form, nsl_kdd.VIEWS, nsl_kdd.CATEGORICAL),
         folder=folder, shuffle=True,
         digests={path.name: file_digest(path) for path in paths},
     )  # fmt: skip

@@ -14,15 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from marl_stl_env.data.info import Dataset, Download
-from marl_stl_env.data.ingest.batch import Batch, Coder
+from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.ingest.cache import file_digest
+from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_file, missing_file
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError
 from marl_stl_env.types import IntArray
 
 FILES = ("KDDTrain+.txt", "KDDTest+.txt")
+FIFTH = "KDDTrain+_20Percent.txt"
 _ARCHIVES = (
     "http://cicresearch.ca/CICDataset/NSL-KDD/Dataset/NSL-KDD.zip",
     "http://205.174.165.80/CICDataset/NSL-KDD/Dataset/NSL-KDD.zip",
@@ -72,18 +74,19 @@ NORMAL = "normal"
 
 
 def files(data_dir: Path | str | None = None) -> tuple[Path, ...]:
-    """KDDTrain+.txt and KDDTest+.txt.
+    """KDDTrain+.txt (or else its fifth, KDDTrain+_20Percent.txt) and KDDTest+.txt.
 
     Raises:
         DataFileNotFoundError: If one of the two is missing.
     """
-    return tuple(_find(name, data_dir) for name in FILES)
+    training, test = FILES
+    return _find((training, FIFTH), data_dir), _find((test,), data_dir)
 
 
-def _find(name: str, data_dir: Path | str | None) -> Path:
-    found = find_file(DATASET, [name], data_dir)
+def _find(names: Sequence[str], data_dir: Path | str | None) -> Path:
+    found = find_file(DATASET, names, data_dir)
     if found is None:
-        raise missing_file(DATASET, name, data_dir)
+        raise missing_file(DATASET, names[0], data_dir)
     return found
 
 
@@ -91,17 +94,20 @@ def load(
     paths: Sequence[Path],
     folder: Path | None = None,  # noqa: ARG001 - small enough for the memory
 ) -> TrafficTable:
-    """Read both files as one raw table; ``official_test`` marks the rows of KDDTest+.txt.
+    """Read the files as one raw table; ``official_test`` marks the rows of KDDTest+.txt.
+
+    There is no official test set where no file, or every file, is a test file by its name.
 
     Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
     form = written()
+    tests = ["test" in path.name.lower() for path in paths]
     table = build_table(
         DATASET.name,
         [form.open(path) for path in paths],
         Layout(form, VIEWS, CATEGORICAL),
-        official=[False, True],
+        official=tests if len(set(tests)) == 2 else None,
         digests={path.name: file_digest(path) for path in paths},
     )
     return _by_name(table)
@@ -116,6 +122,7 @@ def written() -> Format:
         labels=("label",),
         target=lambda batch: _target(batch, families),
         header=COLUMNS,
+        optional=1,
         quoted=False,
     )
 

@@ -17,10 +17,11 @@ import numpy as np
 from marl_stl_env.data.datasets.synthetic_kinds import FEATURES, KINDS, VERSION, VIEWS
 from marl_stl_env.data.datasets.synthetic_model import kind_counts, posterior, sample
 from marl_stl_env.data.info import Dataset
-from marl_stl_env.data.ingest.batch import Batch, Coder
+from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.build import Format, Target
+from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.errors import LabelError
+from marl_stl_env.errors import ConfigError, LabelError
 from marl_stl_env.types import AnyArray, Float64Array, IntArray
 from marl_stl_env.validation import check_range
 
@@ -94,6 +95,9 @@ def load(
     Raises:
         ConfigError: If ``rows`` or ``seed`` are out of range.
     """
+    for option, value in (("rows", rows), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise ConfigError(f"{option}={value!r} is no whole number; write it in digits")
     check_range("rows", rows, 100, 10**9)
     check_range("seed", seed, 0, 2**63 - 1)
     rng = np.random.default_rng(seed)

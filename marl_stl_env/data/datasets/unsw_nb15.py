@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from marl_stl_env.data.info import Dataset, Download
-from marl_stl_env.data.ingest.batch import Batch, Coder
+from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.build import MAX_FAMILIES, Format, Layout, Target, build_table
 from marl_stl_env.data.ingest.cache import file_digest
+from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_file, missing_file
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError
@@ -114,8 +115,8 @@ def written() -> Format:
 
 
 def lower(names: list[str]) -> list[str]:
-    """Names of columns in lower case and without spaces around them."""
-    return [name.strip().lower() for name in names]
+    """Names of columns in lower case and without spaces (the publisher writes "ct_src_ ltm")."""
+    return ["".join(name.split()).lower() for name in names]
 
 
 def is_test(path: Path) -> bool:

@@ -1,20 +1,20 @@
-"""A few thousand rows of a source, and how their columns become numbers, texts and times."""
+"""A few thousand rows of a source, and how their columns become numbers and texts."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from marl_stl_env.data.ingest.texts import MISSING
 from marl_stl_env.errors import DataFormatError
-from marl_stl_env.types import BoolArray, Float32Array, Float64Array, IntArray
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, Float64Array, IntArray
 
-MISSING = ("", "NA", "N/A", "null", "NULL", "None")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LARGEST = float(np.finfo(np.float32).max)
+_EXACT = float(2**24)  # float32 holds every integer up to here
+_MERGED, _STEPS = 0.05, 2**14
 Error = type[DataFormatError]
 
 
@@ -24,13 +24,15 @@ class Batch:
 
     Attributes:
         file: Where they are from, for messages.
-        columns: Column to its arrow array.
+        columns: Column to its arrow array, decoded.
         rows: Line number of each row.  # (rows,) int64
+        missing: Texts that stand for "no value".
     """
 
     file: str
     columns: dict[str, Any]
     rows: IntArray
+    missing: frozenset[str] = MISSING
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -47,7 +49,7 @@ class Batch:
 
         mask = pa.array(keep)
         kept = {name: column.filter(mask) for name, column in self.columns.items()}
-        return Batch(self.file, kept, self.rows[keep])
+        return replace(self, columns=kept, rows=self.rows[keep])
 
     def as_text(self, columns: Iterable[str]) -> Batch:
         """The rows with these columns, numbers and truth values among them, as text."""
@@ -56,32 +58,47 @@ class Batch:
         texts = {}
         for name in columns:
             array = self.columns[name]
-            if pa.types.is_dictionary(array.type):
-                array = array.dictionary_decode()
             if not pa.types.is_binary(array.type):
                 array = array.cast(pa.string()).cast(pa.binary())
             texts[name] = array
-        return Batch(self.file, {**self.columns, **texts}, self.rows)
+        return replace(self, columns={**self.columns, **texts})
 
     def equals(self, column: str, text: str) -> BoolArray:
         """Where a text column holds exactly this text.  # (rows,) bool."""
         import pyarrow.compute as pc
 
-        same: BoolArray = pc.equal(self.columns[column], text.encode()).to_numpy(
-            zero_copy_only=False
-        )
-        return same
+        same = pc.fill_null(pc.equal(self.columns[column], text.encode()), False)
+        return np.asarray(same.to_numpy(zero_copy_only=False), np.bool_)
 
     def blank(self) -> BoolArray:
-        """Where every field of a CSV row is empty.  # (rows,) bool."""
+        """Where every field of a row is empty.  # (rows,) bool."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         blank = np.ones(len(self), bool)
         for column in self.columns.values():
             if not blank.any():
                 break
-            blank &= pc.equal(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+            empty = (
+                pc.fill_null(pc.equal(pc.binary_length(column), 0), True)
+                if pa.types.is_binary(column.type)
+                else column.is_null()
+            )
+            blank &= empty.to_numpy(zero_copy_only=False)
         return blank
+
+    def absent(self, column: str) -> BoolArray:
+        """Where a column holds no value: null, NaN, or one of the marks.  # (rows,) bool."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        array = self.columns[column]
+        absent = array.is_null(nan_is_null=pa.types.is_floating(array.type))
+        if pa.types.is_binary(array.type):
+            marks = pa.array([mark.encode() for mark in sorted(self.missing)], pa.binary())
+            trimmed = _trimmed(array)
+            absent = pc.or_(absent, pc.is_in(trimmed, marks))
+        return np.asarray(absent.to_numpy(zero_copy_only=False), np.bool_)
 
     def numbers(self, column: str, *, missing: bool) -> Float64Array:
         """A column as numbers.
@@ -115,6 +132,37 @@ class Batch:
             raise self.error(f"{self.shown(column, at)} exceeds {_LARGEST:.4g}", at, column)
         return values.astype(np.float32)
 
+    def check_precision(self, column: str, values: Float32Array) -> None:
+        """Refuse a column whose numbers single precision would merge.
+
+        Large numbers may lose digits, as long as what is left tells them apart: where more than
+        5 % of the distinct values of the batch would fall onto another one, the middle 90 % of
+        them must span at least 2**14 steps of single precision at the largest.
+
+        Args:
+            column: Its name.
+            values: The column as features.  # (rows,) float32
+
+        Raises:
+            DataFormatError: If they do not, with the first row whose value is merged.
+        """
+        if not (np.isfinite(values) & (np.abs(values) >= _EXACT)).any():
+            return
+        exact, first = np.unique(_exact_numbers(self, column), return_index=True)
+        rounded = exact.astype(np.float32)
+        merged = rounded[1:] == rounded[:-1]
+        low, high = exact[[int(0.05 * (len(exact) - 1)), -1 - int(0.05 * (len(exact) - 1))]]
+        step = float(np.spacing(np.abs(rounded).max()))
+        if not len(merged) or merged.mean() <= _MERGED or int(high) - int(low) >= _STEPS * step:
+            return
+        at = int(first[1:][merged].min())
+        raise self.error(
+            f"{self.shown(column, at)} and its neighbours are too large to be told apart in single "
+            f"precision ({merged.mean():.0%} of the values would be merged): subtract a base or "
+            "divide; name it time= or entity= where it is one; or drop= it",
+            at, column,
+        )  # fmt: skip
+
     def shown(self, column: str, at: int) -> str:
         """A field as it shall stand in a message."""
         value = self.columns[column][at].as_py()
@@ -123,99 +171,16 @@ class Batch:
         return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-class Coder:
-    """Gives every distinct text of a column a code, in the order of appearance.
-
-    Args:
-        clean: Turns a text into its name; texts with one name share a code. It may raise
-            ``ValueError`` with what is wrong and how to mend it.
-        limit: Most names allowed.
-        fallback: Encoding of files that are not UTF-8; None refuses them.
-        kind: The error raised.
-    """
-
-    def __init__(
-        self,
-        clean: Callable[[str], str] = str.strip,
-        *,
-        limit: int,
-        fallback: str | None = None,
-        kind: Error = DataFormatError,
-    ) -> None:
-        self._clean, self._limit, self._fallback, self._kind = clean, limit, fallback, kind
-        self._code: dict[str, int] = {}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the codes 0, 1, ..."""
-        return tuple(self._code)
-
-    def add(self, name: str) -> int:
-        """The code of a name."""
-        return self._code.setdefault(name, len(self._code))
-
-    def codes(self, batch: Batch, column: str) -> IntArray:
-        """The codes of a column.
-
-        Returns:
-            (rows,) int64
-
-        Raises:
-            DataFormatError: If a text cannot be read or cleaned, or there are too many names.
-        """
-        encoded = batch.columns[column]
-        if not hasattr(encoded, "dictionary"):
-            encoded = encoded.dictionary_encode()
-        places: IntArray = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        code_of = np.empty(len(encoded.dictionary) + 1, np.int64)
-        texts = [*encoded.dictionary.to_pylist(), None]
-        for place in np.unique(places):
-            try:
-                code_of[place] = self.add(self._name(texts[place]))
-            except ValueError as error:
-                raise batch.error(
-                    str(error), int((places == place).argmax()), column, self._kind
-                ) from None
-        if len(self._code) > self._limit:
-            at = int((code_of[places] >= self._limit).argmax())
-            raise batch.error(
-                f"more than {self._limit:,} different texts: this seems to be an identifier, or "
-                "numbers with some text among them; drop the column or mend it",
-                at, column,
-            )  # fmt: skip
-        return code_of[places]
-
-    def _name(self, text: Any) -> str:
-        if isinstance(text, bytes):
-            try:
-                text = text.decode("utf-8")
-            except UnicodeDecodeError:
-                if self._fallback is None:
-                    raise ValueError(f"{text[:30]!r} is not UTF-8 text") from None
-                text = text.decode(self._fallback, errors="replace")
-        text = "" if text is None else str(text)
-        if _CONTROL.search(text):
-            raise ValueError(f"{text[:30]!r} holds a line break or a control character")
-        return self._clean(text)
-
-
 def _numbers(batch: Batch, column: str) -> Float64Array:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     array = batch.columns[column]
     kind = array.type
-    if pa.types.is_dictionary(kind):
-        array, kind = array.dictionary_decode(), kind.value_type
     if pa.types.is_binary(kind):
-        options = pc.CastOptions(pa.string(), allow_invalid_utf8=True)
-        array = pc.cast(array, options=options)
-        kind = array.type
-    if pa.types.is_boolean(kind):
-        array = array.cast(pa.int8())
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         array = _parse(batch, column, array)
-    elif not _is_number(kind):
+    elif pa.types.is_boolean(kind):
+        array = array.cast(pa.int8())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise DataFormatError(
             batch.file, f"values of type {kind} are no numbers; drop the column", column=column
         )
@@ -223,11 +188,30 @@ def _numbers(batch: Batch, column: str) -> Float64Array:
     return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _is_number(kind: Any) -> bool:
-    from pyarrow import types
+def _exact_numbers(batch: Batch, column: str) -> AnyArray:
+    """The finite numbers of a column in their own type; integers beyond 2**53 stay apart."""
+    import pyarrow as pa
 
-    tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_null)
-    return any(test(kind) for test in tests)
+    array = batch.columns[column]
+    if pa.types.is_binary(array.type):
+        try:
+            array = _trimmed(array).cast(pa.string()).cast(pa.int64())
+        except (pa.ArrowInvalid, UnicodeDecodeError):
+            array = None
+    if array is None or array.null_count or not pa.types.is_integer(array.type):
+        values = batch.numbers(column, missing=True)
+        return np.where(np.isfinite(values), values, 0.0)
+    exact: AnyArray = array.to_numpy(zero_copy_only=False)
+    return exact
+
+
+def _trimmed(array: Any) -> Any:
+    """Text without spaces around it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    options = pc.CastOptions(pa.string(), allow_invalid_utf8=True)
+    return pc.ascii_trim_whitespace(pc.cast(array, options=options)).cast(pa.binary())
 
 
 def _parse(batch: Batch, column: str, array: Any) -> Any:
@@ -235,12 +219,14 @@ def _parse(batch: Batch, column: str, array: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    options = pc.CastOptions(pa.string(), allow_invalid_utf8=True)
+    array = pc.cast(array, options=options)
     try:
         return array.cast(pa.float64())
     except pa.ArrowInvalid:
         pass
     trimmed = pc.ascii_trim_whitespace(array)
-    absent = pc.is_in(trimmed, pa.array(MISSING, trimmed.type))
+    absent = pc.is_in(trimmed, pa.array(sorted(batch.missing), trimmed.type))
     trimmed = pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
     try:
         return trimmed.cast(pa.float64())

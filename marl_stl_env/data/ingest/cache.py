@@ -10,10 +10,12 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from marl_stl_env.data.ingest.manifest import clear_stale, is_whole, mark_owner, write_manifest
 from marl_stl_env.data.ingest.store import read_json
 from marl_stl_env.errors import CacheError
 from marl_stl_env.files import atomic_path, write_text
@@ -21,6 +23,8 @@ from marl_stl_env.files import atomic_path, write_text
 CACHE_DIR_VARIABLE = "MARL_STL_CACHE_DIR"
 #: Raised whenever loaders, splits or scaling change what they write.
 VERSION = 2
+#: Two changes of a file within this time may bear the same time.
+_TICK_NS = 100_000_000
 
 
 def cache_dir() -> Path:
@@ -38,7 +42,7 @@ def key_of(content: Any) -> str:
 
 
 def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
-    """The folder of an entry; it is built where it is not there yet.
+    """The folder of an entry; it is built where it is not there yet, or not whole any more.
 
     Args:
         kind: Folder of the cache, such as "tables".
@@ -46,32 +50,53 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
         build: Makes the given folder, which then moves into the cache as a whole.
     """
     folder = cache_dir() / kind / key
+    if folder.is_dir() and not is_whole(folder):
+        shutil.rmtree(folder)
     if not folder.is_dir():
+        clear_stale(folder.parent)
         try:
             with atomic_path(folder) as draft:
+                mark_owner(draft.parent)
                 build(draft)
+                write_manifest(draft)
         except OSError:
             if not folder.is_dir():  # another process may have been faster
                 raise
     return folder
 
 
+def content_digest(path: Path) -> str:
+    """The SHA-256 of a file as it is now."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, remembered as long as its size and time of change are the same."""
-    state = path.stat()
-    now = [state.st_size, state.st_mtime_ns, state.st_ino]
+    """The SHA-256 of a file, remembered as long as the file system shows no change of it.
+
+    A digest is not trusted where the file was changed just before it was taken: a second change
+    could bear the same time.
+    """
+    state = file_state(path)
     memo = cache_dir() / "digests" / f"{key_of(str(path.resolve()))}.json"
     if memo.exists():
         try:
             known = read_json(memo)
         except CacheError:
             known = {}
-        if known.get("state") == now:
+        if known.get("state") == state and known.get("taken", 0) > max(state[1:3]) + _TICK_NS:
             return str(known["sha256"])
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    write_text(memo, json.dumps({"path": str(path), "state": now, "sha256": digest}))
+    taken = time.time_ns()
+    digest = content_digest(path)
+    content = {"path": str(path), "state": state, "taken": taken, "sha256": digest}
+    write_text(memo, json.dumps(content))
     return digest
+
+
+def file_state(path: Path) -> list[int]:
+    """What the file system says of a file: size, times of its content and of its entry, inode."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
 
 def clear_cache() -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from marl_stl_env.data.ingest.batch import Batch
+from marl_stl_env.data.ingest.texts import is_number
 from marl_stl_env.types import Float64Array
 
 _DTYPE: Literal["datetime64[us, UTC]"] = (
@@ -36,7 +38,12 @@ def seconds(batch: Batch, column: str, formats: Sequence[str] = ()) -> Float64Ar
     array = batch.columns[column]
     if pa.types.is_timestamp(array.type):
         return _checked(batch, column, array.to_pandas())
-    if not (formats or _is_text(array)):
+    if pa.types.is_time(array.type):  # of a day
+        unit = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[array.type.unit]
+        counts = array.cast(pa.int32() if array.type.bit_width == 32 else pa.int64())
+        numbers = replace(batch, columns={column: counts}).numbers(column, missing=False)
+        return np.asarray(numbers / unit)
+    if not (formats or pa.types.is_binary(array.type)):
         return batch.numbers(column, missing=False)
     texts = [_text(value) for value in array.to_pylist()]
     if not formats and is_number(texts[0]):
@@ -52,28 +59,10 @@ def seconds(batch: Batch, column: str, formats: Sequence[str] = ()) -> Float64Ar
     return _checked(batch, column, parsed)
 
 
-def is_number(text: str) -> bool:
-    """Whether a text reads as a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace").strip()
     return "" if value is None else str(value).strip()
-
-
-def _is_text(array: Any) -> bool:
-    import pyarrow as pa
-
-    kind = array.type
-    return bool(
-        pa.types.is_binary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    )
 
 
 def _checked(batch: Batch, column: str, parsed: Any) -> Float64Array:

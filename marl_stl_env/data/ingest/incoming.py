@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_env.data.ingest.batch import Batch, Coder
+from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.build import MAX_ENTITIES
+from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.preprocess import CategoricalColumn, Preprocessor
 from marl_stl_env.data.registry import file_format
 from marl_stl_env.data.table import TrafficTable
@@ -90,16 +91,18 @@ class IncomingTraffic:
             DataFormatError: If a field cannot be read, with file, row and column.
         """
         labels = tuple(self._form.labels) if self.labelled else ()
-        first: int | None = None
+        start = 0  # blank lines are no events; other rows count, whether they are decided on or not
         for read in self._source.read(tuple(dict.fromkeys((*self._found, *labels)))):
             batch = read.as_text(labels)
             if not len(batch):
                 continue
-            first = int(batch.rows[0]) if first is None else first
+            events = np.arange(start, start + len(batch))
+            start += len(batch)
             if labels and self._form.keep is not None:
-                batch = batch.where(self._form.keep(batch))
+                kept = self._form.keep(batch)
+                batch, events = batch.where(kept), events[kept]
             if len(batch):
-                yield Chunk(batch.rows - first, self._table(batch))
+                yield Chunk(events, self._table(batch))
 
     def _table(self, batch: Batch) -> TrafficTable:
         rows = len(batch)
@@ -136,7 +139,7 @@ class IncomingTraffic:
         """The codes of a column, and their names."""
         if column.name not in batch.columns:
             return np.full(len(batch), np.nan, np.float32), ()
-        coder = Coder(limit=MAX_ENTITIES, fallback=self._form.fallback)
+        coder = Coder(self._form.category, limit=MAX_ENTITIES, fallback=self._form.fallback)
         codes = coder.codes(batch, column.name)
         known = np.isin(coder.names, column.kept)
         _count(self.filled.unknown, column.name, int((~known[codes]).sum()))

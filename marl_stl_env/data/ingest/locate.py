@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.ingest.cache import cache_dir
@@ -53,6 +54,38 @@ def find_all(dataset: Dataset, pattern: str, data_dir: Path | str | None) -> tup
         if found:
             return tuple(found)
     return ()
+
+
+def named_files(path: Any, data_dir: Path | str | None) -> tuple[Path, ...]:
+    """The files that an option ``path=`` names: as they stand, or below the data folder.
+
+    Args:
+        path: A path, several with commas between them, or a list of paths.
+        data_dir: Folder with data files, or None.
+
+    Raises:
+        DataFileNotFoundError: If one of them is no file.
+    """
+    root = resolve_data_dir(data_dir)
+
+    def candidates(one: Path | str) -> list[Path]:
+        named = Path(one).expanduser()
+        further = [root / named, root / named.name] if root else []
+        return list(dict.fromkeys([named, *further]))
+
+    def find(one: Path | str) -> Path | None:
+        return next((choice for choice in candidates(one) if choice.is_file()), None)
+
+    several = path if isinstance(path, list | tuple) else [path]
+    if isinstance(path, str) and "," in path and find(path) is None:
+        several = [part.strip() for part in path.split(",")]
+    found = [find(one) for one in several]
+    for one, where in zip(several, found, strict=True):
+        if where is None:
+            raise DataFileNotFoundError(
+                f"none of {', '.join(map(str, candidates(one)))} is a file; check the option path="
+            )
+    return tuple(where for where in found if where is not None)
 
 
 def missing_file(dataset: Dataset, what: str, data_dir: Path | str | None) -> DataFileNotFoundError:

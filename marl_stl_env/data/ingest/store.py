@@ -109,7 +109,7 @@ def save_table(table: TrafficTable, folder: Path) -> None:
         if array is not None and not (folder / f"{name}.npy").exists():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
     meta = {f.name: getattr(table, f.name) for f in fields(table) if f.name not in ROW_ARRAYS}
-    meta |= {name: dict(meta[name]) for name in ("views", "categories", "source")}
+    meta |= {name: dict(meta[name]) for name in ("views", "categories", "source", "benign")}
     (folder / _META).write_text(json.dumps(meta), encoding="utf-8")
 
 
@@ -123,7 +123,7 @@ def open_table(folder: Path) -> TrafficTable:
     try:
         for name in ("views", "categories"):
             state[name] = {key: tuple(values) for key, values in state[name].items()}
-        for name in ("family_names", "feature_names"):
+        for name in ("family_names", "feature_names", "notes"):
             state[name] = tuple(state[name])
     except (KeyError, TypeError, AttributeError) as error:
         raise CacheError(f"{folder / _META} is damaged ({error!r}); remove the folder") from None

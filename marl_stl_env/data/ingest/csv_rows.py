@@ -1,0 +1,289 @@
+"""Rows of CSV files.
+
+Fields stay text until a loader asks for numbers, so that every refusal can name file, row and
+column. Row numbers are those of the lines of the file, counted from 1.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from marl_stl_env.data.ingest.batch import Batch
+from marl_stl_env.data.ingest.texts import MISSING
+from marl_stl_env.errors import ConfigError, DataFileNotFoundError, DataFormatError
+from marl_stl_env.types import IntArray
+
+BLOCK_BYTES = 8 << 20
+_NOT_CSV = {
+    b"PK\x03\x04": "a zip archive; unpack it first",
+    b"PAR1": "a Parquet file; name it *.parquet",
+    b"<!DO": "a web page; the download went wrong, get the file again",
+    b"<htm": "a web page; the download went wrong, get the file again",
+}
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_SEPARATORS = {"tab": "\t", "\\t": "\t", "semicolon": ";", "comma": ",", "space": " ", "pipe": "|"}
+#: Arrow's words for a row with too many or too few fields.
+_WRONG_FIELDS = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a text file is written.
+
+    Attributes:
+        sep: What separates fields: one character.
+        encoding: Name of the encoding; None is UTF-8 (other bytes are then refused where they
+            matter).
+        missing: Texts that stand for "no value".
+        comments: Whether lines that begin with ``#`` are no rows.
+    """
+
+    sep: str = ","
+    encoding: str | None = None
+    missing: frozenset[str] = MISSING
+    comments: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.sep) != 1 or self.sep in '"\r\n' or not self.sep.isascii():
+            raise ConfigError(f"sep={self.sep!r} is not one character, such as ';' or 'tab'")
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except (LookupError, TypeError):
+                raise ConfigError(
+                    f"encoding={self.encoding!r} is not known; common ones are utf-8, utf-16, "
+                    "cp1252 and latin-1"
+                ) from None
+
+
+def dialect(sep: Any = None, encoding: Any = None, missing: Any = None) -> Dialect:
+    """The dialect that the options of a data set ask for.
+
+    Args:
+        sep: A character, or tab, semicolon, comma, space or pipe; None is a comma.
+        encoding: Name of an encoding; None is UTF-8.
+        missing: Further texts that stand for "no value": a list, or one text with commas.
+
+    Raises:
+        ConfigError: If one of them is not usable.
+    """
+    if isinstance(missing, str):
+        missing = missing.split(",")
+    given = missing if isinstance(missing, list | tuple | set | frozenset) else [missing]
+    further = frozenset(str(text).strip() for text in given if text is not None)
+    sep = "," if sep is None else str(sep)
+    return Dialect(
+        _SEPARATORS.get(sep.lower(), sep),
+        None if encoding is None else str(encoding),
+        MISSING | further,
+    )
+
+
+def first_fields(path: Path, *, quoted: bool = True, form: Dialect | None = None) -> list[str]:
+    """The fields of a CSV file's first line.
+
+    Raises:
+        DataFileNotFoundError: If there is no such file.
+        DataFormatError: If it is empty or plainly no CSV.
+    """
+    form = form or Dialect()
+    if not path.is_file():
+        raise DataFileNotFoundError(f"{path} is not a file; check the path")
+    _check_kind(path, form)
+    try:
+        with _opened(path, form) as handle:
+            text = handle.readline(1 << 20).rstrip("\r\n")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataFormatError(path, f"it cannot be unpacked ({error}); get it again") from None
+    except UnicodeDecodeError as error:
+        raise _encoding_error(path, form, error) from None
+    if not text.strip():
+        raise DataFormatError(path, "the file or its first line is empty", row=1)
+    if "\x00" in text or "\r" in text:
+        raise DataFormatError(path, "this is no text with usual line ends", row=1)
+    try:
+        fields = (
+            next(csv.reader([text], delimiter=form.sep, strict=True))
+            if quoted
+            else text.split(form.sep)
+        )
+    except csv.Error as error:
+        raise DataFormatError(path, f"the header cannot be read: {error}", row=1) from None
+    other = next((sep for sep in ";\t|," if sep in text and sep != form.sep), None)
+    if len(fields) == 1 and other:
+        named = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma"}[other]
+        raise DataFormatError(
+            path, f"the fields seem to be separated by {other!r}; give sep={named}, or save the "
+            "file with commas", row=1,
+        )  # fmt: skip
+    return fields
+
+
+def _check_kind(path: Path, form: Dialect) -> None:
+    with path.open("rb") as handle:
+        start = handle.read(4)
+    for magic, what in _NOT_CSV.items():
+        if start.lower().startswith(magic.lower()):
+            raise DataFormatError(path, f"this is {what}")
+    if form.encoding is None and start.startswith(_UTF_16):
+        raise DataFormatError(
+            path, "this is UTF-16 text; give encoding=utf-16, or save it as UTF-8"
+        )
+
+
+def _opened(path: Path, form: Dialect) -> TextIO:
+    encoding, errors = (
+        ("utf-8-sig", "replace") if form.encoding is None else (form.encoding, "strict")
+    )
+    if is_gzip(path):
+        return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="\n")
+    return path.open(encoding=encoding, errors=errors, newline="\n")
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file is gzipped, by its content."""
+    with path.open("rb") as handle:
+        return handle.read(2) == b"\x1f\x8b"
+
+
+def read_csv(
+    path: Path,
+    names: Sequence[str],
+    columns: Sequence[str],
+    *,
+    skip: int,
+    quoted: bool,
+    form: Dialect,
+) -> Iterator[Batch]:
+    """The rows of a file, blank lines left out.
+
+    Args:
+        path: The file.
+        names: All its columns.
+        columns: Those to read.
+        skip: Lines before the first row.
+        quoted: Whether ``"`` quotes a field.
+        form: How it is written.
+
+    Raises:
+        DataFormatError: If a line has another number of fields, or cannot be decoded.
+    """
+    import pyarrow as pa
+
+    comments: list[int] = []
+    blank = _BlankLines(path, form)
+    row = skip + 1
+    try:
+        with pa.input_stream(str(path), compression="gzip" if is_gzip(path) else None) as stream:
+            for chunk in _chunks(stream, names, columns, skip, quoted, form, comments):
+                rows = np.arange(row, row + chunk.num_rows)
+                row += chunk.num_rows
+                found = dict(zip(columns, chunk.columns, strict=True))
+                batch = Batch(str(path), found, _lines(rows, comments), form.missing)
+                yield batch.where(~blank.among(batch))
+    except UnicodeDecodeError as error:
+        raise _encoding_error(path, form, error) from None
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise _csv_error(path, error) from None
+
+
+def _chunks(
+    stream: Any,
+    names: Sequence[str],
+    columns: Sequence[str],
+    skip: int,
+    quoted: bool,
+    form: Dialect,
+    comments: list[int],
+) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    place = {name: str(number) for number, name in enumerate(names)}
+
+    def other_row(row: Any) -> str:
+        if not (form.comments and row.text.startswith("#")):
+            return "error"
+        comments.append(row.number)
+        return "skip"
+
+    return arrow_csv.open_csv(
+        stream,
+        arrow_csv.ReadOptions(
+            block_size=BLOCK_BYTES,
+            use_threads=False,  # row numbers are known only then
+            column_names=list(place.values()),
+            skip_rows=skip,
+            encoding=form.encoding or "utf8",
+        ),
+        arrow_csv.ParseOptions(
+            delimiter=form.sep,
+            quote_char='"' if quoted else False,
+            ignore_empty_lines=False,
+            invalid_row_handler=other_row if form.comments else None,
+        ),
+        arrow_csv.ConvertOptions(
+            column_types={place[name]: pa.binary() for name in columns},
+            include_columns=[place[name] for name in columns],
+            strings_can_be_null=False,
+        ),
+    )
+
+
+def _lines(rows: IntArray, comments: Sequence[int]) -> IntArray:
+    """The line numbers of rows that were counted without the comment lines among them."""
+    for comment in comments:
+        rows = np.where(rows >= comment, rows + 1, rows)
+    return rows
+
+
+class _BlankLines:
+    """Tells the blank lines of a file from rows whose asked fields are empty."""
+
+    def __init__(self, path: Path, form: Dialect) -> None:
+        self._path, self._form = path, form
+        self._known: IntArray | None = None
+
+    def among(self, batch: Batch) -> Any:
+        """Where a row is a blank line.  # (rows,) bool."""
+        maybe = batch.blank()
+        if maybe.any():
+            maybe &= np.isin(batch.rows, self._lines())
+        return maybe
+
+    def _lines(self) -> IntArray:
+        if self._known is None:
+            with _opened(self._path, self._form) as lines:
+                found = [number for number, line in enumerate(lines, 1) if line in ("\n", "\r\n")]
+            self._known = np.array(found, np.int64)
+        return self._known
+
+
+def _encoding_error(path: Path, form: Dialect, error: UnicodeError) -> DataFormatError:
+    return DataFormatError(
+        path, f"it is not encoded in {form.encoding or 'UTF-8'} ({error}); give another encoding="
+    )
+
+
+def _csv_error(path: Path, error: Exception) -> DataFormatError:
+    told = str(error)
+    fields = _WRONG_FIELDS.search(told)
+    if fields is None:
+        return DataFormatError(path, f"it cannot be read ({told[:200]}); get the file again")
+    row, expected, found = map(int, fields.groups())
+    return DataFormatError(
+        path,
+        f"{found} fields instead of {expected}; a line is cut off, or a field holds a comma or a "
+        "line break",
+        row=row,
+    )
