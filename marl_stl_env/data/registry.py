@@ -36,6 +36,7 @@ _LOADERS = {
     "cic-ids2017": "marl_stl_env.data.datasets.cic_ids2017",
     "kdd99": "marl_stl_env.data.datasets.kdd99",
     "ctu-13": "marl_stl_env.data.datasets.ctu_13",
+    "zeek": "marl_stl_env.data.datasets.zeek",
     "custom": "marl_stl_env.data.datasets.custom",
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from marl_stl_env.data.datasets import cic_ids2017, ctu_13, nsl_kdd, unsw_nb15, unsw_nb15_raw
+from marl_stl_env.data.datasets import zeek as zeek_log
 
 ROWS = 240
 Row = dict[str, str]
@@ -176,6 +177,44 @@ def ctu(folder: Path) -> dict[str, Any]:
     return {}
 
 
+ZEEK_COLUMNS = (
+    "ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "service",
+    "duration", "orig_bytes", "resp_bytes", "conn_state", "local_orig", "missed_bytes", "orig_pkts",
+    "orig_ip_bytes", "resp_pkts", "resp_ip_bytes", "tunnel_parents", "label", "detailed-label",
+)  # fmt: skip
+
+
+def zeek_rows(seed: int = 0) -> list[Row]:
+    numeric = [name for v in zeek_log.VIEWS.values() for name in v]
+    numeric = [name for name in numeric if name not in zeek_log.CATEGORICAL]
+    labels = ["Benign", "Malicious", "Benign", "Background"]
+    rows = rows_of(numeric, labels, seed=seed)
+    for i, row in enumerate(rows):
+        row |= {"ts": f"{1545403816 + i}.9", "uid": f"C{i}", "id.orig_h": f"192.168.1.{i % 6}"}
+        row |= {"id.orig_p": "1", "id.resp_h": "8.8.8.8", "id.resp_p": "53", "local_orig": "-"}
+        row |= {"proto": ("tcp", "udp")[i % 2], "service": ("-", "dns", "http")[i % 3]}
+        row |= {"conn_state": ("S0", "SF")[i % 2], "tunnel_parents": "(empty)"}
+        row["detailed-label"] = ("DDoS", "C&C")[i // 4 % 2] if i % 4 == 1 else "-"
+    return rows
+
+
+def zeek_text(rows: list[Row], columns: Sequence[str], joined: str = "\t") -> str:
+    """A log; ``joined`` stands between the last three columns."""
+
+    def line(values: Sequence[str]) -> str:
+        return "\t".join([*values[:-3], joined.join(values[-3:])])
+
+    kinds = line(["string"] * len(columns))
+    head = ["#separator \\x09", "#unset_field\t-", "#path\tconn", f"#fields\t{line(columns)}"]
+    body = [line([row[name] for name in columns]) for row in rows]
+    return "\n".join([*head, f"#types\t{kinds}", *body]) + "\n"
+
+
+def zeek(folder: Path) -> dict[str, Any]:
+    (folder / "a.conn.log.labeled").write_text(zeek_text(zeek_rows(), ZEEK_COLUMNS))
+    return {}
+
+
 CUSTOM_COLUMNS = ("bytes", "packets", "rate", "proto", "host", "when", "kind", "is_attack")
 
 
@@ -214,5 +253,6 @@ SAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "cic-ids2017": cic,
     "kdd99": kdd,
     "ctu-13": ctu,
+    "zeek": zeek,
     "custom": custom,
 }

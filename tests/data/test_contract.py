@@ -123,7 +123,14 @@ def test_prepared_alike_in_memory_and_mapped(name: str, tmp_path: Path) -> None:
 
 
 #: The sets whose samples tell hosts apart, and how many.
-HOSTS = {"synthetic": 250, "unsw-nb15-raw": 7, "ctu-13": 9, "custom": 4, "cic-ids2017 flows": 5}
+HOSTS = {
+    "synthetic": 250,
+    "unsw-nb15-raw": 7,
+    "ctu-13": 9,
+    "custom": 4,
+    "zeek": 6,
+    "cic-ids2017 flows": 5,
+}
 SPLITTING: list[dict[str, Any]] = [
     {},
     {"threat_rate": 0.2},

@@ -63,7 +63,7 @@ class Preflight:
         dataset: Name of the data set.
         evaluated: The split that the figures are of.
         splits: What each split holds.
-        notes: What the split did, in lines.
+        notes: Which labels are benign, what was left out, and what the split did, in lines.
         dropped: Column to the reason why it is not used.
         policies: Constants, chance and the oracle.
         classifiers: Calibrated classifiers on all features, their vote, boosting on each view,
@@ -195,7 +195,7 @@ def _look(
         dataset=prepared.raw.name,
         evaluated=evaluated,
         splits={name: _facts(table) for name, table in prepared.tables.items()},
-        notes=tuple(prepared.report.notes()),
+        notes=(*prepared.raw.label_notes(), *prepared.report.notes()),
         dropped=_dropped(prepared),
         policies=figures(simple),
         classifiers=figures(found),

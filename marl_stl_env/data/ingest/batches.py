@@ -82,7 +82,7 @@ def csv_batches(
     if header:
         if len(clean) > 1 and not clean[0]:
             clean[0] = INDEX
-        _check_header(path, clean)
+        check_header(path, clean)
 
     def read(columns: Sequence[str]) -> Iterator[Batch]:
         return read_csv(path, clean, columns, skip=int(header), quoted=quoted, form=form)
@@ -131,7 +131,12 @@ def _unnamed(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(n for n in names if n.startswith("Unnamed: ") or n.startswith("__index_level_"))
 
 
-def _check_header(path: Path, names: list[str]) -> None:
+def check_header(path: Path, names: list[str]) -> None:
+    """Refuse names of columns that are empty, unreadable or not unique.
+
+    Raises:
+        DataFormatError: If there is one.
+    """
     for place, name in enumerate(names, 1):
         if not name:
             raise DataFormatError(path, f"the name of column {place} is empty; name it", row=1)
@@ -173,7 +178,7 @@ def parquet_batches(
             path, f"no Parquet file, or cut off ({error}); get the file again"
         ) from None
     clean = rename(names) if rename else names
-    _check_header(path, clean)
+    check_header(path, clean)
     place = dict(zip(clean, names, strict=True))
     index = {name for name in clean if place[name] in _index_of(schema)}
     missing = (form or Dialect()).missing
@@ -231,7 +236,7 @@ def frame_batches(frame: Any, form: Dialect | None = None) -> Batches:
         if not isinstance(name, str):
             raise DataFormatError(what, f"the column name {name!r} is not text; rename it")
     names = list(frame.columns)
-    _check_header(Path(what), names)
+    check_header(Path(what), names)
 
     def read(columns: Sequence[str]) -> Iterator[Batch]:
         arrays = {}

@@ -32,6 +32,7 @@ _NOT_CSV = {
 }
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "semicolon": ";", "comma": ",", "space": " ", "pipe": "|"}
+_COMMENT = re.compile(rb"^#[^\r\n]*", re.MULTILINE)
 #: Arrow's words for a row with too many or too few fields.
 _WRONG_FIELDS = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 
@@ -180,16 +181,16 @@ def read_csv(
     """
     import pyarrow as pa
 
-    comments: list[int] = []
     blank = _BlankLines(path, form)
     row = skip + 1
     try:
         with pa.input_stream(str(path), compression="gzip" if is_gzip(path) else None) as stream:
-            for chunk in _chunks(stream, names, columns, skip, quoted, form, comments):
+            source = _Uncommented(stream) if form.comments else stream
+            for chunk in _chunks(source, names, columns, skip, quoted, form):
                 rows = np.arange(row, row + chunk.num_rows)
                 row += chunk.num_rows
                 found = dict(zip(columns, chunk.columns, strict=True))
-                batch = Batch(str(path), found, _lines(rows, comments), form.missing)
+                batch = Batch(str(path), found, rows, form.missing)
                 yield batch.where(~blank.among(batch))
     except UnicodeDecodeError as error:
         raise _encoding_error(path, form, error) from None
@@ -204,18 +205,11 @@ def _chunks(
     skip: int,
     quoted: bool,
     form: Dialect,
-    comments: list[int],
 ) -> Any:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     place = {name: str(number) for number, name in enumerate(names)}
-
-    def other_row(row: Any) -> str:
-        if not (form.comments and row.text.startswith("#")):
-            return "error"
-        comments.append(row.number)
-        return "skip"
 
     return arrow_csv.open_csv(
         stream,
@@ -230,7 +224,6 @@ def _chunks(
             delimiter=form.sep,
             quote_char='"' if quoted else False,
             ignore_empty_lines=False,
-            invalid_row_handler=other_row if form.comments else None,
         ),
         arrow_csv.ConvertOptions(
             column_types={place[name]: pa.binary() for name in columns},
@@ -240,11 +233,21 @@ def _chunks(
     )
 
 
-def _lines(rows: IntArray, comments: Sequence[int]) -> IntArray:
-    """The line numbers of rows that were counted without the comment lines among them."""
-    for comment in comments:
-        rows = np.where(rows >= comment, rows + 1, rows)
-    return rows
+class _Uncommented:
+    """A stream whose comment lines are blank, so that the lines keep their numbers."""
+
+    closed = False
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._rest = stream, b""
+
+    def read(self, size: int = BLOCK_BYTES) -> bytes:
+        """About so many bytes of whole lines."""
+        block = self._rest + self._stream.read(max(size, 1 << 16))
+        whole = len(block) if len(block) == len(self._rest) else block.rfind(b"\n") + 1
+        self._rest = block[whole:]
+        found = _COMMENT.sub(b"", block[:whole])
+        return found if found or not block else self.read(size)
 
 
 class _BlankLines:
@@ -261,10 +264,13 @@ class _BlankLines:
             maybe &= np.isin(batch.rows, self._lines())
         return maybe
 
+    def _is_blank(self, line: str) -> bool:
+        return line in ("\n", "\r\n") or (self._form.comments and line.startswith("#"))
+
     def _lines(self) -> IntArray:
         if self._known is None:
             with _opened(self._path, self._form) as lines:
-                found = [number for number, line in enumerate(lines, 1) if line in ("\n", "\r\n")]
+                found = [n for n, line in enumerate(lines, 1) if self._is_blank(line)]
             self._known = np.array(found, np.int64)
         return self._known
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ _FOREIGN_SECONDS = 7 * 86_400.0  # a draft of another machine, whose processes c
 
 
 def write_manifest(folder: Path) -> None:
-    """List every file of a folder with its size, and every array with its type and shape."""
+    """List every file of a folder: arrays with size, type and shape, others with their digest."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     content = {str(path.relative_to(folder)): _described(path) for path in paths}
     (folder / _MANIFEST).write_text(json.dumps(content), encoding="utf-8")
@@ -41,7 +42,7 @@ def is_whole(folder: Path) -> bool:
 def _described(path: Path) -> list[Any]:
     size = path.stat().st_size
     if path.suffix != ".npy":
-        return [size]
+        return [size, hashlib.sha256(path.read_bytes()).hexdigest()]
     with path.open("rb") as handle:
         version = np.lib.format.read_magic(handle)
         read = (
