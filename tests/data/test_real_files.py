@@ -93,3 +93,26 @@ def test_cic(data_dir: Path) -> None:
         "Bot_sample.csv": "c17c42d7e9c74e7f61c21ef0e25744751b8996e88312c1d49da4d9a6e5401184",
         "mixed_sample.csv": "7c84c1d4440e46c90127851c3921294071ab1979b804af1c2ee70bf84e58dc25",
     }
+
+
+def test_zeek(data_dir: Path) -> None:
+    wants = {
+        "iot23_34_1": {"benign": 1_923, "C&C": 6_706, "DDoS": 14_394},
+        "stratosphere_008": {"benign": 1_402, "background": 60, "External-Attack-to-Device": 4_201},
+        "stratosphere_010": {"External-Attack-to-Device": 3_373},
+    }
+    rows = {"iot23_34_1": 23_145, "stratosphere_008": 5_663, "stratosphere_010": 5_347}
+    for name, want in wants.items():
+        path = data_dir / "zeek" / f"{name}.conn.log.labeled"
+        table = load_dataset("zeek", path=path)
+        assert len(table) == rows[name]
+        assert want.items() <= counts(table).items()
+        assert table.times is not None
+
+
+def test_cic_corrected(data_dir: Path) -> None:
+    path = data_dir / "cic_ids2017_improved" / "sample_merged.csv.gz"
+    table = load_dataset("cic-ids2017", path=path)
+    assert (len(table), dict(table.benign)) == (43_419, {"BENIGN": 5_000})
+    assert table.times is not None
+    assert table.times[0] == pytest.approx(1499083071.590705)  # 2017-07-03 11:57:51.590705

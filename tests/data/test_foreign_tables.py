@@ -1,0 +1,301 @@
+"""Tables as the field writes them: labels, missing values, types, separators, row numbers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from marl_stl_env.data import TrafficTable, load_dataset
+from marl_stl_env.data.datasets.benign import spelled
+from marl_stl_env.data.ingest.decode import decoded
+from marl_stl_env.data.ingest.incoming import IncomingTraffic
+from marl_stl_env.data.ingest.texts import is_other_number
+from marl_stl_env.data.preprocess import Preprocessor
+from marl_stl_env.errors import ConfigError, DataFileNotFoundError, DataFormatError, LabelError
+
+
+def of_labels(labels: list[Any], **options: Any) -> TrafficTable:
+    frame = pd.DataFrame({"x": np.arange(len(labels)) * 1.5, "y": labels})
+    return load_dataset("custom", frame=frame, label="y", **options)
+
+
+def of_text(path: Path, text: str | bytes, **options: Any) -> TrafficTable:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load_dataset("custom", path=path, **{"label": "y"} | options)
+
+
+@pytest.mark.parametrize(
+    ("labels", "threats"),
+    [
+        (["0", "0.0", "-0.0", "0e0", "1", "1.00"], [0, 0, 0, 0, 1, 1]),
+        ([0.0, -0.0, 1.0], [0, 0, 1]),
+        ([0, 1, 0], [0, 1, 0]),
+        ([False, True], [0, 1]),
+        (["normal.", " Normal ", "NORMAL", "neptune."], [0, 0, 0, 1]),
+        (["benign", "normal", "DoS"], [0, 0, 1]),
+    ],
+)
+def test_labels_are_compared_by_meaning(labels: list[Any], threats: list[int]) -> None:
+    table = of_labels(labels)
+    assert table.labels.tolist() == [bool(threat) for threat in threats]
+    assert sum(table.benign.values()) == threats.count(0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (list(range(10)), "numbered classes"),
+        ([0, 2], "numbered classes"),
+        ([-1, 1], "do not occur"),
+        (["0", "1", "DoS"], "mixed"),
+        (["0", "1", "true"], "mixed"),
+        (["benign", "clean", "DoS"], "clean may be as well"),
+        (["normal", "BenignTraffic", "DoS"], "BenignTraffic may be as well"),
+        (["benign", "not malicious", "DoS"], "not malicious may be as well"),
+        (["legit", "DoS"], "do not occur"),
+    ],
+)
+def test_unclear_labels_are_asked_about(labels: list[Any], problem: str) -> None:
+    with pytest.raises(LabelError, match=rf"{problem}.*benign_values="):
+        of_labels(labels)
+    assert of_labels(labels, benign_values=[labels[0]]).labels.tolist() == [
+        label != labels[0] for label in labels
+    ]
+
+
+def test_a_column_in_which_one_is_benign() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "is_benign": [0, 1, 1]})
+    with pytest.raises(LabelError, match="suggests that 1 is benign"):
+        load_dataset("custom", frame=frame, label="is_benign")
+    table = load_dataset("custom", frame=frame, label="is_benign", benign_values=1)
+    assert table.labels.tolist() == [True, False, False]
+    assert table.label_notes()[0] == "benign labels: '1' (2 rows)"
+
+
+@given(st.integers(-5, 5), st.sampled_from(["{}", "{}.0", "{}.00", " {} ", "{}e0", "{:+d}"]))
+def test_numbers_have_one_spelling(value: int, form: str) -> None:
+    assert spelled(form.format(value)) == str(value)
+
+
+@pytest.mark.parametrize("mark", ["-", "?", "n/a", "NaN", "<NA>", "", "(empty)", "none of it"])
+def test_missing_values_in_every_role(tmp_path: Path, mark: str) -> None:
+    rows = [
+        ("1.5", "tcp", "h0", "scan", 1),
+        (mark, mark, mark, mark, 0),
+        ("2.5", "udp", "h1", "x", 1),
+    ]
+    rows += [(mark, "tcp", mark, "-", 0), ("3", "tcp", "h0", "benign", 0)]
+    text = "x,proto,host,kind,y\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    options = {"entity": "host", "family": "kind", "missing": "none of it,nil"}
+    table = of_text(tmp_path / "a.csv", text, **options)
+    x = table.features[:, table.feature_names.index("x")]
+    np.testing.assert_array_equal(x, np.float32([1.5, np.nan, 2.5, np.nan, 3]))
+    proto = table.features[:, table.feature_names.index("proto")].astype(int)
+    assert [table.categories["proto"][code] for code in proto] == ["tcp", "", "udp", "tcp", "tcp"]
+    assert table.entities is not None
+    assert table.entities[0] == table.entities[4]
+    assert len(set(table.entities.tolist())) == 4  # two hosts, and two events of nobody
+    families = [table.family_names[code] for code in table.families]
+    assert families == ["scan", "benign", "x", "benign", "benign"]
+    with pytest.raises(LabelError, match="no family"):
+        of_text(tmp_path / "b.csv", text.replace("scan", mark), **options)
+    with pytest.raises(LabelError, match="no label"):
+        of_text(tmp_path / "c.csv", text + f"1,tcp,h0,x,{mark}\n", **options)
+
+
+KINDS: dict[str, tuple[Any, list[Any]]] = {
+    "dictionary": (pa.array(["a", None, "b"]).dictionary_encode(), [b"a", None, b"b"]),
+    "decimal": (pa.array([decimal.Decimal("1.25"), None]), [1.25, None]),
+    "duration": (pa.array([dt.timedelta(milliseconds=2500), None]), [2.5, None]),
+    "date": (pa.array([dt.date(1970, 1, 2)]), [dt.datetime(1970, 1, 2)]),
+    "null": (pa.array([None, None]), [None, None]),
+    "half": (pa.array([np.float16(1.5)]), [1.5]),
+    "run ends": (
+        pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["a", "b"])),
+        [b"a", b"a", b"b"],
+    ),
+    **{
+        f"dictionary by {index}": (
+            pa.array(["a", None, "b"]).dictionary_encode().cast(pa.dictionary(index, pa.string())),
+            [b"a", None, b"b"],
+        )
+        for index in (pa.int8(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64(), pa.int64())
+    },
+    **{
+        str(kind): (pa.array(["ab", None]).cast(kind), [b"ab", None])
+        for kind in (pa.string(), pa.large_string(), pa.string_view(), pa.binary())
+    },
+    **{
+        str(kind): (pa.array([b"ab", None], kind), [b"ab", None])
+        for kind in (pa.large_binary(), pa.binary_view(), pa.binary(2))
+    },
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_type_has_one_form(name: str) -> None:
+    array, want = KINDS[name]
+    assert decoded(array).to_pylist() == want
+
+
+@pytest.mark.parametrize(
+    "name", ["string_view", "large_binary", "dictionary by uint16", "large_string"]
+)
+def test_types_of_parquet_files(name: str, tmp_path: Path) -> None:
+    kind = KINDS[name][0].type
+    text = pa.array(["tcp", None, "udp", "tcp"])
+    if name == "large_binary":
+        text = pa.array([b"tcp", None, b"udp", b"tcp"])
+    column = text.dictionary_encode().cast(kind) if name.startswith("dict") else text.cast(kind)
+    table = pa.table({"proto": column, "x": [1.0, 2.0, 3.0, 5.0], "y": [0, 1, 0, 1]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    read = load_dataset("custom", path=tmp_path / "a.parquet", label="y")
+    codes = read.features[:, read.feature_names.index("proto")].astype(int)
+    assert [read.categories["proto"][code] for code in codes] == ["tcp", "", "udp", "tcp"]
+
+
+@pytest.mark.parametrize("text", ["1.234,5", "1,5", "12 %", "12.5%", "0x1F", "1 234", "1'234.5"])
+def test_numbers_in_another_notation_are_refused(text: str, tmp_path: Path) -> None:
+    rows = "".join(f"{value};{i % 2}\n" for i, value in enumerate(["abc", "-", text, "b"]))
+    with pytest.raises(DataFormatError, match="looks like a number in another notation") as caught:
+        of_text(tmp_path / "a.csv", "x;y\n" + rows, sep=";")
+    assert (caught.value.row, caught.value.column) == (4, "x")
+    table = of_text(tmp_path / "a.csv", "x;y\n" + rows, sep=";", categorical="x")
+    assert table.categories["x"] == ("abc", "", text, "b")
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1", "192.168.100.200", "tcp", "1.2.3", "a,b", "12:30:00"])
+def test_texts_that_are_no_numbers(text: str) -> None:
+    assert not is_other_number(text)
+
+
+def test_a_number_that_comes_late_in_a_column_of_text(tmp_path: Path) -> None:
+    rows = 1_000_000  # more than one block of 8 MB
+    lines = [f"w{i % 7}word,{i % 2}" for i in range(rows)]
+    lines[rows - 2] = "12,1"
+    with pytest.raises(DataFormatError, match="'12' is a number, though") as caught:
+        of_text(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")
+    assert caught.value.row == rows
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [16777216, 16777217] * 20,
+        [2**53 + i for i in range(40)],
+        [1_500_000_000_000 + 1000 * i for i in range(40)],
+        [1.5e9 + i for i in range(40)],
+    ],
+)
+@pytest.mark.parametrize("text", [False, True])
+def test_numbers_that_single_precision_merges(
+    values: list[float], text: bool, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"x": values, "z": np.arange(40) ** 2, "y": np.arange(40) % 2})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    table = {"path": tmp_path / "a.csv"} if text else {"frame": frame}
+    with pytest.raises(DataFormatError, match="single precision") as caught:
+        load_dataset("custom", label="y", **table)
+    assert caught.value.column == "x"
+
+
+def test_large_counters_are_kept() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.integers(0, 2**32, 5000), "y": np.arange(5000) % 2})
+    table = load_dataset("custom", frame=frame, label="y")
+    np.testing.assert_allclose(table.features[:, 0], frame["x"], rtol=2**-24)
+
+
+def test_indices_and_row_numbers_are_left_out(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"bytes": [3.0, 9.0, 4.0, 7.0], "y": [0, 1, 0, 1]}, index=[7, 3, 1, 2])
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv")
+    pd.read_csv(tmp_path / "a.csv").to_csv(tmp_path / "b.csv", index=False)
+    frame.rename_axis("host").to_parquet(tmp_path / "c.parquet")
+    frame.assign(id=[1, 2, 3, 4]).to_csv(tmp_path / "d.csv", index=False)
+    for name, left in (
+        ("a.parquet", "__index_level_0__"), ("a.csv", "Unnamed: 0"), ("b.csv", "Unnamed: 0"),
+        ("c.parquet", "host"), ("d.csv", "id"),
+    ):  # fmt: skip
+        table = load_dataset("custom", path=tmp_path / name, label="y")
+        assert table.feature_names == ("bytes",)
+        assert table.notes == (f"left out {left}: it numbers the rows",)
+    kept = load_dataset("custom", path=tmp_path / "c.parquet", label="y", entity="host")
+    assert kept.entity_count == 4
+
+
+def test_features_that_identify_are_named() -> None:
+    frame = pd.DataFrame({
+        "src_ip": ["10.0.0.1", "10.0.0.2"] * 100,
+        "stamp": ["2020-01-01 10:00"] * 200,
+        "token": [f"t{i}" for i in range(200)],
+        "bytes": np.arange(200) ** 2,
+        "y": [0, 1] * 100,
+    })  # fmt: skip
+    identifiers, times = load_dataset("custom", frame=frame, label="y").notes
+    assert "identifiers: src_ip, token (" in identifiers
+    assert "times: stamp (" in times
+
+
+def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    text = "x,z,y\n1,4,0\n\n2,5,1\n,,\n\n3,6,0\n\n"
+    with pytest.raises(LabelError, match="row 5, column 'y'"):
+        of_text(tmp_path / "a.csv", text)
+    table = of_text(tmp_path / "a.csv", text.replace(",,\n", ",7,0\n"))
+    assert table.features[:, table.feature_names.index("z")].tolist() == [4, 5, 7, 6]
+    assert len(of_text(tmp_path / "b.csv", "x,y\r\n1,0\r\n\r\n2,1\r\n")) == 2
+
+
+def test_events_are_counted_as_pandas_counts_them(tmp_path: Path) -> None:
+    train = of_text(tmp_path / "a.csv", "x,y\n" + "".join(f"{i * i},{i % 2}\n" for i in range(30)))
+    new = tmp_path / "new.csv"
+    new.write_text("x,other\n1,2\n\n,3\n5,6\n\n7,8\n")
+    incoming = IncomingTraffic(new, "custom", {"label": "y"}, Preprocessor.fit(train))
+    events = np.concatenate([chunk.events for chunk in incoming.chunks()])
+    assert events.tolist() == list(range(len(pd.read_csv(new))))
+    assert incoming.filled.absent == {"x": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "latin-1", "utf-8"])
+@pytest.mark.parametrize(
+    ("sep", "given"), [(";", ";"), ("\t", "tab"), ("\t", "\\t"), ("|", "pipe")]
+)
+def test_separators_and_encodings(tmp_path: Path, encoding: str, sep: str, given: str) -> None:
+    text = "größe,x,y\nä,1,0\n\nö,2,1\n".replace(",", sep)
+    options = {"sep": given, "encoding": encoding}
+    table = of_text(tmp_path / "a.csv", text.encode(encoding), **options)
+    assert table.categories["größe"] == ("ä", "ö")
+    assert table.labels.tolist() == [False, True]
+
+
+def test_what_to_give_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match="sep=semicolon"):
+        of_text(tmp_path / "a.csv", "x;y\n1;0\n2;1\n")
+    with pytest.raises(DataFormatError, match="encoding=utf-16"):
+        of_text(tmp_path / "a.csv", "x,y\n1,0\n2,1\n".encode("utf-16"))
+    with pytest.raises(DataFormatError, match="encoding="):
+        of_text(tmp_path / "a.csv", "x,p,y\n1,ä,0\n2,b,1\n".encode("cp1252"))
+    with pytest.raises(DataFormatError, match="give another encoding="):
+        of_text(tmp_path / "a.csv", "x,p,y\n1,ä,0\n2,b,1\n".encode("cp1252"), encoding="utf-8")
+    with pytest.raises(ConfigError, match="encoding='klingon'"):
+        of_text(tmp_path / "a.csv", "x,y\n1,0\n2,1\n", encoding="klingon")
+    with pytest.raises(ConfigError, match="sep='ab'"):
+        of_text(tmp_path / "a.csv", "x,y\n1,0\n2,1\n", sep="ab")
+    with pytest.raises(DataFileNotFoundError, match="check the option path="):
+        load_dataset("nsl-kdd", path=tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize("options", [{"rows": 1e5}, {"rows": "nan"}, {"seed": 1.5}, {"rows": True}])
+def test_options_of_synthetic(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="no whole number"):
+        load_dataset("synthetic", **options)
