@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marl_stl_env.config import DataConfig, EnvConfig, SplitMethod, make_config
+from marl_stl_env.config import DataConfig, EnvConfig, Order, SplitMethod, make_config
 from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.datasets import custom
 from marl_stl_env.data.ingest.build import build_table
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache, entry, file_digest
 from marl_stl_env.data.ingest.store import open_table, release, save_table
 from marl_stl_env.data.prepare import _prepare, prepare_in_memory
+from marl_stl_env.engine.dynamics import replay_order
 from marl_stl_env.errors import CacheError, DataFormatError
 
 from .samples import SAMPLES
@@ -251,3 +252,12 @@ def test_prepared_once_per_setting(tmp_path: Path, own_cache: Path) -> None:
     assert len(list((own_cache / "tables").iterdir())) == 1
     assert clear_cache() > 0
     assert not list(own_cache.rglob("*.npy"))
+
+
+@pytest.mark.parametrize("order", ["time", "shuffled"])
+def test_the_cached_replay_order_is_read_only(order: Order) -> None:
+    places = replay_order(9, order)
+    assert sorted(places[:-1].tolist()) == list(range(9))
+    with pytest.raises(ValueError, match="read-only"):
+        places[0] = 1
+    assert replay_order(9, order) is places
