@@ -17,8 +17,8 @@ from pyarrow import parquet
 
 from marl_stl_env.data import TrafficTable, load_dataset
 from marl_stl_env.data.datasets.benign import spelled
-from marl_stl_env.data.ingest.decode import decoded
 from marl_stl_env.data.ingest.incoming import IncomingTraffic
+from marl_stl_env.data.ingest.readers.decode import decoded
 from marl_stl_env.data.ingest.texts import is_other_number
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.errors import ConfigError, DataFileNotFoundError, DataFormatError, LabelError
@@ -99,7 +99,7 @@ def test_missing_values_in_every_role(tmp_path: Path, mark: str) -> None:
     options = {"entity": "host", "family": "kind", "missing": "none of it,nil"}
     table = of_text(tmp_path / "a.csv", text, **options)
     x = table.features[:, table.feature_names.index("x")]
-    np.testing.assert_array_equal(x, np.float32([1.5, np.nan, 2.5, np.nan, 3]))
+    np.testing.assert_array_equal(x, np.array([1.5, np.nan, 2.5, np.nan, 3], np.float32))
     proto = table.features[:, table.feature_names.index("proto")].astype(int)
     assert [table.categories["proto"][code] for code in proto] == ["tcp", "", "udp", "tcp", "tcp"]
     assert table.entities is not None

@@ -25,8 +25,8 @@ from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.clock import seconds
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.columns import are_categorical, first_batch, row_numbers, suspicious
-from marl_stl_env.data.ingest.csv_rows import Dialect, dialect
 from marl_stl_env.data.ingest.locate import named_files
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect, dialect
 from marl_stl_env.data.ingest.texts import as_category, as_text_category
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.views import UNGROUPED

@@ -19,8 +19,8 @@ from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.clock import seconds
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_all, missing_file
+from marl_stl_env.data.ingest.readers.zeek_rows import zeek_batches
 from marl_stl_env.data.ingest.texts import as_category
-from marl_stl_env.data.ingest.zeek_rows import zeek_batches
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import DataFormatError, LabelError
 

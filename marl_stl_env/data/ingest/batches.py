@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from marl_stl_env.data.ingest.batch import Batch
-from marl_stl_env.data.ingest.csv_rows import Dialect, first_fields, read_csv
-from marl_stl_env.data.ingest.decode import decoded
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect, first_fields, read_csv
+from marl_stl_env.data.ingest.readers.decode import decoded
 from marl_stl_env.errors import (
     DataFileNotFoundError,
     DataFormatError,

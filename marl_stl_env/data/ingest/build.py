@@ -16,7 +16,7 @@ import numpy as np
 from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.batches import Batches, Rename, table_batches
 from marl_stl_env.data.ingest.coder import Coder
-from marl_stl_env.data.ingest.csv_rows import Dialect
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect
 from marl_stl_env.data.ingest.store import FEATURES, create_columns
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import DataFormatError

@@ -192,7 +192,7 @@ def test_chunks_join_without_a_seam(
 ) -> None:
     path = tmp_path / "flows.csv"
     rows.to_csv(path, index=False)
-    monkeypatch.setattr("marl_stl_env.data.ingest.batches.BLOCK_BYTES", 20_000)
+    monkeypatch.setattr("marl_stl_env.data.ingest.readers.csv_rows.BLOCK_BYTES", 20_000)
     found, _ = ask(run, path)
     same(found, evaluated(run, SYNTHETIC))
     assert found["event"].tolist() == list(range(len(rows)))
