@@ -137,7 +137,7 @@ def _learn_and_evaluate(
     result = evaluate_run(run, config, settings, prepared).result
     write_result(run / VALIDATION, result)
     show_evaluation(result)
-    say(f"run directory: {run}\njudge it on the test split: python evaluate.py {run}")
+    say(f"run directory: {run}\nevaluate it on the test split: python evaluate.py {run}")
     return run
 
 
