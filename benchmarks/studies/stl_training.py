@@ -22,7 +22,7 @@ from marl_stl_agents.config import ConstraintConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.rollouts import greedy
 from marl_stl_agents.evaluation.stl import watch
 from marl_stl_agents.run_directory import read_json, write_json
-from marl_stl_agents.training.callbacks import logging_callbacks
+from marl_stl_agents.training.callbacks import training_callbacks
 from stable_baselines3.common.callbacks import BaseCallback
 
 from benchmarks.common.measure import show
@@ -96,7 +96,7 @@ class Trace(BaseCallback):
         }
         if isinstance(self.model, LagrangianPPO):
             # Those of the rollout before: this one has yet to move them.
-            row["multipliers"] = self.model.multipliers.tolist()
+            row["multipliers"] = self.model.multipliers.values.tolist()
         self.rows.append(row)
 
 
@@ -109,7 +109,7 @@ def run(name: str, seed: int, settings: Settings) -> dict[str, Any]:
     model = make_trainer(config, prepared, device)
     started, trace = time.process_time(), Trace()
     steps = config.iterations * model.n_steps * model.n_envs
-    model.learn(steps, callback=[*logging_callbacks(config), trace])
+    model.learn(steps, callback=[*training_callbacks(config, prepared.tables["train"]), trace])
     seconds = time.process_time() - started
     model.policy.set_training_mode(False)
     episodes = 20 if settings.quick else settings.episodes

@@ -58,7 +58,27 @@ _PLAIN = ("threat", "stopped", "isolated", "alerted", "reward")
 _RESPONSE = ("age", "quarantined", "quarantined_fraction")
 _REPEATED = "requarantined_benign"
 _WINDOWED = tuple(name for name in COUNTED if name[0] != "_") + tuple(_DERIVED)
+#: Signals that no label enters, and those of the event's own entity.
+_WITHOUT_LABELS = (
+    "stopped", "isolated", "alerted", "quarantined", "quarantined_fraction", "alerts", "quarantines"
+)  # fmt: skip
+_OF_ENTITY = ("age", _REPEATED)
 _ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
+
+
+def needs_labels(signals: Iterable[str]) -> bool:
+    """Whether one of the signals cannot be known without the labels of the events."""
+    return any(_kind(name) not in _WITHOUT_LABELS for name in signals)
+
+
+def of_entity(signals: Iterable[str]) -> bool:
+    """Whether all of the signals are about the event's own entity."""
+    return all(_kind(name) in _OF_ENTITY for name in signals)
+
+
+def _kind(name: str) -> str:
+    """A signal's name without its window."""
+    return re.sub(r"_\d+$", "", name)
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,18 @@ from marl_stl_agents.algorithms.device.env import DeviceVecEnv
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.recurrent import TeamRecurrentPPO
 from marl_stl_agents.algorithms.shaping import SpecShaping
-from marl_stl_agents.buffers.returns import BatchReturnsBuffer, buffer_class, within_event
+from marl_stl_agents.buffers.credit import CreditRule, needs_team_buffer, within_event
 from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
 from marl_stl_agents.config import Device, PPOConfig, TrainConfig
-from marl_stl_agents.policies.build import make_blueprint
+from marl_stl_agents.policies.build import make_blueprint, priced_specs
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.spec_monitor import specifications
+from marl_stl_env.engine.spec_signals import of_entity
 from marl_stl_env.envs.base import team_env
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import supersuit_vec_env
-from marl_stl_env.errors import DeviceError
+from marl_stl_env.errors import DeviceError, TableError
 
 
 def resolve_device(device: Device, threads: int) -> torch.device:
@@ -109,10 +111,17 @@ def make_model(
         venv: The training environment.
         train: The scaled training split.
         device: Where the networks live.
+
+    Raises:
+        TableError: If credit follows entities and the table names none.
     """
     ppo = config.ppo
+    if ppo.credit == "entity" and train.entities is None:
+        raise TableError(
+            f"credit='entity': {train.name!r} names no entities; use --credit lane, or name the "
+            "column of the hosts when you bring a table"
+        )
     blueprint = make_blueprint(config, _box(venv), train)
-    specs = blueprint.architecture.specifications
     settings: dict[str, Any] = {
         "learning_rate": learning_rate(ppo),
         "n_steps": ppo.n_steps,
@@ -124,34 +133,60 @@ def make_model(
         "normalize_advantage": True,
         "ent_coef": ppo.entropy_coefficient,
         # With several heads SB3 takes the mean of their losses; the sum is wanted.
-        "vf_coef": ppo.value_coefficient * (1 + specs),
+        "vf_coef": ppo.value_coefficient * (1 + blueprint.architecture.costs),
         "max_grad_norm": ppo.max_grad_norm,
         "policy_kwargs": blueprint.settings,
         "seed": config.seed,
         "device": device,
     }
-    buffer = buffer_class(config)
-    make: Any
-    if specs:
-        make = partial(LagrangianPPO, constraints=config.constraints)
-    elif ppo.policy == "lstm":
-        make = RecurrentPPO if buffer is None else TeamRecurrentPPO
-    elif isinstance(venv, DeviceVecEnv):
+    make: Any = PPO
+    if isinstance(venv, DeviceVecEnv):
         make = partial(DevicePPO, return_normalization=ppo.return_normalization)
-    else:
-        make = partial(PPO, rollout_buffer_class=buffer)
+    elif needs_team_buffer(config):
+        make = _team_trainer(config)
+    elif ppo.policy == "lstm":
+        make = RecurrentPPO
     model: OnPolicyAlgorithm = make(blueprint.policy_class, venv, **settings)
     if isinstance(model.rollout_buffer, TeamRolloutBuffer):
-        model.rollout_buffer.watch(team_env(venv), within_event(config.task))
+        model.rollout_buffer.watch(team_env(venv))
     return model
+
+
+def _team_trainer(config: TrainConfig) -> Callable[..., OnPolicyAlgorithm]:
+    """PPO that collects a team's rollouts."""
+    credit = credit_rule(config)
+    if config.ppo.policy == "lstm":
+        return partial(TeamRecurrentPPO, credit=credit)
+    buffer: dict[str, Any] = {
+        "rollout_buffer_class": TeamRolloutBuffer,
+        "rollout_buffer_kwargs": {"credit": credit},
+    }
+    if config.stl == "lagrangian":
+        return partial(LagrangianPPO, constraints=config.constraints, **buffer)
+    return partial(PPO, **buffer)
+
+
+def credit_rule(config: TrainConfig) -> CreditRule:
+    """Which later rewards and costs the actions of a run answer for."""
+    specs = specifications(config.task)
+    costs = priced_specs(config.task) if config.stl == "lagrangian" else ()
+    return CreditRule(
+        path=config.ppo.credit,
+        within_event=within_event(config.task),
+        cost_discount=config.constraints.cost_discount,
+        normalize_returns=config.ppo.return_normalization == "batch",
+        costs=costs,
+        entity_costs=tuple(of_entity(specs[i].signals) for i in costs),
+    )
 
 
 def reward_unit(model: OnPolicyAlgorithm) -> float:
     """Rewards per unit of the value function's target, as of the last rollout."""
     if isinstance(model, DevicePPO):
         return model.reward_unit
-    if isinstance(model.rollout_buffer, BatchReturnsBuffer):
-        return model.rollout_buffer.unit
+    buffer = model.rollout_buffer
+    if isinstance(buffer, TeamRolloutBuffer) and buffer.credit.normalize_returns:
+        return buffer.unit
     normalizer = model.get_vec_normalize_env()
     if normalizer is None or not normalizer.norm_reward:
         return 1.0

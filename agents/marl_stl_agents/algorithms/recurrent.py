@@ -9,6 +9,7 @@ import numpy as np
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.buffers import RecurrentRolloutBuffer
 
+from marl_stl_agents.buffers.credit import CreditRule
 from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
 from marl_stl_env.types import AnyArray
 
@@ -33,7 +34,17 @@ class RecurrentTeamRolloutBuffer(TeamRolloutBuffer, RecurrentRolloutBuffer):
 
 
 class TeamRecurrentPPO(RecurrentPPO):
-    """sb3-contrib's PPO for teams with faulty sensors or with deliberation."""
+    """sb3-contrib's PPO for teams with faulty sensors or with deliberation.
+
+    Args:
+        args: Of sb3-contrib's PPO.
+        credit: Which later rewards an action answers for.
+        settings: Of sb3-contrib's PPO.
+    """
+
+    def __init__(self, *args: Any, credit: CreditRule, **settings: Any) -> None:
+        self._credit = credit
+        super().__init__(*args, **settings)
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -47,4 +58,5 @@ class TeamRecurrentPPO(RecurrentPPO):
             gamma=self.gamma,
             gae_lambda=self.gae_lambda,
             n_envs=self.n_envs,
+            credit=self._credit,
         )

@@ -16,6 +16,7 @@ from marl_stl_agents.checkpoints.store import FACTS, WEIGHTS, Checkpoint
 from marl_stl_agents.policies.architecture import Architecture, architecture_of
 from marl_stl_agents.policies.build import blank_blueprint
 from marl_stl_agents.run_directory import read_json
+from marl_stl_env.config.texts import from_plain
 from marl_stl_env.errors import ConfigError, RunError
 from marl_stl_env.types import AnyArray
 
@@ -34,7 +35,7 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
             "version; train the run anew with this one (python train.py --restart RUN)"
         )
     try:
-        return Architecture(**stated["architecture"])
+        return from_plain(Architecture, stated["architecture"])
     except (TypeError, ConfigError) as error:
         raise RunError(f"{path} states no possible architecture: {error}") from None
 

@@ -112,7 +112,7 @@ def _stream_state(model: OnPolicyAlgorithm) -> dict[str, AnyArray]:
     if shaping is not None:
         arrays["shaping.potentials"] = shaping.potentials
     if isinstance(model, LagrangianPPO):
-        arrays |= model.spec_state()
+        arrays |= model.multipliers.get_state()
     return arrays | {f"{_LANES}{key}": array for key, array in lanes.get_state().items()}
 
 
@@ -132,7 +132,7 @@ def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> 
     if shaping is not None:
         shaping.potentials = arrays["shaping.potentials"].copy()
     if isinstance(model, LagrangianPPO):
-        model.set_spec_state(arrays)
+        model.multipliers.set_state(arrays)
     lanes.set_state(_under(arrays, _LANES))
 
 

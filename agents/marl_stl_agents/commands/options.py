@@ -17,7 +17,8 @@ PYTHON_ONLY = frozenset(
     | {"allow_cost", "block_cost", "quarantine_cost", "alert_cost", "proposal_weight"}
     | {"alert_window", "alert_delay", "verdict_length", "posture_window", "sleeper_start"}
     | {"max_multiplier", "bonus", "potential", "value_coefficient", "max_grad_norm"}
-    | {"feedback_share"}
+    | {"feedback_share", "proportional", "integral", "derivative", "rates", "measure_episodes"}
+    | {"measure_every", "cost_discount", "final_entropy_coefficient"}
 )
 
 

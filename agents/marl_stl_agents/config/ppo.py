@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from marl_stl_env.errors import ConfigError
@@ -13,6 +13,7 @@ Network = Literal["mlp", "lstm"]
 Credit = Literal["lane", "entity"]
 Edges = Literal["events", "values"]
 Sharing = Literal["shared", "independent"]
+Rates = Literal["greedy", "sampled"]
 ReturnNormalization = Literal["running", "batch", "none"]
 
 
@@ -37,6 +38,7 @@ class PPOConfig:
             one event of the entity to the next.
         clip_range: Clipping of the probability ratio.
         entropy_coefficient: Weight of the entropy bonus.
+        final_entropy_coefficient: Its weight at the end, reached in equal steps; None keeps it.
         value_coefficient: Weight of the value loss.
         max_grad_norm: Gradients are scaled down to this norm.
         policy: "mlp" evaluates each event by itself. "lstm" remembers the events of its episode:
@@ -63,6 +65,7 @@ class PPOConfig:
     credit: Credit = "lane"
     clip_range: float = 0.2
     entropy_coefficient: float = 0.05
+    final_entropy_coefficient: float | None = None
     value_coefficient: float = 1.5
     max_grad_norm: float = 0.5
     policy: Network = "mlp"
@@ -86,6 +89,8 @@ class PPOConfig:
             check_range(name, getattr(self, name), 0.0, open_low=True)
         for name in ("entropy_coefficient", "value_coefficient", "bins", "prototypes", "depth"):
             check_range(name, getattr(self, name), 0.0)
+        if self.final_entropy_coefficient is not None:
+            check_range("final_entropy_coefficient", self.final_entropy_coefficient, 0.0)
         if self.prototypes and not self.bins:
             raise ConfigError(
                 f"prototypes={self.prototypes} with bins=0: bins are what is compared; use --bins 8"
@@ -107,25 +112,43 @@ class ConstraintConfig:
     """How training makes a team satisfy specifications.
 
     Attributes:
-        budget: "lagrangian": share of episodes in which each specification may be broken (d).
-        multiplier_rate: "lagrangian": step size of the multipliers (eta).
+        budget: "lagrangian": share of episodes in which any priced specification may be violated;
+            each of n may be violated in 1/n of them.
+        proportional: "lagrangian": gain of the excess of a violation rate over its budget (Kp).
+        integral: "lagrangian": gain of the sum of its past (Ki).
+        derivative: "lagrangian": gain of its rise (Kd).
         max_multiplier: "lagrangian": no multiplier goes above this.
+        rates: "lagrangian": violation rates of the "greedy" team, on episodes of their own, or of
+            the "sampled" actions of the rollouts.
+        measure_episodes: "lagrangian": greedy episodes of one measurement.
+        measure_every: "lagrangian": rollouts between two measurements.
+        cost_discount: "lagrangian": of costs along a lane; along an entity it is 1.
         bonus: "shape": reward of every sensor at the end of an episode with all specifications
             satisfied.
         potential: "shape": weight of the potential (beta); 0 leaves the bonus alone.
     """
 
-    budget: float = 0.05
-    multiplier_rate: float = 0.1
-    max_multiplier: float = 30.0
+    budget: float = 0.02
+    proportional: float = 1.0
+    integral: float = 0.1
+    derivative: float = 0.5
+    max_multiplier: float = 5.0
+    rates: Rates = "greedy"
+    measure_episodes: int = 256
+    measure_every: int = 3
+    cost_discount: float = 0.97
     bonus: float = 10.0
     potential: float = 5.0
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range("budget", self.budget, 0.0, 1.0)
-        for item in fields(self):
-            check_range(item.name, getattr(self, item.name), 0.0)
+        for name in ("budget", "cost_discount"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
+        for name in ("proportional", "integral", "derivative", "max_multiplier", "potential"):
+            check_range(name, getattr(self, name), 0.0)
+        check_range("bonus", self.bonus, 0.0)
+        check_range("measure_episodes", self.measure_episodes, 1, 10**6)
+        check_range("measure_every", self.measure_every, 1)
 
 
 @dataclass(frozen=True)

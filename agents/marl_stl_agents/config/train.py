@@ -26,7 +26,7 @@ class TrainConfig:
         ppo: The trainer.
         stl: "off" ignores specifications; "monitor" logs them; "shape" rewards satisfying them;
             "lagrangian" puts a price on violating each. The last two show the sensors what is
-            left of each specification, and need a discount above 0.
+            left of each specification; where that takes labels, only the value function sees it.
         constraints: The settings of "shape" and "lagrangian".
         backend: "supersuit" goes through PettingZoo and SuperSuit, "native" through the batched
             numpy engine: the same trajectories, many times faster. "torch" keeps engine, rollouts
@@ -102,11 +102,10 @@ class TrainConfig:
     def _incompatible(self) -> Iterator[str]:
         """What the settings exclude, each with the remedy."""
         ppo, env, monitored = self.ppo, self.env, self.task.stl.monitor
-        if self.enforced and ppo.discount == 0.0:
+        if self.stl == "shape" and ppo.discount == 0.0:
             yield (
-                f"stl={self.stl!r} with discount=0: specifications span the whole episode, and "
-                "without foresight only the very last step before a violation would count; use "
-                "--discount 0.99 or so"
+                "stl='shape' with discount=0: specifications span the whole episode, and without "
+                "foresight only its very last step would be rewarded; use --discount 0.99 or so"
             )
         numpy = "use --backend native or supersuit (with --device cuda for the network)"
         needs = {
@@ -115,6 +114,7 @@ class TrainConfig:
                 {
                     "policy='lstm'": ppo.policy == "lstm",
                     "specifications": monitored,
+                    "credit='entity'": ppo.credit == "entity",
                 },
                 numpy,
             ),
@@ -131,27 +131,13 @@ class TrainConfig:
                 },
                 "use --backend native or supersuit",
             ),
-            "credit='entity'": (
-                ppo.credit == "entity",
+            "policy='lstm'": (
+                ppo.policy == "lstm",
                 {
-                    "dynamics='replay'": env.dynamics == "replay",
-                    "policy='lstm'": ppo.policy == "lstm",
-                    "deliberation=1": env.deliberation == 1,
-                    "return_normalization='batch'": ppo.return_normalization == "batch",
-                    f"stl={self.stl!r}": self.enforced,
-                    "backend='torch'": self.backend == "torch",
+                    "credit='entity'": ppo.credit == "entity",
+                    "stl='lagrangian'": self.stl == "lagrangian",
                 },
-                "use --credit lane",
-            ),
-            "stl='lagrangian'": (
-                self.stl == "lagrangian",
-                {
-                    "policy='lstm'": ppo.policy == "lstm",
-                    "sharing='independent'": ppo.sharing == "independent",
-                    "return_normalization='batch'": ppo.return_normalization == "batch",
-                },
-                "use --policy mlp, --sharing shared and --return-normalization running, "
-                "or --stl shape",
+                "use --policy mlp",
             ),
         }
         for setting, (given, excluded, remedy) in needs.items():

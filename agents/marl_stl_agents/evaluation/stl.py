@@ -60,8 +60,8 @@ class Watched(NamedTuple):
         return {**{name: (truth, value) for name, truth, value in each}, CONJUNCTION: together}
 
     def excess(self, budget: float) -> float:
-        """By how much the most violated specification exceeds its budget."""
-        return max(0.0, float((~self.satisfied).mean(axis=0).max()) - budget)
+        """By how much the share of episodes that violate any specification exceeds the budget."""
+        return max(0.0, float((~self.satisfied.all(axis=1)).mean()) - budget)
 
 
 def monitored(config: EnvConfig) -> EnvConfig:

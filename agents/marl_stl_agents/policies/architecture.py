@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias
 
+import torch
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from marl_stl_agents.policies.cost_value import CostValuePolicy
 from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding
-from marl_stl_agents.policies.independent import IndependentPolicy
 from marl_stl_agents.policies.prototypes import PrototypeEncoding
+from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_env.errors import ConfigError
+from marl_stl_env.types import ACTIONS
 from marl_stl_env.validation import check_range, check_types
 
 #: "shared" is one network for all sensors, "independent" one for each, "lstm" remembers the events
-#: of its episode, "cost_value" also expects the costs of specifications.
-PolicyKind: TypeAlias = Literal["shared", "independent", "lstm", "cost_value"]
+#: of its episode.
+PolicyKind: TypeAlias = Literal["shared", "independent", "lstm"]
 
 #: Least and greatest value of every number.
 _RANGES = {
@@ -26,8 +27,7 @@ _RANGES = {
     "depth": (0, 64),
     "agents": (0, 64),
     "context_columns": (0, 2**16),
-    "specifications": (0, 1024),
-    "codes": (0, 2**20),
+    "costs": (0, 1024),
     "benign_prototypes": (0, 2**24),
     "threat_prototypes": (0, 2**24),
 }
@@ -45,8 +45,11 @@ class Architecture:
         agents: Networks of an "independent" policy, one a sensor; else 0.
         context_columns: Columns of an "independent" policy's observation after the table's
             features; the one-hot code of the sensor comes first among them. Else 0.
-        specifications: Cost heads of a "cost_value" policy; else 0.
-        codes: Numbers that the piecewise-linear encoding makes of an observation; 0 without one.
+        costs: Cost heads, one for each priced specification.
+        critic_only: Columns of an observation that the actor does not see.
+        mask: Columns of an observation with the action mask; none without a shield.
+        bins: Bins of each column of an observation in the piecewise-linear encoding; none without
+            an encoding.
         benign_prototypes: Benign events that the encoding compares with; 0 without prototypes.
         threat_prototypes: Threats that it compares with; 0 without prototypes.
 
@@ -60,8 +63,10 @@ class Architecture:
     depth: int
     agents: int = 0
     context_columns: int = 0
-    specifications: int = 0
-    codes: int = 0
+    costs: int = 0
+    critic_only: tuple[int, ...] = ()
+    mask: tuple[int, ...] = ()
+    bins: tuple[int, ...] = ()
     benign_prototypes: int = 0
     threat_prototypes: int = 0
 
@@ -74,9 +79,12 @@ class Architecture:
                 f"hidden_width={self.hidden_width} contradicts depth={self.depth}, "
                 f"kind={self.kind!r}"
             )
-        for name, kind in (("agents", "independent"), ("specifications", "cost_value")):
-            if (getattr(self, name) > 0) is not (self.kind == kind):
-                raise ConfigError(f"{name}={getattr(self, name)} contradicts kind={self.kind!r}")
+        if (self.agents > 0) is not (self.kind == "independent"):
+            raise ConfigError(f"agents={self.agents} contradicts kind={self.kind!r}")
+        for column in (*self.critic_only, *self.mask):
+            check_range("column", column, 0, self.observation_width - 1)
+        if len(self.mask) not in {0, ACTIONS}:
+            raise ConfigError(f"mask has {len(self.mask)} columns: it is one for each action")
         if not self.agents <= self.context_columns <= self.observation_width:
             raise ConfigError(
                 f"context_columns={self.context_columns} holds the one-hot code of "
@@ -84,12 +92,15 @@ class Architecture:
             )
         if (self.benign_prototypes > 0) is not (self.threat_prototypes > 0):
             raise ConfigError("prototypes are of both kinds or of none")
-        if self.benign_prototypes and not self.codes:
-            raise ConfigError("prototypes are compared by their codes, and codes=0")
-        if self.codes and self.codes < self.observation_width:
+        if self.benign_prototypes and not self.bins:
+            raise ConfigError("prototypes are compared by their bins, and there are none")
+        if self.bins and len(self.bins) != self.observation_width:
             raise ConfigError(
-                f"codes={self.codes}: each of {self.observation_width} columns has at least one"
+                f"bins has {len(self.bins)} numbers, one for each of observation_width="
+                f"{self.observation_width} columns is needed"
             )
+        for bins in self.bins:
+            check_range("bins", bins, 1, 2**16)
 
     def differences(self, other: Architecture) -> str:
         """What the other one has differently, as text; empty where they are the same."""
@@ -103,20 +114,20 @@ class Architecture:
 def architecture_of(policy: ActorCriticPolicy) -> Architecture:
     """The shape of a policy that was built already."""
     extractor = policy.features_extractor
-    codes = len(extractor.columns) if isinstance(extractor, PiecewiseLinearEncoding) else 0
+    bins: tuple[int, ...] = ()
+    if isinstance(extractor, PiecewiseLinearEncoding):
+        bins = tuple(torch.bincount(extractor.columns).tolist())
     prototypes = (0, 0)
     if isinstance(extractor, PrototypeEncoding):
         prototypes = (extractor.benign.shape[1], extractor.threats.shape[1])
     hidden = [int(width) for width in policy.net_arch]
+    team = policy if isinstance(policy, TeamPolicy) else None
     if isinstance(policy, RecurrentActorCriticPolicy):
         kind: PolicyKind = "lstm"
         width = policy.lstm_actor.hidden_size
     else:
-        independent = isinstance(policy, IndependentPolicy)
-        kind = "independent" if independent else "shared"
+        kind = "independent" if team is not None and team.sensors else "shared"
         width = hidden[0] if hidden else 0
-    if isinstance(policy, CostValuePolicy):
-        kind = "cost_value"
     shape = policy.observation_space.shape
     if shape is None:
         raise ConfigError("a policy's observations are rows of numbers")
@@ -125,10 +136,12 @@ def architecture_of(policy: ActorCriticPolicy) -> Architecture:
         observation_width=shape[0],
         hidden_width=width,
         depth=len(hidden),
-        agents=policy.sensors if isinstance(policy, IndependentPolicy) else 0,
-        context_columns=policy.context if isinstance(policy, IndependentPolicy) else 0,
-        specifications=policy.specs if isinstance(policy, CostValuePolicy) else 0,
-        codes=codes,
+        agents=team.sensors if team else 0,
+        context_columns=team.context if team else 0,
+        costs=team.costs if team else 0,
+        critic_only=team.critic_only if team else (),
+        mask=team.mask if team else (),
+        bins=bins,
         benign_prototypes=prototypes[0],
         threat_prototypes=prototypes[1],
     )

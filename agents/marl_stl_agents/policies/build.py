@@ -14,26 +14,21 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.policies.architecture import Architecture, PolicyKind
-from marl_stl_agents.policies.cost_value import CostValuePolicy
 from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding, quantile_edges
-from marl_stl_agents.policies.independent import IndependentPolicy
 from marl_stl_agents.policies.prototypes import (
     PrototypeEncoding,
     Prototypes,
     blank_prototypes,
     draw_prototypes,
 )
+from marl_stl_agents.policies.team import TeamPolicy
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.spec_monitor import specifications
+from marl_stl_env.engine.spec_signals import needs_labels
 from marl_stl_env.envs.spaces import action_space
 from marl_stl_env.types import Float32Array
 
-_CLASSES: dict[PolicyKind, type[ActorCriticPolicy]] = {
-    "shared": ActorCriticPolicy,
-    "independent": IndependentPolicy,
-    "lstm": RecurrentActorCriticPolicy,
-    "cost_value": CostValuePolicy,
-}
 #: Of the optimiser that SB3 makes with every policy; a trainer brings its own step size.
 _STEP_SIZE = 1e-3
 
@@ -55,7 +50,7 @@ class Blueprint:
     @property
     def policy_class(self) -> type[ActorCriticPolicy]:
         """The class of the network."""
-        return _CLASSES[self.architecture.kind]
+        return RecurrentActorCriticPolicy if self.architecture.kind == "lstm" else TeamPolicy
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -72,12 +67,14 @@ class Blueprint:
             settings["features_extractor_class"] = PrototypeEncoding
             settings["features_extractor_kwargs"]["prototypes"] = self.prototypes
         if shape.kind == "lstm":
-            settings["lstm_hidden_size"] = shape.hidden_width
-        if shape.kind == "independent":
-            settings |= {"sensors": shape.agents, "context": shape.context_columns}
-        if shape.kind == "cost_value":
-            settings["specs"] = shape.specifications
-        return settings
+            return settings | {"lstm_hidden_size": shape.hidden_width}
+        return settings | {
+            "sensors": shape.agents,
+            "context": shape.context_columns,
+            "costs": shape.costs,
+            "critic_only": shape.critic_only,
+            "mask": shape.mask,
+        }
 
     def build(self, observation_space: spaces.Box, device: torch.device) -> ActorCriticPolicy:
         """An untrained policy.
@@ -115,8 +112,9 @@ def make_blueprint(
         depth=ppo.depth,
         agents=config.env.agents if independent else 0,
         context_columns=width - train.features.shape[1] if independent else 0,
-        specifications=constrained_specs(config),
-        codes=sum(len(column) - 1 for column in edges),
+        costs=len(priced_specs(config.task)) if config.stl == "lagrangian" else 0,
+        critic_only=() if kind == "lstm" else columns_with_labels(config.task, width),
+        bins=tuple(len(column) - 1 for column in edges),
         benign_prototypes=0 if prototypes is None else len(prototypes.benign),
         threat_prototypes=0 if prototypes is None else len(prototypes.threats),
     )
@@ -125,10 +123,10 @@ def make_blueprint(
 
 def blank_blueprint(architecture: Architecture) -> Blueprint:
     """A network of these sizes whose encoding means nothing yet: to load a saved one into."""
-    codes, benign = architecture.codes, architecture.benign_prototypes
+    benign = architecture.benign_prototypes
     return Blueprint(
         architecture,
-        [np.arange(codes + 1.0).tolist()] if codes else (),
+        [np.arange(bins + 1.0).tolist() for bins in architecture.bins],
         blank_prototypes(benign, architecture.threat_prototypes) if benign else None,
     )
 
@@ -159,19 +157,32 @@ def bin_edges(
     """
     if not config.bins:
         return []
-    return quantile_edges(
-        features, config.bins, observation_space.shape[0], values=config.edges == "values"
-    )
+    lowest: Float32Array = observation_space.low.astype(np.float32)
+    return quantile_edges(features, config.bins, lowest, values=config.edges == "values")
 
 
-def constrained_specs(config: TrainConfig) -> int:
-    """How many specifications have a multiplier and a value function of their own."""
-    return len(specifications(config.task)) if config.stl == "lagrangian" else 0
+def priced_specs(task: EnvConfig) -> tuple[int, ...]:
+    """The specifications that have a price in training, in the order of the environment's."""
+    return tuple(range(len(specifications(task))))
+
+
+def columns_with_labels(task: EnvConfig, width: int) -> tuple[int, ...]:
+    """Columns of an observation that no sensor can see once it is deployed.
+
+    They show what is left of the specifications that count labels.
+
+    Args:
+        task: The environment.
+        width: Columns of an observation.
+    """
+    if not task.stl.observe:
+        return ()
+    specs = specifications(task)
+    first = width - len(specs)
+    return tuple(first + i for i, one in enumerate(specs) if needs_labels(one.signals))
 
 
 def _kind(config: TrainConfig) -> PolicyKind:
-    if config.stl == "lagrangian":
-        return "cost_value"
     if config.ppo.policy == "lstm":
         return "lstm"
     return "independent" if config.ppo.sharing == "independent" else "shared"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -13,17 +13,21 @@ from marl_stl_env.types import Float32Array
 
 #: Categories, and columns outside the table (the sensor's indicator), pass through unchanged.
 IDENTITY = (0.0, 1.0)
+#: What is left of a specification: violated below 0, satisfied above.
+SIGNED = (-1.0, 0.0, 1.0)
 
 
 def quantile_edges(
-    features: Float32Array, bins: int, width: int, values: bool = False
+    features: Float32Array, bins: int, lowest: Float32Array, values: bool = False
 ) -> list[tuple[float, ...]]:
     """The bin edges of every column of an observation.
 
     Args:
         features: The scaled features of the training split.  # (rows, features) float32
         bins: Bins per column, at most; repeated quantiles are merged.
-        width: Columns of an observation; those after the features get one bin from 0 to 1.
+        lowest: Smallest value of each column of an observation. Those after the features get one
+            bin from 0 to 1, and another one from -1 to 0 where they begin at -1.  # (width,)
+            float32
         values: Put edges at the quantiles of the distinct values too. A column that is nearly
             always the same has a single bin otherwise, from its smallest value to its largest.
 
@@ -39,7 +43,26 @@ def quantile_edges(
             found = np.append(found, distinct)
         unique = np.unique(found.astype(np.float32))
         edges.append(tuple(unique.tolist()) if len(unique) > 1 else IDENTITY)
-    return edges + [IDENTITY] * (width - len(edges))
+    return edges + [SIGNED if low == -1 else IDENTITY for low in lowest[len(edges) :]]
+
+
+def code_columns(extractor: BaseFeaturesExtractor, columns: Iterable[int]) -> list[int]:
+    """Where the codes of these columns of an observation stand among the features.
+
+    Args:
+        extractor: What makes features of an observation.
+        columns: Columns of the observation.
+
+    Returns:
+        Columns of the features, those of one column of the observation after those of another.
+    """
+    if not isinstance(extractor, PiecewiseLinearEncoding):
+        return list(columns)
+    return [
+        extractor.before_codes + place
+        for column in columns
+        for place in (extractor.columns == column).nonzero()[:, 0].tolist()
+    ]
 
 
 class PiecewiseLinearEncoding(BaseFeaturesExtractor):
@@ -51,7 +74,12 @@ class PiecewiseLinearEncoding(BaseFeaturesExtractor):
     Args:
         observation_space: The space of one observation.  # (width,)
         edges: Ascending bin edges, column by column.
+
+    Attributes:
+        before_codes: Features that come before the codes.
     """
+
+    before_codes = 0
 
     def __init__(self, observation_space: spaces.Box, edges: Sequence[Sequence[float]]) -> None:
         columns = [number for number, column in enumerate(edges) for _ in column[1:]]

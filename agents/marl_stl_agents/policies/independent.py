@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from marl_stl_env.types import ACTIONS
@@ -54,12 +51,16 @@ class SensorNetworks(nn.Module):
         inputs: Width of a row of features.
         hidden: Units of each hidden layer.
         indicator: Columns of the features that are the one-hot code of the sensor.
+        values: Outputs of each value network.
     """
 
-    latent_dim_pi, latent_dim_vf = ACTIONS, 1
+    latent_dim_pi = ACTIONS
 
-    def __init__(self, inputs: int, hidden: list[int], indicator: Sequence[int]) -> None:
+    def __init__(
+        self, inputs: int, hidden: list[int], indicator: Sequence[int], values: int
+    ) -> None:
         super().__init__()
+        self.latent_dim_vf = values
         self._sensors = sensors = len(indicator)
         self.indicator: Tensor
         self.register_buffer("indicator", torch.tensor(indicator), persistent=False)
@@ -74,7 +75,7 @@ class SensorNetworks(nn.Module):
         self.critic = network(self.latent_dim_vf, _VALUE_GAIN)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (batch, actions) and values (batch, 1) of rows of any sensors.
+        """Logits (batch, actions) and values (batch, values) of rows of any sensors.
 
         Args:
             features: (batch, inputs) float32
@@ -87,7 +88,7 @@ class SensorNetworks(nn.Module):
         return self._route(features, self.actor)[0]
 
     def forward_critic(self, features: Tensor) -> Tensor:
-        """Values.  # (batch, 1) float32."""
+        """Values.  # (batch, values) float32."""
         return self._route(features, self.critic)[0]
 
     def _route(self, features: Tensor, *networks: nn.Module) -> list[Tensor]:
@@ -106,42 +107,3 @@ class SensorNetworks(nn.Module):
         rows = features.new_zeros(self._sensors * most, features.shape[1])
         rows = rows.index_copy(0, place, features).reshape(self._sensors, most, -1)
         return [one(rows).flatten(0, 1)[place] for one in networks]
-
-
-class IndependentPolicy(ActorCriticPolicy):
-    """A policy per sensor that shares no parameter with the others.
-
-    The sensors share one optimiser, which is Adam and treats every parameter by itself. What
-    PPO does across a minibatch still spans all sensors: the normalisation of advantages and the
-    clipping of the gradient's norm.
-
-    Args:
-        args: Of SB3's policy.
-        sensors: Number of sensors.
-        context: Columns after the features of an observation: the indicator of the sensor comes
-            first. The encoding leaves them as they are.
-        settings: Of SB3's policy.
-
-    Attributes:
-        sensors: Number of sensors.
-        context: Columns after the features of an observation.
-    """
-
-    def __init__(self, *args: Any, sensors: int, context: int, **settings: Any) -> None:
-        self.sensors, self.context = sensors, context
-        super().__init__(*args, **settings)
-
-    def _build_mlp_extractor(self) -> None:
-        hidden = [int(width) for width in self.net_arch]
-        first = self.features_dim - self.context
-        networks: Any = SensorNetworks(
-            self.features_dim, hidden, range(first, first + self.sensors)
-        )
-        self.mlp_extractor = networks
-
-    def _build(self, lr_schedule: Schedule) -> None:
-        super()._build(lr_schedule)
-        nothing: Any = nn.Identity()
-        self.action_net = self.value_net = nothing
-        settings: dict[str, Any] = {"lr": lr_schedule(1), **self.optimizer_kwargs}
-        self.optimizer = self.optimizer_class(self.parameters(), **settings)

@@ -96,6 +96,8 @@ class PrototypeEncoding(PiecewiseLinearEncoding):
         prototypes: The events to compare with.
     """
 
+    before_codes = 2
+
     def __init__(
         self,
         observation_space: spaces.Box,
@@ -119,7 +121,7 @@ class PrototypeEncoding(PiecewiseLinearEncoding):
         self.register_buffer("compares", compares)
         for name in ("benign", "threats"):
             self.register_buffer(name, self._table(getattr(prototypes, name), prototypes.visible))
-        self._features_dim += len((self.benign, self.threats))
+        self._features_dim += self.before_codes
 
     def _table(self, events: Float32Array, visible: BoolArray) -> Tensor:
         """What the codes of an event are multiplied with.  # (codes, prototypes) float32."""

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
+from marl_stl_agents.algorithms.constraints import LagrangianPPO
 from marl_stl_agents.algorithms.ppo import reward_unit
 from marl_stl_agents.algorithms.shaping import SpecShaping
 from marl_stl_agents.checkpoints.store import save_checkpoint
@@ -19,11 +21,11 @@ from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.diagnostics.checklist import ITERATIONS
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
-from marl_stl_agents.evaluation.stl import watch
+from marl_stl_agents.evaluation.stl import FRESH_SEEDS, watch
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.envs.base import team_env
 from marl_stl_env.stl.specs import CONJUNCTION
-from marl_stl_env.types import BoolArray, Float32Array
+from marl_stl_env.types import BoolArray, Float32Array, Float64Array
 
 #: Validation episodes in which every checkpoint's specifications are watched.
 _WATCHED = 100
@@ -98,10 +100,90 @@ class SpecsCallback(BaseCallback):
         self._robustness.clear()
 
 
-def logging_callbacks(config: TrainConfig) -> list[BaseCallback]:
-    """What a run logs of its rollouts and updates."""
-    specs = [SpecsCallback()] if config.task.stl.monitor else []
-    return [RewardCallback(), ValueLossCallback(), *specs]
+class EntropyCallback(BaseCallback):
+    """Moves the weight of the entropy bonus from its first to its last value in equal steps.
+
+    Args:
+        first: The weight in the first iteration.
+        last: The weight in the last.
+        iterations: Iterations of the training.
+    """
+
+    def __init__(self, first: float, last: float, iterations: int) -> None:
+        super().__init__()
+        self._first, self._last, self._steps = first, last, max(iterations - 1, 1)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        share = min((iterations_done(self.model) - 1) / self._steps, 1.0)
+        weight = self._first + (self._last - self._first) * share
+        setattr(self.model, "ent_coef", weight)  # noqa: B010 - SB3 types it on PPO alone
+        self.logger.record("train/entropy_coefficient", weight)
+
+
+class ViolationRatesCallback(BaseCallback):
+    """Measures how often the team violates each priced specification, and tells the multipliers.
+
+    Sampled actions violate specifications that the most probable ones never do, so that prices
+    would go to the wrong ones; greedy episodes are what is deployed.
+
+    Args:
+        config: The run.
+        table: The scaled training table.
+    """
+
+    def __init__(self, config: TrainConfig, table: TrafficTable) -> None:
+        super().__init__()
+        self._config, self._table = config, table
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        model, settings = self.model, self._config.constraints
+        if not isinstance(model, LagrangianPPO):
+            return
+        if settings.rates == "sampled":
+            rates = model.sampled_rates()
+            if rates is not None:
+                model.measured(rates)
+        elif (iterations_done(model) - 1) % settings.measure_every == 0:
+            model.measured(self._greedy_rates(model))
+
+    def _greedy_rates(self, model: LagrangianPPO) -> Float64Array:
+        """On episodes whose seeds no lane of the training has.  # (costs,) float64."""
+        first = FRESH_SEEDS + iterations_done(model) * self._config.constraints.measure_episodes
+        act, episodes = greedy(model.policy), self._config.constraints.measure_episodes
+        watched = watch(self._config.task, self._table, act, episodes, first)
+        violated = (~watched.satisfied).mean(axis=0)
+        return np.array([violated[watched.names.index(name)] for name in model.names])
+
+
+def iterations_done(model: BaseAlgorithm) -> int:
+    """Rollouts that were collected, the one that has just ended included."""
+    if not isinstance(model, OnPolicyAlgorithm):
+        raise TypeError(f"a training is PPO's, not that of {type(model).__name__}")
+    return model.num_timesteps // (model.n_steps * model.n_envs)
+
+
+def training_callbacks(config: TrainConfig, table: TrafficTable) -> list[BaseCallback]:
+    """What a run logs and moves between its rollouts and updates.
+
+    Args:
+        config: The run.
+        table: The scaled training table.
+    """
+    callbacks: list[BaseCallback] = [RewardCallback(), ValueLossCallback()]
+    if config.task.stl.monitor:
+        callbacks.append(SpecsCallback())
+    if config.stl == "lagrangian":
+        callbacks.append(ViolationRatesCallback(config, table))
+    first, last = config.ppo.entropy_coefficient, config.ppo.final_entropy_coefficient
+    if last is not None:
+        callbacks.append(EntropyCallback(first, last, config.iterations))
+    return callbacks
 
 
 class CheckpointCallback(BaseCallback):
@@ -139,7 +221,7 @@ class CheckpointCallback(BaseCallback):
         # A rollout starts once the iteration before it has been learned from.
         if self.num_timesteps == self._begun_at:
             return
-        iteration = self.num_timesteps // (self._ppo.n_steps * self._ppo.n_envs)
+        iteration = iterations_done(self._ppo)
         if self.stop or iteration % self._config.evaluate_every == 0 or iteration in ITERATIONS:
             self._save()
         self._stopped = self.stop

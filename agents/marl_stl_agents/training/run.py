@@ -42,7 +42,7 @@ from marl_stl_agents.run_directory import (
     read_config,
     write_json,
 )
-from marl_stl_agents.training.callbacks import CheckpointCallback, logging_callbacks
+from marl_stl_agents.training.callbacks import CheckpointCallback, training_callbacks
 from marl_stl_agents.training.checklist import ChecklistCallback
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.errors import DivergedError
@@ -172,13 +172,14 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
         show_progress(timesteps, figures)
         checklist.evaluated(figures)
 
+    between = training_callbacks(config, prepared.tables["train"])
     callback = CheckpointCallback(run, config, prepared.tables["validation"], report)
     try:
         with stopped_by_signals(callback):
             if model.num_timesteps < total:
                 model.learn(
                     total - model.num_timesteps,
-                    callback=[*logging_callbacks(config), checklist, callback],
+                    callback=[*between, checklist, callback],
                     reset_num_timesteps=checkpoint is None,
                     progress_bar=config.progress,
                 )

@@ -9,9 +9,10 @@ import torch
 from marl_stl_agents.algorithms.constraints import LagrangianPPO
 from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
 from marl_stl_agents.algorithms.shaping import SpecShaping
-from marl_stl_agents.buffers.costs import CostRolloutBuffer
+from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
 from marl_stl_agents.config import Backend, ConstraintConfig, PPOConfig, TrainConfig
-from marl_stl_agents.policies.cost_value import CostValuePolicy
+from marl_stl_agents.policies.team import TeamPolicy
+from marl_stl_agents.training.callbacks import ViolationRatesCallback
 from stable_baselines3 import PPO
 
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
@@ -22,7 +23,15 @@ SPECS = StlConfig(specs=("quiet=G (alerts_4 <= 2)", "late=G[5,inf) (quarantines_
 CONFIG = TrainConfig(
     env=EnvConfig(episode_length=9, stl=SPECS),
     ppo=PPOConfig(n_steps=24, batch_size=72, width=16, discount=0.9, schedule="constant"),
-    constraints=ConstraintConfig(budget=0.1, multiplier_rate=0.5, max_multiplier=0.6),
+    constraints=ConstraintConfig(
+        budget=0.2,
+        proportional=0.0,
+        integral=0.5,
+        derivative=0.0,
+        max_multiplier=0.6,
+        rates="sampled",
+        cost_discount=0.9,
+    ),
     stl="lagrangian",
     backend="native",
     lanes=3,
@@ -33,9 +42,10 @@ CONFIG = TrainConfig(
 def collected(config: TrainConfig) -> Any:
     """A trainer that has learned from a rollout and collected a second one."""
     model: Any = make_trainer(config, TABLE, CPU)
-    model.learn(24 * 12)
+    rates = ViolationRatesCallback(config, TABLE)
+    model.learn(24 * 12, callback=rates)
     buffer: Any = model.rollout_buffer
-    callback = model._init_callback(None)
+    callback = model._init_callback(rates)
     model.collect_rollouts(model.env, callback, buffer, 24)
     return model
 
@@ -58,25 +68,24 @@ def gae(rewards: Any, values: Any, ends: Any, discount: float, decay: float) -> 
 @pytest.mark.parametrize("backend", ["native", "supersuit"])
 def test_advantages_weigh_rewards_against_violations(backend: Backend) -> None:
     model = collected(replace(CONFIG, backend=backend))
-    buffer: CostRolloutBuffer = model.rollout_buffer
+    buffer: TeamRolloutBuffer = model.rollout_buffer
     observations = np.concatenate([buffer.observations, model._last_obs[None]])
     with torch.no_grad():
         each = [model.policy.predict_costs(torch.as_tensor(o)).numpy() for o in observations]
     values = np.stack(each)
     mine = np.empty((24, 12))
-    unpriced = earned(model)
+    unpriced, prices = earned(model), model.multipliers.values
+    assert prices.max() > 0
     for sensor in range(12):
         ends = [step % 9 == 8 for step in range(24, 48)]
         costs = []
         for i in range(2):
-            broken = buffer.costs[:, sensor // 4, i].astype(float)
+            broken = buffer.costs[:, sensor, i].astype(float)
             costs.append(gae(broken, values[:, sensor, i], ends, 0.9, 0.95))
             expected = np.array(costs[i]) + values[:-1, sensor, i]
             assert buffer.cost_returns[:, sensor, i] == pytest.approx(expected, abs=1e-5)
-        weighed = sum(
-            price * np.array(c) for price, c in zip(model.multipliers, costs, strict=True)
-        )
-        mine[:, sensor] = (unpriced[:, sensor] - weighed) / (1 + model.multipliers.sum())
+        weighed = sum(price * np.array(c) for price, c in zip(prices, costs, strict=True))
+        mine[:, sensor] = (unpriced[:, sensor] - weighed) / (1 + prices.sum())
     assert buffer.advantages == pytest.approx(mine, abs=1e-5)
     assert buffer.costs.sum() > 3
 
@@ -96,11 +105,12 @@ def earned(model: Any) -> Any:
 def test_multipliers_follow_the_violations() -> None:
     model: Any = make_trainer(CONFIG, TABLE, CPU)
     history, wanted = [], np.zeros(2)
+    moves = ViolationRatesCallback(CONFIG, TABLE)
     for _ in range(4):
-        model.learn(24 * 12, reset_num_timesteps=False)
-        history.append(model.multipliers.copy())
+        model.learn(24 * 12, callback=moves, reset_num_timesteps=False)
+        history.append(model.multipliers.values.copy())
         buffer: Any = model.rollout_buffer
-        last = [step for step in range(24) if buffer.ended[step, 0]]
+        last = [step for step in range(24) if (24 * len(history) - 24 + step) % 9 == 8]
         rates = buffer.violated[last].mean(axis=(0, 1))
         wanted = np.clip(wanted + 0.5 * (rates - 0.1), 0.0, 0.6)
         assert history[-1] == pytest.approx(wanted)
@@ -110,10 +120,10 @@ def test_multipliers_follow_the_violations() -> None:
 
 def test_without_a_price_it_is_ppo() -> None:
     """With multipliers held at 0 the policy's gradient is PPO's, though more heads learn."""
-    free = replace(CONFIG, constraints=ConstraintConfig(multiplier_rate=0.0))
-    model = collected(free)
+    free = ConstraintConfig(proportional=0.0, integral=0.0, derivative=0.0)
+    model = collected(replace(CONFIG, constraints=free))
     buffer: Any = model.rollout_buffer
-    assert model.multipliers.tolist() == [0.0, 0.0]
+    assert model.multipliers.values.tolist() == [0.0, 0.0]
     assert buffer.advantages == pytest.approx(earned(model), abs=1e-5)
     assert isinstance(model, PPO)
 
@@ -130,7 +140,7 @@ def test_every_head_learns_its_own_returns() -> None:
     np.testing.assert_array_equal(given[np.lexsort(given.T)], wanted)
     assert model.vf_coef == pytest.approx(3 * CONFIG.ppo.value_coefficient)
     seen = torch.as_tensor(np.asarray(model._last_obs))
-    policy: CostValuePolicy = model.policy
+    policy: TeamPolicy = model.policy
     values, _, _ = policy.evaluate_actions(seen, torch.zeros(12))
     assert torch.equal(values[:, :1], policy.predict_values(seen))
     assert torch.equal(values[:, 1:], policy.predict_costs(seen))
@@ -143,7 +153,7 @@ def test_cost_heads_learn_the_probability_of_a_violation() -> None:
         CONFIG,
         ppo=replace(CONFIG.ppo, discount=1.0, gae_lambda=1.0, n_epochs=20, learning_rate=3e-3),
         env=replace(CONFIG.env, stl=StlConfig(specs=("quiet=G (alerts_4 <= 2)",))),
-        constraints=ConstraintConfig(multiplier_rate=0.0),
+        constraints=ConstraintConfig(cost_discount=1.0),
     )
     model: Any = make_trainer(config, TABLE, CPU)
     with torch.no_grad():
@@ -180,7 +190,7 @@ def test_the_logged_value_loss_is_that_of_the_rewards() -> None:
     with torch.no_grad():
         values = model.policy.predict_values(torch.as_tensor(buffer.observations)).numpy()
     assert logged["train/value_loss"] == pytest.approx(((values - buffer.returns) ** 2).mean())
-    assert logged["stl/lambda/quiet"] == model.multipliers[0]
+    assert logged["stl/lambda/quiet"] == model.multipliers.values[0]
 
 
 @pytest.mark.parametrize("backend", ["native", "supersuit"])

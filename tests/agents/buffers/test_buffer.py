@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from marl_stl_agents.algorithms.ppo import make_model, make_vec_env
-from marl_stl_agents.buffers.returns import within_event
+from marl_stl_agents.buffers.credit import within_event
 from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from stable_baselines3.common.buffers import RolloutBuffer

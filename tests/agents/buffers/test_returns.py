@@ -10,7 +10,9 @@ import torch
 from gymnasium import spaces
 from marl_stl_agents.algorithms.device.rollout import DeviceRollout
 from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env, reward_unit
-from marl_stl_agents.buffers.returns import BatchReturnsBuffer, normalize_returns
+from marl_stl_agents.buffers.credit import CreditRule
+from marl_stl_agents.buffers.returns import normalize_returns
+from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
 from marl_stl_agents.config import Backend, PPOConfig, ReturnNormalization, TrainConfig
 from marl_stl_agents.training.callbacks import ValueLossCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -84,7 +86,7 @@ def test_the_buffer_normalises_what_is_learned_from(env: dict[str, Any]) -> None
     assert model.env is not None
     model.collect_rollouts(model.env, callback, model.rollout_buffer, 16)
     buffer = model.rollout_buffer
-    assert isinstance(buffer, BatchReturnsBuffer)
+    assert isinstance(buffer, TeamRolloutBuffer)
     raw = (buffer.advantages + buffer.values)[buffer.honest]
     assert raw.size == 16 * 16 // (2 if "faults" in env else 1)
     wanted = published([float(value) for value in raw])
@@ -92,8 +94,8 @@ def test_the_buffer_normalises_what_is_learned_from(env: dict[str, Any]) -> None
 
 
 def constant_reward_buffer(
-    kind: type[BatchReturnsBuffer] | type[DeviceRollout], values: list[float], reward: float
-) -> BatchReturnsBuffer | DeviceRollout:
+    kind: type[TeamRolloutBuffer] | type[DeviceRollout], values: list[float], reward: float
+) -> TeamRolloutBuffer | DeviceRollout:
     """One stream without an end: values of the states before and after each step, one reward."""
     steps = len(values) - 1
     if kind is DeviceRollout:
@@ -101,15 +103,23 @@ def constant_reward_buffer(
         rollout.values[:, 0], rollout.rewards[:] = torch.tensor(values[:-1]), reward
         rollout.compute_returns_and_advantage(torch.tensor(values[-1:]), torch.zeros(1))
         return rollout
-    buffer = BatchReturnsBuffer(steps, BOX, ACTIONS, "cpu", gae_lambda=0.8, gamma=0.9)
+    buffer = TeamRolloutBuffer(
+        steps,
+        BOX,
+        ACTIONS,
+        "cpu",
+        gae_lambda=0.8,
+        gamma=0.9,
+        credit=CreditRule(normalize_returns=True),
+    )
     buffer.values[:, 0], buffer.rewards[:] = values[:-1], reward
     buffer.compute_returns_and_advantage(torch.tensor(values[-1:]), np.zeros(1))
     return buffer
 
 
-@pytest.mark.parametrize("kind", [BatchReturnsBuffer, DeviceRollout])
+@pytest.mark.parametrize("kind", [TeamRolloutBuffer, DeviceRollout])
 def test_normalised_values_and_raw_rewards_do_not_add_up(
-    kind: type[BatchReturnsBuffer] | type[DeviceRollout],
+    kind: type[TeamRolloutBuffer] | type[DeviceRollout],
 ) -> None:
     """A perfect value function has no advantage left; in normalised units it has.
 

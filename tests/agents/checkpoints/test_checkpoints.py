@@ -143,11 +143,11 @@ def test_a_checkpoint_without_architecture_is_refused(tmp_path: Path) -> None:
         ({"hidden_width": "8"}, "hidden_width"),
         ({"kind": "other"}, "kind"),
         ({"agents": 4}, "contradicts kind='shared'"),
-        ({"codes": 3}, "codes=3"),
+        ({"bins": [3]}, "bins has 1 numbers"),
         ({"benign_prototypes": 3}, "both kinds"),
         ({"unknown": 3}, "unknown"),
         ({"hidden_width": 9}, "not"),
-        ({"observation_width": 15}, "observations of 15 columns, not 14"),
+        ({"observation_width": 15, "bins": []}, "observations of 15 columns, not 14"),
     ],
 )
 def test_a_wrong_architecture_is_refused(tmp_path: Path, change: dict[str, Any], told: str) -> None:

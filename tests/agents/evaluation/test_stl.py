@@ -216,25 +216,8 @@ def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
     ("settings", "advice"),
     [
         ({"stl": "shape", "ppo": PPOConfig()}, "--discount"),
-        ({"stl": "lagrangian", "ppo": PPOConfig()}, "--discount"),
         ({"stl": "monitor", "backend": "torch"}, "--backend native"),
-        (
-            {
-                "stl": "shape",
-                "env": EnvConfig(dynamics="response"),
-                "ppo": PPOConfig(discount=0.9, credit="entity"),
-            },
-            "--credit lane",
-        ),
-        ({"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, policy="lstm")}, "--stl shape"),
-        (
-            {"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, sharing="independent")},
-            "--sharing shared",
-        ),
-        (
-            {"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, return_normalization="batch")},
-            "--return-normalization running",
-        ),
+        ({"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, policy="lstm")}, "--policy mlp"),
         ({"stl": "monitor", "env": EnvConfig(deliberation=1)}, "deliberation=0"),
     ],
 )

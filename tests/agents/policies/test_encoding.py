@@ -10,19 +10,21 @@ from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding, quantile_
 
 def test_edges_are_train_quantiles() -> None:
     features = np.stack([np.arange(101), np.zeros(101), np.arange(101) % 2], axis=1)
-    edges = quantile_edges(features.astype(np.float32), bins=4, width=5)
+    edges = quantile_edges(
+        features.astype(np.float32), bins=4, lowest=np.array([-5, -5, -5, 0, -1])
+    )
     assert edges[0] == (0.0, 25.0, 50.0, 75.0, 100.0)
     assert edges[1] == (0.0, 1.0)  # a constant column
     assert edges[2] == (0.0, 1.0)  # an indicator
-    assert edges[3:] == [(0.0, 1.0), (0.0, 1.0)]
+    assert edges[3:] == [(0.0, 1.0), (-1.0, 0.0, 1.0)]
 
 
 def test_edges_at_distinct_values_part_what_is_rare() -> None:
     """All but eight of 1,000 events have the same value: quantiles over events part nothing."""
     rare = np.append(np.zeros(992), [1, 2, 3, 4, 5, 6, 7, 8])
     features = np.stack([rare, np.arange(1000) % 5 == 0], axis=1).astype(np.float32)
-    assert quantile_edges(features, bins=4, width=2)[0] == (0.0, 8.0)
-    edges = quantile_edges(features, bins=4, width=2, values=True)
+    assert quantile_edges(features, 4, np.zeros(2, np.float32))[0] == (0.0, 8.0)
+    edges = quantile_edges(features, 4, np.zeros(2, np.float32), values=True)
     assert edges == [(0.0, 1.0, 3.0, 6.0, 8.0), (0.0, 1.0)]
 
 

@@ -14,7 +14,8 @@ from marl_stl_agents.checkpoints.store import best_checkpoint, save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from marl_stl_agents.policies.build import make_policy
-from marl_stl_agents.policies.independent import IndependentPolicy, SensorLinear, SensorNetworks
+from marl_stl_agents.policies.independent import SensorLinear, SensorNetworks
+from marl_stl_agents.policies.team import TeamPolicy
 from torch import nn
 
 from marl_stl_env.config import EnvConfig
@@ -33,11 +34,11 @@ SPACE = spaces.Box(-5, 5, (14,), dtype=np.float32)
 SENSORS, FEATURES = 4, 10
 
 
-def policy(depth: int = 2, bins: int = 0) -> IndependentPolicy:
+def policy(depth: int = 2, bins: int = 0) -> TeamPolicy:
     torch.manual_seed(0)
     config = replace(CONFIG, ppo=replace(CONFIG.ppo, depth=depth, bins=bins))
     made = make_policy(config, SPACE, TABLE, CPU)
-    assert isinstance(made, IndependentPolicy)
+    assert isinstance(made, TeamPolicy)
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.5)
     return made
@@ -169,7 +170,7 @@ def test_the_device_path_has_it() -> None:
     backend: Backend = "torch"
     model = make_trainer(replace(CONFIG, backend=backend), TABLE, CPU)
     model.learn(model.n_steps * model.n_envs)
-    assert isinstance(model.policy, IndependentPolicy)
+    assert isinstance(model.policy, TeamPolicy)
 
 
 def test_not_with_memory() -> None:

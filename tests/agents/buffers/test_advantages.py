@@ -2,14 +2,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from marl_stl_agents.algorithms.ppo import make_model
-from marl_stl_agents.buffers.entity_credit import EntityRolloutBuffer, entity_advantages
+import torch
+from marl_stl_agents.algorithms.ppo import make_model, make_trainer
+from marl_stl_agents.buffers.advantages import entity_advantages
+from marl_stl_agents.buffers.rollout import TeamRolloutBuffer
 from marl_stl_agents.config import PPOConfig, TrainConfig
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import supersuit_vec_env
-from marl_stl_env.errors import ConfigError
+from marl_stl_env.errors import ConfigError, TableError
 from tests.conftest import make_table, with_entities
 from tests.oracles import gae
 
@@ -26,7 +28,7 @@ def test_advantages_run_along_the_events_of_an_entity() -> None:
     rng, shape = np.random.default_rng(0), (30, 3)
     rewards, values = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
     entities, ends = rng.integers(0, 4, shape), rng.random(shape) < 0.1
-    found = entity_advantages(rewards, values, entities, ends, 0.9, 0.8)
+    found = entity_advantages(rewards, values, entities, ends, np.full(shape, 0.9), 0.8)
     for env in range(shape[1]):
         episodes = np.concatenate([[0], np.cumsum(ends[:-1, env])])
         for episode in np.unique(episodes):
@@ -52,7 +54,7 @@ def test_a_rollout_knows_its_entities(make: type[TrafficVecEnv]) -> None:
     model = make_model(CONFIG, venv, TABLE, device="cpu")  # type: ignore[arg-type]
     model.learn(CONFIG.ppo.n_steps * venv.num_envs)
     buffer = model.rollout_buffer
-    assert isinstance(buffer, EntityRolloutBuffer)
+    assert isinstance(buffer, TeamRolloutBuffer)
     alone = TrafficVecEnv(CONFIG.env, CONFIG.lanes, 0, TABLE)
     alone.reset()
     entities = alone.engine.table.entities
@@ -64,16 +66,12 @@ def test_a_rollout_knows_its_entities(make: type[TrafficVecEnv]) -> None:
         np.testing.assert_array_equal(buffer.entities[step], np.repeat(met, 4))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"env": EnvConfig()},
-        {"ppo": replace(CONFIG.ppo, policy="lstm")},
-        {"ppo": replace(CONFIG.ppo, return_normalization="batch")},
-        {"backend": "torch"},
-    ],
-    ids=str,
-)
-def test_what_does_not_go_together_is_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="--credit lane"):
-        replace(CONFIG, **changes)  # type: ignore[arg-type]
+def test_credit_along_entities_needs_entities() -> None:
+    replay = replace(CONFIG, env=EnvConfig())
+    with pytest.raises(TableError, match="--credit lane"):
+        make_trainer(replay, make_table(), torch.device("cpu"))
+
+
+def test_memory_excludes_credit_along_entities() -> None:
+    with pytest.raises(ConfigError, match="--policy mlp"):
+        replace(CONFIG, ppo=replace(CONFIG.ppo, policy="lstm"))

@@ -1,0 +1,179 @@
+"""The policy of a team: one network or one for each sensor, cost heads, masks.
+
+Each part is added to SB3's actor-critic by itself, so that every combination is the same class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor, nn
+
+from marl_stl_agents.policies.encoding import code_columns
+from marl_stl_agents.policies.independent import SensorNetworks
+from marl_stl_env.types import ACTIONS
+
+#: Logit of an action that is not allowed.
+_FORBIDDEN = -1e8
+
+
+class ActorView(nn.Module):
+    """What the actor and the critic each take from the same features.
+
+    It stands around SB3's ``MlpExtractor``, or around what takes its place.
+
+    Args:
+        networks: The hidden layers of both.
+        width: Columns of the features.
+        critic_only: Columns that the actor sees as 0.
+        mask: Columns of the action mask, which are handed on behind what the actor computes; none
+            without a mask.
+    """
+
+    def __init__(
+        self, networks: Any, width: int, critic_only: Sequence[int], mask: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.networks = networks
+        self._columns = list(mask)
+        visible = torch.ones(width)
+        visible[list(critic_only)] = 0.0
+        self.visible: Tensor
+        self.register_buffer("visible", visible, persistent=False)
+        self.latent_dim_pi = networks.latent_dim_pi + len(mask)
+        self.latent_dim_vf = networks.latent_dim_vf
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What actor and critic compute.  # (batch, width) float32."""
+        return self.forward_actor(features), self.forward_critic(features)
+
+    def forward_actor(self, features: Tensor) -> Tensor:
+        """The actor's hidden units and the action mask.  # (batch, latent_dim_pi) float32."""
+        hidden: Tensor = self.networks.forward_actor(features * self.visible)
+        return torch.cat([hidden, features[:, self._columns]], dim=1) if self._columns else hidden
+
+    def forward_critic(self, features: Tensor) -> Tensor:
+        """The critic's hidden units.  # (batch, latent_dim_vf) float32."""
+        hidden: Tensor = self.networks.forward_critic(features)
+        return hidden
+
+
+class MaskedLogits(nn.Module):
+    """Logits of the actions that are allowed; the others get probability 0.
+
+    Args:
+        head: From hidden units to logits.
+    """
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Masked logits.
+
+        Args:
+            latent: Hidden units, then 1 for each allowed action.  # (batch, units + actions)
+
+        Returns:
+            (batch, actions) float32
+        """
+        logits: Tensor = self.head(latent[:, :-ACTIONS])
+        return torch.where(latent[:, -ACTIONS:] > 0.5, logits, _FORBIDDEN)
+
+
+class TeamPolicy(ActorCriticPolicy):
+    """SB3's policy for all sensors of a team.
+
+    The sensors of independent networks share one optimiser, which is Adam and treats every
+    parameter by itself. What PPO does across a minibatch still spans all sensors: the
+    normalisation of advantages and the clipping of the gradient's norm.
+
+    Args:
+        args: Of SB3's policy.
+        sensors: Networks, one for each sensor; 0 shares one among all.
+        context: Columns after the features of an observation, the indicator of the sensor first.
+        costs: Outputs of the value function beside the reward's, one for each priced specification.
+        critic_only: Columns of an observation that hold labels: the actor sees 0 there.
+        mask: Columns of an observation with the action mask; none without a shield.
+        settings: Of SB3's policy.
+
+    Attributes:
+        sensors: Networks, one for each sensor; 0 with one for all.
+        context: Columns after the features of an observation.
+        costs: Outputs of the value function beside the reward's.
+        critic_only: Columns that the actor sees as 0.
+        mask: Columns with the action mask.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        sensors: int = 0,
+        context: int = 0,
+        costs: int = 0,
+        critic_only: Sequence[int] = (),
+        mask: Sequence[int] = (),
+        **settings: Any,
+    ) -> None:
+        self.sensors, self.context, self.costs = sensors, context, costs
+        self.critic_only, self.mask = tuple(critic_only), tuple(mask)
+        super().__init__(*args, **settings)
+
+    def _build_mlp_extractor(self) -> None:
+        if self.sensors:
+            first = spaces.flatdim(self.observation_space) - self.context
+            indicator = code_columns(self.features_extractor, range(first, first + self.sensors))
+            hidden = [int(units) for units in self.net_arch]
+            networks: nn.Module = SensorNetworks(
+                self.features_dim, hidden, indicator, 1 + self.costs
+            )
+        else:
+            super()._build_mlp_extractor()
+            networks = self.mlp_extractor
+        if self.critic_only or self.mask:
+            hidden_codes = code_columns(self.features_extractor, self.critic_only)
+            mask = code_columns(self.features_extractor, self.mask)
+            networks = ActorView(networks, self.features_dim, hidden_codes, mask)
+        self.mlp_extractor = cast("Any", networks)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        if not (self.sensors or self.costs or self.mask):
+            return
+        heads = cast("Any", self)
+        if self.sensors:
+            heads.action_net = heads.value_net = nn.Identity()
+        elif self.costs:
+            self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1 + self.costs)
+            self.init_weights(self.value_net, gain=1)
+        if self.mask:
+            heads.action_net = MaskedLogits(self._logits())
+        optimizer: Any = self.optimizer_class
+        self.optimizer = optimizer(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def _logits(self) -> nn.Module:
+        """From the actor's hidden units to logits."""
+        if self.sensors:
+            return nn.Identity()
+        head = nn.Linear(self.mlp_extractor.latent_dim_pi - ACTIONS, ACTIONS)
+        self.init_weights(head, gain=0.01)
+        return head
+
+    def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions, values of the reward and log probabilities."""
+        actions, values, log_prob = super().forward(obs, deterministic)
+        return actions, values[:, :1], log_prob
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Values of the reward.  # (batch, 1) float32."""
+        return super().predict_values(obs)[:, :1]
+
+    def predict_costs(self, obs: PyTorchObs) -> Tensor:
+        """Expected costs of the priced specifications.  # (batch, costs) float32."""
+        return super().predict_values(obs)[:, 1:]
