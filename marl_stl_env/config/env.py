@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_type_hints
 
 from marl_stl_env.config.data import DataConfig, Split
-from marl_stl_env.config.response import ResponseConfig, StlConfig
+from marl_stl_env.config.response import PRESENCE, ResponseConfig, StlConfig
 from marl_stl_env.config.texts import coerce, from_plain
 from marl_stl_env.config.vote import ConsensusConfig, Dynamics, FaultConfig, RewardConfig
 from marl_stl_env.errors import ConfigError, UnknownNameError
@@ -72,10 +73,18 @@ class EnvConfig:
         self._check_view_share()
         if self.deliberation and self.agents == 1:
             raise ConfigError("deliberation=1 needs at least 2 agents: one has nobody to tell")
-        if self.deliberation and self.stl.monitor:
-            raise ConfigError(
-                "monitor=True with deliberation=1: a specification counts events, and a proposal "
-                "is a step without one; use deliberation=0"
+        self._warn_of_long_quarantines()
+
+    def _warn_of_long_quarantines(self) -> None:
+        length, texts = self.response.quarantine_length, self.stl.specs
+        bounded = not texts or any("quarantined_fraction" in text for text in texts)
+        if self.stl.shield and self.dynamics == "response" and bounded and length >= PRESENCE:
+            warnings.warn(
+                f"shield=True with quarantine_length={length}: while a quarantine lasts, all other "
+                f"entities can leave the {PRESENCE} steps in which they count as present, so the "
+                "shield of quarantined_fraction forbids nearly every Quarantine; use a "
+                f"quarantine_length below {PRESENCE}, or specs without it",
+                stacklevel=4,
             )
 
     def _check_view_share(self) -> None:

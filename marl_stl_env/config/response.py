@@ -9,6 +9,9 @@ from marl_stl_env.config.texts import as_settings
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
 
+#: Entities met within this many steps are present.
+PRESENCE = 64
+
 
 @dataclass(frozen=True)
 class ResponseConfig:
@@ -41,6 +44,8 @@ class StlConfig:
 
     Attributes:
         monitor: Watch them in every lane.
+        shield: Mask the actions that could break those among them that a shield can enforce; see
+            :func:`~marl_stl_env.stl.enforcement.classify`.
         observe: Also show every sensor how much of each specification is left, in [-1, 1].
         specs: The specifications, each a text ``name=formula``, such as
             ``quiet=G (false_alarms_64 <= 3)``; none takes the default set of the dynamics. Python
@@ -52,6 +57,7 @@ class StlConfig:
     observe: bool = False
     specs: tuple[str, ...] = ()
     posture_window: int = 64
+    shield: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.specs, Mapping):

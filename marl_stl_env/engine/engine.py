@@ -6,20 +6,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.consensus.rules import SILENT, DecisionRule
+from marl_stl_env.consensus.rules import SILENT
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
-from marl_stl_env.engine.faults import FaultySensors
-from marl_stl_env.engine.label_feedback import reliability_votes
+from marl_stl_env.engine.lane_memory import LaneMemory
 from marl_stl_env.engine.observation import ObservationModel
-from marl_stl_env.engine.response import CONTEXT, Outcome, ResponseDynamics
+from marl_stl_env.engine.response import Outcome
 from marl_stl_env.engine.reward import Payoffs
-from marl_stl_env.engine.spec_monitor import SpecMonitor
 from marl_stl_env.engine.spec_signals import StepContext
 from marl_stl_env.engine.state import LaneState, SpecStatus, StepRecord
-from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
+from marl_stl_env.engine.streams import lane_seeds
+from marl_stl_env.engine.vote import TeamVote
+from marl_stl_env.errors import InvalidActionError, ResetNeededError
 from marl_stl_env.types import (
     ACTIONS,
     Action,
@@ -33,7 +33,6 @@ from marl_stl_env.validation import check_range
 
 _ACTION_BITS = 2
 _QUARANTINE = np.int8(Action.QUARANTINE)
-_RESPONSE, _SPECS = "response.", "specifications."
 
 
 class Engine:
@@ -72,38 +71,25 @@ class Engine:
         self.config, self.table, self.lanes = config, table, lanes
         self.agents, self._arrays = config.agents, arrays
         order = replay_order(len(table), config.order)
-        self._response: ResponseDynamics | None = None
-        if config.dynamics == "response":
-            self._response = ResponseDynamics(config, table, order, lanes)
-        self.spec_monitor: SpecMonitor | None = None
-        if config.stl.monitor:
-            self.spec_monitor = SpecMonitor(config, lanes)
+        self._memory = LaneMemory(config, table, order, lanes)
+        self.spec_monitor = self._memory.monitor
         self.observations = ObservationModel(
             table,
             config.agents,
             config.views,
             config.deliberation,
             arrays,
-            self._told(),
+            self._memory.columns(),
             config.seen_by,
         )
-        self.rule = DecisionRule(
-            config.agents,
-            config.consensus.faulty_for(config.agents),
-            config.consensus.threshold_for(config.agents),
-        )
-        self._decide = arrays.decision_rule(self.rule)
-        self._feedback = reliability_votes(config, self.rule, lanes)
-        if self._feedback is not None:
-            self._decide = self._feedback.decide
+        self._vote = TeamVote(config, lanes, arrays)
+        self.rule = self._vote.rule
         self._payoffs = Payoffs(config.reward, arrays, config.dynamics)
-        self._faults: FaultySensors | None = None
-        if config.faults.faulty:
-            rounds = 1 + config.deliberation
-            self._faults = FaultySensors(config.faults, self.rule, rounds, self._feedback)
         self._order = arrays.asarray(order)
         self._labels = arrays.asarray(table.labels)
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
+        self._all_allowed = arrays.asarray(np.ones((lanes, ACTIONS), dtype=np.bool_))
+        self._allowed: BoolArray | None = None
         self._nothing = Outcome.nothing(lanes, arrays)
         self._unwatched = SpecStatus.nothing(lanes, arrays.asarray)
         self._state = LaneState.empty(lanes, config.agents).map(arrays.asarray)
@@ -140,16 +126,7 @@ class Engine:
         Raises:
             ConfigError: If a seed is negative or there are not as many as lanes.
         """
-        if seeds is None:
-            seeds = int(np.random.SeedSequence().generate_state(1)[0])
-        given = np.asarray(seeds)
-        if given.ndim == 0 and given.dtype.kind in "iu":
-            given = given + np.arange(self.lanes)
-        if given.shape != (self.lanes,) or given.dtype.kind not in "iu" or (given < 0).any():
-            raise ConfigError(
-                f"seeds must be one non-negative integer or {self.lanes} of them, not {seeds!r}"
-            )
-        self._state.seeds = self._arrays.asarray(given.astype(np.uint64))
+        self._state.seeds = self._arrays.asarray(lane_seeds(seeds, self.lanes))
         self._state.episodes[:] = 0
 
     def reset(self, mask: BoolArray | None = None) -> None:
@@ -162,16 +139,11 @@ class Engine:
             mask = self._all
         length = self.config.episode_length
         begin_episodes(self._state, mask, len(self.table), length, self._arrays)
-        if self._faults is not None:
-            self._faults.draw(self._state, mask)
-        if self._feedback is not None:
-            self._feedback.forget(mask)
+        self._vote.begin(self._state, mask)
         if self.config.deliberation:
             self._open_events(mask)
-        if self._response is not None:
-            self._response.reset(mask)
-        if self.spec_monitor is not None:
-            self.spec_monitor.reset(mask)
+        self._memory.reset(mask)
+        self._allowed = None
 
     def place(self, starts: IntArray, ends: IntArray) -> None:
         """Put every lane on a segment of the replay of the caller's choice.
@@ -190,10 +162,8 @@ class Engine:
         self.set_state(self.get_state() | bounds)
         if self.config.deliberation:
             self._open_events(self._all)
-        if self._response is not None:
-            self._response.place(int((ends - starts).max()))
-        if self.spec_monitor is not None:
-            self.spec_monitor.reset(self._all)
+        self._memory.place(int((ends - starts).max()))
+        self._allowed = None
 
     def step(self, actions: AnyArray) -> StepRecord:
         """Let every lane evaluate its current event and move on to the next.
@@ -214,14 +184,13 @@ class Engine:
         self._check_running(live)
         rows = self._current_rows()
         labels = self._arrays.take(self._labels, rows)
-        agreed = actions
-        if self._faults is not None:
-            agreed = self._faults.agreed(actions, labels, state)
-        decisions = self._decide(agreed)
+        mask = self.action_mask
+        agreed, decisions, shielded = self._vote(actions, labels, state, mask)
         team = self._payoffs.of_actions(labels, decisions)
         outcome = self._nothing
-        if self._response is not None:
-            outcome = self._response.step(state, labels, decisions)
+        self._memory.carry_out(state, decisions)
+        if self._memory.response is not None:
+            outcome = self._memory.response.step(state, labels, decisions)
             decisions = np.where(outcome.isolated, _QUARANTINE, decisions)
             team = self._payoffs.of_response(labels, team, outcome.isolated, outcome.refused)
         voting, faulty = state.voting, state.faulty
@@ -231,15 +200,17 @@ class Engine:
         if self.config.deliberation:
             proposed = self._payoffs.of_proposals(labels, actions)
             rewards = self._arrays.where(voting[:, None], rewards, proposed)
-        if self._faults is not None:
+        if self.config.faults.faulty:
             rewards *= ~faulty
-        if self._feedback is not None:
-            self._feedback.audit(state, agreed, labels, live & voting)
+        self._vote.learn(state, agreed, labels, live & voting)
         status = self._unwatched
         if self.spec_monitor is not None:
             steps = state.positions - state.starts
-            status = self.spec_monitor.step(StepContext(steps, labels, decisions, team, outcome))
+            context = StepContext(steps, labels, decisions, team, outcome)
+            counted = voting if self.config.deliberation else None
+            status = self.spec_monitor.step(context, counted)
         advance(state, live)
+        self._allowed = None
         if self.config.deliberation:
             state.proposals = self._arrays.where(voting[:, None], SILENT, agreed)
             state.voting = ~voting
@@ -259,6 +230,8 @@ class Engine:
             robustness=status.robustness,
             violated=status.violated,
             newly_violated=status.newly_violated,
+            action_mask=mask,
+            shielded=shielded,
         )
         return self.last
 
@@ -276,8 +249,8 @@ class Engine:
         if self.config.deliberation:
             state = self._state
             self.observations.show_proposals(observed, state.proposals, state.voting)
-        if told := self._context():
-            self.observations.tell(observed, told)
+        if shared := self._context():
+            self.observations.tell(observed, shared)
         return observed
 
     def global_state(self) -> Float32Array:
@@ -287,15 +260,24 @@ class Engine:
             Global states, in a fresh array.  # (lanes, features + told) float32
         """
         features = self.observations.state(self._current_rows())
-        told = self._context()
-        return np.concatenate([features, *told], axis=1) if told else features
+        shared = self._context()
+        return np.concatenate([features, *shared], axis=1) if shared else features
+
+    @property
+    def action_mask(self) -> BoolArray:
+        """The actions that the shield allows on the current events; all without a shield.
+
+        In a proposal round all are allowed, and Allow and Block always are.  # (lanes, 4) bool
+        """
+        if self._memory.shield is None:
+            return self._all_allowed
+        if self._allowed is None:
+            self._allowed = self._memory.allowed(self._state)
+        return self._allowed
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically, as plain arrays, lanes first."""
-        arrays = self._state.to_arrays() | (self._feedback.to_arrays() if self._feedback else {})
-        for prefix, part in self._parts().items():
-            arrays |= {f"{prefix}{name}": array for name, array in part.get_state().items()}
-        return arrays
+        return self._state.to_arrays() | self._vote.to_arrays() | self._memory.get_state()
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -303,30 +285,13 @@ class Engine:
         Raises:
             StateError: If the arrays do not fit this engine.
         """
-        own = self._feedback.taken_from(arrays) if self._feedback else dict(arrays)
-        for prefix, part in self._parts().items():
-            names = [name for name in own if name.startswith(prefix)]
-            part.set_state({name.removeprefix(prefix): own.pop(name) for name in names})
+        own = self._memory.set_state(self._vote.taken_from(arrays))
         self._state = LaneState.from_arrays(own, self.lanes, self.agents, len(self.table))
-
-    def _parts(self) -> dict[str, ResponseDynamics | SpecMonitor]:
-        """What remembers something beside the lanes' places."""
-        parts = {_RESPONSE: self._response, _SPECS: self.spec_monitor}
-        return {prefix: part for prefix, part in parts.items() if part is not None}
-
-    def _told(self) -> dict[str, float]:
-        """The columns that all sensors are told, and the smallest value of each."""
-        told = dict.fromkeys(CONTEXT, 0.0) if self._response is not None else {}
-        if self.spec_monitor is not None and self.config.stl.observe:
-            told |= {f"specification: {one.name}": -1.0 for one in self.spec_monitor.specifications}
-        return told
+        self._allowed = None
 
     def _context(self) -> list[Float32Array]:
-        """What all sensors are told now."""
-        told = [] if self._response is None else [self._response.context(self._state)]
-        if self.spec_monitor is not None and self.config.stl.observe:
-            told.append(self.spec_monitor.observation())
-        return told
+        """The values of the shared columns."""
+        return self._memory.context(self._state, self.action_mask)
 
     @property
     def rows(self) -> IntArray:

@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from marl_stl_env.config import EnvConfig
+from marl_stl_env.config.response import PRESENCE
+from marl_stl_env.data.entities import entity_slots
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.backend import NUMPY, Arrays
-from marl_stl_env.engine.entities import entity_slots
 from marl_stl_env.engine.state import LaneState, is_threat_vote
 from marl_stl_env.errors import StateError, TableError
+from marl_stl_env.stl.shield import Situation
 from marl_stl_env.types import (
     Action,
     AnyArray,
@@ -30,8 +32,6 @@ from marl_stl_env.types import (
 
 _QUARANTINE, _ALERT = int(Action.QUARANTINE), int(Action.ALERT)
 _NEVER = -1
-#: Entities met within this many steps are present.
-PRESENCE = 64
 
 #: What every sensor is told of the current event's entity and of the analyst, each in [0, 1].
 CONTEXT = (
@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
             its last one, or -1.  # (lanes,) int32
         age: At a threat that passed: steps since the first of its entity's threats of which none
             was stopped since; else 0.  # (lanes,) int32
-        present: Entities met in the last :data:`PRESENCE` steps.  # (lanes,) int32
+        present: Entities met in the last 64 steps.  # (lanes,) int32
     """
 
     isolated: BoolArray
@@ -248,6 +248,16 @@ class ResponseDynamics:
         told[:, 5] = 1.0 - spent / max(settings.alert_budget, 1)
         told[:, 6] = memory.record[at]
         return told
+
+    def situation(self, state: LaneState) -> Situation:
+        """What a shield must know of the current events."""
+        at = (self._number, self._here(state))
+        steps, until = state.positions - state.starts, self._memory.isolated_until[at]
+        last, isolated = self._memory.last_met[at], until > steps
+        ended = (until != _NEVER) & ~isolated
+        freed = np.where(ended, steps - until, _NEVER).astype(np.int32)
+        met = np.where(last != _NEVER, steps - last, _NEVER).astype(np.int32)
+        return Situation(steps, isolated, freed, met)
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name."""

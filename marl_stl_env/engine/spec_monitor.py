@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+import re
+from collections.abc import Iterable
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.engine.spec_signals import SignalBook, StepContext
 from marl_stl_env.engine.state import SpecStatus
-from marl_stl_env.errors import StateError
+from marl_stl_env.errors import ConfigError
 from marl_stl_env.stl.monitor import MonitorSet
 from marl_stl_env.stl.specs import Specification, default_specifications
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 #: The default specifications that make sense where nothing persists.
 _REPLAY = ("alert budget", "posture", "availability")
-_BOOK = "signals."
+#: What the sum of all costs is called in infos.
+COST_SUM = "cost_sum"
+_BOOK, _MONITORS = "signals.", "monitors."
 
 
 def specifications(config: EnvConfig) -> tuple[Specification, ...]:
@@ -42,29 +45,38 @@ class SpecMonitor:
 
     Attributes:
         specifications: The specifications, in the order of all arrays.
+        cost_names: What their costs are called in infos, such as ``cost_alert_budget``.
 
     Raises:
         FormulaError: If a specification is not a formula, or looks infinitely far ahead.
         UnknownNameError: If a specification names a signal that these dynamics do not give.
+        ConfigError: If two specifications, or their costs, have the same name.
     """
 
     def __init__(self, config: EnvConfig, lanes: int) -> None:
         self.specifications = specifications(config)
+        self.cost_names = _cost_names(one.name for one in self.specifications)
         self._monitors = MonitorSet(self.specifications, lanes)
         names = frozenset[str]().union(*(one.signals for one in self.specifications))
         lasting = config.response.quarantine_length if config.dynamics == "response" else None
         self._book = SignalBook(names, lanes, config.episode_length, lasting)
-        self._lanes = lanes
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
         self._book.reset(mask)
         self._monitors.reset(mask)
 
-    def step(self, step_context: StepContext) -> SpecStatus:
-        """Take one step of every lane."""
+    def step(self, step_context: StepContext, voting: BoolArray | None = None) -> SpecStatus:
+        """Take one step of every lane.
+
+        Args:
+            step_context: What happened.
+            voting: Lanes in which it was an event's vote; None for all. A proposal round is no
+                instant of a specification: there nothing changes.  # (lanes,) bool
+        """
         before = self._monitors.violated
-        self._monitors.step(self._book.step(step_context))
+        if voting is None or voting.any():
+            self._monitors.step(self._book.step(step_context, voting), voting)
         violated = self._monitors.violated
         return SpecStatus(self.robustness, violated.T, (violated & ~before).T)
 
@@ -89,8 +101,7 @@ class SpecMonitor:
         """Copies of all arrays, by name, lanes first."""
         state = {f"{_BOOK}{name}": array for name, array in self._book.get_state().items()}
         for name, array in self._monitors.get_state().items():
-            by_lane = np.repeat(array, self._lanes) if array.ndim == 0 else array.T
-            state[f"monitors.{name}"] = by_lane.copy()
+            state[f"{_MONITORS}{name}"] = array.T.copy()
         return state
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
@@ -101,12 +112,24 @@ class SpecMonitor:
         """
         book = {n.removeprefix(_BOOK): a for n, a in arrays.items() if n.startswith(_BOOK)}
         self._book.set_state(book)
-        monitors = {}
-        for name, own in self._monitors.get_state().items():
-            given = arrays.get(f"monitors.{name}", np.empty(0))
-            if own.ndim == 0:
-                if len(np.unique(given)) != 1:
-                    raise StateError(f"the monitors' {name} must be the same in all lanes")
-                given = given[0].astype(own.dtype)
-            monitors[name] = given.T
-        self._monitors.set_state(monitors)
+        self._monitors.set_state(
+            {n.removeprefix(_MONITORS): a.T for n, a in arrays.items() if n.startswith(_MONITORS)}
+        )
+
+
+def _cost_names(names: Iterable[str]) -> tuple[str, ...]:
+    """An identifier for each specification's cost.
+
+    Raises:
+        ConfigError: If two are the same, or one is that of the sum of all.
+    """
+    costs: dict[str, str] = {COST_SUM: "sum"}
+    for name in names:
+        cost = "cost_" + re.sub(r"\W+", "_", name)
+        if cost in costs:
+            raise ConfigError(
+                f"the costs of the specifications {costs[cost]!r} and {name!r} would both be "
+                f"called {cost!r} in infos; rename one (the sum of all costs is {COST_SUM!r})"
+            )
+        costs[cost] = name
+    return tuple(costs)[1:]

@@ -143,14 +143,26 @@ class SignalBook:
         for count in self._counts.values():
             count[mask] = 0
 
-    def step(self, step_context: StepContext) -> dict[str, AnyArray]:
+    def step(
+        self, step_context: StepContext, voting: BoolArray | None = None
+    ) -> dict[str, AnyArray]:
         """Take one step of every lane.
+
+        Args:
+            step_context: What happened.
+            voting: Lanes in which it counts; None for all. In others the signals mean nothing.
+                # (lanes,) bool
 
         Returns:
             The signals by name.  # (lanes,) numbers or booleans each
         """
         stopped = is_threat_vote(step_context.decisions)
-        self._count(_bits(step_context, stopped), step_context.steps)
+        bits, steps = _bits(step_context, stopped), step_context.steps
+        if voting is None or voting.all():
+            self._count(slice(None), self._lanes, bits, steps)
+        else:
+            counted = np.flatnonzero(voting)
+            self._count(counted, counted, bits[counted], steps[counted])
         return {name: self._signal(name, step_context, stopped) for name in self.names}
 
     def get_state(self) -> dict[str, AnyArray]:
@@ -175,16 +187,17 @@ class SignalBook:
         for (name, window), count in self._counts.items():
             count[:] = arrays[f"{name}_{window}"]
 
-    def _count(self, bits: AnyArray, steps: IntArray) -> None:
+    def _count(
+        self, at: IntArray | slice, lanes: IntArray, bits: AnyArray, steps: IntArray
+    ) -> None:
         length = self._history.shape[1]
         leaving = {
-            window: self._history[self._lanes, (steps - window) % length]
-            for window in self._windows
+            window: self._history[lanes, (steps - window) % length] for window in self._windows
         }
         for (name, window), count in self._counts.items():
-            np.add(count, (bits & _BIT[name]) != 0, out=count)
-            np.subtract(count, (leaving[window] & _BIT[name]) != 0, out=count)
-        self._history[self._lanes, steps % length] = bits
+            count[at] += (bits & _BIT[name]) != 0
+            count[at] -= (leaving[window] & _BIT[name]) != 0
+        self._history[lanes, steps % length] = bits
 
     def _signal(self, name: str, step_context: StepContext, stopped: BoolArray) -> AnyArray:
         kind, window = self._parsed[name]

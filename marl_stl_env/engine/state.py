@@ -156,6 +156,8 @@ class StepRecord(NamedTuple):
             specifications) float32
         violated: Whether each specification is broken.  # (lanes, specifications) bool
         newly_violated: Whether this step broke it.  # (lanes, specifications) bool
+        action_mask: The actions that the shield allowed; all without a shield.  # (lanes, 4) bool
+        shielded: Whether the shield replaced the decision of the vote.  # (lanes,) bool
     """
 
     rows: IntArray
@@ -173,6 +175,8 @@ class StepRecord(NamedTuple):
     robustness: Float32Array
     violated: BoolArray
     newly_violated: BoolArray
+    action_mask: BoolArray
+    shielded: BoolArray
 
     @property
     def spec_status(self) -> SpecStatus:

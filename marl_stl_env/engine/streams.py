@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import IntArray
 
 WordArray: TypeAlias = NDArray[np.uint64]
@@ -69,3 +70,28 @@ def random_words(seeds: WordArray, episodes: WordArray, draws: WordArray) -> Wor
     """
     signed = (array.view(np.int64) for array in (seeds, episodes, draws))
     return random_bits(*signed).view(np.uint64)
+
+
+def lane_seeds(seeds: int | ArrayLike | None, lanes: int) -> WordArray:
+    """A seed for every lane.
+
+    Args:
+        seeds: One seed s (lane i gets s + i), or one per lane; None draws from the system.
+        lanes: Number of lanes.
+
+    Returns:
+        The seeds.  # (lanes,) uint64
+
+    Raises:
+        ConfigError: If a seed is negative or there are not as many as lanes.
+    """
+    if seeds is None:
+        seeds = int(np.random.SeedSequence().generate_state(1)[0])
+    given = np.asarray(seeds)
+    if given.ndim == 0 and given.dtype.kind in "iu":
+        given = given + np.arange(lanes)
+    if given.shape != (lanes,) or given.dtype.kind not in "iu" or (given < 0).any():
+        raise ConfigError(
+            f"seeds must be one non-negative integer or {lanes} of them, not {seeds!r}"
+        )
+    return given.astype(np.uint64)

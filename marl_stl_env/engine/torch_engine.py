@@ -126,6 +126,7 @@ class TorchEngine(Engine):
             f"weights={config.consensus.weights!r}": config.consensus.weights != "equal",
             "dynamics='response'": config.dynamics == "response",
             "monitor=True": config.stl.monitor,
+            "shield=True": config.stl.shield,
         }.items():
             if wanted:
                 raise DeviceError(f"{setting}: the numpy engine alone has it; use --backend native")

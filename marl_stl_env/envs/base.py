@@ -32,6 +32,9 @@ class LastStep:
         newly_violated: Whether this step violated it.  # (lanes, specifications) bool
         robustness: The least robustness of the episode so far, +inf before the first instant that
             counts.  # (lanes, specifications) float32
+        action_mask: The actions that the shield allowed on the evaluated event; all without one.
+            # (lanes * agents, 4) bool
+        shielded: Whether the shield replaced the decision of the vote.  # (lanes,) bool
     """
 
     honest: BoolArray
@@ -40,6 +43,8 @@ class LastStep:
     violated: BoolArray
     newly_violated: BoolArray
     robustness: Float32Array
+    action_mask: BoolArray
+    shielded: BoolArray
 
     @classmethod
     def of(cls, engines: Sequence[Engine]) -> LastStep:
@@ -57,6 +62,8 @@ class LastStep:
             violated=_joined(records, "violated"),
             newly_violated=_joined(records, "newly_violated"),
             robustness=_joined(records, "robustness"),
+            action_mask=np.repeat(_joined(records, "action_mask"), agents, axis=0),
+            shielded=_joined(records, "shielded"),
         )
 
 
@@ -109,6 +116,15 @@ class TeamVecEnv(VecEnv):
             ResetNeededError: If there was none.
         """
         return LastStep.of(self.engines)
+
+    def action_masks(self) -> BoolArray:
+        """The actions that the shield allows on the current events, as sb3-contrib asks for them.
+
+        Returns:
+            False for masked actions, never for Allow and Block.  # (lanes * agents, 4) bool
+        """
+        masks = np.concatenate([engine.action_mask for engine in self.engines])
+        return np.repeat(masks, self.agents, axis=0)
 
     @property
     def specs(self) -> tuple[Specification, ...]:

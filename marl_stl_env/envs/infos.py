@@ -1,26 +1,35 @@
-"""The facts of a step as plain Python scalars, under the same keys in every adapter."""
+"""The facts of a step as plain Python scalars, under the same keys in every adapter.
+
+Beside the facts stand ``action_mask``, the actions that the shield allows on the event to come, and
+where specifications are monitored ``cost_<name>`` and ``cost_sum``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.spec_monitor import COST_SUM
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.errors import ResetNeededError
-from marl_stl_env.types import Action
+from marl_stl_env.types import Action, AnyArray, Int8Array
 
-Info: TypeAlias = dict[str, int]
+Info: TypeAlias = dict[str, Any]
 
-#: The keys of every sensor's info. Before the first step of an episode all are -1.
+#: The facts in every sensor's info. Before the first step of an episode all are -1.
 INFO_KEYS = ("label", "family", "vote", "decision", "decision_vote", "faulty", "isolated")
 
 _THREAT_VOTES = (int(Action.BLOCK), int(Action.QUARANTINE))
 
 
-def reset_info() -> Info:
+def reset_info(engine: Engine, lane: int = 0) -> Info:
     """What is known of the evaluated event before there is one."""
-    return dict.fromkeys(INFO_KEYS, -1)
+    names = () if engine.spec_monitor is None else engine.spec_monitor.cost_names
+    costs = dict.fromkeys((*names, COST_SUM) if names else (), 0.0)
+    return {**dict.fromkeys(INFO_KEYS, -1), **costs, "action_mask": _action_mask(engine, lane)}
 
 
 def last_record(engine: Engine) -> StepRecord:
@@ -41,7 +50,8 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     sensor's threat vote, ``decision`` the team's action, ``decision_vote`` its threat vote,
     ``faulty`` 1 for a faulty sensor and ``isolated`` 1 where the event's entity was in quarantine
     already, which makes the decision Quarantine. All are of the event that was just evaluated,
-    never of the one observed next.
+    never of the one observed next. Only ``action_mask`` (4,) int8 is of that one: 1 for the actions
+    that the shield allows, all without a shield.
     """
     record = last_record(engine)
     decision = int(record.decisions[lane])
@@ -52,6 +62,30 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
         "decision_vote": int(decision in _THREAT_VOTES),
         "isolated": int(record.isolated[lane]),
     }
+    last: Info = {name: float(cost) for name, cost in costs_by_name(engine, lane).items()}
+    last["action_mask"] = _action_mask(engine, lane)
     sensors = zip(record.actions[lane].tolist(), record.faulty[lane].tolist(), strict=True)
     for action, faulty in sensors:
-        yield {**team, "vote": int(action in _THREAT_VOTES), "faulty": int(faulty)}
+        yield {**team, "vote": int(action in _THREAT_VOTES), "faulty": int(faulty), **last}
+
+
+def costs_by_name(engine: Engine, lanes: int | slice = slice(None)) -> dict[str, AnyArray]:
+    """What the last step cost.
+
+    Args:
+        engine: The engine.
+        lanes: One lane, or all.
+
+    Returns:
+        ``cost_<name>``, 1 at the first violation of the specification in an episode and else 0,
+        and their sum ``cost_sum``; empty where nothing is monitored.  # (lanes,) float64 each
+    """
+    if engine.spec_monitor is None:
+        return {}
+    costs = last_record(engine).newly_violated[lanes].astype(np.float64)
+    names = engine.spec_monitor.cost_names
+    return {**dict(zip(names, costs.T, strict=True)), COST_SUM: costs.sum(axis=-1)}
+
+
+def _action_mask(engine: Engine, lane: int) -> Int8Array:
+    return engine.action_mask[lane].astype(np.int8)

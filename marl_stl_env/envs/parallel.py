@@ -18,7 +18,7 @@ from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space, state_space
 from marl_stl_env.errors import InvalidActionError, ResetNeededError
 from marl_stl_env.rendering import RENDER_MODES, Renderer
-from marl_stl_env.types import AnyArray, Float32Array
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 _PerAgent = dict[str, Float32Array]
 
@@ -95,7 +95,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         self._running = True
         if self._renderer is not None:
             self._renderer.reset()
-        return self._observations(), {agent: reset_info() for agent in self.agents}
+        return self._observations(), {agent: reset_info(self.engine) for agent in self.agents}
 
     def step(
         self, actions: dict[str, int]
@@ -143,6 +143,17 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         """The unmasked features of the current event.  # (features,) float32."""
         state: Float32Array = self.engine.global_state()[0]
         return state
+
+    def action_masks(self) -> BoolArray:
+        """The actions that the shield allows every sensor on the current event.
+
+        Allow and Block always are; without a shield, and in a proposal round, all are.
+
+        Returns:
+            False for masked actions.  # (4,) bool
+        """
+        mask: BoolArray = self.engine.action_mask[0].copy()
+        return mask
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically, as plain arrays of one lane."""

@@ -153,9 +153,15 @@ class TrafficVecEnv(TeamVecEnv):
         indices: VecEnvIndices = None,
         **method_kwargs: Any,
     ) -> list[Any]:
-        """Call a method of this environment once and return its result for every index."""
+        """Call a method of this environment once and return its result for every index.
+
+        Of ``action_masks`` every index gets its own row.
+        """
         result = getattr(self, method_name)(*method_args, **method_kwargs)
-        return [result for _ in self._get_indices(indices)]
+        chosen = self._get_indices(indices)
+        # The one method whose result differs between sub-environments.
+        by_index = method_name == "action_masks"
+        return [result[index] if by_index else result for index in chosen]
 
     def env_is_wrapped(
         self,

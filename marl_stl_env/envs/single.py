@@ -15,7 +15,7 @@ from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ConfigError, ResetNeededError
 from marl_stl_env.rendering import RENDER_MODES, Renderer
-from marl_stl_env.types import AnyArray, Float32Array
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 
 def analyst_config(config: EnvConfig | None, settings: dict[str, Any]) -> EnvConfig:
@@ -105,7 +105,7 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         self._running = True
         if self._renderer is not None:
             self._renderer.reset()
-        return self.engine.observe()[0, 0], reset_info()
+        return self.engine.observe()[0, 0], reset_info(self.engine)
 
     def step(self, action: np.int64) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
         """Evaluate the current event.
@@ -123,6 +123,15 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         self._running = not over
         info: dict[str, Any] = next(step_infos(self.engine, 0))
         return self.engine.observe()[0, 0], float(record.rewards[0, 0]), False, over, info
+
+    def action_masks(self) -> BoolArray:
+        """The actions that the shield allows on the current event, as sb3-contrib asks for them.
+
+        Returns:
+            False for masked actions, never for Allow and Block.  # (4,) bool
+        """
+        mask: BoolArray = self.engine.action_mask[0].copy()
+        return mask
 
     def render(self) -> Any:
         """What the render mode shows; see :class:`~marl_stl_env.rendering.Renderer`."""

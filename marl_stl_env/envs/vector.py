@@ -13,6 +13,7 @@ from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.envs.infos import costs_by_name
 from marl_stl_env.envs.single import analyst_config
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ConfigError, ResetNeededError, UnknownNameError
@@ -82,7 +83,7 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
             options: ``{"reset_mask": (lanes,) bool}`` resets only some lanes, without a seed.
 
         Returns:
-            Observations and an empty info.  # (lanes, width) float32
+            Observations (lanes, width) float32, and the ``action_mask`` (lanes, 4) int8.
 
         Raises:
             ConfigError: If the mask or the seeds are malformed.
@@ -93,7 +94,7 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
         self.engine.reset(mask)
         self._over = self._over & ~mask
         self._started = True
-        return self._observations(), {}
+        return self._observations(), self._masks()
 
     def step(
         self, actions: IntArray
@@ -106,8 +107,8 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
         Returns:
             Observations (lanes, width) float32, rewards (lanes,) float32, terminations and
             truncations (lanes,) bool, and infos as arrays: ``label``, ``family``, ``decision``,
-            ``decision_vote`` and ``isolated``, with ``_label`` and so on marking the lanes they
-            hold for.
+            ``decision_vote``, ``isolated`` and costs, with ``_label`` and so on marking the lanes
+            they hold for, and the ``action_mask`` of the events to come.
 
         Raises:
             ResetNeededError: Before the first reset, or after an episode's end with "Disabled".
@@ -120,7 +121,8 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
             self.engine.reset()
             nothing = np.zeros(self.num_envs, dtype=np.bool_)
             self._over = nothing
-            return self._observations(), np.zeros(self.num_envs, np.float32), nothing, nothing, {}
+            rewards = np.zeros(self.num_envs, np.float32)
+            return self._observations(), rewards, nothing, nothing, self._masks()
         record = self.engine.step(np.asarray(actions).reshape(-1, 1))
         if waiting.any():
             self.engine.reset(waiting)
@@ -133,7 +135,8 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
             self.engine.reset(truncated)
             self._over = np.zeros_like(truncated)
         terminated = np.zeros(self.num_envs, dtype=np.bool_)
-        return self._observations(), rewards, terminated, truncated.copy(), infos
+        observations = self._observations()
+        return observations, rewards, terminated, truncated.copy(), infos | self._masks()
 
     def _observations(self) -> Float32Array:
         return self.engine.observe()[:, 0]
@@ -146,7 +149,20 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
             "decision_vote": record.decision_votes.astype(np.int64),
             "isolated": record.isolated.astype(np.int64),
         }
+        facts |= costs_by_name(self.engine)
         return facts | {f"_{name}": evaluated for name in facts}
+
+    def _masks(self) -> dict[str, Any]:
+        every = np.ones(self.num_envs, dtype=np.bool_)
+        return {"action_mask": self.action_masks().astype(np.int8), "_action_mask": every}
+
+    def action_masks(self) -> BoolArray:
+        """The actions that the shield allows on the current events.
+
+        Returns:
+            False for masked actions, never for Allow and Block.  # (lanes, 4) bool
+        """
+        return self.engine.action_mask.copy()
 
     def _final(self, infos: dict[str, Any], truncated: BoolArray) -> dict[str, Any]:
         observations = np.full(self.num_envs, None, dtype=object)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,14 +51,19 @@ class _Monitors:
         """
         self._memory.set_state(state)
 
-    def _sample(self, signals: Mapping[str, AnyArray]) -> Sample:
+    def _samples(
+        self, signals: Mapping[str, AnyArray], sampling: BoolArray | None = None
+    ) -> Iterator[tuple[BoolArray, Sample]]:
+        """The sample, once for all lanes that share a tick; what it does to others is undone."""
         require_signals(self._names, signals)
-        shape = (self._memory.lanes,)
+        shape, memory = (self._memory.lanes,), self._memory
         read = {name: as_signal(name, signals[name], shape) for name in self._names}
         for name in self._conditions:
             require_boolean(name, read[name])
-        self._memory.advance()
-        return Sample(read, self._memory.tick, self._memory.age)
+        for tick in memory.advance(sampling):
+            lanes = memory.at(tick, sampling)
+            with memory.resting(~lanes):
+                yield lanes, Sample(read, tick, memory.age)
 
 
 class Monitor(_Monitors):
@@ -100,11 +105,12 @@ class Monitor(_Monitors):
             SignalError: If values are malformed, NaN or infinite, or the formula's arithmetic
                 overflows; after an overflow the lanes must be reset.
         """
-        sample = self._sample(signals)
+        values = np.empty(self._memory.lanes, np.float32)
         with finite_arithmetic():
-            values = self._operator.step(sample).copy()
+            for lanes, sample in self._samples(signals):
+                values[lanes] = self._operator.step(sample)[lanes]
         if self.delay:
-            values[sample.age < self.delay] = np.nan
+            values[self._memory.age < self.delay] = np.nan
         return values
 
 
@@ -170,21 +176,23 @@ class MonitorSet(_Monitors):
         self.robustness.flags.writeable = False
         self._scales = np.array([[s.scale for s in specifications]], np.float32)
 
-    def step(self, signals: Mapping[str, AnyArray]) -> None:
+    def step(self, signals: Mapping[str, AnyArray], sampling: BoolArray | None = None) -> None:
         """Take one sample of every lane.
 
         Args:
             signals: Name to values, numbers or booleans.  # (lanes,) each
+            sampling: The lanes that take a sample, None for all; in the others nothing happens.
+                # (lanes,) bool
 
         Raises:
             UnknownNameError: If a signal is missing.
             SignalError: If values are malformed, NaN or infinite, or a formula's arithmetic
                 overflows; after an overflow the lanes must be reset.
         """
-        sample = self._sample(signals)
         with finite_arithmetic():
-            for fold in self._folds:
-                fold.step(sample)
+            for _, sample in self._samples(signals, sampling):
+                for fold in self._folds:
+                    fold.step(sample)
 
     @property
     def violated(self) -> BoolArray:

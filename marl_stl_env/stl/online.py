@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +35,14 @@ _WIDEST_RING = 8
 
 
 class Memory:
-    """What operators remember of each lane, and the clock they share."""
+    """What operators remember of each lane, and the clocks of the lanes.
+
+    Rows are written in turns by a lane's tick. Lanes that sample together share theirs.
+    """
 
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
-        self.tick = -1  # number of the current sample, over all lanes
+        self.ticks: IntArray = np.full(lanes, -1)  # number of the current sample, by lane
         self.age: IntArray = np.full(lanes, -1)  # number of the current sample in its episode
         self._rows: list[tuple[Float32Array, float]] = []
 
@@ -48,10 +52,37 @@ class Memory:
         self._rows.append((rows, fill))
         return rows
 
-    def advance(self) -> None:
-        """Begin the next sample."""
-        self.tick += 1
-        self.age += 1
+    def advance(self, sampling: BoolArray | None = None) -> list[int]:
+        """Begin the next sample.
+
+        Args:
+            sampling: The lanes that take one; None for all.  # (lanes,) bool
+
+        Returns:
+            The ticks at which they take it: a single one as long as they always sample together.
+        """
+        lanes = np.arange(self.lanes) if sampling is None else np.flatnonzero(sampling)
+        ticks, new = self.ticks[lanes], self.age[lanes] < 0
+        if new.any():  # without samples a lane can take any tick: it joins the others
+            ticks[new] = (ticks if new.all() else ticks[~new]).max()
+        self.ticks[lanes] = ticks = ticks + 1
+        self.age[lanes] += 1
+        distinct: list[int] = np.unique(ticks).tolist()
+        return distinct
+
+    def at(self, tick: int, sampling: BoolArray | None) -> BoolArray:
+        """The sampling lanes that have this tick.  # (lanes,) bool."""
+        here: BoolArray = self.ticks == tick
+        return here if sampling is None else here & sampling
+
+    @contextmanager
+    def resting(self, mask: BoolArray) -> Iterator[None]:
+        """Leave the rows of the masked lanes as they are, whatever is written inside."""
+        lanes = np.flatnonzero(mask)
+        kept = [rows[:, lanes] for rows, _ in self._rows] if len(lanes) else []
+        yield
+        for (rows, _), values in zip(self._rows, kept, strict=False):
+            rows[:, lanes] = values
 
     def reset(self, mask: BoolArray) -> None:
         """Forget the lanes where ``mask`` is True."""
@@ -62,7 +93,7 @@ class Memory:
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name."""
-        state: dict[str, AnyArray] = {"tick": np.array(self.tick), "age": self.age.copy()}
+        state: dict[str, AnyArray] = {"tick": self.ticks.copy(), "age": self.age.copy()}
         return state | {f"rows_{i}": rows.copy() for i, (rows, _) in enumerate(self._rows)}
 
     def set_state(self, state: Mapping[str, AnyArray]) -> None:
@@ -81,7 +112,7 @@ class Memory:
                     f"monitor state {name!r} is {given.shape} {given.dtype}, these monitors need "
                     f"{array.shape} {array.dtype}: build them from the same formulas and lanes"
                 )
-        self.tick = int(state["tick"])
+        self.ticks[:] = state["tick"]
         self.age[:] = state["age"]
         for i, (rows, _) in enumerate(self._rows):
             rows[:] = state[f"rows_{i}"]

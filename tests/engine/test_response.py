@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_stl_env.config import EnvConfig, FaultConfig, ResponseConfig, RewardConfig, StlConfig
+from marl_stl_env.data.entities import entity_slots
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.engine.entities import entity_slots
 from marl_stl_env.engine.response import CONTEXT
 from marl_stl_env.errors import ConfigError, StateError, TableError, UnknownNameError
 from tests.conftest import make_table, with_entities
@@ -41,7 +41,7 @@ def watched(engine: Engine) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     assert specs is not None
     step = specs._monitors.step
-    specs._monitors.step = lambda signals: (seen.update(signals), step(signals))  # type: ignore
+    specs._monitors.step = lambda signals, _: (seen.update(signals), step(signals))  # type: ignore
     return seen
 
 
@@ -182,8 +182,3 @@ def test_an_unknown_signal_lists_the_known_ones() -> None:
 def test_malformed_specs_are_refused(stl: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         StlConfig(**stl)
-
-
-def test_specs_and_proposals_do_not_mix() -> None:
-    with pytest.raises(ConfigError, match="deliberation=0"):
-        EnvConfig(deliberation=1, stl=StlConfig(monitor=True))

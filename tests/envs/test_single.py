@@ -41,7 +41,7 @@ def test_equals_the_one_sensor_team() -> None:
     over = False
     while not over:
         np.testing.assert_array_equal(observation, observations["sensor_0"])
-        assert info == infos["sensor_0"]
+        np.testing.assert_equal(info, infos["sensor_0"])
         action = int(rng.integers(4))
         observation, reward, terminated, over, info = env.step(action)
         observations, rewards, _, truncations, infos = team.step({"sensor_0": action})

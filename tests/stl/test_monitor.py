@@ -272,7 +272,7 @@ def test_foreign_states_are_refused() -> None:
     monitor = Monitor(parse("H[0,9] x > 0"), 2)
     with pytest.raises(StateError, match="arrays"):
         monitor.set_state(Monitor(parse("x > 0"), 2).get_state())
-    with pytest.raises(StateError, match=r"'age' is \(3,\)"):
+    with pytest.raises(StateError, match=r"'tick' is \(3,\)"):
         monitor.set_state(Monitor(parse("H[0,9] x > 0"), 3).get_state())
     with pytest.raises(StateError, match="rows_0"):
         monitor.set_state(Monitor(parse("H[0,10] x > 0"), 2).get_state())
