@@ -27,7 +27,8 @@ from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.spec_monitor import specifications
 from marl_stl_env.engine.spec_signals import needs_labels
 from marl_stl_env.envs.spaces import action_space
-from marl_stl_env.types import Float32Array
+from marl_stl_env.stl.enforcement import classify
+from marl_stl_env.types import ACTIONS, Float32Array
 
 #: Of the optimiser that SB3 makes with every policy; a trainer brings its own step size.
 _STEP_SIZE = 1e-3
@@ -114,6 +115,7 @@ def make_blueprint(
         context_columns=width - train.features.shape[1] if independent else 0,
         costs=len(priced_specs(config.task)) if config.stl == "lagrangian" else 0,
         critic_only=() if kind == "lstm" else columns_with_labels(config.task, width),
+        mask=() if kind == "lstm" else mask_columns(config.task, width),
         bins=tuple(len(column) - 1 for column in edges),
         benign_prototypes=0 if prototypes is None else len(prototypes.benign),
         threat_prototypes=0 if prototypes is None else len(prototypes.threats),
@@ -162,8 +164,15 @@ def bin_edges(
 
 
 def priced_specs(task: EnvConfig) -> tuple[int, ...]:
-    """The specifications that have a price in training, in the order of the environment's."""
-    return tuple(range(len(specifications(task))))
+    """The specifications that have a price in training, in the order of the environment's.
+
+    With a shield they are those that it does not enforce.
+    """
+    specs = specifications(task)
+    if not task.stl.shield:
+        return tuple(range(len(specs)))
+    priced = classify(specs).priced_names
+    return tuple(i for i, one in enumerate(specs) if one.name in priced)
 
 
 def columns_with_labels(task: EnvConfig, width: int) -> tuple[int, ...]:
@@ -178,8 +187,18 @@ def columns_with_labels(task: EnvConfig, width: int) -> tuple[int, ...]:
     if not task.stl.observe:
         return ()
     specs = specifications(task)
-    first = width - len(specs)
+    first = width - len(specs) - len(mask_columns(task, width))
     return tuple(first + i for i, one in enumerate(specs) if needs_labels(one.signals))
+
+
+def mask_columns(task: EnvConfig, width: int) -> tuple[int, ...]:
+    """Columns of an observation with the action mask, the last ones; none without a shield.
+
+    Args:
+        task: The environment.
+        width: Columns of an observation.
+    """
+    return tuple(range(width - ACTIONS, width)) if task.stl.shield else ()
 
 
 def _kind(config: TrainConfig) -> PolicyKind:

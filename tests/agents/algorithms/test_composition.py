@@ -13,7 +13,7 @@ from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.evaluation.stl import watch
 from marl_stl_agents.training.callbacks import training_callbacks
 
-from marl_stl_env.config import EnvConfig, FaultConfig
+from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from tests.conftest import make_table, with_entities
 
 CPU, TABLE = torch.device("cpu"), with_entities(make_table(), 8)
@@ -27,6 +27,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "sharing": ("shared", "independent"),
     "faulty": (0, 2),
     "backend": ("native", "supersuit"),
+    "shield": (False, True),
 }
 
 
@@ -58,6 +59,7 @@ def config_of(row: tuple[Any, ...]) -> TrainConfig:
             views=chosen["views"],
             deliberation=chosen["deliberation"],
             faults=FaultConfig(chosen["faulty"], "mixed"),
+            stl=StlConfig(shield=chosen["shield"]),
         ),
         ppo=PPOConfig(
             n_steps=STEPS,
