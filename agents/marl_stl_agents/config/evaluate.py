@@ -21,7 +21,8 @@ class EvaluateConfig:
         data_dir: Folder with the data files, where it has moved since the training.
         split: The split to evaluate on.
         certify: Episodes, on seeds that training never used, in which the specifications are
-            monitored and certified; None takes 200 where the run monitored any and 0 elsewhere.
+            monitored and certified, with honest sensors and under each kind of fault. None takes
+            200 with honest sensors where the run monitored any specifications, and 0 elsewhere.
         epsilon: A certified specification may fail with this probability.
         delta: A certificate may be wrong with this probability.
         report: Also write one self-contained page, ``report.html``, into the run directory

@@ -73,6 +73,8 @@ def show_evaluation(result: EvaluationResult) -> None:
         say(_response_line(result.response))
     if result.stl:
         show_specs(result.stl)
+    if result.stl_byzantine:
+        show_specs_under_faults(result)
     if result.byzantine:
         show_byzantine(result.decision, result.byzantine)
     say(f"verdict: {verdict_sentence(result)}")
@@ -114,6 +116,29 @@ def _show_policies(title: str, policies: Mapping[str, Metrics]) -> None:
         values = (getattr(metrics, column) for column in _COLUMNS)
         cells = ["" if value is None else f"{value:.3f}" for value in values]
         table.add_row(name, *cells, style="bold" if name == "team" else None)
+    show(table)
+
+
+def show_specs_under_faults(result: EvaluationResult) -> None:
+    """Print how often all specifications were satisfied under each kind of fault."""
+    first = result.stl_byzantine[0]
+    names = list(first.satisfied)
+    table = Table(
+        title=f"specifications with {first.faulty} of {len(result.agents)} sensors faulty, "
+        f"{first.episodes} episodes each"
+    )
+    table.add_column("fault")
+    for column in ("all satisfied", "certified", "at least", "reward per event", *names):
+        table.add_column(column, justify="right")
+    for one in result.stl_byzantine:
+        table.add_row(
+            one.fault,
+            f"{one.conjunction:.3f}",
+            "yes" if one.certified else "no",
+            f"{one.lower_bound:.3f}",
+            f"{one.reward_per_event:.3f}",
+            *(f"{one.satisfied[name]:.3f}" for name in names),
+        )
     show(table)
 
 

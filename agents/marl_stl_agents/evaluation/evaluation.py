@@ -36,6 +36,7 @@ from marl_stl_agents.evaluation.result import (
     write_result,
 )
 from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout, greedy
+from marl_stl_agents.evaluation.spec_faults import specs_under_faults
 from marl_stl_agents.evaluation.stl import Watched, certified_episodes, stl_metrics
 from marl_stl_agents.run_directory import (
     DATA,
@@ -245,10 +246,11 @@ def evaluate_team(
     env = replace(config.task, faults=FaultConfig())
     rollout = collect_rollout(env, table, act)
     references = baselines(env, prepared, split)
-    watched = certified_episodes(config, table, act, settings)
+    watched = certified_episodes(env, table, act, settings)
     result = replace(
         result_of_rollout(env, prepared, split, rollout, references),
-        stl=stl_metrics(config, table, watched, settings),
+        stl=stl_metrics(env, table, watched, settings),
+        stl_byzantine=specs_under_faults(env, table, act, settings),
         replicated=replicated_control(env, table, rollout),
         byzantine=byzantine_metrics(env, table, act, rollout),
     )

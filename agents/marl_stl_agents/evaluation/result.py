@@ -126,6 +126,32 @@ class SpecResult:
 
 
 @dataclass(frozen=True, config=_EXACT)
+class SpecFaults:
+    """The specifications with ``faulty`` Byzantine sensors that show one kind of fault.
+
+    Attributes:
+        faulty: Byzantine sensors.
+        fault: What they do.
+        episodes: How many were run.
+        reward_per_event: Mean reward of the team's decisions.
+        satisfied: Share of the episodes that satisfied each specification.
+        conjunction: Share of the episodes that satisfied all.
+        certified: Whether the conjunction holds with probability 1 - epsilon at confidence
+            1 - delta, as for the honest team.
+        lower_bound: Largest probability of satisfaction that could be certified.
+    """
+
+    faulty: int
+    fault: str
+    episodes: int
+    reward_per_event: float
+    satisfied: dict[str, float]
+    conjunction: float
+    certified: bool
+    lower_bound: float
+
+
+@dataclass(frozen=True, config=_EXACT)
 class StepsToContainment:
     """Kaplan-Meier quantiles in steps; None where too few attacks were contained."""
 
@@ -202,6 +228,7 @@ class EvaluationResult:
         replicated: The replicated-sensor control.
         byzantine: The team with faulty sensors.
         stl: Specifications by name, the conjunction last; empty where none were monitored.
+        stl_byzantine: All of them together with faulty sensors.
         schema: Version of this layout.
     """
 
@@ -226,6 +253,7 @@ class EvaluationResult:
     replicated: ReplicatedControl | None = None
     byzantine: tuple[FaultMetrics, ...] = ()
     stl: dict[str, SpecResult] = field(default_factory=dict)
+    stl_byzantine: tuple[SpecFaults, ...] = ()
     schema: Literal[2] = SCHEMA
 
     @property

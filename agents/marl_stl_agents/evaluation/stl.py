@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marl_stl_agents.config import EvaluateConfig, TrainConfig
+from marl_stl_agents.config import EvaluateConfig
 from marl_stl_agents.evaluation.result import Robustness, SpecResult
 from marl_stl_agents.evaluation.rollouts import Act, RecurrentGreedy
 from marl_stl_env.config import EnvConfig
@@ -162,12 +162,12 @@ def trivially_satisfied(config: EnvConfig, table: TrafficTable) -> dict[str, tup
 
 
 def certified_episodes(
-    config: TrainConfig, table: TrafficTable, act: Act, settings: EvaluateConfig
+    env: EnvConfig, table: TrafficTable, act: Act, settings: EvaluateConfig
 ) -> Watched | None:
     """The episodes for the certificate; None where nothing is certified.
 
     Args:
-        config: The run.
+        env: The environment, with honest sensors only.
         table: The scaled table of the evaluated split.
         act: The frozen policy.
         settings: How many episodes.
@@ -177,12 +177,12 @@ def certified_episodes(
     """
     episodes = settings.certify
     if episodes is None:
-        episodes = DEFAULT_EPISODES if config.task.stl.monitor else 0
-    return watch(config.task, table, act, episodes) if episodes else None
+        episodes = DEFAULT_EPISODES if env.stl.monitor else 0
+    return watch(env, table, act, episodes) if episodes else None
 
 
 def stl_metrics(
-    config: TrainConfig, table: TrafficTable, watched: Watched | None, settings: EvaluateConfig
+    env: EnvConfig, table: TrafficTable, watched: Watched | None, settings: EvaluateConfig
 ) -> dict[str, SpecResult]:
     """Satisfaction and certificate of every specification; empty where nothing is certified.
 
@@ -190,7 +190,7 @@ def stl_metrics(
     so that their certificates hold jointly.
 
     Args:
-        config: The run.
+        env: The environment, with honest sensors only.
         table: The scaled table of the evaluated split.
         watched: Result of :func:`certified_episodes`.
         settings: The certificate's epsilon and delta.
@@ -201,7 +201,7 @@ def stl_metrics(
     if watched is None:
         return {}
     results = watched.by_name()
-    trivial_policies = trivially_satisfied(config.task, table)
+    trivial_policies = trivially_satisfied(env, table)
     level = {"epsilon": settings.epsilon, "delta": settings.delta}
     single = {name: values for name, values in results.items() if name != CONJUNCTION}
     certificates = certify_all(

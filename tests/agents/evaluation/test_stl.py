@@ -10,6 +10,7 @@ import torch
 from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
 from marl_stl_agents.checkpoints.store import Checkpoint
 from marl_stl_agents.config import Backend, EvaluateConfig, PPOConfig, TrainConfig
+from marl_stl_agents.evaluation.spec_faults import specs_under_faults
 from marl_stl_agents.evaluation.stl import (
     FRESH_SEEDS,
     Watched,
@@ -22,7 +23,8 @@ from marl_stl_agents.training.callbacks import SpecsCallback
 from scipy.stats import binom
 from stable_baselines3.common.logger import Logger
 
-from marl_stl_env.config import EnvConfig, StlConfig
+from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
+from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.stl.specs import CONJUNCTION
@@ -155,8 +157,8 @@ def test_seeds_of_evaluation_are_not_those_of_training() -> None:
 
 def test_figures_and_certificates() -> None:
     settings = EvaluateConfig(certify=150, epsilon=0.3, delta=0.1)
-    watched = certified_episodes(CONFIG, TABLE, alternate, settings)
-    figures = stl_metrics(CONFIG, TABLE, watched, settings)
+    watched = certified_episodes(CONFIG.env, TABLE, alternate, settings)
+    figures = stl_metrics(CONFIG.env, TABLE, watched, settings)
     watched = watch(CONFIG.env, TABLE, alternate, 150)
     assert list(figures) == ["quiet", "late", CONJUNCTION]
     truths = [*watched.satisfied.T, watched.satisfied.all(axis=1)]
@@ -184,8 +186,8 @@ def test_figures_and_certificates() -> None:
 def test_how_many_episodes(monitor: bool, certify: int | None, episodes: int | None) -> None:
     config = replace(CONFIG, stl="off", env=EnvConfig(episode_length=7, stl=StlConfig(monitor)))
     settings = EvaluateConfig(certify=certify)
-    watched = certified_episodes(config, TABLE, alternate, settings)
-    figures = stl_metrics(config, TABLE, watched, settings)
+    watched = certified_episodes(config.task, TABLE, alternate, settings)
+    figures = stl_metrics(config.task, TABLE, watched, settings)
     assert {one.episodes for one in figures.values()} == ({episodes} if episodes else set())
 
 
@@ -218,7 +220,6 @@ def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
         ({"stl": "shape", "ppo": PPOConfig()}, "--discount"),
         ({"stl": "monitor", "backend": "torch"}, "--backend native"),
         ({"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, policy="lstm")}, "--policy mlp"),
-        ({"stl": "monitor", "env": EnvConfig(deliberation=1)}, "deliberation=0"),
     ],
 )
 def test_what_cannot_be_is_refused(settings: dict[str, Any], advice: str) -> None:
@@ -237,3 +238,22 @@ def test_checkpoints_are_chosen_by_their_specs_first() -> None:
     watched = Watched(("a", "b"), satisfied, satisfied - np.float32(0.5), np.zeros(4))
     assert watched.excess(0.2) == pytest.approx(0.3)
     assert watched.excess(0.6) == 0.0
+
+
+def test_certificates_under_each_kind_of_fault() -> None:
+    """One sensor of four is faulty: each kind as one would run it by hand."""
+    settings = EvaluateConfig(certify=40, epsilon=0.3, delta=0.1)
+    entries = specs_under_faults(CONFIG.env, TABLE, alternate, settings)
+    assert [one.fault for one in entries] == list(FAULTS)
+    assert {one.faulty for one in entries} == {1}
+    for one in entries:
+        task = replace(CONFIG.env, faults=FaultConfig(1, one.fault))
+        watched = watch(task, TABLE, alternate, 40)
+        together = watched.satisfied.all(axis=1)
+        assert one.conjunction == together.mean()
+        assert one.satisfied == dict(
+            zip(watched.names, watched.satisfied.mean(axis=0).tolist(), strict=True)
+        )
+        assert one.certified == (binom.cdf(int((~together).sum()), 40, 0.3) <= 0.1)
+        assert one.reward_per_event == pytest.approx(watched.rewards.mean())
+    assert specs_under_faults(CONFIG.env, TABLE, alternate, EvaluateConfig()) == ()
