@@ -9,7 +9,7 @@ from typing import Literal
 from marl_stl_agents.config import TrainConfig
 from marl_stl_env.errors import ConfigError
 
-Preset = Literal["seed", "unseen", "prototypes", "response"]
+Preset = Literal["seed", "unseen", "prototypes", "response", "certified"]
 
 #: Settings for Python alone: their defaults are rarely changed, and each flag costs a reader.
 PYTHON_ONLY = frozenset(
@@ -32,7 +32,8 @@ class TrainCommand(TrainConfig):
         preset: Other defaults, which flags override. "seed": 3 sensors with full views on one
             lane, as published. "unseen": 16 sensors with random views, for attacks that training
             has not seen. "prototypes": every second sensor sees distances to known events.
-            "response": foresight, with credit by entities and a discount of 0.8.
+            "response": foresight, with credit by entities and a discount of 0.8. "certified":
+            "response" with seven sensors that keep their specifications with two faulty ones.
         sweep: Search for good settings with Ray Tune, as this JSON file describes.
     """
 

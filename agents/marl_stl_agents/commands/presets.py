@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from marl_stl_agents.commands.options import TrainCommand
 from marl_stl_agents.config import PPOConfig
-from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
+from marl_stl_env.config import (
+    ConsensusConfig,
+    DataConfig,
+    EnvConfig,
+    FaultConfig,
+    RewardConfig,
+    StlConfig,
+)
 
 #: Many sensors that see different things, and synthetic outliers that stand for what is not known.
 _DRILLED = EnvConfig(
@@ -77,5 +84,27 @@ PRESETS: dict[str, TrainCommand] = {
         ),
         lanes=16,
         iterations=100,
+    ),
+    "certified": TrainCommand(
+        preset="certified",
+        env=EnvConfig(
+            dynamics="response",
+            agents=7,
+            views="overlap",
+            episode_length=256,
+            faults=FaultConfig(2, "mixed"),
+            stl=StlConfig(monitor=True, shield=True),
+        ),
+        ppo=PPOConfig(
+            learning_rate=1e-3,
+            n_steps=256,
+            discount=0.8,
+            credit="entity",
+            entropy_coefficient=0.03,
+            final_entropy_coefficient=0.005,
+        ),
+        stl="lagrangian",
+        lanes=32,
+        iterations=80,
     ),
 }

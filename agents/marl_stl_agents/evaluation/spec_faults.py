@@ -53,7 +53,7 @@ def _under_fault(
 ) -> SpecFaults:
     task = replace(env, faults=replace(env.faults, faulty=faulty, fault=fault))
     watched = watch(task, table, act, episodes)
-    together = watched.satisfied.all(axis=1)
+    together = np.asarray(watched.satisfied.all(axis=1))
     certificate = certify(
         together,
         watched.robustness.min(axis=1),

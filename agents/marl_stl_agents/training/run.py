@@ -45,7 +45,9 @@ from marl_stl_agents.run_directory import (
 from marl_stl_agents.training.callbacks import CheckpointCallback, training_callbacks
 from marl_stl_agents.training.checklist import ChecklistCallback
 from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.engine.spec_monitor import specifications
 from marl_stl_env.errors import DivergedError
+from marl_stl_env.stl.enforcement import classify
 
 
 def train(config: TrainConfig) -> Path:
@@ -73,6 +75,9 @@ def train(config: TrainConfig) -> Path:
         show_splits(prepared.report)
     if config.task.stl.monitor:
         show_trivially_satisfied(trivially_satisfied(config.task, prepared.tables["train"]))
+    if config.task.stl.shield:
+        for sentence in classify(specifications(config.task)).sentences():
+            say(sentence)
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
     return _learn_and_evaluate(config, run, prepared, device)
