@@ -5,8 +5,10 @@ A configuration's fields become flags without a prefix, its docstring their help
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
@@ -88,15 +90,28 @@ def parse_config(
         SystemExit: After ``--help``, or if a flag cannot be parsed.
         ConfigError: If the configuration is not valid.
     """
-    return tyro.cli(
-        config_type,
-        prog=prog,
-        args=arguments,
-        description=description,
-        default=tyro.MISSING_NONPROP if default is None else default,
-        config=(tyro.conf.OmitArgPrefixes,),
-        registry=_registry(python_only),
-    )
+    with _printable_stderr():
+        return tyro.cli(
+            config_type,
+            prog=prog,
+            args=arguments,
+            description=description,
+            default=tyro.MISSING_NONPROP if default is None else default,
+            config=(tyro.conf.OmitArgPrefixes,),
+            registry=_registry(python_only),
+        )
+
+
+@contextmanager
+def _printable_stderr() -> Iterator[None]:
+    """Messages of the parser repeat what was typed: without control characters."""
+    written = io.StringIO()
+    try:
+        with redirect_stderr(written):
+            yield
+    finally:
+        lines = written.getvalue().splitlines()
+        sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def _registry(python_only: frozenset[str]) -> ConstructorRegistry:
