@@ -34,7 +34,7 @@ from benchmarks.leaderboard.check import check_decisions, check_run, team_of
 from benchmarks.leaderboard.table import FILE, PAGE, Entry, add_entry, row
 from benchmarks.leaderboard.track import SEEDS, Result, Track, of_decisions, of_votes
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
-from marl_stl_env.data.datasets.synthetic_model import posterior
+from marl_stl_env.data.datasets.synthetic.model import posterior
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.errors import MarlStlError, SubmissionError, UnknownNameError
 from marl_stl_env.files import atomic_path

@@ -208,7 +208,7 @@ def bayes_vote(settings: Settings, known: set[tuple[int, str]]) -> list[dict[str
         settings: Sizes of the teams and their views.
         known: Sizes and views that are left out.
     """
-    from marl_stl_env.data.datasets.synthetic_model import posterior
+    from marl_stl_env.data.datasets.synthetic.model import posterior
 
     rows = []
     for team in dict.fromkeys(
