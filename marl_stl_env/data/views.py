@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from marl_stl_env.data.encoding import RARE
 from marl_stl_env.data.ingest.store import release
-from marl_stl_env.data.preprocess import RARE
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import TableError
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
