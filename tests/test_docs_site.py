@@ -85,16 +85,6 @@ def test_links_lead_somewhere(page: str) -> None:
             assert anchor in anchors(path.read_text(encoding="utf-8")), link
 
 
-@pytest.mark.parametrize("page", sorted(page for page in pages() if page.endswith(".md")))
-def test_pages_are_short(page: str) -> None:
-    words = len((DOCS / page).read_text(encoding="utf-8").split())
-    assert words <= (1_500 if page.startswith("results/") else 3_500)
-
-
-def test_data_of_results_is_not_part_of_the_site() -> None:
-    assert not list(DOCS.rglob("*.json"))
-
-
 def test_the_environment_card_is_in_gymnasiums_order() -> None:
     text = CARD.read_text(encoding="utf-8")
     assert tuple(re.findall(r"^## (.+)$", text, re.MULTILINE)) == _SECTIONS

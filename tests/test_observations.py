@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from marl_stl_env.config import DataConfig, EnvConfig, Split
-from marl_stl_env.data.datasets.synthetic import load
+from marl_stl_env.data.datasets.synthetic.loader import load
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine

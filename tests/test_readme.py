@@ -18,22 +18,6 @@ def test_the_python_example_runs() -> None:
     np.testing.assert_array_equal(first[: same.num_envs], other)  # type: ignore[attr-defined]
 
 
-def prose(text: str) -> list[int]:
-    """Words of every sentence outside code, tables and headings."""
-    text = re.sub(r"```.*?```", " ", text, flags=re.DOTALL)
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)|`([^`\n]*)`", r"\1 \2", text)
-    text = re.sub(r"(?m)^\|.*$|^#.*$|^\s*[-*] ", "\n\n", text)
-    counts = [len(one.split()) for one in re.split(r"(?<=[.!?:])\s+|\n\s*\n", text)]
-    return [count for count in counts if count > 2]
-
-
-def test_it_is_read_in_a_few_minutes() -> None:
-    assert len(README.split()) <= 700
-    sentences = prose(README)
-    assert np.median(sentences) <= 14
-    assert np.percentile(sentences, 90) <= 25
-
-
 def test_linked_files_are_there() -> None:
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
         assert (Path(__file__).parent.parent / link).exists(), link

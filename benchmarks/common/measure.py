@@ -1,13 +1,15 @@
-"""What the speed benchmarks share: timing, a table of noise, and the printed result."""
+"""Shared parts of benchmarks: timing, a table of noise, printed tables and result files."""
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from marl_stl_agents.run_directory import write_json
 from rich.console import Console
 from rich.table import Table
 
@@ -19,7 +21,7 @@ ROWS = 106_518
 
 
 def generated_table(rows: int = ROWS, view_sizes: Sequence[int] = VIEW_SIZES) -> TrafficTable:
-    """A scaled table of noise, by default of NSL-KDD's size: speed does not depend on values.
+    """A scaled table of noise, by default as large as NSL-KDD; speed does not depend on values.
 
     Args:
         rows: Events.
@@ -43,7 +45,7 @@ def generated_table(rows: int = ROWS, view_sizes: Sequence[int] = VIEW_SIZES) ->
 
 
 def rate(step: Callable[[], object], agent_steps: int, seconds: float, repeats: int) -> float:
-    """Agent-steps per second of ``step``, the best of several runs after one step to warm up."""
+    """Agent-steps per second of ``step``: the best of several runs after a warm-up step."""
     step()
     best = 0.0
     for _ in range(repeats):
@@ -56,7 +58,7 @@ def rate(step: Callable[[], object], agent_steps: int, seconds: float, repeats: 
 
 
 def versions() -> dict[str, str]:
-    """What a figure depends on besides the code."""
+    """Machine and versions of libraries, on which measurements depend."""
     import stable_baselines3
     import torch
 
@@ -70,13 +72,19 @@ def versions() -> dict[str, str]:
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table; numbers from 100 on without decimals, an absent one as nothing."""
+    """Print a table; numbers from 100 on without decimals, None as an empty cell."""
     table = Table(title=title)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
     for row in rows:
         table.add_row(*(_text(value) for value in row))
     Console().print(table)
+
+
+def write_result(path: Path | None, result: Mapping[str, Any]) -> None:
+    """Write a result with its schema and versions as JSON; nothing if there is no path."""
+    if path is not None:
+        write_json(path, {"schema": 1, **versions(), **result})
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Evaluates a submission anew, and refuses one that is not what it says."""
+"""Evaluates a submission again, and refuses one whose claims are not confirmed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import RunError, SubmissionError
 from marl_stl_env.types import Action, Int8Array
 
-#: Processors round differently, and an event in ten thousand may be decided otherwise elsewhere.
+#: Processors round differently; one decision in ten thousand may differ between machines.
 _EVENTS, _RATE = 1e-4, 2e-3
 _COUNTS = ("tp", "tn", "fp", "fn")
 _COMPARED = (
@@ -46,18 +46,18 @@ _COMPARED = (
 
 
 def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
-    """Evaluate a run from its checkpoint and hold its ``evaluation.json`` against that.
+    """Evaluate a run from its checkpoint and compare the result with its ``evaluation.json``.
 
     Args:
         run: The run directory.
-        track: What it competes in.
+        track: The track of the submission.
 
     Returns:
-        Its configuration, and its figures as measured here.
+        Configuration and measured result of the run.
 
     Raises:
-        RunError: If the directory is incomplete or damaged, or its data is not the data here.
-        SubmissionError: If it was trained for something else, or claims something else.
+        RunError: If the directory is incomplete or damaged, or its data differs from the data here.
+        SubmissionError: If it was trained for another track, or its claims are not confirmed.
     """
     run = find_run(run)
     config = read_config(run)
@@ -76,10 +76,10 @@ def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
     result = result_of_rollout(env, prepared, "test", rollout, references)
     measured = as_json(replace(result, byzantine=byzantine))
     for name in _COMPARED:
-        for place, said, found in differences(claimed.get(name), measured[name], len(table), name):
+        for place, claim, found in differences(claimed.get(name), measured[name], len(table), name):
             raise SubmissionError(
-                f"{run / EVALUATION} says {place}={said!r}, and its checkpoint gives {found!r} "
-                f"on the test split; evaluate it anew: python evaluate.py {run}"
+                f"{run / EVALUATION} claims {place}={claim!r}, but its checkpoint gives {found!r} "
+                f"on the test split; evaluate it again: python evaluate.py {run}"
             )
     steps = max(checkpoint.timesteps for checkpoint in list_checkpoints(run))
     worst = worst_with_one(byzantine)
@@ -90,7 +90,7 @@ def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
 
 def _claim(run: Path) -> dict[str, Any]:
     if not (run / EVALUATION).exists():
-        raise SubmissionError(f"{run} was not evaluated yet: python evaluate.py {run}")
+        raise SubmissionError(f"{run} is not evaluated yet: python evaluate.py {run}")
     try:
         return as_json(read_result(run / EVALUATION))
     except RunError as error:
@@ -98,7 +98,7 @@ def _claim(run: Path) -> dict[str, Any]:
 
 
 def _check_choice(run: Path, config: TrainConfig, prepared: PreparedData) -> None:
-    """Refuse checkpoints whose validation figures, by which the best is chosen, are not theirs."""
+    """Refuse checkpoints whose validation reward, by which the best is chosen, is not confirmed."""
     table = prepared.tables["validation"]
     for checkpoint in list_checkpoints(run):
         act = greedy(_policy(checkpoint, config, prepared, "validation"))
@@ -106,8 +106,8 @@ def _check_choice(run: Path, config: TrainConfig, prepared: PreparedData) -> Non
         found = reward_per_event(table.labels, decisions, config.env.reward)
         if abs(found - checkpoint.reward) > _RATE:
             raise SubmissionError(
-                f"{checkpoint.path} says that it earns {checkpoint.reward:.4f} per validation "
-                f"event, and it earns {found:.4f}; train the run anew: python train.py --restart "
+                f"{checkpoint.path} claims a reward of {checkpoint.reward:.4f} per validation "
+                f"event, but reaches {found:.4f}; train the run again: python train.py --restart "
                 f"{run}"
             )
 
@@ -122,41 +122,41 @@ def _policy(checkpoint: Any, config: TrainConfig, prepared: PreparedData, split:
 
 
 def differences(
-    said: Any, found: Any, events: int, place: str
+    claim: Any, found: Any, events: int, place: str
 ) -> Iterator[tuple[str, object, object]]:
-    """Where a claim differs from what was measured by more than rounding does.
+    """Differences between a claim and a measurement that exceed rounding.
 
     Args:
-        said: The claim.
-        found: What was measured; what only the claim has is not looked at.
+        claim: The claim.
+        found: The measurement; keys that only the claim has are ignored.
         events: Events of the split.
-        place: Where in the evaluation these stand.
+        place: Place of both in the evaluation, as a dotted name.
 
     Yields:
         The place, the claim and the measurement.
     """
-    if isinstance(found, dict) and isinstance(said, dict):
+    if isinstance(found, dict) and isinstance(claim, dict):
         for name, value in found.items():
-            yield from differences(said.get(name), value, events, f"{place}.{name}")
-    elif isinstance(found, list) and isinstance(said, list) and len(said) == len(found):
+            yield from differences(claim.get(name), value, events, f"{place}.{name}")
+    elif isinstance(found, list) and isinstance(claim, list) and len(claim) == len(found):
         for i, value in enumerate(found):
-            yield from differences(said[i], value, events, f"{place}[{i}]")
-    elif isinstance(found, int | float) and isinstance(said, int | float):
+            yield from differences(claim[i], value, events, f"{place}[{i}]")
+    elif isinstance(found, int | float) and isinstance(claim, int | float):
         allowed = _EVENTS * events if place.rsplit(".", 1)[-1] in _COUNTS else _RATE
-        if not abs(said - found) <= allowed:  # a claim may be NaN
-            yield place, said, found
-    elif said != found:
-        yield place, said, found
+        if not abs(claim - found) <= allowed:  # a claim may be NaN
+            yield place, claim, found
+    elif claim != found:
+        yield place, claim, found
 
 
 def check_decisions(path: Path, track: Track, seed: int | None, **more: Any) -> Result:
-    """The figures of decisions that another program made on the track's test events.
+    """The result of decisions that another program made on the test events of a track.
 
     Args:
         path: A Parquet file with a row for every test event: ``event`` (0 for the first one),
             ``decision`` and, where a team voted, ``sensor_0`` … ``sensor_{n-1}``; actions by name
             or value.
-        track: What they compete in.
+        track: The track of the submission.
         seed: Seed of the training.
         **more: Further fields of :class:`Result`.
 
@@ -218,7 +218,7 @@ def _actions(path: Path, column: Any) -> Int8Array:
 
 
 def team_of(env: EnvConfig) -> str:
-    """A team in a few words."""
+    """A short description of a team."""
     views = f"random views of {env.random_share:g}" if env.random_share else env.views
     words = [f"{env.agents} sensor{'s' if env.agents > 1 else ''}, {views}"]
     if env.deliberation:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -37,17 +37,23 @@ class Entry:
     """One row of the leaderboard.
 
     Attributes:
-        name: Its name.
-        kind: "run" was evaluated from its checkpoints, "decisions" from files of decisions;
+        name: Name of the entry.
+        kind: "run" was evaluated from checkpoints, "decisions" from files of decisions;
             "reference" needs no training by reward.
-        team: Who decides, in words.
-        results: One per seed.
+        team: Description of the team.
+        results: Results, one per seed.
     """
 
     name: str
     kind: Kind
     team: str
     results: tuple[Result, ...]
+
+    def with_seconds(self, seconds: Iterable[float]) -> Entry:
+        """The entry with the CPU seconds of the training of each seed."""
+        timed = zip(self.results, seconds, strict=True)
+        results = tuple(replace(result, cpu_seconds=used) for result, used in timed)
+        return replace(self, results=results)
 
     @property
     def score(self) -> float:
@@ -59,11 +65,11 @@ _ADAPTER = TypeAdapter(list[Entry])
 
 
 def read_entries(path: Path) -> list[Entry]:
-    """The entries of a leaderboard; none where there is no file yet.
+    """The entries of a leaderboard; none if there is no file yet.
 
     Raises:
         RunError: If the file is not JSON.
-        SubmissionError: If it is not a leaderboard.
+        SubmissionError: If the file is not a leaderboard.
     """
     if not path.exists():
         return []
@@ -74,7 +80,7 @@ def read_entries(path: Path) -> list[Entry]:
 
 
 def add_entry(entry: Entry, track: str, file: Path = FILE, page: Path = PAGE) -> None:
-    """Put an entry on the leaderboard, in place of one of the same name; file and page alike."""
+    """Add an entry to file and page, in place of an entry with the same name."""
     others = [one for one in read_entries(file) if one.name != entry.name]
     entries = sorted([*others, entry], key=lambda one: -one.score)
     write_json(file, {"track": track, "entries": [asdict(one) for one in entries]})
@@ -88,7 +94,7 @@ def table(entries: Sequence[Entry]) -> list[str]:
 
 
 def row(entry: Entry) -> str:
-    """One entry as a row of :func:`table`: means over the seeds, with the least and the largest."""
+    """One row of :func:`table`: mean over the seeds [smallest, largest]."""
     results = entry.results
     cells = [
         entry.name if entry.kind != "reference" else f"*{entry.name}*",

@@ -1,4 +1,4 @@
-"""What a leaderboard compares, and the figures of one seed on it."""
+"""The track of a leaderboard, and the results of one seed on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from marl_stl_env.types import Float32Array, Float64Array, Int8Array
 
 #: Seeds that an entry needs.
 SEEDS = 3
-#: Settings that say which events are evaluated, and what they are worth. All others are free.
+#: Settings that define the evaluated events, and their rewards. All others are free.
 _DATA = (
     "dataset",
     "dataset_options",
@@ -33,7 +33,7 @@ _DATA = (
     "drop_duplicates",
     "threat_rate",
 )
-_WORTH = (
+_REWARDS = (
     "true_positive",
     "true_negative",
     "false_positive",
@@ -50,27 +50,27 @@ class Track:
     """The test events that all entries of a leaderboard decide on.
 
     Attributes:
-        name: Its name.
-        env: Its data, its split, its threat rate and its rewards; the team is the entry's own.
+        name: Name of the track.
+        env: Defines data, split, threat rate and rewards; the team is free.
     """
 
     name: str = "synthetic"
     env: EnvConfig = field(default_factory=EnvConfig)
 
     def prepare(self) -> PreparedData:
-        """The track's data; training and validation are there to be used, test is not."""
+        """The data of the track; entries may use the training and validation splits."""
         return prepare(self.env)
 
     def check_config(self, run: Path, env: EnvConfig) -> None:
-        """Refuse a team that was trained for something else.
+        """Refuse a team that was trained for another track.
 
         Raises:
-            SubmissionError: If data, split, threat rate or rewards are not the track's, or if the
-                vote learns from labels of the events evaluated.
+            SubmissionError: If data, split, threat rate or rewards are not those of the track, or
+                if reliability weights use labels of the evaluated events.
         """
         given = [(name, getattr(env.data, name), getattr(self.env.data, name)) for name in _DATA]
         given.append(("dynamics", env.dynamics, self.env.dynamics))
-        given += [(n, getattr(env.reward, n), getattr(self.env.reward, n)) for n in _WORTH]
+        given += [(n, getattr(env.reward, n), getattr(self.env.reward, n)) for n in _REWARDS]
         for name, found, wanted in given:
             if found != wanted:
                 raise SubmissionError(
@@ -86,17 +86,17 @@ class Track:
 
 @dataclass(frozen=True)
 class Result:
-    """What one seed of an entry did on the test split.
+    """The result of one seed of an entry on the test split.
 
     Attributes:
-        seed: Seed of the training; None where there is none.
+        seed: Seed of the training; None without training.
         normalized_score: Reward between the best constant policy (0) and the oracle (1).
         f1: F1 of the decisions.
-        reward_per_event: What a decision earned.
-        one_byzantine: The same under the worst fault of one sensor; None where the team bears none,
-            or where the sensors' votes are not known.
-        agent_steps: Observations that were trained on; None for references.
-        cpu_seconds: Of the training alone, as declared.
+        reward_per_event: Mean reward of the decisions.
+        one_byzantine: Mean reward under the worst fault of one sensor; None if the team tolerates
+            no faulty sensor, or the sensors' votes are unknown.
+        agent_steps: Observations of the training; None for references.
+        cpu_seconds: CPU time of the training, as declared.
     """
 
     seed: int | None
@@ -108,8 +108,12 @@ class Result:
     cpu_seconds: float | None = None
 
 
+#: The track of the public leaderboard.
+TRACK = Track()
+
+
 def of_decisions(env: EnvConfig, table: TrafficTable, decisions: Int8Array, **more: Any) -> Result:
-    """The figures of decisions on every event of the test split.
+    """The result of one decision per event of the test split.
 
     Args:
         env: The environment of the team.
@@ -125,7 +129,7 @@ def of_decisions(env: EnvConfig, table: TrafficTable, decisions: Int8Array, **mo
     constant = max(rewards["always_allow"], rewards["always_block"])
     relative = normalized_score(metrics.reward_per_event, constant, rewards["oracle"])
     if relative is None:
-        raise SubmissionError("a constant policy is perfect on this split: nothing to compare")
+        raise SubmissionError("a constant policy is perfect on this split, so no score is defined")
     return Result(
         normalized_score=relative,
         f1=metrics.f1,
@@ -135,13 +139,13 @@ def of_decisions(env: EnvConfig, table: TrafficTable, decisions: Int8Array, **mo
 
 
 def of_votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, **more: Any) -> Result:
-    """The figures of what sensors said on every test event, under the plain vote.
+    """The result of the sensors' votes on the events of the test split, under the plain vote.
 
     Args:
-        env: The environment of the team, whose vote it is.
+        env: The environment of the team, with its rule.
         table: The scaled test table.
-        actions: What every sensor says.  # (rows, agents) int8
-        **more: Further fields of :class:`Result`.
+        actions: Action of every sensor.  # (rows, agents) int8
+        **more: Other fields of :class:`Result`.
     """
     decisions = decision_rule(env)(actions)
     rollout = Rollout(
@@ -152,15 +156,15 @@ def of_votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, **more: An
         isolated=np.zeros(len(table), np.bool_),
         granted=np.zeros(len(table), np.bool_),
     )
-    worst = worst_with_one(byzantine_metrics(env, table, _nobody, rollout))
+    worst = worst_with_one(byzantine_metrics(env, table, _no_policy, rollout))
     return of_decisions(env, table, decisions, one_byzantine=worst, **more)
 
 
 def worst_with_one(byzantine: Iterable[FaultMetrics]) -> float | None:
-    """The reward per event under the fault of one sensor that does most harm."""
+    """The reward per event under the worst fault of a single sensor."""
     rewards = [one.reward_per_event for one in byzantine if one.faulty == 1]
     return min(rewards, default=None)
 
 
-def _nobody(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
-    raise SubmissionError(f"{len(observations)} votes are given: no policy is asked")
+def _no_policy(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+    raise SubmissionError(f"the votes on {len(observations)} events are given; there is no policy")

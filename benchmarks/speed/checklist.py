@@ -20,12 +20,11 @@ from marl_stl_agents.algorithms.ppo import make_trainer
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from marl_stl_agents.diagnostics.checklist import setting_of
 from marl_stl_agents.diagnostics.rollout import RolloutFacts
-from marl_stl_agents.run_directory import write_json
 from marl_stl_agents.training.callbacks import RewardCallback, ValueLossCallback
 from marl_stl_agents.training.checklist import ChecklistCallback
 from stable_baselines3.common.callbacks import BaseCallback
 
-from benchmarks.common.measure import show, versions
+from benchmarks.common.measure import show, write_result
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 
@@ -135,8 +134,7 @@ def main(settings: Settings) -> None:
     prepared = prepare(config.env)
     rows = [measure(replace(config, backend=backend), prepared, repeats) for backend in PATHS]
     show("CPU seconds of an iteration", list(rows[0]), [list(row.values()) for row in rows])
-    if settings.out is not None:
-        write_json(settings.out, {"schema": 1, **versions(), "paths": rows})
+    write_result(settings.out, {"paths": rows})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from typing import Any
 
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.config import ClusterConfig, TrainConfig
-from marl_stl_agents.rllib.training import ClusterTrainer, cluster
+from marl_stl_agents.rllib.cluster import cluster
+from marl_stl_agents.rllib.training import ClusterTrainer
 from stable_baselines3.common.logger import Logger
 
 from benchmarks.common.measure import show, versions

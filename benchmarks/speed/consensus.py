@@ -5,24 +5,20 @@
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.common.measure import show, write_result
 from marl_stl_env.config import ConsensusConfig
 from marl_stl_env.consensus.faults import draw_faulty
 from marl_stl_env.consensus.protocols.adversaries import random_messages, two_faced
 from marl_stl_env.consensus.protocols.agreement import PROTOCOLS, decisions
 from marl_stl_env.consensus.rules import DecisionRule
-from marl_stl_env.files import write_text
 from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Int8Array
 
 TEAMS = (4, 7)
@@ -123,36 +119,21 @@ def measure(settings: Settings) -> list[Result]:
     ]
 
 
-def show(results: list[Result]) -> None:
-    """Print the results as a table."""
-    table = Table("protocol", title="Team decisions, with f = (n - 1) / 3 faulty sensors")
-    for heading in ("sensors", "faulty_sensors", "decisions/s", "agreement"):
-        table.add_column(heading, justify="right")
-    for item in results:
-        table.add_row(
-            NAMES[item.protocol],
-            str(item.agents),
-            str(item.faulty),
-            f"{item.per_second:,.0f}",
-            f"{item.agreement:.1%}",
-        )
-    Console().print(table)
-
-
 def main(settings: Settings) -> None:
     """Measure, print, and write the results."""
     results = measure(settings)
-    show(results)
-    if settings.out is not None:
-        report = {
-            "schema": 1,
-            "benchmark": "consensus",
-            "lanes": settings.lanes,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "results": [asdict(item) for item in results],
-        }
-        write_text(settings.out, json.dumps(report, indent=2) + "\n")
+    rows = [
+        (NAMES[one.protocol], one.agents, one.faulty, one.per_second, f"{one.agreement:.1%}")
+        for one in results
+    ]
+    columns = ("protocol", "sensors", "faulty sensors", "decisions/s", "agreement")
+    show("Team decisions, with f = (n - 1) / 3 faulty sensors", columns, rows)
+    report = {
+        "benchmark": "consensus",
+        "lanes": settings.lanes,
+        "results": [asdict(item) for item in results],
+    }
+    write_result(settings.out, report)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ from marl_stl_agents.config import Backend, Device, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import simple_baselines
 from marl_stl_agents.evaluation.metrics import score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
-from marl_stl_agents.run_directory import write_json
 from stable_baselines3.common.callbacks import BaseCallback
 
-from benchmarks.common.measure import generated_table, rate, show, versions
+from benchmarks.common.measure import generated_table, rate, show, write_result
 from benchmarks.speed.throughput import row
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import prepare
@@ -321,7 +320,7 @@ def main(settings: Settings) -> None:
     device = resolve_device(settings.device, threads=1)
     torch.set_float32_matmul_precision("high")
     table = generated_table(20_000) if settings.quick else generated_table()
-    result: dict[str, Any] = {"schema": 1, **versions(), "device": device.type}
+    result: dict[str, Any] = {"device": device.type}
     if device.type == "cuda":
         result["device"] = torch.cuda.get_device_name(device)
     result["synchronisation_free"] = synchronisation_free(table, device, settings)
@@ -337,8 +336,7 @@ def main(settings: Settings) -> None:
     rest = {name: value for name, value in result.items() if name != "engine"}
     for name, value in rest.items():
         print(f"{name}: {value}")
-    if settings.out is not None:
-        write_json(settings.out, result)
+    write_result(settings.out, result)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import tyro
-from marl_stl_agents.run_directory import write_json
 
-from benchmarks.common.measure import VIEW_SIZES, generated_table, rate, show, versions
+from benchmarks.common.measure import VIEW_SIZES, generated_table, rate, show, write_result
 from benchmarks.speed.throughput import engine_rate
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
@@ -156,8 +155,7 @@ def main(settings: Settings) -> None:
     show("growth", list(every(result)[0]), [list(entry.values()) for entry in every(result)])
     if settings.image is not None:
         draw(result, settings.image)
-    if settings.out is not None:
-        write_json(settings.out, {"schema": 1, **versions(), **result})
+    write_result(settings.out, result)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import time
 import warnings
 from collections.abc import Callable
@@ -20,9 +18,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks.common.measure import write_result
 from marl_stl_env.config import Dynamics, EnvConfig, StlConfig
 from marl_stl_env.envs.sb3 import TrafficVecEnv
-from marl_stl_env.files import write_text
 from marl_stl_env.stl.monitor import Monitor, MonitorSet
 from marl_stl_env.stl.parser import parse
 from marl_stl_env.stl.robustness import robustness
@@ -36,7 +34,11 @@ WIDTHS = (4, 8, 16, 64, 256, 1024)
 
 
 def main(
-    lanes: int = 4096, steps: int = 256, repeats: int = 5, rtamt_lanes: int = 4096, out: str = ""
+    lanes: int = 4096,
+    steps: int = 256,
+    repeats: int = 5,
+    rtamt_lanes: int = 4096,
+    out: Path | None = None,
 ) -> None:
     """Measure and report.
 
@@ -49,19 +51,15 @@ def main(
         out: JSON file to write.
     """
     result: dict[str, Any] = {
-        "schema": 1,
         "lanes": lanes,
         "steps": steps,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
         "offline": offline(lanes, steps, repeats, rtamt_lanes),
         "online": online(lanes, steps, repeats),
         "windows": windows(lanes, repeats),
         "environment": environment(lanes, repeats),
     }
-    show(result)
-    if out:
-        write_text(Path(out), json.dumps(result, indent=2) + "\n")
+    print_result(result)
+    write_result(out, result)
 
 
 def offline(lanes: int, steps: int, repeats: int, rtamt_lanes: int) -> dict[str, float]:
@@ -190,7 +188,7 @@ def median_seconds(run: Callable[[], object], repeats: int) -> float:
     return float(np.median(seconds))
 
 
-def show(result: dict[str, Any]) -> None:
+def print_result(result: dict[str, Any]) -> None:
     """Print the result."""
     table = Table(
         "measurement", "result", title=f"{result['lanes']} lanes, {result['steps']} steps"

@@ -13,10 +13,9 @@ import gymnasium
 import numpy as np
 import torch
 import tyro
-from marl_stl_agents.run_directory import write_json
 from stable_baselines3.common.vec_env import VecEnv
 
-from benchmarks.common.measure import generated_table, rate, show, versions
+from benchmarks.common.measure import generated_table, rate, show, write_result
 from benchmarks.speed.peers import NothingParallelEnv, OrdinaryParallelEnv, gymnasium_vector
 from benchmarks.speed.trainer import bare_trainer, make_trainer, ppo_profile, ppo_rates
 from marl_stl_env.config import EnvConfig
@@ -183,8 +182,6 @@ def main(settings: Settings) -> None:
     torch.set_num_threads(1)
     table = generated_table()
     result: dict[str, Any] = {
-        "schema": 1,
-        **versions(),
         "engine": engine_rows(table, settings),
         "adapters": adapter_rows(table, settings),
     }
@@ -199,8 +196,7 @@ def main(settings: Settings) -> None:
     if "trainer_profile" in result:
         shares = sorted(result["trainer_profile"].items(), key=lambda item: -item[1])
         show("SB3 PPO on TrafficVecEnv", ("part", "share of the time"), shares)
-    if settings.out is not None:
-        write_json(settings.out, result)
+    write_result(settings.out, result)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from marl_stl_agents.run_directory import read_json, write_json
 
 from benchmarks.common.tables import replace_section
 from benchmarks.common.teams import PPO, f1, normalized, recall, train_team
-from benchmarks.studies.byzantine_report import draw, markdown, show, summary, worst
+from benchmarks.studies.byzantine_report import draw, markdown, print_summary, summary, worst
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.consensus.correlation import error_correlation
 from marl_stl_env.consensus.faults import FAULTS
@@ -208,7 +208,7 @@ def bayes_vote(settings: Settings, known: set[tuple[int, str]]) -> list[dict[str
         settings: Sizes of the teams and their views.
         known: Sizes and views that are left out.
     """
-    from marl_stl_env.data.datasets.synthetic_model import posterior
+    from marl_stl_env.data.datasets.synthetic.model import posterior
 
     rows = []
     for team in dict.fromkeys(
@@ -247,7 +247,7 @@ def main(settings: Settings) -> None:
             rows = summary([*bayes, *results])
             content = {"iterations": settings.iterations, "summary": rows}
             write_json(settings.out, {**content, "bayes_vote": bayes, "teams": results})
-    show(summary([*bayes, *results]))
+    print_summary(summary([*bayes, *results]))
     if settings.figure is not None:
         draw(results, bayes, settings.figure)
     if settings.docs is not None:

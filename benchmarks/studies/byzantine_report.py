@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.common.measure import show
 from benchmarks.common.tables import table_lines
 from marl_stl_env.files import atomic_path
 
@@ -135,16 +134,11 @@ def _panel(axis: Any, groups: dict[tuple[Any, ...], Any], dataset: str, views: s
     axis.set_title(f"{dataset}: {TITLES[views]}")
 
 
-def show(rows: list[dict[str, Any]]) -> None:
+def print_summary(rows: list[dict[str, Any]]) -> None:
     """Print the summary."""
-    table = Table(title="normalised score under the worst fault")
-    columns = list(rows[0])
-    for column in columns:
-        table.add_column(column.replace("_", " "))
-    for row in rows:
-        cells = [row[column] for column in columns]
-        table.add_row(*(f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells))
-    Console(width=160).print(table)
+    columns = [column.replace("_", " ") for column in rows[0]]
+    cells = [list(row.values()) for row in rows]
+    show("normalised score under the worst fault", columns, cells)
 
 
 def markdown(rows: list[dict[str, Any]]) -> list[str]:

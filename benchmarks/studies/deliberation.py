@@ -19,9 +19,8 @@ import tyro
 from marl_stl_agents.evaluation.byzantine import AWAKE_FAULTS, decide_with_faults
 from marl_stl_agents.evaluation.rollouts import collect_rollout
 from marl_stl_agents.run_directory import read_json, write_json
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.common.measure import show
 from benchmarks.common.tables import replace_section, table_lines
 from benchmarks.common.teams import PPO, f1, normalized, train_team
 from marl_stl_env.config import DataConfig, EnvConfig, FaultConfig, RewardConfig
@@ -140,16 +139,11 @@ def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def show(rows: list[dict[str, Any]]) -> None:
+def print_summary(rows: list[dict[str, Any]]) -> None:
     """Print the summary."""
-    table = Table(title="normalised score")
     columns = [name for name in rows[0] if name != "range"]
-    for column in columns:
-        table.add_column(column.replace("_", " "))
-    for row in rows:
-        cells = [row[column] for column in columns]
-        table.add_row(*(f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells))
-    Console(width=140).print(table)
+    cells = [[row[column] for column in columns] for row in rows]
+    show("normalised score", [column.replace("_", " ") for column in columns], cells)
 
 
 _COLUMNS = (
@@ -192,7 +186,7 @@ def main(settings: Settings) -> None:
                 if settings.out is not None:
                     content = {"iterations": settings.iterations, "summary": summary(results)}
                     write_json(settings.out, {**content, "teams": results})
-    show(summary(results))
+    print_summary(summary(results))
     if settings.docs is not None:
         replace_section(settings.docs, "deliberation", markdown(summary(results)))
 

@@ -15,9 +15,8 @@ import torch
 import tyro
 from marl_stl_agents.algorithms.ppo import make_trainer
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
-from marl_stl_agents.run_directory import write_json
 
-from benchmarks.common.measure import show, versions
+from benchmarks.common.measure import show, write_result
 from benchmarks.speed.cuda import Scores
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
@@ -112,8 +111,7 @@ def main(settings: Settings) -> None:
     show("synthetic, validation split", columns, rows)
     if settings.image is not None:
         draw(result, settings.image)
-    if settings.out is not None:
-        write_json(settings.out, {"schema": 1, **versions(), **result})
+    write_result(settings.out, result)
 
 
 if __name__ == "__main__":

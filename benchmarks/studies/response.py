@@ -138,7 +138,7 @@ def supervised_evidence(config: EnvConfig, prepared: PreparedData) -> dict[Split
 
 def exact_evidence(config: EnvConfig, prepared: PreparedData) -> dict[Split, Float64Array]:
     """The exact P(threat) on each sensor's columns.  # (rows, agents) each."""
-    from marl_stl_env.data.datasets.synthetic_model import posterior
+    from marl_stl_env.data.datasets.synthetic.model import posterior
 
     groups = threat_groups(config, prepared)
     found: dict[Split, Float64Array] = {}

@@ -20,14 +20,14 @@ from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import ReturnNormalization, TrainConfig
 from marl_stl_agents.evaluation.metrics import score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
-from marl_stl_agents.run_directory import read_json, write_json
+from marl_stl_agents.run_directory import read_json
 from marl_stl_agents.training.callbacks import RewardCallback, ValueLossCallback
 from rich.console import Console
 from rich.table import Table
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 
-from benchmarks.common.measure import versions
+from benchmarks.common.measure import write_result
 from marl_stl_env.config import RewardConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
@@ -277,8 +277,7 @@ def study(settings: Settings) -> list[dict[str, Any]]:
 
 def write(runs: list[dict[str, Any]], settings: Settings) -> None:
     """Write what there is."""
-    if settings.out is not None:
-        write_json(settings.out, {"schema": 1, **versions(), "runs": runs})
+    write_result(settings.out, {"runs": runs})
 
 
 def chosen(runs: Sequence[dict[str, Any]], mode: str, discount: float) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.common.teams import normalized
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.data.datasets.synthetic_model import log_joint, threat_share
+from marl_stl_env.data.datasets.synthetic.model import log_joint, threat_share
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.types import Float64Array, IntArray
 

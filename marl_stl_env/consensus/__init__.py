@@ -1,1 +1,1 @@
-"""Decisions that survive Byzantine sensors: the rule, agreement protocols, faults."""
+"""Team decisions with Byzantine sensors: decision rules, reliability weights and faults."""

@@ -1,4 +1,4 @@
-"""How much the sensors' errors go together: what no vote can repair."""
+"""Correlation of the sensors' errors, which limits what a vote can gain."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from marl_stl_env.types import BoolArray, Float64Array
 def error_correlation(votes: BoolArray, labels: BoolArray) -> float:
     """Mean Pearson correlation of errors over all pairs of sensors.
 
-    Near 0 the errors are independent and a vote averages them out; near 1 the sensors are
-    replicated sensors and a vote of n is worth one of them.
+    Near 0 errors are uncorrelated and a vote averages them out. Near 1 the sensors err together
+    and a vote of n sensors is worth a single one.
 
-    A sensor that is always right, or always wrong, has errors without variance and so no
-    correlation with any other: its pairs are left out. Where no pair remains the result is 0.
+    The errors of a sensor that is always right, or always wrong, have no variance, so its
+    correlations are undefined: its pairs are left out. If no pair remains, the result is 0.
 
     Args:
         votes: True for "threat".  # (events, agents) bool
@@ -37,7 +37,7 @@ def error_correlations(votes: BoolArray, labels: BoolArray) -> Float64Array:
         labels: True for a threat.  # (events,) bool
 
     Returns:
-        Symmetric, in [-1, 1]; NaN in the rows and columns of sensors whose errors have no
+        Symmetric matrix in [-1, 1]; NaN in the rows and columns of sensors whose errors have no
         variance.  # (agents, agents) float64
     """
     errors = votes != labels[:, None]

@@ -1,8 +1,8 @@
-"""What faulty sensors say in place of their own action.
+"""Faults: the action that a faulty sensor reports in place of its own.
 
-Under agreement (:mod:`marl_stl_env.consensus.protocols.agreement`) a Byzantine sensor, whatever
-it tells whom, ends up with one value that all honest sensors hold for it, or with silence. A fault
-chooses that value. Everything here works lane by lane, so lanes may be handed over in any grouping.
+An agreement protocol (:mod:`marl_stl_env.consensus.protocols.agreement`) reduces the messages of a
+Byzantine sensor to one value that all honest sensors hold for it, or to silence. A fault chooses
+that value. Lanes are independent of each other, so they may be passed in any grouping.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ WordArray: TypeAlias = NDArray[np.uint64]
 Decide: TypeAlias = Callable[[Int8Array], Int8Array]
 _Class = TypeVar("_Class", bound="type[Fault]")
 
-#: How bad a decision is for the defender, ``HARM[label, action]``: a wrong class is worse than
-#: any right one; on a benign event isolating the host is worst and a needless alert better than
-#: a block; a threat that passes unseen is worst, and one that is only blocked goes on elsewhere.
+#: Harm of a decision to the defender, ``HARM[label, action]``. The wrong class is worse than the
+#: right one. On a benign event, isolating the host is worst and a needless alert is the least
+#: error. On a threat, Allow is worst; Block is worse than Quarantine, since the host goes on.
 HARM: Int8Array = np.array([[0, 2, 3, 1], [3, 1, 0, 2]], np.int8)
 
 
 class Scene(NamedTuple):
-    """What a faulty sensor may know about one step; faults see more than honest sensors do.
+    """What a fault knows about one step, which is more than honest sensors do.
 
     Attributes:
-        actions: What every sensor would do if it were honest.  # (lanes, agents) int8
+        actions: Action of every sensor if it were honest.  # (lanes, agents) int8
         faulty: True for faulty sensors.  # (lanes, agents) bool
         labels: True where the event is a threat.  # (lanes,) bool
         steps: Step of each lane's episode, from 0.  # (lanes,)
-        words: Random bits, the only source of chance.  # (lanes, agents) uint64
-        decide: What the team would decide on a vector of actions.
+        words: Random bits, the only source of randomness.  # (lanes, agents) uint64
+        decide: The team's decision on vectors of actions.
     """
 
     actions: Int8Array
@@ -51,7 +51,7 @@ class Scene(NamedTuple):
 
 
 class Fault(ABC):
-    """A way for sensors to be faulty. A subclass says in ``_claims`` what a faulty sensor claims.
+    """Behaviour of faulty sensors; a subclass implements ``_claims``.
 
     Args:
         rule: The rule that turns the agreed actions into a decision.
@@ -69,12 +69,12 @@ class Fault(ABC):
         words: WordArray,
         decide: Decide | None = None,
     ) -> Int8Array:
-        """The actions as agreed upon; see :class:`Scene` for the arguments.
+        """The agreed actions: see :class:`Scene` for the arguments.
 
-        Without ``decide`` the team decides by ``rule``, as it does where all votes count alike.
+        ``decide`` defaults to ``rule``, under which all votes have the same weight.
 
         Returns:
-            The honest sensors' actions and the faulty sensors' claims, -1 for silence.
+            Actions of the honest sensors and claims of the faulty ones, -1 for silence.
             # (lanes, agents) int8
 
         Raises:
@@ -91,10 +91,10 @@ class Fault(ABC):
 
     @abstractmethod
     def _claims(self, scene: Scene) -> Any:
-        """What each sensor would claim if it were faulty, -1 for silence.
+        """Claim of each sensor if it were faulty, -1 for silence.
 
         Returns:
-            Whole numbers that broadcast to (lanes, agents); those of honest sensors are unused.
+            Integers that broadcast to (lanes, agents); those of honest sensors are not used.
         """
 
 
@@ -102,7 +102,7 @@ FAULTS: dict[str, type[Fault]] = {}
 
 
 def register_fault(name: str) -> Callable[[_Class], _Class]:
-    """Class decorator that makes a fault known under a name.
+    """Class decorator that registers a fault under a name.
 
     Raises:
         ConfigError: If the name is taken.
@@ -120,12 +120,12 @@ def register_fault(name: str) -> Callable[[_Class], _Class]:
 
 
 def make_fault(name: str, rule: DecisionRule, **options: Any) -> Fault:
-    """The fault known under a name.
+    """The fault that is registered under a name.
 
     Args:
         name: A name from ``FAULTS``.
         rule: The rule that turns the agreed actions into a decision.
-        options: Passed on to the fault, such as ``start`` of a sleeper.
+        options: Arguments of the fault, such as ``start`` of ``sleeper``.
 
     Raises:
         UnknownNameError: If there is no such fault.
@@ -136,7 +136,7 @@ def make_fault(name: str, rule: DecisionRule, **options: Any) -> Fault:
 
 
 def draw_faulty(words: WordArray, count: int) -> BoolArray:
-    """Choose ``count`` faulty sensors in every lane, each set with the same probability.
+    """Draw ``count`` faulty sensors in every lane, each subset with the same probability.
 
     Args:
         words: Independent random bits.  # (lanes, agents) uint64
@@ -156,7 +156,7 @@ def draw_faulty(words: WordArray, count: int) -> BoolArray:
 
 @register_fault("random")
 class RandomAction(Fault):
-    """Any of the four actions, each with the same probability."""
+    """A uniformly random action."""
 
     def _claims(self, scene: Scene) -> Int8Array:
         return (scene.words % np.uint64(ACTIONS)).astype(np.int8)
@@ -164,40 +164,41 @@ class RandomAction(Fault):
 
 @register_fault("flip")
 class Flip(Fault):
-    """The opposite of what it holds: Allow for Block, Quarantine for Alert, and back."""
+    """The opposite class: Allow and Block change places, and so do Quarantine and Alert."""
 
     def _claims(self, scene: Scene) -> Int8Array:
         return scene.actions ^ np.int8(1)
 
 
 class Constant(Fault):
-    """Always the same claim."""
+    """The same claim at every step."""
 
     claim: int
 
-    def _claims(self, scene: Scene) -> int:  # noqa: ARG002 - it does not look
+    def _claims(self, scene: Scene) -> int:  # noqa: ARG002 - the scene does not matter
         return self.claim
 
 
 @register_fault("always_allow")
 class AlwaysAllow(Constant):
-    """Allow, whatever happens: colluders who let everything in."""
+    """Always Allow, as colluders would to let an attack pass."""
 
     claim = Action.ALLOW
 
 
 @register_fault("silent")
 class Silent(Constant):
-    """Nothing: a sensor that crashed or was cut off."""
+    """No message, as from a sensor that crashed or lost its connection."""
 
     claim = SILENT
 
 
 @register_fault("equivocate")
 class Equivocate(Fault):
-    """Allow to some and Block to others; what is agreed on is what the honest majority denies.
+    """Different messages to different sensors, so that agreement yields the minority's class.
 
-    It knows the honest votes but not the truth.
+    The claim is Allow where most honest sensors vote for a threat, else Block. The fault knows the
+    honest votes but not the label.
     """
 
     def _claims(self, scene: Scene) -> Int8Array:
@@ -209,10 +210,10 @@ class Equivocate(Fault):
 
 @register_fault("worst_case")
 class WorstCase(Fault):
-    """The colluders' best reply to the honest votes, the truth and the decision rule.
+    """The claim with the greatest ``HARM``, given the honest votes, the label and the rule.
 
-    It does the most harm by ``HARM``. All faulty sensors claim the same action: a mixture never
-    does more, since claims for one action raise its count and no other.
+    All faulty sensors claim the same action. A mixture never does more harm, since claims for one
+    action raise the count of that action alone.
     """
 
     def _claims(self, scene: Scene) -> Int8Array:
@@ -225,11 +226,11 @@ class WorstCase(Fault):
 
 @register_fault("sleeper")
 class Sleeper(WorstCase):
-    """Honest until a step of the episode, then the worst case.
+    """Honest up to a step of the episode, then the worst case.
 
     Args:
         rule: The rule that turns the agreed actions into a decision.
-        start: First step of its treason, counted from 0.
+        start: First faulty step of an episode, counted from 0.
     """
 
     def __init__(self, rule: DecisionRule, start: int = 100) -> None:

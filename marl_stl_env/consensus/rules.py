@@ -1,4 +1,4 @@
-"""From the actions of n sensors to one decision, whatever f of them say."""
+"""The decision rule: from the actions of n sensors, f of them Byzantine, to one decision."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from marl_stl_env.config import ConsensusConfig
 from marl_stl_env.types import ACTIONS, Action, Int8Array, IntArray
 from marl_stl_env.validation import check_range, check_types
 
-#: What a sensor that says nothing counts as: a supporter of no action.
+#: The value of a silent sensor, which supports no action.
 SILENT = -1
-#: Teams up to this size look their decision up; 5**7 entries still fit into a core's cache.
+#: Largest team whose decisions are tabulated; 5**7 entries still fit into a core's cache.
 TABLE_AGENTS = 7
 
 
@@ -40,20 +40,20 @@ def decide(actions: Int8Array, max_faulty: int, threshold: int) -> Int8Array:
 
 
 def supporters(actions: Int8Array) -> list[Int8Array]:
-    """How many sensors chose each action.
+    """Number of sensors that chose each action.
 
     Args:
         actions: 0 to 3, or -1 for silence.  # (lanes, agents) int8
 
     Returns:
-        Counts, action by action.  # 4 of (lanes,) int8
+        Counts, one array per action.  # 4 of (lanes,) int8
     """
-    votes = np.ascontiguousarray(actions.T)  # sums over the first axis are the fast ones
+    votes = np.ascontiguousarray(actions.T)  # sums over the first axis are faster
     return [(votes == action).sum(axis=0, dtype=np.int8) for action in Action]
 
 
 def from_support(support: Sequence[Any], max_faulty: int, threshold: int) -> Any:
-    """The decision of :func:`decide`, from the number of sensors behind each action.
+    """The decision of :func:`decide` from the counts of :func:`supporters`.
 
     Args:
         support: Supporters of each action, in any array library.  # 4 of (lanes,) integer
@@ -68,11 +68,10 @@ def from_support(support: Sequence[Any], max_faulty: int, threshold: int) -> Any
 
 
 def of_class(threat: Any, support: Sequence[Any], max_faulty: int) -> Any:
-    """The action of :func:`decide` once the class is decided.
+    """The action of :func:`decide` within a class that is decided already.
 
     Args:
-        threat: Whether the event is decided to be a threat, in any array library.
-            # (lanes,) bool
+        threat: True where the class is "threat", in any array library.  # (lanes,) bool
         support: Supporters of each action.  # 4 of (lanes,) integer
         max_faulty: Byzantine sensors to tolerate (f).
 
@@ -90,13 +89,16 @@ def of_class(threat: Any, support: Sequence[Any], max_faulty: int) -> Any:
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """:func:`decide` for one team, fast enough for every step of an environment.
+    """:func:`decide` for one team, with a lookup table for small teams.
 
-    With h honest votes for "threat" and at most ``max_faulty`` Byzantine sensors (f), ``h >=
-    threshold`` forces a threat and ``h < threshold - f`` forces the opposite; an honest sensor
-    always voted for the class that is decided; an action that all honest sensors chose is the
-    decision. The action itself has an honest supporter or is the class default; it always has
-    one if ``2 f < threshold <= agents - 2 f``.
+    Let h be the number of honest votes for "threat", and f = ``max_faulty`` the largest number of
+    Byzantine sensors. Then:
+
+    - ``h >= threshold`` forces "threat", and ``h < threshold - f`` forces "benign";
+    - at least one honest sensor voted for the class of the decision;
+    - an action that all honest sensors chose is the decision;
+    - the action has an honest supporter or is the class default; it always has an honest
+      supporter if ``2 f < threshold <= agents - 2 f``.
 
     Attributes:
         agents: Number of sensors n, 1 to 64.
@@ -104,7 +106,7 @@ class DecisionRule:
         threshold: Threat votes that decide "threat", ``f + 1 <= threshold <= agents - f``.
 
     Raises:
-        ConfigError: If the three do not fit together; the message says why.
+        ConfigError: If the three are not compatible; the message gives the reason.
     """
 
     agents: int

@@ -1,7 +1,7 @@
 """From a configuration to the scaled tables of its three splits.
 
-What comes from files is prepared in the cache, in blocks of rows, and memory-mapped from there:
-a table larger than the memory can be prepared, opens at once, and is shared between processes.
+Data from files is prepared in the cache, in blocks of rows, and memory-mapped from there. So a
+table larger than memory can be prepared, prepared data opens at once, and processes share it.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from marl_stl_env.data.training import training_table
 from marl_stl_env.data.views import balanced_views, random_columns, varying_columns
 from marl_stl_env.types import Float32Array, Float64Array, IntArray
 
-_KEPT = 4
+_CACHED = 4
 _META, _ROWS = "prepared.json", "rows.npy"
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedData:
-    """A table, split and scaled.
+    """A table with its splits and their scaled tables.
 
     Attributes:
-        raw: The table as loaded, with its views.
+        raw: The table as loaded, with views.
         rows: Split to its rows of ``raw``, ascending.  # (k,) int64
         tables: Split to its scaled table.
-        preprocessor: The scaling, fitted on the training rows.
-        report: What the split did.
-        config: The configuration that this is the data of.
-        folder: Where it stands in the cache, or None.
+        preprocessor: The preprocessing, fitted on the training rows.
+        report: Sizes, duplicates and removed rows of the splits.
+        config: The configuration of the data.
+        folder: Folder in the cache, or None if the data is in memory.
     """
 
     raw: TrafficTable
@@ -61,33 +61,33 @@ class PreparedData:
 
     @cached_property
     def training(self) -> TrafficTable:
-        """The events that training replays: balanced, and with synthetic outliers, where asked.
+        """The events that training replays, balanced and with synthetic outliers if configured.
 
-        Evaluation, baselines and scaling always use the splits as they are.
+        Evaluation, baselines and preprocessing always use the splits themselves.
         """
         return training_table(
             self.config, self.raw, self.rows["train"], self.tables["train"], self.preprocessor
         )
 
     def replayed(self, split: Split) -> TrafficTable:
-        """The scaled table that an environment replays on this split."""
+        """The scaled table that an environment replays for a split."""
         return self.training if split == "train" else self.tables[split]
 
 
 def prepare(config: EnvConfig, table: TrafficTable | PreparedData | None = None) -> PreparedData:
-    """Load, split and scale the data that a configuration names.
+    """Load, split and scale the data of a configuration.
 
-    The last few results are kept, so that separately made environments share their tables.
+    The last few results are cached in memory, so that environments share their tables.
 
     Args:
-        config: Only ``config.data`` matters and, with random views, the number of sensors.
+        config: Uses ``config.data`` and, with random views, the number of sensors.
         table: A raw table to use instead of ``config.data.dataset``. Prepared data is returned
-            as it is.
+            unchanged.
 
     Raises:
         UnknownNameError: If the data set, an option or a family does not exist.
         ConfigError: If an option of the data set is not usable.
-        DataError: If the files are missing or damaged, or the table cannot be split as asked.
+        DataError: If files are missing or damaged, or the table cannot be split as configured.
     """
     if isinstance(table, PreparedData):
         return table
@@ -106,9 +106,9 @@ def prepare(config: EnvConfig, table: TrafficTable | PreparedData | None = None)
     return _with_random_views(prepared, config.agents, config.random_share, data.split_seed)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHED)
 def _prepare(config: DataConfig, table: TrafficTable | None, source: Path | None) -> PreparedData:
-    """Prepare the table given, or the one of a cache entry, or a generated one."""
+    """Prepare the given table, the one of a cache entry, or a generated one."""
     if source is not None:
         settings = {"table": source.name, **_split_settings(config)}
         folder = entry("prepared", key_of(settings), lambda draft: _write(config, source, draft))
@@ -118,30 +118,31 @@ def _prepare(config: DataConfig, table: TrafficTable | None, source: Path | None
     return prepare_in_memory(config, table)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHED)
 def _with_random_views(prepared: PreparedData, views: int, share: float, seed: int) -> PreparedData:
     """The same tables with views of random columns; one-hot columns of a category stay together."""
     names = [column.name for column in prepared.preprocessor.columns]
-    all_varying = varying_columns(prepared.raw, prepared.rows["train"])
-    varying = [bool(all_varying[prepared.raw.feature_names.index(name)]) for name in names]
-    hands = random_columns(varying, views, share, np.random.default_rng(seed))
-    held = {f"random_{i}": tuple(names[column] for column in hand) for i, hand in enumerate(hands)}
-    scaling = replace(prepared.preprocessor, views=held)
     raw_names = prepared.raw.feature_names
-    unused = set(raw_names).difference(names)  # dropped ones: every raw column has a view
-    inputs = {
-        view: tuple(i for i, name in enumerate(raw_names) if name in (unused | set(members)))
-        for view, members in held.items()
+    all_varying = varying_columns(prepared.raw, prepared.rows["train"])
+    varying = [bool(all_varying[raw_names.index(name)]) for name in names]
+    drawn = random_columns(varying, views, share, np.random.default_rng(seed))
+    members = {f"random_{i}": tuple(names[c] for c in columns) for i, columns in enumerate(drawn)}
+    preprocessor = replace(prepared.preprocessor, views=members)
+    dropped = set(raw_names).difference(names)  # in all views, as every raw column needs a view
+    raw_views = {
+        view: tuple(i for i, name in enumerate(raw_names) if name in (dropped | set(shown)))
+        for view, shown in members.items()
     }
 
-    def regrouped(table: TrafficTable, groups: Mapping[str, tuple[int, ...]]) -> TrafficTable:
-        return TrafficTable.of_checked(table.state() | {"views": groups})
+    def with_views(table: TrafficTable, views: Mapping[str, tuple[int, ...]]) -> TrafficTable:
+        return TrafficTable.of_checked(table.state() | {"views": views})
 
+    outputs = preprocessor.output_views
     return replace(
         prepared,
-        raw=regrouped(prepared.raw, inputs),
-        tables={n: regrouped(t, scaling.output_views) for n, t in prepared.tables.items()},
-        preprocessor=scaling,
+        raw=with_views(prepared.raw, raw_views),
+        tables={name: with_views(table, outputs) for name, table in prepared.tables.items()},
+        preprocessor=preprocessor,
     )
 
 
@@ -149,11 +150,11 @@ def prepare_in_memory(config: DataConfig, raw: TrafficTable) -> PreparedData:
     """Split and scale a table without the cache.
 
     Raises:
-        SplitError: If the table cannot be split as asked.
+        SplitError: If the table cannot be split as configured.
     """
     raw, rows, report, preprocessor = _plan(config, raw)
     tables = {name: preprocessor.transform(raw, index) for name, index in rows.items()}
-    tables = {name: _adjust(config, raw, part) for name, part in tables.items()}
+    tables = {name: _with_shifted_prior(config, raw, t) for name, t in tables.items()}
     return PreparedData(raw, rows, tables, preprocessor, report, config)
 
 
@@ -170,13 +171,13 @@ def _split_settings(config: DataConfig) -> dict[str, object]:
 def _plan(
     config: DataConfig, raw: TrafficTable
 ) -> tuple[TrafficTable, dict[Split, IntArray], SplitReport, Preprocessor]:
-    """The raw table with its views, the rows of each split, and the scaling."""
+    """The raw table with views, the rows of each split, their report and the preprocessing."""
     rows, report = split_rows(raw, **_split_settings(config))  # type: ignore[arg-type]
     for index in rows.values():
-        index.setflags(write=False)  # shared by everyone who prepares the same
+        index.setflags(write=False)  # cached results are shared
     raw = balanced_views(raw, rows["train"])
     if config.holdout_families and raw.posterior is not None:
-        raw = replace(raw, posterior=None)  # the mix of the threats is another one in each split
+        raw = replace(raw, posterior=None)  # splits then have other proportions of families
     return raw, rows, report, Preprocessor.fit(raw, rows["train"])
 
 
@@ -189,7 +190,7 @@ def _write(config: DataConfig, source: Path, folder: Path) -> None:
         shape = (len(index), len(preprocessor.feature_names))
         features = _write_blocks(folder / name / FEATURES, shape, preprocessor, raw, index)
         part = TrafficTable(**(raw.row_state(index) | preprocessor.described(features)))
-        save_table(_adjust(config, raw, part), folder / name)
+        save_table(_with_shifted_prior(config, raw, part), folder / name)
     meta = {
         "report": asdict(report),
         "preprocessor": preprocessor.to_dict(),
@@ -229,23 +230,26 @@ def _open(config: DataConfig, folder: Path, source: Path) -> PreparedData:
     )
 
 
-def _adjust(config: DataConfig, raw: TrafficTable, part: TrafficTable) -> TrafficTable:
+def _with_shifted_prior(config: DataConfig, raw: TrafficTable, part: TrafficTable) -> TrafficTable:
     if config.threat_rate is None or part.posterior is None:
         return part
     return replace(part, posterior=shift_prior(part.posterior, raw.threat_rate, part.threat_rate))
 
 
 def shift_prior(posterior: Float64Array, old: float, new: float) -> Float64Array:
-    """Carry P(threat | features) over from one threat rate to another.
+    """Convert P(threat | features) from one threat rate to another.
 
-    Leaving out rows of one class at random multiplies the odds of a threat by one number:
-    Saerens, Latinne, Decaestecker (2002), "Adjusting the outputs of a classifier to new a priori
-    probabilities", equation 2.4.
+    Removing rows of one class at random multiplies the odds of a threat by a constant: Saerens,
+    Latinne and Decaestecker (2002), "Adjusting the outputs of a classifier to new a priori
+    probabilities", Neural Computation 14(1), equation 2.4.
 
     Args:
-        posterior: At the old rate.  # (rows,) float64
-        old: Threat rate that the posterior knows.
-        new: Threat rate that it shall know.
+        posterior: Probabilities at the old rate.  # (rows,) float64
+        old: Old threat rate.
+        new: New threat rate.
+
+    Returns:
+        Probabilities at the new rate.  # (rows,) float64
     """
     threat = posterior * (new / old)
     return threat / (threat + (1 - posterior) * ((1 - new) / (1 - old)))

@@ -29,7 +29,7 @@ from marl_stl_env.errors import (
 )
 
 _LOADERS = {
-    "synthetic": "marl_stl_env.data.datasets.synthetic",
+    "synthetic": "marl_stl_env.data.datasets.synthetic.loader",
     "nsl-kdd": "marl_stl_env.data.datasets.nsl_kdd",
     "unsw-nb15": "marl_stl_env.data.datasets.unsw_nb15",
     "unsw-nb15-raw": "marl_stl_env.data.datasets.unsw_nb15_raw",

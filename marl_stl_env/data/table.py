@@ -1,4 +1,4 @@
-"""The traffic table: labelled events in time order, as plain arrays."""
+"""The traffic table: labelled events as plain arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from marl_stl_env.errors import TableError
 from marl_stl_env.types import BoolArray, Float32Array, Float64Array
 
-#: The fields with one entry per row.
+#: Fields with one entry per row.
 ROW_ARRAYS = (
     "features", "labels", "families", "entities", "times", "posterior", "official_test",
 )  # fmt: skip
@@ -30,29 +30,30 @@ _MAPPINGS = ("views", "categories", "source", "benign")
 
 @dataclass(frozen=True, eq=False)
 class TrafficTable:
-    """Labelled events in time order (or in the publisher's order where there is no time).
+    """Labelled events in time order, or in the publisher's order if the data has no times.
 
-    A loader returns a *raw* table, in which a categorical column holds codes into
-    ``categories``; :class:`~marl_stl_env.data.preprocess.Preprocessor` turns it into the
-    scaled, purely numeric table that the engine replays.
+    A loader returns a *raw* table, whose categorical columns hold codes into ``categories``.
+    :class:`~marl_stl_env.data.preprocess.Preprocessor` turns it into the scaled, purely numeric
+    table that the engine replays.
 
     Attributes:
         name: Name of the data set.
-        features: What the sensors may see.  # (rows, features) float32
+        features: Columns that sensors may observe.  # (rows, features) float32
         labels: True for a threat.  # (rows,) bool
-        families: Code of the attack family.  # (rows,) int16
-        family_names: Names of the codes; benign families are among them.
+        families: Code of the family.  # (rows,) int16
+        family_names: Names of the codes, benign families included.
         feature_names: Names of the columns of ``features``.
-        views: Group name to the indices of its columns, in the data set's order.
+        views: Name of a view to the indices of its columns, in the data set's order.
         categories: Categorical column to the names of its codes (raw tables only).
         entities: Code of the host behind the event, the same in every split, or None.
             # (rows,) int32
         times: Seconds, ascending, or None.  # (rows,) float64
-        posterior: Exact P(threat | features), where the generating model is known.  # (rows,)
+        posterior: Exact P(threat | features) if the generating model is known, or None.
+            # (rows,) float64
         official_test: True for rows of the publisher's test set, or None.  # (rows,) bool
-        source: File name to sha256 of what the table was read from.
-        benign: Label that counts as benign to its rows in the data as read.
-        notes: What was left out, and which features look like more than measurements, in lines.
+        source: Name of each file that was read to its sha256.
+        benign: Label that counts as benign to its number of rows in the data as read.
+        notes: Columns that were left out, and features that may leak the label, in lines.
     """
 
     name: str
@@ -79,7 +80,7 @@ class TrafficTable:
 
     @classmethod
     def of_checked(cls, state: Mapping[str, Any]) -> TrafficTable:
-        """The table with these fields, which an earlier table had: nothing is read or checked."""
+        """A table of fields that an earlier table has checked; nothing is checked again."""
         table = object.__new__(cls)
         for name, value in state.items():
             object.__setattr__(table, name, value)
@@ -87,7 +88,7 @@ class TrafficTable:
         return table
 
     def state(self) -> dict[str, Any]:
-        """Every field by its name, mappings as plain dictionaries."""
+        """Name to value of every field, with mappings as plain dictionaries."""
         state = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return state | {name: dict(state[name]) for name in _MAPPINGS}
 
@@ -107,7 +108,7 @@ class TrafficTable:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Plain dictionaries for mapping proxies; files, not contents, of memory-mapped arrays."""
+        """Pickle mappings as dictionaries, and memory-mapped arrays as the names of their files."""
         state = self.state()
         return _rebuild, ({name: _file_of(value) or value for name, value in state.items()},)
 
@@ -117,15 +118,10 @@ class TrafficTable:
         return float(self.labels.mean())
 
     def label_notes(self) -> list[str]:
-        """Which labels count as benign and how many rows each has, and the notes, in lines."""
+        """The labels that count as benign with their rows, and the notes, in lines."""
         counts = [f"{label!r} ({rows:,} rows)" for label, rows in self.benign.items()]
         shown = ", ".join(counts[:20]) + (f" and {len(counts) - 20} more" if counts[20:] else "")
         return [*([f"benign labels: {shown}"] if counts else []), *self.notes]
-
-    @property
-    def entity_count(self) -> int:
-        """Hosts that the codes in ``entities`` tell apart: all are below it. 0 without entities."""
-        return 0 if self.entities is None else int(self.entities.max()) + 1
 
     def take(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> TrafficTable:
         """The table of these rows, in this order.
@@ -136,9 +132,12 @@ class TrafficTable:
         return TrafficTable(**(self.row_state(rows) | {"features": self.features[rows]}))
 
     def row_state(self, rows: np.ndarray[Any, np.dtype[np.int64]] | None) -> dict[str, Any]:
-        """The fields of the table of these rows (None: all), features aside.
+        """All fields of the table of these rows except the features.
 
-        Times are left out where the rows are not in time order.
+        Times are dropped if the rows are not in time order.
+
+        Args:
+            rows: Row indices; None takes all.  # (k,) int64
         """
         state = self.state()
         del state["features"]
@@ -185,11 +184,11 @@ class TrafficTable:
             )
         if self.entities is not None and self.entities.min() < 0:
             raise TableError(f"entities must be at least 0, not {self.entities.min()}")
-        # Written so that NaN is refused as well.
+        # The negation refuses NaN as well.
         if self.posterior is not None and not (
             self.posterior.min() >= 0 and self.posterior.max() <= 1
         ):
-            raise TableError("posterior must lie in [0, 1]: it holds probabilities of a threat")
+            raise TableError("posterior must be in [0, 1]: it holds probabilities of a threat")
         if self.times is not None and not (np.diff(self.times) >= 0).all():
             raise TableError("times must be finite and ascend; sort the rows by time")
 
@@ -205,7 +204,7 @@ class TrafficTable:
         unseen = set(range(columns)) - {c for view in self.views.values() for c in view}
         if unseen:
             names = ", ".join(self.feature_names[c] for c in sorted(unseen))
-            raise TableError(f"no view shows the columns {names}; add them to one")
+            raise TableError(f"no view has the columns {names}; add them to one")
         for name in self.categories:
             if name not in self.feature_names:
                 raise TableError(f"categories name the unknown column {name!r}")
@@ -213,13 +212,13 @@ class TrafficTable:
 
 @dataclass(frozen=True)
 class _File:
-    """Stands for a memory-mapped array in a pickle, so that processes share its memory."""
+    """Replaces a memory-mapped array in a pickle, so that processes share its memory."""
 
     path: str
 
 
 def _file_of(value: Any) -> _File | None:
-    """The file of an array that is a whole memory-mapped file."""
+    """The file of an array that maps a whole file, or None."""
     whole = isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap)
     return _File(str(value.filename)) if whole else None
 

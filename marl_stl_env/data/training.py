@@ -1,4 +1,4 @@
-"""The events that a training replays: balanced, and with synthetic outliers, where asked."""
+"""The events that training replays: optionally balanced, and with synthetic outliers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import Float32Array, IntArray
 
-#: Name of the synthetic outliers' family.
+#: Family name of synthetic outliers.
 SYNTHETIC_OUTLIER = "<synthetic outlier>"
 
 
@@ -25,11 +25,11 @@ def training_table(
     """The table that lanes replay in training.
 
     Args:
-        config: ``balance``, ``synthetic_outliers`` and ``split_seed`` matter.
+        config: Uses ``balance``, ``synthetic_outliers`` and ``split_seed``.
         raw: The table as loaded.
         rows: Its training rows.  # (k,) int64
         train: These rows, scaled.
-        preprocessor: The scaling.
+        preprocessor: The fitted preprocessing.
     """
     if config.balance == "none" and not config.synthetic_outliers:
         return train
@@ -45,22 +45,22 @@ def training_table(
 
 
 def balanced_rows(table: TrafficTable, rng: np.random.Generator) -> IntArray:
-    """Rows of the table in which every attack family is equally frequent.
+    """Rows of the table in which all attack families are equally frequent.
 
-    Benign rows and the number of threats stay. The rows of a large family are drawn without
-    replacement; those of a small one are all taken before one is taken again.
+    Benign rows and the number of threats stay the same. Rows of a large family are drawn without
+    replacement; all rows of a small family occur before one repeats.
 
     Args:
-        table: Gives labels and families.
+        table: The table with labels and families.
         rng: Source of randomness.
 
     Returns:
-        Row indices, ascending; those of small families repeat.  # (rows,) int64
+        Row indices, ascending; rows of small families repeat.  # (rows,) int64
     """
     threats = np.flatnonzero(table.labels)
     families = table.families[threats]
     present = rng.permutation(np.unique(families))
-    shares = np.array_split(threats, len(present))  # as many rows each, to within one
+    shares = np.array_split(threats, len(present))  # only their lengths count; equal to within 1
     drawn = [
         np.resize(rng.permutation(threats[families == family]), len(share))
         for family, share in zip(present, shares, strict=True)
@@ -71,30 +71,31 @@ def balanced_rows(table: TrafficTable, rng: np.random.Generator) -> IntArray:
 def shuffled_columns(
     features: Float32Array, rows: IntArray, count: int, rng: np.random.Generator
 ) -> Float32Array:
-    """Events whose columns are each drawn from another row: the product of the marginals.
+    """Synthetic outliers: every column is drawn from a row of its own.
 
-    The artificial anomalies of Theiler and Cai (2003), "Resampling approach for anomaly detection
-    in multispectral images", which turn the detection of what is new into classification.
+    These samples of the product of the marginals are the artificial anomalies of Theiler and Cai
+    (2003), "Resampling approach for anomaly detection in multispectral images". They turn anomaly
+    detection into classification.
 
     Args:
         features: Raw features, categories as codes.  # (table rows, columns) float32
         rows: The rows to draw from.  # (k,) int64
-        count: Events to make.
+        count: Number of outliers.
         rng: Source of randomness.
 
     Returns:
-        Features of the events.  # (count, columns) float32
+        Raw features of the outliers.  # (count, columns) float32
     """
-    made = np.empty((count, features.shape[1]), np.float32)
-    for number in range(features.shape[1]):
-        made[:, number] = features[:, number][rng.choice(rows, count)]
-    return made
+    outliers = np.empty((count, features.shape[1]), np.float32)
+    for column in range(features.shape[1]):
+        outliers[:, column] = features[:, column][rng.choice(rows, count)]
+    return outliers
 
 
 def _with_synthetic_outliers(
     raw: TrafficTable, preprocessor: Preprocessor, table: TrafficTable, outliers: Float32Array
 ) -> TrafficTable:
-    """The table with these raw events, scaled, at its end."""
+    """The table with these outliers, scaled, at the end."""
     code, count = len(table.family_names), len(outliers)
     added = replace(
         raw,

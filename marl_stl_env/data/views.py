@@ -1,4 +1,4 @@
-"""Views that the table does not declare: equally informative ones, and random ones."""
+"""Views for tables that declare none: balanced by information, or random."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from marl_stl_env.data.encoding import RARE
 from marl_stl_env.data.ingest.store import release
-from marl_stl_env.data.preprocess import RARE
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import TableError
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
-#: The one view of a raw table whose views are still to be drawn.
+#: The only view of a raw table whose views are not assigned yet.
 UNGROUPED = "ungrouped"
 VIEWS = 4
+#: Training rows from which mutual information is estimated, at most.
 SAMPLE = 50_000
 _BINS = 32
 
 
 def balanced_views(table: TrafficTable, train: IntArray) -> TrafficTable:
-    """Deal the columns out to four views by their mutual information with the label.
+    """Assign the columns to four views with about the same information about the label.
 
-    Columns are sorted by their information and dealt out in turn, forth and back (as players are
-    drafted), so that the views sum up to about the same. The information is that of at most
-    50,000 training rows, evenly spaced, with numbers cut at 32 quantiles. Columns that do not vary
-    on the training rows are dealt last, and there are no more views than columns that do.
+    Columns are sorted by their mutual information with the label and assigned in snake order
+    (0 1 2 3 3 2 1 0 0 1 ...), so the sums of the views are about equal. Information is estimated
+    from at most 50,000 evenly spaced training rows, with numbers binned at 32 quantiles. Columns
+    that do not vary on the training rows come last. If fewer than four columns vary, there are as
+    many views as columns that vary.
 
     Args:
         table: A raw table.
         train: Its training rows, ascending.  # (k,) int64
 
     Returns:
-        The table with ``view_0`` to ``view_3``, or itself where it declares its views.
+        The table with ``view_0`` to ``view_3``; the same table if it declares its views.
 
     Raises:
         TableError: If no column varies on the training rows.
@@ -47,27 +49,27 @@ def balanced_views(table: TrafficTable, train: IntArray) -> TrafficTable:
         information.append(mutual_information(table.features[:, column][rows], labels))
         release(table.features)
     count = min(VIEWS, int(varying.sum()))
-    hands: list[list[int]] = [[] for _ in range(count)]
+    members: list[list[int]] = [[] for _ in range(count)]
     order = np.lexsort([-np.array(information), ~varying])
     for place, column in enumerate(order.tolist()):
-        lap, seat = divmod(place, count)
-        hands[seat if lap % 2 == 0 else count - 1 - seat].append(column)
-    views = {f"view_{i}": tuple(sorted(hand)) for i, hand in enumerate(hands)}
+        turn, view = divmod(place, count)
+        members[view if turn % 2 == 0 else count - 1 - view].append(column)
+    views = {f"view_{i}": tuple(sorted(columns)) for i, columns in enumerate(members)}
     return TrafficTable.of_checked(table.state() | {"views": views})
 
 
 def varying_columns(table: TrafficTable, train: IntArray) -> BoolArray:
-    """Which columns of a raw table still differ between training rows once they are scaled.
+    """Which columns of a raw table vary on the training rows after scaling.
 
     Args:
         table: A raw table.
         train: Its training rows.  # (k,) int64
 
     Returns:
-        (columns,) bool
+        True for columns that vary.  # (columns,) bool
 
     Raises:
-        TableError: If there is none.
+        TableError: If no column varies.
     """
     varying = np.zeros(table.features.shape[1], bool)
     for column, name in enumerate(table.feature_names):
@@ -76,14 +78,17 @@ def varying_columns(table: TrafficTable, train: IntArray) -> BoolArray:
         release(table.features)
     if not varying.any():
         raise TableError(
-            f"all {len(varying)} columns are constant on the {len(train):,} training rows: there "
-            "is nothing to tell threats by; use a table with columns that vary"
+            f"all {len(varying)} columns are constant on the {len(train):,} training rows, so no "
+            "threat can be detected; use a table with columns that vary"
         )
     return varying
 
 
 def _differs(values: Float32Array, categorical: bool) -> bool:
-    """Whether the scaled column takes two values: rare categories share one, blanks the median."""
+    """Whether a column takes two values after scaling.
+
+    Rare and missing categories share one value; missing numbers become the median.
+    """
     if categorical:
         _, counts = np.unique(values[~np.isnan(values)], return_counts=True)
         kept = counts >= RARE
@@ -95,14 +100,16 @@ def _differs(values: Float32Array, categorical: bool) -> bool:
 def random_columns(
     varying: Sequence[bool], views: int, share: float, rng: np.random.Generator
 ) -> list[tuple[int, ...]]:
-    """Views that each hold a random share of the columns, and one more where one is in none.
+    """Views of random columns: the random subspace method.
 
-    A view without any column that varies gets one of those besides.
+    Every view gets the same number of columns. A column that is in no view is added to a random
+    one. A view without any column that varies gets one more column that does.
 
-    Ho (1998), "The random subspace method for constructing decision forests".
+    Ho (1998), "The random subspace method for constructing decision forests", IEEE Transactions on
+    Pattern Analysis and Machine Intelligence 20(8).
 
     Args:
-        varying: Whether each column varies on the training rows; one does.  # (columns,)
+        varying: Whether each column varies on the training rows; at least one must.  # (columns,)
         views: Number of views.
         share: Share of the columns in each view, in (0, 1].
         rng: Source of randomness.
@@ -113,29 +120,29 @@ def random_columns(
     columns = len(varying)
     useful = np.flatnonzero(varying)
     size = max(1, round(share * columns))
-    hands = [set(rng.choice(columns, size, replace=False).tolist()) for _ in range(views)]
-    for column in sorted(set(range(columns)).difference(*hands)):
-        hands[rng.integers(views)].add(column)
-    for hand in hands:
-        if hand.isdisjoint(useful.tolist()):
-            hand.add(int(rng.choice(useful)))
-    return [tuple(sorted(hand)) for hand in hands]
+    members = [set(rng.choice(columns, size, replace=False).tolist()) for _ in range(views)]
+    for column in sorted(set(range(columns)).difference(*members)):
+        members[rng.integers(views)].add(column)
+    for view in members:
+        if view.isdisjoint(useful.tolist()):
+            view.add(int(rng.choice(useful)))
+    return [tuple(sorted(view)) for view in members]
 
 
 def mutual_information(values: Float32Array, labels: BoolArray) -> float:
-    """Mutual information of a column, cut at its quantiles, and the label, in nats.
+    """Mutual information of a column, binned at its quantiles, and the label, in nats.
 
     Args:
-        values: (rows,) float32; NaN is a value of its own.
-        labels: (rows,) bool
+        values: The column; NaN has a bin of its own.  # (rows,) float32
+        labels: True for a threat.  # (rows,) bool
     """
     bins = _bins(values)
     joint = np.zeros((int(bins.max()) + 1, 2))
     np.add.at(joint, (bins, labels.astype(np.int64)), 1.0)
     joint /= joint.sum()
     independent = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
-    held = joint > 0
-    return float((joint[held] * np.log(joint[held] / independent[held])).sum())
+    positive = joint > 0
+    return float((joint[positive] * np.log(joint[positive] / independent[positive])).sum())
 
 
 def _bins(values: Float32Array) -> AnyArray:

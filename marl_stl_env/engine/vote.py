@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.consensus.reliability import SAID, ReliabilityRule, tally
+from marl_stl_env.consensus.reliability import VOTE_KINDS, ReliabilityRule, tally
 from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.engine.backend import Arrays
 from marl_stl_env.engine.faults import FaultySensors
@@ -36,7 +36,7 @@ class ReliabilityVotes:
 
     def __init__(self, rule: DecisionRule, threshold: float, share: float, lanes: int) -> None:
         self._rule, self._share = ReliabilityRule(rule, threshold), share
-        self._counts: IntArray = np.zeros((lanes, rule.agents, 2, SAID), np.int64)
+        self._counts: IntArray = np.zeros((lanes, rule.agents, 2, VOTE_KINDS), np.int64)
 
     def decide(self, actions: Int8Array, lanes: IntArray | slice = slice(None)) -> Int8Array:
         """The decisions of these lanes.

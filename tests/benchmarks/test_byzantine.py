@@ -71,7 +71,7 @@ def test_summary_of_two_seeds(tmp_path: Path) -> None:
         "| synthetic | 7 | full | 4 | clean | equal | 2 | 0.50 | 2 "
         "| 0.900 | 0.850 | 5.6 % (10.0 %) | 0.250 | 3 |"
     )
-    byzantine_report.show([row])
+    byzantine_report.print_summary([row])
     byzantine_report.draw(results, [], tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
@@ -126,7 +126,7 @@ def test_the_gap_that_deliberation_closes() -> None:
         "| synthetic | deliberation | 1 | 0.800 (0.800 … 0.800) | 0.800 "
         "| 75 % | 0.783 | 0.700 | 1 |"
     )
-    deliberation.show(list(rows.values()))
+    deliberation.print_summary(list(rows.values()))
 
 
 def test_symbols_lie_between_silence_and_all_columns() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.leaderboard import entries as leaderboard
+from benchmarks.leaderboard import __main__ as leaderboard
+from benchmarks.leaderboard import baselines, track
 from benchmarks.leaderboard.table import FILE, PAGE, read_entries, table
 from marl_stl_env.errors import UnknownNameError
 from tests.benchmarks.leaderboard_runs import TRACK, edit, guesses, set_at, worth, write
@@ -24,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> leaderboard.Board:
     """An empty leaderboard of the toy track."""
-    monkeypatch.setattr(leaderboard, "TRACK", TRACK)
+    for module in (leaderboard, track):
+        monkeypatch.setattr(module, "TRACK", TRACK)
     page = tmp_path / "page.md"
     page.write_text("# Title\n\n<!-- entries -->\n<!-- end of entries -->\n\nThe end.\n")
     return leaderboard.Board(tmp_path / "board.json", page)
@@ -95,7 +97,7 @@ def test_the_example_of_the_page(
     (_, script), (_, line) = blocks("results/leaderboard.md")
     exec(compile(script, "leaderboard.md", "exec"), {})
     program, *words = shlex.split(line)
-    assert [program, *words[:2]] == ["python", "-m", "benchmarks.leaderboard.entries"]
+    assert [program, *words[:2]] == ["python", "-m", "benchmarks.leaderboard"]
     assert command(monkeypatch, board, *words[2:]) == 0
     row = capsys.readouterr().out.splitlines()[-1]
     files = [pd.read_parquet(f"tree-{seed}.parquet") for seed in range(3)]
@@ -121,8 +123,10 @@ def test_events_are_written_without_the_labels_of_the_test(
 def test_the_baselines_command_trains_evaluates_and_adds(
     board: leaderboard.Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    small = replace(leaderboard.BASELINES["short, parts"], env=TRACK.env, lanes=4, iterations=1)
-    monkeypatch.setattr(leaderboard, "BASELINES", {"small": small})
+    small = baselines.BASELINES["short, partial views"]
+    small = replace(small, env=TRACK.env, lanes=4, iterations=1)
+    for module in (leaderboard, baselines):
+        monkeypatch.setattr(module, "BASELINES", {"small": small})
     assert leaderboard.baselines(tmp_path / "runs", (0, 1, 2), board=board) == 0
     entries = {entry.name: entry for entry in read_entries(board.file)}
     assert len(entries) == 6

@@ -1,4 +1,4 @@
-"""The engine "rllib" and the sweep, on a local Ray cluster of two runners."""
+"""The RLlib backend and the sweep, on a local Ray cluster of two runners."""
 
 import json
 import os

@@ -231,7 +231,8 @@ def test_indices_and_row_numbers_are_left_out(tmp_path: Path) -> None:
         assert table.feature_names == ("bytes",)
         assert table.notes == (f"left out {left}: it numbers the rows",)
     kept = load_dataset("custom", path=tmp_path / "c.parquet", label="y", entity="host")
-    assert kept.entity_count == 4
+    assert kept.entities is not None
+    assert set(kept.entities.tolist()) == set(range(4))
 
 
 def test_features_that_identify_are_named() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import dataset_info, load_dataset, prepare
-from marl_stl_env.data.datasets.synthetic_model import posterior
+from marl_stl_env.data.datasets.synthetic.model import posterior
 from marl_stl_env.data.registry import datasets
 from marl_stl_env.errors import UnknownNameError
 

@@ -8,8 +8,9 @@ from scipy import stats
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import TrafficTable, load_dataset, prepare
-from marl_stl_env.data.datasets.synthetic_kinds import FEATURES, KINDS, LOOK_ALIKES, VIEWS
-from marl_stl_env.data.datasets.synthetic_model import (
+from marl_stl_env.data.datasets.synthetic.features import FEATURES, VIEWS
+from marl_stl_env.data.datasets.synthetic.kinds import KINDS, LOOK_ALIKES
+from marl_stl_env.data.datasets.synthetic.model import (
     kind_counts,
     log_joint,
     posterior,

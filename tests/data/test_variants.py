@@ -100,7 +100,8 @@ def test_zeek_logs(tmp_path: Path) -> None:
     assert dict(table.benign) == {"benign": 120, "background": 60}
     assert table.times is not None
     assert table.times[0] == pytest.approx(1545403816.9)
-    assert table.entity_count == 6
+    assert table.entities is not None
+    assert set(table.entities.tolist()) == set(range(6))
     assert table.categories["service"] == ("", "dns", "http")
     column = table.features[:, table.feature_names.index("orig_bytes")]
     np.testing.assert_array_equal(column, [float(row["orig_bytes"]) for row in rows])

@@ -1,4 +1,4 @@
-"""A policy as an ONNX file that says what the policy says."""
+"""Export of a policy to ONNX, with a check that both give the same outputs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from marl_stl_env.errors import ExportError
 from marl_stl_env.files import atomic_path
 from marl_stl_env.types import Float32Array
 
-#: The largest difference in a probability, a value or a memory that is only rounding.
+#: The largest difference in a probability, value or recurrent state that counts as rounding.
 TOLERANCE = 1e-4
 
 
 class Outputs(nn.Module):
-    """What a policy without memory says, as ONNX sees it.
+    """The outputs of a feed-forward policy, in operations that ONNX supports.
 
     Args:
         policy: The policy of every sensor.
@@ -50,18 +50,18 @@ class Outputs(nn.Module):
         log_probs, values = heads(self.policy, observation)
         return log_probs.exp(), values
 
-    def wanted(self, observation: Tensor) -> tuple[Tensor, ...]:
-        """The same by SB3's own functions."""
+    def reference(self, observation: Tensor) -> tuple[Tensor, ...]:
+        """The same outputs, computed by SB3."""
         chosen: Any = self.policy.get_distribution(observation).distribution
         return chosen.probs, self.policy.predict_values(observation)[:, 0]
 
     def start(self, observation: Tensor) -> tuple[Tensor, ...]:
-        """The inputs of the first event of an episode."""
+        """The inputs at the first event of an episode."""
         return (observation,)
 
 
-class MemoryOutputs(nn.Module):
-    """What a policy with memory says, as ONNX sees it: the memory goes in and comes out.
+class RecurrentOutputs(nn.Module):
+    """The outputs of an LSTM policy; its recurrent state is an input and an output.
 
     Args:
         policy: The policy of every sensor.
@@ -92,17 +92,18 @@ class MemoryOutputs(nn.Module):
         value_hidden: Tensor,
         value_cell: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Action probabilities, values and the new memory.
+        """Action probabilities, values and the next recurrent state.
 
         Args:
             observation: (batch, width) float32
-            hidden: Hidden state of the policy's memory.  # (batch, units) float32
+            hidden: Hidden state of the policy's LSTM.  # (batch, units) float32
             cell: Its cell state.  # (batch, units) float32
-            value_hidden: Hidden state of the value function's memory.  # (batch, units) float32
+            value_hidden: Hidden state of the value function's LSTM.  # (batch, units) float32
             value_cell: Its cell state.  # (batch, units) float32
 
         Returns:
-            Probabilities (batch, actions) float32, values (batch,) float32, and the memory.
+            Probabilities (batch, actions) float32, values (batch,) float32, and the next hidden
+            and cell states, each (batch, units) float32.
         """
         policy = self.policy
         features = policy.features_extractor(observation)
@@ -112,13 +113,13 @@ class MemoryOutputs(nn.Module):
         values = policy.value_net(policy.mlp_extractor.forward_critic(value_hidden))[:, 0]
         return logits.softmax(dim=1), values, hidden, cell, value_hidden, value_cell
 
-    def wanted(self, observation: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
-        """The same by sb3-contrib's own functions."""
-        hidden, cell, value_hidden, value_cell = (state[None] for state in memory)
-        going_on = torch.zeros(len(observation))
+    def reference(self, observation: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """The same outputs, computed by sb3-contrib."""
+        hidden, cell, value_hidden, value_cell = (state[None] for state in states)
+        no_starts = torch.zeros(len(observation))
         before = RNNStates((hidden, cell), (value_hidden, value_cell))
-        _, values, _, after = self.policy(observation, before, going_on)
-        chosen, _ = self.policy.get_distribution(observation, (hidden, cell), going_on)
+        _, values, _, after = self.policy(observation, before, no_starts)
+        chosen, _ = self.policy.get_distribution(observation, (hidden, cell), no_starts)
         distribution: Any = chosen.distribution
         return (
             distribution.probs,
@@ -127,54 +128,55 @@ class MemoryOutputs(nn.Module):
         )
 
     def start(self, observation: Tensor) -> tuple[Tensor, ...]:
-        """The inputs of the first event of an episode."""
-        empty = torch.zeros(len(observation), self.policy.lstm_actor.hidden_size)
-        return (observation, *(empty.clone() for _ in self.inputs[1:]))
+        """The inputs at the first event of an episode."""
+        zeros = torch.zeros(len(observation), self.policy.lstm_actor.hidden_size)
+        return (observation, *(zeros.clone() for _ in self.inputs[1:]))
 
 
 def _step(
     lstm: nn.LSTM | None, features: Tensor, hidden: Tensor, cell: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One event through a memory of one layer; torch exports loops over time badly."""
+    """One step of an LSTM with one layer; torch does not export loops over time well."""
     if lstm is None:
-        raise TypeError("policy and value function have a memory each")
+        raise TypeError("policy and value function need an LSTM each")
     return torch.lstm_cell(features, (hidden, cell), *lstm.all_weights[0])
 
 
 def save_onnx(policy: ActorCriticPolicy, observations: Float32Array, out: Path) -> None:
-    """Write the ONNX file and see that it says what the policy says.
+    """Write a policy as an ONNX file and compare the outputs of both.
 
     Args:
         policy: The policy, on the CPU.
-        observations: What both are asked about, twice in a row.  # (batch, width) float32
+        observations: Observations for the comparison. A recurrent policy is compared at the second
+            of two steps, where its state is no longer zero.  # (batch, width) float32
         out: The file.
 
     Raises:
-        ExportError: If the libraries are missing, or the answers differ; then nothing is written.
+        ExportError: If a library is missing, or the outputs differ; then nothing is written.
     """
     if isinstance(policy, RecurrentActorCriticPolicy):
-        said: Outputs | MemoryOutputs = MemoryOutputs(policy)
+        module: Outputs | RecurrentOutputs = RecurrentOutputs(policy)
     else:
-        said = Outputs(policy)
-    said.eval()
+        module = Outputs(policy)
+    module.eval()
     batch = torch.from_numpy(observations)
     with atomic_path(out) as draft, torch.no_grad():
-        memory = said.wanted(*said.start(batch))[2:]
-        inputs = (batch, *memory)
-        _write(said, inputs, draft)
+        states = module.reference(*module.start(batch))[2:]
+        inputs = (batch, *states)
+        _write(module, inputs, draft)
         for size in (1, len(batch)):
-            _check(said, tuple(tensor[:size] for tensor in inputs), draft)
+            _check(module, tuple(tensor[:size] for tensor in inputs), draft)
 
 
-def _write(said: Outputs | MemoryOutputs, inputs: tuple[Tensor, ...], path: Path) -> None:
+def _write(module: Outputs | RecurrentOutputs, inputs: tuple[Tensor, ...], path: Path) -> None:
     rows = {0: torch.export.Dim("batch")}
     with _libraries():
         torch.onnx.export(
-            said,
+            module,
             inputs,
             path,
-            input_names=said.inputs,
-            output_names=said.outputs,
+            input_names=module.inputs,
+            output_names=module.outputs,
             dynamic_shapes=(rows,) * len(inputs),
             external_data=False,
             dynamo=True,
@@ -182,24 +184,24 @@ def _write(said: Outputs | MemoryOutputs, inputs: tuple[Tensor, ...], path: Path
         )
 
 
-def _check(said: Outputs | MemoryOutputs, inputs: tuple[Tensor, ...], path: Path) -> None:
+def _check(module: Outputs | RecurrentOutputs, inputs: tuple[Tensor, ...], path: Path) -> None:
     with _libraries():
         import onnxruntime
 
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    feed = {name: tensor.numpy() for name, tensor in zip(said.inputs, inputs, strict=True)}
-    answers = zip(said.wanted(*inputs), session.run(said.outputs, feed), strict=True)
-    error = max(float((wanted - torch.from_numpy(got)).abs().max()) for wanted, got in answers)
-    if not error <= TOLERANCE:
+    feed = {name: tensor.numpy() for name, tensor in zip(module.inputs, inputs, strict=True)}
+    pairs = zip(module.reference(*inputs), session.run(module.outputs, feed), strict=True)
+    error = max(float((expected - torch.from_numpy(got)).abs().max()) for expected, got in pairs)
+    if not error <= TOLERANCE:  # NaN too
         raise ExportError(
-            f"the ONNX file differs by {error:.2g} from the policy, more than rounding "
-            f"({TOLERANCE:g}); nothing is written. Use --format sb3"
+            f"the outputs of the ONNX file differ by {error:.2g} from those of the policy, more "
+            f"than rounding ({TOLERANCE:g}); nothing is written. Use --format sb3"
         )
 
 
 @contextmanager
 def _libraries() -> Iterator[None]:
-    """Say which part is missing, and keep torch's notes about its own insides to itself."""
+    """Name the extra of a missing library, and silence torch's messages about its internals."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
@@ -207,5 +209,5 @@ def _libraries() -> Iterator[None]:
             yield
     except ImportError as error:
         raise ExportError(
-            f"{error}; install the optional part: pip install 'marl-stl-env[export]'"
+            f"{error}; install the extra: pip install 'marl-stl-env[export]'"
         ) from error

@@ -11,7 +11,7 @@ import pydantic
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.console.output import say
-from marl_stl_agents.rllib.training import cluster
+from marl_stl_agents.rllib.cluster import cluster
 from marl_stl_agents.run_directory import CONFIG, read_json, write_json
 from marl_stl_env.errors import ConfigError, RunError, UnknownNameError
 

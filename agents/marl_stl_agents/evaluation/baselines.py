@@ -220,7 +220,7 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> 
     """
     if prepared.raw.posterior is None:
         return {}
-    from marl_stl_env.data.datasets.synthetic_model import posterior
+    from marl_stl_env.data.datasets.synthetic.model import posterior
 
     raw = prepared.raw.take(prepared.rows[split])
     rates = prepared.raw.threat_rate, raw.threat_rate

@@ -309,15 +309,11 @@ def read_result(path: Path) -> EvaluationResult:
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}; {_remedy(path)}") from None
     schema = content.get("schema") if isinstance(content, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
+    if isinstance(schema, int) and schema != SCHEMA:
+        other, update = ("newer", "update marl-stl-env, or ") if schema > SCHEMA else ("older", "")
         raise RunError(
-            f"{path} has schema {schema}, and this version reads schema {SCHEMA}; update "
-            f"marl-stl-env, or {_remedy(path)}"
-        )
-    if schema == 1:
-        raise RunError(
-            f"{path} has schema 1, that of an older version, and this version reads schema "
-            f"{SCHEMA}; {_remedy(path)}"
+            f"{path} has schema {schema} of a {other} version, and this version reads schema "
+            f"{SCHEMA}; {update}{_remedy(path)}"
         )
     try:
         return _ADAPTER.validate_python(content, strict=False)

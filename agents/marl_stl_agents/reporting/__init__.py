@@ -1,1 +1,1 @@
-"""The pages about runs: a report of an evaluation, and runs side by side."""
+"""HTML pages: the report of an evaluation and the comparison of runs."""

@@ -33,11 +33,12 @@ from marl_stl_agents.reporting.numbers import (
     reward_by_threshold,
 )
 
-_BEYOND = 0.35
+#: How far the axis of rewards reaches below the lowest mark, as a share of its range.
+_ROOM_BELOW = 0.35
 
 
 def reward_chart(result: EvaluationResult) -> Chart:
-    """The team's reward beside that of every baseline."""
+    """Reward of the team and of every baseline."""
     policies: dict[str, Metrics | ReplicatedControl] = {
         "team": result.decision,
         **result.baselines,
@@ -51,7 +52,7 @@ def reward_chart(result: EvaluationResult) -> Chart:
         {name: rewards[name] for name in ranked},
         [TEAM if name == "team" else FAINT for name in ranked],
         base=best,
-        least=min(rewards["team"], best) - _BEYOND * (most - best),
+        least=min(rewards["team"], best) - _ROOM_BELOW * (most - best),
         most=most,
     )
     keys = ("f1", "precision", "recall", "pr_auc")
@@ -77,11 +78,11 @@ def reward_chart(result: EvaluationResult) -> Chart:
 
 
 def scored(evaluated: Evaluation) -> dict[str, Any]:
-    """The scores of the team and of every reference that gives some."""
-    given = {
+    """Name to scores, of the team and of every baseline that has scores."""
+    baselines = {
         name: one.scores for name, one in evaluated.references.items() if one.scores is not None
     }
-    return {"team": evaluated.rollout.scores, **given}
+    return {"team": evaluated.rollout.scores, **baselines}
 
 
 def precision_recall_chart(evaluated: Evaluation) -> Chart:
@@ -151,7 +152,7 @@ def _line(name: str, curve: Curve, shape: str = "linear") -> Any:
 
 
 def threshold_chart(evaluated: Evaluation) -> Chart:
-    """Reward of blocking every event from a threshold on."""
+    """Reward of blocking every event whose score reaches a threshold."""
     labels, result, env = evaluated.table.labels, evaluated.result, evaluated.env
     curves = {
         name: reward_by_threshold(env, labels, one) for name, one in scored(evaluated).items()
@@ -192,7 +193,7 @@ def threshold_chart(evaluated: Evaluation) -> Chart:
 
 
 def family_chart(result: EvaluationResult) -> Chart | None:
-    """Recall of each family with its interval; None where the split holds no threats."""
+    """Recall of each family with its interval; None if the split has no threats."""
     families = result.families
     if not families:
         return None

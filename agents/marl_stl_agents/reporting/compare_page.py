@@ -1,4 +1,4 @@
-"""Runs side by side as one self-contained page."""
+"""The comparison of runs as one self-contained page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_comparison(runs: Sequence[ComparedRun], path: Path) -> None:
 
 
 def comparison_page(runs: Sequence[ComparedRun]) -> str:
-    """The comparison as HTML that needs no other file."""
+    """The comparison as HTML that loads no other file."""
     sections: dict[str, Any] = {
         "reward": reward_chart(runs),
         "families": family_chart(runs),
@@ -66,7 +66,7 @@ def _colour(place: int) -> str:
 
 
 def reward_chart(runs: Sequence[ComparedRun]) -> Chart:
-    """The reward of every run, between the best constant and the oracle."""
+    """The reward of every run, between the best constant policy and the oracle."""
     rewards = {run.name: run.result.decision.reward_per_event for run in runs}
     first, constant = runs[0].result.baselines, runs[0].result.best_constant
     oracle = first["oracle"].reward_per_event
@@ -90,7 +90,7 @@ def reward_chart(runs: Sequence[ComparedRun]) -> Chart:
 
 
 def family_chart(runs: Sequence[ComparedRun]) -> Chart | None:
-    """Recall of each family, run by run; None where the split holds no threats."""
+    """Recall of each family and run; None if the split has no threats."""
     families = runs[0].result.families
     if not families:
         return None
@@ -123,13 +123,13 @@ def family_chart(runs: Sequence[ComparedRun]) -> Chart | None:
 
 
 def _worst(run: ComparedRun) -> str:
-    """The family with the least recall."""
+    """The family with the lowest recall."""
     families = run.result.families
     return min(families, key=lambda name: families[name].recall)
 
 
 def byzantine_chart(runs: Sequence[ComparedRun]) -> Chart | None:
-    """The reward under the worst fault with each number of faulty sensors."""
+    """Reward against the number of faulty sensors, under the worst fault at each number."""
     if not any(run.result.byzantine for run in runs):
         return None
     figure = new_figure("faulty sensors", REWARD, height=360)
@@ -155,7 +155,7 @@ def byzantine_chart(runs: Sequence[ComparedRun]) -> Chart | None:
 
 
 def _worst_faults(run: ComparedRun) -> list[FaultMetrics]:
-    """The worst fault with 1, 2, ... faulty sensors."""
+    """The worst fault for each number of faulty sensors, ascending."""
     entries = run.result.byzantine
     worst = (
         worst_fault([entry for entry in entries if entry.faulty == count])

@@ -1,4 +1,4 @@
-"""Runs side by side: what differs between them, and how good they are."""
+"""Comparison of runs: the settings in which they differ, and their metrics."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from marl_stl_env.config import Split
 from marl_stl_env.errors import ComparisonError
 
 _ADAPTER = TypeAdapter(TrainConfig)
-#: Settings that change nothing about what is compared.
-_ASIDE = ("run_dir", "progress", "preflight", "threads", "env.data_dir", "env.download")
+#: Settings without influence on the results.
+_IGNORED = ("run_dir", "progress", "preflight", "threads", "env.data_dir", "env.download")
 #: Settings that decide which events a split holds.
 _SPLITTING = ("split_method", "split_seed", "drop_duplicates", "threat_rate", "holdout_families")
-#: Titles of the compared metrics; more is better, but for the seconds.
+#: Titles of the compared metrics; larger is better, except for seconds.
 METRICS = (
     "F1",
     "precision",
@@ -41,7 +41,7 @@ class ComparedRun:
     """A run and its evaluation.
 
     Attributes:
-        name: Its directory's name, or the whole path where two have the same.
+        name: Name of the run directory, or its whole path if two runs share the name.
         run: The run directory.
         config: The run.
         result: Its evaluation.
@@ -56,7 +56,7 @@ class ComparedRun:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The metrics of :data:`METRICS`; None where there is none."""
+        """The metrics of :data:`METRICS`; None where the run has no such metric."""
         result, worst, specs = self.result, self.result.worst_fault, self.result.conjunction
         decision = result.decision
         values = (
@@ -75,18 +75,19 @@ class ComparedRun:
 
 
 def read_runs(paths: Sequence[Path], split: Split) -> list[ComparedRun]:
-    """The runs, all evaluated on the same events.
+    """Read runs that were evaluated on the same events.
 
     Args:
-        paths: Two run directories or more.
-        split: Which of their evaluations.
+        paths: At least two run directories.
+        split: The evaluated split.
 
     Raises:
         RunError: If a run is missing or damaged.
-        ComparisonError: If there is just one, one is not evaluated yet, or their data differs.
+        ComparisonError: If there are fewer than two runs, one is not evaluated yet, or their data
+            differs.
     """
     if len({path.resolve() for path in paths}) < max(2, len(paths)):
-        raise ComparisonError("a comparison takes two different runs or more")
+        raise ComparisonError("a comparison takes at least two different runs")
     same = len({path.resolve().name for path in paths}) < len(paths)
     runs = [
         _read(find_run(path), str(path) if same else path.resolve().name, split) for path in paths
@@ -97,17 +98,19 @@ def read_runs(paths: Sequence[Path], split: Split) -> list[ComparedRun]:
 
 
 def differences(runs: Sequence[ComparedRun]) -> dict[str, list[str]]:
-    """The settings in which the runs differ: name to one value per run."""
+    """Settings in which the runs differ: dotted name to one value per run."""
     flat = [_flat(_ADAPTER.dump_python(run.config, mode="json")) for run in runs]
     names = dict.fromkeys(name for settings in flat for name in settings)
     rows = {name: [str(settings.get(name, "")) for settings in flat] for name in names}
     return {
-        name: values for name, values in rows.items() if len(set(values)) > 1 and name not in _ASIDE
+        name: values
+        for name, values in rows.items()
+        if len(set(values)) > 1 and name not in _IGNORED
     }
 
 
 def warnings(runs: Sequence[ComparedRun]) -> list[str]:
-    """Why rewards must not be compared although the data is the same."""
+    """Reasons why the rewards are not comparable although the data is the same."""
     found = []
     for name, words in (("reward", "rewards"), ("dynamics", "dynamics")):
         if len({str(getattr(run.config.env, name)) for run in runs}) > 1:
@@ -119,7 +122,7 @@ def warnings(runs: Sequence[ComparedRun]) -> list[str]:
 
 
 def training_seconds(run: Path) -> float | None:
-    """How long the training took, its interrupted parts together; None without a log."""
+    """Duration of the training, summed over its interrupted parts; None without a log."""
     if not (run / "progress.csv").is_file():
         return None
     progress = read_progress(run)
@@ -141,8 +144,9 @@ def _read(run: Path, name: str, split: Split) -> ComparedRun:
     data = {"source": facts["source"], f"{split} split": facts["splits"][split]}
     options = [text for text in config.env.data.dataset_options if not text.startswith("path=")]
     data |= {"dataset": config.env.data.dataset, "dataset_options": options}
-    chosen = _SPLITTING[:-1] if split == "test" else _SPLITTING  # held out of training alone
-    data |= {key: getattr(config.env.data, key) for key in chosen}
+    # Holding families out of training does not change the test split.
+    splitting = _SPLITTING[:-1] if split == "test" else _SPLITTING
+    data |= {key: getattr(config.env.data, key) for key in splitting}
     return ComparedRun(name, run, config, read_result(path), data)
 
 

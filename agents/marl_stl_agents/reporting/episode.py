@@ -1,4 +1,4 @@
-"""A few episodes, event by event, for the replay in a report."""
+"""Recorded episodes for the replay in a report."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from marl_stl_env.types import Action, AnyArray, Float64Array
 
 EPISODES = 3
 EVENTS = 200
-_FEWEST = 20
-_VALUES = 200_000
+_FEWEST_EVENTS = 20
+_MOST_VALUES = 200_000  # feature values on the page
 
 
 def record_episodes(evaluated: Evaluation) -> dict[str, Any]:
-    """Run the beginnings of a few episodes, on seeds that training never uses.
+    """Run the first events of a few episodes, on seeds that training never uses.
 
-    Where the evaluation monitored specifications they are monitored here too.
+    Specifications are monitored if the evaluation monitored them.
 
     Args:
         evaluated: The evaluation.
 
     Returns:
-        What is the same at all events (``sensors``, ``features``, ``families``, ``shared``,
-        ``specifications``, ...), and ``episodes``: lists with an entry per event, among them
-        ``features`` (scaled), ``actions`` and ``probabilities`` of every sensor, ``decision``,
-        ``threat``, ``family``, ``reward``, ``shared`` (the context that all sensors observe),
-        ``left`` (each specification's remaining margin, in [-1, 1]) and ``robustness``.
+        What all events have in common (``sensors``, ``features``, ``families``, ``shared``,
+        ``specs``, ...), and ``episodes``. An episode has lists with one entry per event, among
+        them ``features`` (scaled), ``actions`` and ``probabilities`` of every sensor,
+        ``decision``, ``threat``, ``family``, ``reward``, ``shared`` (the context that all sensors
+        observe), ``left`` (remaining margin of each specification, in [-1, 1]) and ``robustness``.
     """
     config = evaluated.env if evaluated.watched is None else monitored(evaluated.env)
     engine = Engine(config, evaluated.table, EPISODES, FRESH_SEEDS)
     if isinstance(evaluated.act, RecurrentGreedy):
         evaluated.act.forget()
     columns = engine.table.features.shape[1]
-    events = max(_FEWEST, min(EVENTS, _VALUES // (EPISODES * columns)))
+    events = max(_FEWEST_EVENTS, min(EVENTS, _MOST_VALUES // (EPISODES * columns)))
     episodes = [_Episode(FRESH_SEEDS + lane) for lane in range(EPISODES)]
     engine.reset()
-    over = False
-    while not over and len(episodes[0].reward) < events:
-        over = _step(engine, evaluated, episodes)
-    return {**_setting(engine, evaluated), "episodes": [vars(episode) for episode in episodes]}
+    ended = False
+    while not ended and len(episodes[0].reward) < events:
+        ended = _step(engine, evaluated, episodes)
+    return {**_common(engine, evaluated), "episodes": [vars(episode) for episode in episodes]}
 
 
 @dataclass
 class _Episode:
-    """One episode so far, with an entry per event."""
+    """The recorded part of an episode, with one entry per event."""
 
     seed: int
     threat: list[int] = field(default_factory=list)
@@ -73,7 +73,7 @@ class _Episode:
 
 
 def _step(engine: Engine, evaluated: Evaluation, episodes: list[_Episode]) -> bool:
-    """Take a step and record it; whether the episodes are over."""
+    """Take a step and record it; return whether the episodes have ended."""
     shared = engine.global_state()[:, engine.table.features.shape[1] :]
     actions, threat = evaluated.act(engine.observe().reshape(engine.lanes * engine.agents, -1))
     record = engine.step(actions.reshape(engine.lanes, -1))
@@ -82,11 +82,11 @@ def _step(engine: Engine, evaluated: Evaluation, episodes: list[_Episode]) -> bo
             episode.proposals.append(proposed)
         return False
     for lane, episode in enumerate(episodes):
-        _note(episode, engine, record, lane, shared[lane], threat.reshape(engine.lanes, -1)[lane])
+        _append(episode, engine, record, lane, shared[lane], threat.reshape(engine.lanes, -1)[lane])
     return bool(record.truncated.all())
 
 
-def _note(
+def _append(
     episode: _Episode,
     engine: Engine,
     record: StepRecord,
@@ -112,8 +112,8 @@ def _note(
         episode.robustness.append(numbers(record.robustness[lane], 4))
 
 
-def _setting(engine: Engine, evaluated: Evaluation) -> dict[str, Any]:
-    """What is the same at all events."""
+def _common(engine: Engine, evaluated: Evaluation) -> dict[str, Any]:
+    """What all events have in common."""
     table, names = engine.table, engine.observations.layout
     groups = threat_groups(evaluated.env, evaluated.prepared)
     shared = engine.observations.shared[len(table.feature_names) :]

@@ -1,4 +1,4 @@
-"""Parts of a chart in a report: a plotly figure, a sentence and a table of its numbers."""
+"""Building blocks of charts: a plotly figure, a summary and a table of the same numbers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 REWARD = "reward per event"
 
-#: In place of a number that is not known.
+#: Shown in place of an unknown number.
 UNKNOWN = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
-#: Names of colours; the page says what they are in light and in dark.
+#: CSS variables; ``page.css`` defines their colours in the light and the dark theme.
 TEAM, INK, FAINT, GOOD, BAD = (f"var(--{name})" for name in ("team", "ink", "faint", "good", "bad"))
 SERIES = tuple(f"var(--series-{i})" for i in range(8))
-#: For attack families that are not in the training split.
+#: Colour of attack families that are not in the training split.
 NEW = SERIES[0]
-#: For runs side by side.
+#: Colours of compared runs.
 RUN_COLOURS = (TEAM, *SERIES[:-1])
 COLOURS = {
     "team": TEAM,
@@ -38,16 +38,16 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart, and the same in words and in numbers.
+    """A chart with its content in words and as a table.
 
     Attributes:
-        name: Its key in the page.
-        title: What it shows.
-        summary: What it shows, in a sentence; screen readers read it.
-        figure: Data and layout, as plotly's JSON has them.
-        columns: Titles of the table.
-        rows: Cells of the table.
-        note: How to read it.
+        name: Key of the chart in the page.
+        title: Title.
+        summary: The result in one or two sentences, also for screen readers.
+        figure: ``data`` and ``layout`` of plotly's JSON.
+        columns: Column titles of the table.
+        rows: Rows of the table.
+        note: Hints for reading the chart.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Chart:
 
 
 def new_figure(x_title: str = "", y_title: str = "", height: int = 340, **layout: Any) -> Figure:
-    """An empty figure; the page adds fonts and colours."""
+    """An empty figure; the style of the page adds fonts and colours."""
     from plotly import graph_objects as go
 
     axis = {"fixedrange": True, "zeroline": False, "automargin": True}
@@ -83,14 +83,14 @@ def new_figure(x_title: str = "", y_title: str = "", height: int = 340, **layout
 def reward_bars(
     rewards: Mapping[str, float], colours: Sequence[str], base: float, least: float, most: float
 ) -> Figure:
-    """Bars from the best constant policy to each reward, the first on top.
+    """Horizontal bars of rewards that begin at a base value, the first on top.
 
     Args:
         rewards: Title of each bar to its reward.
-        colours: Of each bar.
-        base: Where bars begin.
-        least: Where the axis begins; bars that would go below are cut off, and say so.
-        most: What the axis has room for.
+        colours: Colour of each bar.
+        base: Value at which bars begin.
+        least: Start of the axis; bars that would reach below are cut off and labelled so.
+        most: Largest value on the axis.
     """
     from plotly import graph_objects as go
 
@@ -128,13 +128,13 @@ def reward_bars(
 def recall_marks(
     families: Mapping[str, FamilyRecall], places: Sequence[Any], name: str, colour: str
 ) -> Scatter:
-    """The recall of each family with its interval.
+    """Recall of each family with its confidence interval.
 
     Args:
-        families: By name.
-        places: Position of each on the other axis.
-        name: Shown in the legend.
-        colour: Of marks and intervals.
+        families: Name to recall.
+        places: Position of each family on the other axis.
+        name: Name in the legend.
+        colour: Colour of marks and intervals.
     """
     from plotly import graph_objects as go
 
@@ -163,14 +163,14 @@ def recall_marks(
 def faulty_line(
     name: str, honest: float, entries: Sequence[FaultMetrics], colour: str, dash: str = "solid"
 ) -> Scatter:
-    """The reward against the number of faulty sensors.
+    """Reward against the number of faulty sensors.
 
     Args:
-        name: Shown in the legend.
-        honest: The reward without faulty sensors.
-        entries: The points after that.
-        colour: Of the line.
-        dash: Of the line.
+        name: Name in the legend.
+        honest: Reward without faulty sensors.
+        entries: Metrics with faulty sensors.
+        colour: Colour of the line.
+        dash: Dash of the line.
     """
     from plotly import graph_objects as go
 
@@ -186,33 +186,33 @@ def faulty_line(
 
 
 def family_interval(family: FamilyRecall) -> tuple[float, float]:
-    """The 95 % interval of a family's recall."""
+    """The 95 % confidence interval of a family's recall."""
     return recall_interval(round(family.recall * family.events), family.events)
 
 
 def as_plain(figure: Figure) -> dict[str, Any]:
-    """Data and layout of a figure, with nothing but lists and numbers."""
+    """Data and layout of a figure as plain JSON values."""
     plain: dict[str, Any] = json.loads(figure.to_json())
     return {"data": plain["data"], "layout": plain["layout"]}
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table, with a true minus sign."""
+    """A number as text, with a typographic minus sign."""
     return UNKNOWN if value is None else f"{value:,.{digits}f}".replace("-", _MINUS)
 
 
 def share(value: float, digits: int = 1) -> str:
-    """A share for a table."""
+    """A share as a percentage."""
     return f"{value:.{digits}%}"
 
 
 def numbers(values: Iterable[Any], digits: int = 5) -> list[float | None]:
-    """Rounded to this many decimals; None where there is no finite number."""
+    """Values rounded to this many decimals; None in place of NaN and infinities."""
     rounded = np.round(np.asarray(list(values), np.float64), digits).tolist()
     return [value if np.isfinite(value) else None for value in rounded]
 
 
 def thinned(count: int, points: int) -> Sequence[int]:
-    """At most about this many places, evenly spaced, with the first and the last."""
+    """Evenly spaced indices below ``count``, at most ``points``, with the first and the last."""
     places: list[int] = np.unique(np.linspace(0, count - 1, min(count, points)).round()).tolist()
     return [int(place) for place in places]

@@ -1,4 +1,4 @@
-"""The numbers of a report that ``evaluation.json`` does not hold: curves and intervals."""
+"""Curves and intervals of a report, which ``evaluation.json`` does not hold."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _THRESHOLDS = 201
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One figure against another.
+    """A curve through points.
 
     Attributes:
-        x: Ascending.  # (points,) float64
-        y: At each of them.  # (points,) float64
+        x: Ascending positions.  # (points,) float64
+        y: Values at these positions.  # (points,) float64
     """
 
     x: Float64Array
@@ -33,21 +33,21 @@ class Curve:
 
     @property
     def best(self) -> tuple[float, float]:
-        """Where the value is largest, and that value."""
+        """Position and value of the maximum."""
         place = int(self.y.argmax())
         return float(self.x[place]), float(self.y[place])
 
 
 def precision_recall(labels: BoolArray, scores: Float64Array) -> Curve:
-    """Precision against recall, over all thresholds on the scores.
+    """Precision against recall over all thresholds on the scores.
 
     Args:
         labels: True labels.  # (rows,) bool
         scores: Larger for "threat".  # (rows,) float64
 
     Returns:
-        Recall and precision, at no more than 300 of the thresholds; at the same recall the higher
-        precision.
+        Recall (x) and precision (y) at no more than 300 thresholds. Where several thresholds have
+        the same recall, the highest precision is taken.
     """
     from sklearn.metrics import precision_recall_curve
 
@@ -58,9 +58,9 @@ def precision_recall(labels: BoolArray, scores: Float64Array) -> Curve:
 
 
 def reward_by_threshold(config: EnvConfig, labels: BoolArray, scores: Float64Array) -> Curve:
-    """Mean payoff per event if events were blocked from each threshold on and else allowed.
+    """Mean reward per event of the policies "block from this score on, else allow".
 
-    Every event is taken by itself: what a response remembers of earlier ones does not count.
+    Every event counts for itself: the state of a response (isolation, alerts) is ignored.
 
     Args:
         config: The environment.
@@ -68,8 +68,8 @@ def reward_by_threshold(config: EnvConfig, labels: BoolArray, scores: Float64Arr
         scores: Larger for "threat".  # (rows,) float64
 
     Returns:
-        The thresholds 0, .005, ..., 1 with the cost-optimal one of the reward among them, and the
-        payoff at each.
+        The thresholds 0, .005, ..., 1 and the cost-optimal threshold (x), and the mean reward at
+        each (y).
     """
     payoffs = Payoffs(config.reward, dynamics=config.dynamics)
     order = np.argsort(scores, kind="stable")
@@ -77,14 +77,15 @@ def reward_by_threshold(config: EnvConfig, labels: BoolArray, scores: Float64Arr
         payoffs.of_actions(labels[order], np.full(len(labels), action, np.int8)).astype(np.float64)
         for action in (Action.ALLOW, Action.BLOCK)
     )
-    gained = np.concatenate([[0.0], np.cumsum(allowed - blocked)]) + blocked.sum()
+    # totals[k]: the k events with the lowest scores are allowed, all others blocked.
+    totals = np.concatenate([[0.0], np.cumsum(allowed - blocked)]) + blocked.sum()
     thresholds = np.union1d(np.linspace(0.0, 1.0, _THRESHOLDS), config.reward.threshold)
-    passed = np.searchsorted(scores[order], thresholds, side="left")
-    return Curve(thresholds, gained[passed] / len(labels))
+    below = np.searchsorted(scores[order], thresholds, side="left")
+    return Curve(thresholds, totals[below] / len(labels))
 
 
 def recall_interval(found: int, events: int) -> tuple[float, float]:
-    """The 95 % interval of a share, by Wilson (1927)."""
+    """The 95 % confidence interval of a proportion, by Wilson (1927)."""
     from scipy.stats import binomtest
 
     interval = binomtest(found, events).proportion_ci(CONFIDENCE, method="wilson")
@@ -92,13 +93,13 @@ def recall_interval(found: int, events: int) -> tuple[float, float]:
 
 
 def more_precise(one: Curve, other: Curve) -> float:
-    """At what share of all recalls one curve reaches a higher precision than another."""
+    """Share of all recalls at which one curve attains a higher precision than another."""
     recalls = np.linspace(0.0, 1.0, 101)
-    return float((_reached(one, recalls) > _reached(other, recalls)).mean())
+    return float((_precision_at(one, recalls) > _precision_at(other, recalls)).mean())
 
 
-def _reached(curve: Curve, recalls: Float64Array) -> Float64Array:
-    """The best precision with at least this recall."""
+def _precision_at(curve: Curve, recalls: Float64Array) -> Float64Array:
+    """The highest precision at a recall of at least each of these."""
     best = np.maximum.accumulate(curve.y[::-1])[::-1]
-    reached: Float64Array = best[np.minimum(np.searchsorted(curve.x, recalls), len(best) - 1)]
-    return reached
+    highest: Float64Array = best[np.minimum(np.searchsorted(curve.x, recalls), len(best) - 1)]
+    return highest

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES = "templates"
-#: Styles and scripts that pages hold inside, and so the only ones that they run.
+#: Styles and scripts inside the pages; a page applies and runs no others.
 _STYLES, _SCRIPTS = ("page.css", "replay.css"), ("page.js", "replay.js")
 
-#: Style elements and attributes that plotly sets: empty ones, and that of a heatmap's image.
+#: Styles that plotly sets: empty ones, and one of the image in a heatmap.
 _PLOTLY_STYLES = (
     "",
     "".join(
@@ -60,7 +60,7 @@ def write_report(evaluated: Evaluation, path: Path) -> None:
     """Write the report of an evaluation, whole or not at all.
 
     Args:
-        evaluated: The evaluation; only the episodes of the replay are run anew.
+        evaluated: The evaluation; only the episodes of the replay are run for the report.
         path: The file.
 
     Raises:
@@ -70,7 +70,7 @@ def write_report(evaluated: Evaluation, path: Path) -> None:
 
 
 def report_page(evaluated: Evaluation) -> str:
-    """The report as HTML that needs no other file."""
+    """The report as HTML that loads no other file."""
     result = evaluated.result
     sections: dict[str, Any] = {
         "reward": reward_chart(result),
@@ -100,7 +100,7 @@ def report_page(evaluated: Evaluation) -> str:
 
 
 def chart_data(sections: Mapping[str, Any]) -> dict[str, Any]:
-    """Data and layout of every chart, by its name."""
+    """Name of every chart to its data and layout."""
     charts: list[Chart] = []
     for section in sections.values():
         charts += section if isinstance(section, list) else [section] if section else []
@@ -108,7 +108,7 @@ def chart_data(sections: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render(template: str, **context: Any) -> str:
-    """A template with its style, its scripts and plotly inside."""
+    """Render a template, with styles, scripts and plotly inside."""
     text: str = _environment().get_template(template).render(**context)
     return text
 
@@ -135,7 +135,7 @@ def _environment() -> Environment:
         [inside[name] for name in ("plotly", *_SCRIPTS)],
         [*(inside[name] for name in _STYLES), *_PLOTLY_STYLES],
     )
-    # plotly adds the style sheet of its maps, unless an element with the sheet's id is there.
+    # plotly adds the style sheet of its maps unless an element has the sheet's id.
     environment.globals["map_sheets"] = re.findall(
         r'getElementById\("([0-9a-f]{64})"\)', inside["plotly"]
     )
@@ -144,7 +144,7 @@ def _environment() -> Environment:
 
 
 def content_security_policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """A policy that fetches nothing and runs only these inline scripts and styles."""
+    """A Content-Security-Policy that loads nothing and allows only these inline texts."""
 
     def allowed(texts: Sequence[str]) -> str:
         digests = (hashlib.sha256(text.encode()).digest() for text in texts)
@@ -158,7 +158,7 @@ def content_security_policy(scripts: Sequence[str], styles: Sequence[str]) -> st
 
 
 def _visible(value: Any) -> Any:
-    """What a template prints; text of users without control and bidirectional characters."""
+    """A value for output; text from users loses control and bidirectional characters."""
     return printable(value) if type(value) is str else value
 
 
@@ -186,7 +186,7 @@ def _key_metrics(result: EvaluationResult) -> list[tuple[str, str]]:
 
 
 def _facts(evaluated: Evaluation) -> list[tuple[str, str]]:
-    """The evaluated team and its training, in words."""
+    """Title and value of each fact about the team, its training and the evaluated split."""
     env, config, result = evaluated.env, evaluated.config, evaluated.result
     rule = env.consensus
     views = f"random views of {share(env.random_share)}" if env.random_share else env.views

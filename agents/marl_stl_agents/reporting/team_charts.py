@@ -1,4 +1,4 @@
-"""The charts of the team: its sensors, faulty ones among them, and its specifications."""
+"""Charts of the team: single sensors, faulty sensors and specifications."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def correlation_chart(evaluated: Evaluation) -> Chart:
 
 
 def byzantine_chart(result: EvaluationResult) -> Chart | None:
-    """Reward with faulty sensors in the team; None where it tolerates none."""
+    """Reward with faulty sensors in the team; None if it tolerates none."""
     entries, worst, honest = result.byzantine, result.worst_fault, result.decision
     if worst is None:
         return None
@@ -188,7 +188,7 @@ def _robustness_chart(name: str, spec: str, robustness: Float32Array, result: Sp
 
 
 def _edges(values: Float64Array) -> Float64Array:
-    """About twenty equal steps over the values, with 0 at one of their ends."""
+    """Edges of about twenty equal bins over the values, with 0 among the edges."""
     if not len(values):
         return np.array([0.0, 1.0])
     low, high = float(values.min()), float(values.max())

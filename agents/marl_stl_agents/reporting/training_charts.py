@@ -1,4 +1,4 @@
-"""The training curves of one run, or of several over each other."""
+"""Training curves of one run, or of several runs in the same charts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROWS = 25
 
 
 def training_charts(runs: Mapping[str, Path]) -> list[Chart]:
-    """What was logged in training; nothing where no log is left.
+    """Charts of the training logs; none if no run has a log.
 
     Args:
         runs: Name of each run to its directory.

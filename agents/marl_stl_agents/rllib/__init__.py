@@ -1,1 +1,1 @@
-"""Training on a Ray cluster with RLlib."""
+"""Training with RLlib on a Ray cluster."""

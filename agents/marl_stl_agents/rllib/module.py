@@ -1,4 +1,4 @@
-"""The policy of the other engine as RLlib takes it: the same network, the same weights."""
+"""The policy of the other backends as an RLlib module, with the same network and weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from marl_stl_agents.policies.build import Blueprint
 
 
 class TeamModule(TorchRLModule, ValueFunctionAPI):
-    """One policy for all sensors; ``policy`` is what a checkpoint holds.
+    """One policy for all sensors; its attribute ``policy`` is what a checkpoint saves.
 
-    ``model_config`` has ``blueprint``, a :class:`marl_stl_agents.policies.build.Blueprint`.
+    ``model_config["blueprint"]`` is a :class:`marl_stl_agents.policies.build.Blueprint`.
     """
 
     def setup(self) -> None:
-        """Make the network."""
+        """Build the network."""
         blueprint: Blueprint = self.model_config["blueprint"]
         self.policy = blueprint.build(self.observation_space, torch.device("cpu"))
 
@@ -28,7 +28,7 @@ class TeamModule(TorchRLModule, ValueFunctionAPI):
         del settings
         chosen = self.policy.get_distribution(batch[Columns.OBS]).distribution
         if not isinstance(chosen, torch.distributions.Categorical):
-            raise TypeError(f"a policy over actions is categorical, not {chosen!r}")
+            raise TypeError(f"the policy's action distribution is not categorical: {chosen!r}")
         return {Columns.ACTION_DIST_INPUTS: chosen.logits}
 
     def compute_values(self, batch: dict[str, Any], embeddings: Tensor | None = None) -> Tensor:

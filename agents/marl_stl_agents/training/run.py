@@ -206,13 +206,14 @@ class StopFlag:
 
 
 def learn_on_cluster(config: TrainConfig, run: Path, prepared: PreparedData) -> bool:
-    """:func:`learn` with the engine "rllib"; see :func:`marl_stl_agents.rllib.training.learn`."""
-    from marl_stl_agents.rllib import training as rllib
+    """:func:`learn` with RLlib; see :func:`marl_stl_agents.rllib.training.learn`."""
+    from marl_stl_agents.rllib.cluster import cluster
+    from marl_stl_agents.rllib.training import learn as learn_with_rllib
 
     flag = StopFlag()
     # In this order: connecting to Ray sets a handler of its own for SIGTERM.
-    with rllib.cluster(config), stopped_by_signals(flag):
-        return rllib.learn(config, run, prepared, flag)
+    with cluster(config), stopped_by_signals(flag):
+        return learn_with_rllib(config, run, prepared, flag)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What Byzantine sensors send while a protocol runs: adversaries for tests and studies."""
+"""Adversaries: the messages of Byzantine sensors during a protocol, for tests and studies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from marl_stl_env.types import ACTIONS, Int8Array
 
 
 def random_messages(rng: np.random.Generator) -> Adversary:
-    """Any action or silence, drawn anew for every single message: random equivocation."""
+    """A random action or silence in every single message: random equivocation."""
 
     def adversary(number: int, messages: Int8Array) -> Int8Array:  # noqa: ARG001 - its contract
         return rng.integers(SILENT, ACTIONS, messages.shape, np.int8)
@@ -19,10 +19,10 @@ def random_messages(rng: np.random.Generator) -> Adversary:
 
 
 def random_splits(rng: np.random.Generator) -> Adversary:
-    """One value to some receivers and another to the rest, all faulty sensors together.
+    """All faulty sensors send one value to some receivers and another to the rest.
 
-    Values and receivers are drawn anew for every lane and round. Far more dangerous than random
-    messages, since it can hold two halves of the team apart.
+    The values and receivers of every lane and round are random. This is far more dangerous than
+    random messages, since it can keep two halves of the team apart.
     """
 
     def adversary(number: int, messages: Int8Array) -> Int8Array:  # noqa: ARG001 - its contract
@@ -36,11 +36,11 @@ def random_splits(rng: np.random.Generator) -> Adversary:
 
 
 def two_faced(even: int, odd: int) -> Adversary:
-    """One value to the receivers of even number, another to those of odd number, always."""
+    """Always one value to receivers of even index and another to those of odd index."""
 
     def adversary(number: int, messages: Int8Array) -> Int8Array:  # noqa: ARG001 - its contract
-        lies = np.full((messages.shape[1], *[1] * (messages.ndim - 2)), even, np.int8)
-        lies[1::2] = odd
-        return np.broadcast_to(lies, messages.shape)
+        values = np.full((messages.shape[1], *[1] * (messages.ndim - 2)), even, np.int8)
+        values[1::2] = odd
+        return np.broadcast_to(values, messages.shape)
 
     return adversary

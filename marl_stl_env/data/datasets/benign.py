@@ -1,31 +1,33 @@
-"""Which labels of a table are benign, where nobody knows the publisher's words for it.
+"""Which labels of a user's table are benign.
 
-Labels are compared by what they mean, not by how they are spelled. Where they could mean more
-than one thing, the user is asked to name the benign ones.
+Labels are compared by meaning, not by spelling. If it is ambiguous which of them are benign, the
+user is asked to name those.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.texts import MISSING, is_number
+from marl_stl_env.errors import LabelError
 
-#: What counts as benign where ``benign_values`` does not say otherwise.
+#: Labels that are benign by default.
 BENIGN_VALUES = ("0", "false", "benign", "normal")
-#: Words of labels that may be benign as well.
+#: Labels that may be benign as well.
 _SOUNDS_BENIGN = re.compile(
     r"(?:non|not|no)[ _-]?(?:attack|malicious|malware|threat|anomal|intrusion|botnet)"
     r"|^(?:benign|normal|legit|clean|background|harmless|innocent|goodware)"
     r"|^(?:good|safe|ok|okay|regular|none|no|negative)$"
 )
-#: Names of columns in which a 1 or "true" would be benign.
+#: Names of columns in which 1 or "true" means benign.
 _ASKS_FOR_BENIGN = re.compile(r"benign|normal|legit|clean|harmless|innocent|safe|good", re.I)
 _ASKS_FOR_THREAT = re.compile(r"abnormal|\bnot|non[ _-]?", re.I)
 
 
 def spelled(text: str) -> str:
-    """A label in one spelling: numbers by their value, words in lower case without dots at the end.
+    """The normal spelling of a label: numbers by value, words in lower case without final dots.
 
     >>> [spelled(text) for text in ("-0.0", "1.00", " Benign. ", "normal")]
     ['0', '1', 'benign', 'normal']
@@ -40,10 +42,10 @@ def spelled(text: str) -> str:
 
 
 def label_name(text: str, missing: frozenset[str] = MISSING) -> str:
-    """The name of a label; numbers of one value share one.
+    """The name of a label; numbers with the same value have the same name.
 
     Raises:
-        ValueError: If it is missing or not finite.
+        ValueError: If the label is missing or not finite.
     """
     name = " ".join(text.split())
     if name in missing or name.lower() in ("nan", "inf", "-inf", "infinity", "-infinity"):
@@ -51,25 +53,44 @@ def label_name(text: str, missing: frozenset[str] = MISSING) -> str:
     return spelled(name) if is_number(name) else name
 
 
-def benign_problem(
-    column: str, labels: Iterable[str], benign: frozenset[str], *, given: bool
-) -> str | None:
-    """Why it is not clear which labels are benign, or None where it is.
+def count_benign(
+    file: str, column: str, labels: Coder, benign: frozenset[str], *, given: bool
+) -> dict[str, int]:
+    """Benign label to its number of rows, the most frequent first.
 
     Args:
+        file: File of the table.
         column: Name of the column of labels.
-        labels: All labels that occur.
-        benign: The benign ones, as :func:`spelled`.
+        labels: Coder of all labels that occur.
+        benign: Benign labels, as :func:`spelled`.
         given: Whether the user named them.
+
+    Raises:
+        LabelError: If it is not clear which labels are benign.
     """
-    names = list(labels)
+    problem = _problem(column, labels.names, benign, given=given)
+    if problem is not None:
+        shown = ", ".join(labels.names[:20])
+        raise LabelError(
+            file,
+            f"{problem}; the labels are {shown}. Name the benign ones with benign_values=",
+            column=column,
+        )
+    counts = {name: rows for name, rows in labels.counts.items() if spelled(name) in benign}
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _problem(
+    column: str, names: Sequence[str], benign: frozenset[str], *, given: bool
+) -> str | None:
+    """Why it is not clear which labels are benign, or None if it is."""
     absent = benign - {spelled(name) for name in names}
     if absent if given else absent == benign:
         return f"benign_values {', '.join(sorted(absent))} do not occur"
     return None if given else _ambiguity(column, names, benign)
 
 
-def _ambiguity(column: str, names: list[str], benign: frozenset[str]) -> str | None:
+def _ambiguity(column: str, names: Sequence[str], benign: frozenset[str]) -> str | None:
     found = {spelled(name) for name in names}
     numbers = {name for name in found if is_number(name)}
     truths = found & {"true", "false"}

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from marl_stl_env.data.datasets.benign import BENIGN_VALUES, benign_problem, label_name, spelled
+from marl_stl_env.data.datasets.benign import BENIGN_VALUES, count_benign, label_name, spelled
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.batches import Batches, frame_batches, table_batches
@@ -48,7 +48,9 @@ Names = str | Sequence[str]
 
 
 def files(data_dir: Path | str | None = None, path: str | Path | None = None) -> tuple[Path, ...]:
-    """The file at ``path``, or below the data folder, or of that name in it; none for a DataFrame.
+    """The file of the table; none for a DataFrame.
+
+    ``path`` is looked up as it is, then below the data folder, then by name in that folder.
 
     Args:
         data_dir: Folder with data files, or None.
@@ -78,31 +80,31 @@ def load(
 ) -> TrafficTable:
     """Read a labelled table.
 
-    All columns are features but those named by ``label``, ``family``, ``entity``, ``time`` and
-    ``drop``, the index of a DataFrame, and row numbers; ``notes`` of the table say what was left
-    out. Where several names are taken, a text with commas between them serves as well. Text
-    columns become categories; the columns of a CSV file are taken for numbers where the first
-    8 MB of them are. Rows stand in time order, or in the file's order where there is no time.
+    All columns are features except those named by ``label``, ``family``, ``entity``, ``time`` and
+    ``drop``, the index of a DataFrame, and row numbers; the table's ``notes`` list what was left
+    out. Several names may also be one string with commas. Text columns become categories; a column
+    of a CSV file is numeric if its first 8 MB are. Rows are sorted by time, or keep the order of
+    the file if there is no time.
 
     Args:
-        paths: The file, as found.
-        folder: Holds the features; None keeps them in memory.
+        paths: The file.
+        folder: Folder for the features; None keeps them in memory.
         frame: A pandas DataFrame instead of a file.
-        label: Column that says what a row is.
-        benign_values: The labels of benign rows, however they are spelled; all others are
-            threats. None takes 0, false, benign and normal, and refuses labels where none of these
-            occurs or others may be benign as well.
-        family: Column with the name of the attack family; None takes the label. Benign rows may
-            have none.
-        entity: Column with the host behind the event, or None. An event of no known host is the
-            only one of its entity.
+        label: Column with the label.
+        benign_values: Labels of benign rows, in any spelling; all others are threats. None takes
+            0, false, benign and normal, and refuses labels of which none is among these or others
+            may be benign as well.
+        family: Column with the attack family; None takes the label. It may be empty in benign
+            rows.
+        entity: Column with the host behind the event, or None. Every event without a host becomes
+            an entity of its own.
         time: Column with seconds or ISO 8601 times, or None.
         drop: Columns to leave out.
-        categorical: Columns to take for categories although they hold numbers.
-        views: View to its columns; None draws balanced views from the training rows.
-        sep: What separates the fields of a CSV file: a character, or its name, such as ``tab``.
+        categorical: Columns of numbers that are categories.
+        views: View to its columns; None assigns balanced views on the training rows.
+        sep: Separator of a CSV file: a character, or its name, such as ``tab``.
         encoding: Encoding of a CSV file; None is UTF-8.
-        missing: Further texts that stand for "no value".
+        missing: Further texts that mean "no value".
 
     Raises:
         ConfigError: If an option is missing or contradicts another.
@@ -113,51 +115,82 @@ def load(
     source = _source(paths, frame, form)
     if label is None:
         raise ConfigError("data set 'custom' needs label=COLUMN, the column that marks threats")
-    named = [name for name in (label, family, entity, time) if name]
-    dropped, texts = _names(drop), _names(categorical)
     shown = {view: _names(names) for view, names in views.items()} if views else None
-    source.need([*named, *dropped, *texts, *(n for v in (shown or {}).values() for n in v)], _HINT)
-    features = sorted(set(source.names) - {*named, *dropped})
-    if not features:
-        raise DataFormatError(source.file, "no column is left to be a feature")
-    first, notes = first_batch(source, features), list[str]()
-    if shown is not None:
-        _check_views(shown, features, dropped, named)
-        features = sorted({name for names in shown.values() for name in names})
-    else:
-        features, notes = _without_row_numbers(source, first, features, texts)
-    if not features:
-        raise DataFormatError(source.file, "no column is left to be a feature")
+    named = tuple(name for name in (label, family, entity, time) if name)
+    columns = _choose(source, named, _names(drop), _names(categorical), shown)
     labels = Coder(partial(label_name, missing=form.missing), limit=MAX_FAMILIES, kind=LabelError)
     benign = _benign(benign_values)
-    found = are_categorical(first, features, texts)
     layout = Layout(
         _format(label, family, labels, benign, form),
-        views=shown or {UNGROUPED: features},
-        categorical=found,
+        views=shown or {UNGROUPED: columns.features},
+        categorical=columns.categorical,
         entity=entity,
         clock=time,
         time=(lambda batch: seconds(batch, time)) if time else None,
         missing=True,
-        texts={n: partial(as_text_category, missing=form.missing) for n in {*found} - {*texts}},
+        texts={name: partial(as_text_category, missing=form.missing) for name in columns.texts},
     )
+    digests = {path.name: file_digest(path) for path in paths}
     table = build_table(
-        DATASET.name, [source], layout, folder=folder,
-        digests={path.name: file_digest(path) for path in paths},
-        notes=[*notes, *suspicious(first, features)],
-    )  # fmt: skip
-    counts = _check_benign(source, label, labels, benign, given=benign_values is not None)
-    return replace(table, benign=counts)
+        DATASET.name, [source], layout, folder=folder, digests=digests, notes=columns.notes
+    )
+    given = benign_values is not None
+    return replace(table, benign=count_benign(source.file, label, labels, benign, given=given))
 
 
-def _without_row_numbers(
-    source: Batches, first: Batch, features: Sequence[str], kept: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """The features without index columns and row numbers, and lines that say so."""
-    left_out = [n for n in features if n not in kept and n in source.index]
-    left_out += [n for n in row_numbers(first, features) if n not in {*kept, *left_out}]
-    notes = [f"left out {name}: it numbers the rows" for name in left_out]
-    return [name for name in features if name not in left_out], notes
+class _Columns(NamedTuple):
+    """The features of a table.
+
+    Attributes:
+        features: All features.
+        categorical: Those that are categories.
+        texts: Those of them that are categories because they hold text.
+        notes: What was left out, and what looks suspicious.
+    """
+
+    features: Sequence[str]
+    categorical: Sequence[str]
+    texts: Sequence[str]
+    notes: Sequence[str]
+
+
+def _choose(
+    source: Batches,
+    named: Sequence[str],
+    dropped: Sequence[str],
+    categorical: Sequence[str],
+    views: Mapping[str, Sequence[str]] | None,
+) -> _Columns:
+    """Choose the features among the columns of a source.
+
+    Args:
+        source: The table.
+        named: Columns with another meaning.
+        dropped: Columns to leave out.
+        categorical: Columns of numbers that are categories.
+        views: View to its columns, or None.
+    """
+    shown = tuple(name for names in (views or {}).values() for name in names)
+    source.need([*named, *dropped, *categorical, *shown], _HINT)
+    features = sorted(set(source.names) - {*named, *dropped})
+    if not features:
+        raise DataFormatError(source.file, "no column is left to be a feature")
+    first, numbering = first_batch(source, features), list[str]()
+    if views is not None:
+        _check_views(views, features, dropped, named)
+        features = sorted(set(shown))
+    else:
+        numbering = [n for n in features if n not in categorical and n in source.index]
+        numbering += [
+            n for n in row_numbers(first, features) if n not in {*categorical, *numbering}
+        ]
+        features = [name for name in features if name not in numbering]
+    if not features:
+        raise DataFormatError(source.file, "no column is left to be a feature")
+    notes = [f"left out {name}: it numbers the rows" for name in numbering]
+    found = are_categorical(first, features, categorical)
+    texts = tuple(set(found).difference(categorical))
+    return _Columns(features, found, texts, [*notes, *suspicious(first, features)])
 
 
 def written(
@@ -168,7 +201,7 @@ def written(
     encoding: str | None = None,
     missing: Names = (),
 ) -> Format:
-    """How the table is written; the arguments are those of :func:`load`."""
+    """The format of the table; the arguments are those of :func:`load`."""
     form = dialect(sep, encoding, _names(missing))
     labels = Coder(partial(label_name, missing=form.missing), limit=MAX_FAMILIES, kind=LabelError)
     return _format(label, family, labels, _benign(benign_values), form)
@@ -203,7 +236,7 @@ def _names(names: Names) -> tuple[str, ...]:
 
 
 def _check_views(
-    views: Mapping[str, tuple[str, ...]],
+    views: Mapping[str, Sequence[str]],
     features: Sequence[str],
     dropped: Sequence[str],
     named: Sequence[str],
@@ -253,23 +286,3 @@ def _target(
         )  # fmt: skip
     found = families.codes(batch, family)
     return np.where(absent, families.add(_NO_FAMILY), found) if absent.any() else found, threat
-
-
-def _check_benign(
-    source: Batches, label: str, labels: Coder, benign: frozenset[str], *, given: bool
-) -> dict[str, int]:
-    """The benign labels with their rows.
-
-    Raises:
-        LabelError: If it is not clear which labels are benign.
-    """
-    problem = benign_problem(label, labels.names, benign, given=given)
-    if problem is not None:
-        shown = ", ".join(labels.names[:20])
-        raise LabelError(
-            source.file,
-            f"{problem}; the labels are {shown}. Name the benign ones with benign_values=",
-            column=label,
-        )
-    counts = {n: rows for n, rows in labels.counts.items() if spelled(n) in benign}
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -1,7 +1,7 @@
 """From batches of rows to a traffic table, in memory or in a file.
 
-Columns are stored one after the other (Fortran order), so that scaling can be learned, and rows
-be sorted, one column at a time: a table larger than the memory can be built and prepared.
+Features are stored column by column (Fortran order), so rows are sorted and scalings fitted one
+column at a time. A table larger than memory can be built and prepared this way.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ Target = tuple[IntArray, BoolArray]
 
 @dataclass(frozen=True, eq=False)
 class Format:
-    """How the files of a data set are written, and what says which events are threats.
+    """The format of a data set's files, and its labels.
 
     Attributes:
-        families: Holds the names of the attack families.
-        labels: The columns that ``target`` and ``keep`` read.
-        target: Family and label of every row.
-        keep: The rows to keep (others are no events, such as repeated header lines), or None.
-        header: The columns of files without a header line; empty where all have one.
-        optional: How many of the last of them may be missing.
+        families: Coder of the families.
+        labels: Columns that ``target`` and ``keep`` read.
+        target: Computes family and label of every row.
+        keep: Selects the rows that are events (not repeated header lines, for example), or None.
+        header: Columns of files without a header line; empty if all files have one.
+        optional: Number of trailing columns of ``header`` that may be missing.
         rename: Cleans the names of a header.
-        quoted: Whether ``"`` quotes a field of a file without a header line.
-        fallback: Encoding of text that is not UTF-8; None refuses it.
-        category: The name of a text of a categorical column.
-        dialect: How text files are written; None is UTF-8 with commas.
-        reader: Opens a file that is neither CSV nor Parquet; None: all are.
+        quoted: Whether ``"`` quotes a field in files without a header line.
+        fallback: Encoding of text that is not UTF-8; None refuses such text.
+        category: Normalises the text of a categorical column.
+        dialect: Encoding and separators of text files; None is UTF-8 with commas.
+        reader: Opens files of another format; None reads CSV and Parquet.
     """
 
     families: Coder
@@ -64,11 +64,11 @@ class Format:
     reader: Callable[[Path], Batches] | None = None
 
     def open(self, path: Path, *, whole: bool = True) -> Batches:
-        """The rows of a file.
+        """Open a file.
 
         Args:
             path: The file.
-            whole: Refuse files without a header line whose rows lack the last columns.
+            whole: Whether to refuse files without a header line that lack trailing columns.
 
         Raises:
             DataFileNotFoundError: If there is no such file.
@@ -89,18 +89,18 @@ class Format:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What the columns of a source mean.
+    """The meaning of a source's columns.
 
     Attributes:
-        format: How its files are written.
-        views: View to the columns it shows; the features are their union, in this order.
-        categorical: The features that are text.
+        format: Format of its files.
+        views: View to its columns; the features are their union, in this order.
+        categorical: Features that are text.
         entity: Column of the host behind the event, or None.
         clock: Column that ``time`` reads, or None.
-        time: Seconds of every row, or None.
+        time: Computes the seconds of every row, or None.
         missing: Whether numbers may be missing or infinite, and categories empty.
-        texts: Feature to the name of a text of it, where ``format.category`` does not hold.
-        repair: The times of a whole source, made right; takes its file and its times.
+        texts: Feature to the function that normalises its text instead of ``format.category``.
+        repair: Corrects the times of a whole source, given its file and its times; or None.
     """
 
     format: Format
@@ -125,17 +125,6 @@ class Layout:
         return tuple(dict.fromkeys((*self.features, *(name for name in further if name))))
 
 
-@dataclass
-class _Rows:
-    """What has been read besides the features, a block per batch."""
-
-    labels: list[Any] = field(default_factory=list)
-    families: list[Any] = field(default_factory=list)
-    entities: list[Any] = field(default_factory=list)
-    times: list[Any] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)  # rows of each source
-
-
 def build_table(
     name: str,
     sources: Sequence[Batches],
@@ -147,66 +136,124 @@ def build_table(
     digests: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
 ) -> TrafficTable:
-    """Read every source, one after the other, into one raw table.
+    """Read all sources, one after the other, into one raw table.
 
-    Rows are put in time order where there is time, and shuffled with a fixed seed where
-    ``shuffle`` says that the publisher's order is one of label blocks.
+    Rows are sorted by time if there are times. Otherwise they keep the order of the sources, or
+    are shuffled with a fixed seed.
 
     Args:
         name: Name of the data set.
         sources: The rows.
         layout: What their columns mean.
-        folder: Holds the features while and after they are read; None keeps them in memory.
-        shuffle: Whether to shuffle rows without time.
+        folder: Folder for the features; None keeps them in memory.
+        shuffle: Whether to shuffle rows without times, as for files that are sorted by label.
         official: For every source, whether it is the publisher's test set.
         digests: File name to sha256.
-        notes: What a reader of the report should know.
+        notes: Notes of the table.
 
     Raises:
-        DataFormatError: If a source is not what its layout specifications.
+        DataFormatError: If a source does not fit the layout.
     """
     for source in sources:
         source.need(layout.needed, "Is this the right file, and are the names spelled alike?")
-    coders = _coders(layout)
-    hosts = Coder(limit=MAX_ENTITIES, fallback=layout.format.fallback)
-    columns = create_columns(len(layout.features), folder)
-    rows = _Rows()
+    reader = _Reader(layout, folder)
     for source in sources:
-        blocks = len(rows.labels)
-        for batch in source.read(layout.needed):
-            _append(batch, layout, coders, hosts, columns, rows)
-        rows.counts.append(sum(map(len, rows.labels[blocks:])))
-        if not rows.counts[-1]:
-            raise DataFormatError(source.file, "there are no rows below the header")
-        if layout.repair is not None and layout.time is not None:
-            rows.times[blocks:] = [layout.repair(source.file, np.concatenate(rows.times[blocks:]))]
-            rows.labels[blocks:] = [np.concatenate(rows.labels[blocks:])]
-    labels = np.concatenate(rows.labels)
-    families = np.concatenate(rows.families)
-    times = np.concatenate(rows.times) if rows.times else None
+        reader.read(source)
+    labels, families, times, entities = reader.rows()
     order = _order(times, len(labels), shuffle)
     in_order: Callable[[Any], Any] = lambda array: array if order is None else array[order]  # noqa: E731
     place = {feature: column for column, feature in enumerate(layout.features)}
     return TrafficTable(
         name=name,
-        features=columns.finish(order, folder / FEATURES if folder else None),
+        features=reader.columns.finish(order, folder / FEATURES if folder else None),
         labels=in_order(labels),
         families=in_order(families),
         family_names=layout.format.families.names,
         feature_names=layout.features,
         views={view: tuple(place[n] for n in names) for view, names in layout.views.items()},
-        categories={feature: coder.names for feature, coder in coders.items()},
-        entities=in_order(_entities(rows.entities)) if rows.entities else None,
+        categories={feature: coder.names for feature, coder in reader.coders.items()},
+        entities=None if entities is None else in_order(entities),
         times=None if times is None else in_order(times),
-        official_test=None if official is None else in_order(np.repeat(official, rows.counts)),
+        official_test=None if official is None else in_order(np.repeat(official, reader.counts)),
         source=digests or {},
         benign=_counts(layout.format.families.names, families[~labels]),
         notes=tuple(notes),
     )
 
 
+class _Reader:
+    """Reads sources; keeps what is not a feature in a block per batch.
+
+    Attributes:
+        columns: The features.
+        coders: Categorical feature to the codes of its texts.
+        counts: Rows of each source.
+    """
+
+    def __init__(self, layout: Layout, folder: Path | None) -> None:
+        self.columns = create_columns(len(layout.features), folder)
+        self.coders = _coders(layout)
+        self.counts: list[int] = []
+        self._layout = layout
+        self._hosts = Coder(limit=MAX_ENTITIES, fallback=layout.format.fallback)
+        self._labels: list[BoolArray] = []
+        self._families: list[AnyArray] = []
+        self._entities: list[AnyArray] = []
+        self._times: list[Float64Array] = []
+
+    def read(self, source: Batches) -> None:
+        """Read one source.
+
+        Raises:
+            DataFormatError: If it has no rows, or a field cannot be read.
+        """
+        blocks, layout = len(self._labels), self._layout
+        for batch in source.read(layout.needed):
+            self._append(batch)
+        self.counts.append(sum(map(len, self._labels[blocks:])))
+        if not self.counts[-1]:
+            raise DataFormatError(source.file, "there are no rows below the header")
+        if layout.repair is not None and layout.time is not None:
+            times = layout.repair(source.file, np.concatenate(self._times[blocks:]))
+            self._times[blocks:] = [times]
+            self._labels[blocks:] = [np.concatenate(self._labels[blocks:])]  # so that blocks align
+
+    def rows(self) -> tuple[BoolArray, AnyArray, Float64Array | None, AnyArray | None]:
+        """Labels, families, times and entities of all rows; None where the layout has none."""
+        return (
+            np.concatenate(self._labels),
+            np.concatenate(self._families),
+            np.concatenate(self._times) if self._times else None,
+            _entities(self._entities) if self._entities else None,
+        )
+
+    def _append(self, batch: Batch) -> None:
+        layout = self._layout
+        batch = batch.as_text(layout.format.labels)
+        if layout.format.keep is not None:
+            batch = batch.where(layout.format.keep(batch))
+        if not len(batch):
+            return
+        families, threats = layout.format.target(batch)
+        self._families.append(families.astype(np.int16))
+        self._labels.append(threats)
+        if layout.entity is not None:
+            codes = self._hosts.codes(batch, layout.entity).astype(np.int32)
+            self._entities.append(np.where(batch.absent(layout.entity), np.int32(-1), codes))
+        if layout.time is not None:
+            self._times.append(layout.time(batch))
+        self.columns.append([self._feature(batch, name) for name in layout.features])
+
+    def _feature(self, batch: Batch, name: str) -> Float32Array:
+        if name in self.coders:
+            return self.coders[name].codes(batch, name).astype(np.float32)
+        values = batch.features(name, missing=self._layout.missing)
+        batch.check_precision(name, values)
+        return values
+
+
 def _coders(layout: Layout) -> dict[str, Coder]:
-    """What gives the texts of each categorical feature their codes."""
+    """Categorical feature to the coder of its texts."""
     form = layout.format
     default = form.category if layout.missing else _category
     return {
@@ -216,15 +263,15 @@ def _coders(layout: Layout) -> dict[str, Coder]:
 
 
 def _counts(names: Sequence[str], codes: AnyArray) -> dict[str, int]:
-    """Name to its rows, the most frequent first; names without rows are left out."""
+    """Name to its number of rows, the most frequent first; names without rows are left out."""
     counts = np.bincount(codes, minlength=len(names))
     return {names[code]: int(counts[code]) for code in np.argsort(-counts) if counts[code]}
 
 
 def _entities(blocks: Sequence[AnyArray]) -> AnyArray:
-    """The entity of every row; each unknown one (-1) becomes an entity of its own.
+    """The entity of every row. Each unknown one (-1) becomes an entity of its own.
 
-    So events without a known host are never taken for those of one host.
+    Otherwise all events without a known host would count as events of one host.
     """
     hosts = np.concatenate(blocks)
     unknown = hosts < 0
@@ -232,41 +279,8 @@ def _entities(blocks: Sequence[AnyArray]) -> AnyArray:
     return hosts
 
 
-def _append(
-    batch: Batch,
-    layout: Layout,
-    coders: Mapping[str, Coder],
-    hosts: Coder,
-    columns: Any,
-    rows: _Rows,
-) -> None:
-    batch = batch.as_text(layout.format.labels)
-    keep = layout.format.keep
-    if keep is not None:
-        batch = batch.where(keep(batch))
-    if not len(batch):
-        return
-    families, threats = layout.format.target(batch)
-    rows.families.append(families.astype(np.int16))
-    rows.labels.append(threats)
-    if layout.entity is not None:
-        codes = hosts.codes(batch, layout.entity).astype(np.int32)
-        rows.entities.append(np.where(batch.absent(layout.entity), np.int32(-1), codes))
-    if layout.time is not None:
-        rows.times.append(layout.time(batch))
-    columns.append([_feature(batch, layout, coders, name) for name in layout.features])
-
-
-def _feature(batch: Batch, layout: Layout, coders: Mapping[str, Coder], name: str) -> Float32Array:
-    if name in coders:
-        return coders[name].codes(batch, name).astype(np.float32)
-    values = batch.features(name, missing=layout.missing)
-    batch.check_precision(name, values)
-    return values
-
-
 def _category(text: str) -> str:
-    """A category of a data set in which none is missing."""
+    """The text of a category, in a data set without missing categories."""
     name = text.strip()
     if not name or '"' in name:
         raise ValueError(f"{text[:30]!r} is not a name; get the file again")
@@ -274,7 +288,7 @@ def _category(text: str) -> str:
 
 
 def _order(times: Float64Array | None, rows: int, shuffle: bool) -> IntArray | None:
-    """The order of the rows, or None where they stand right already."""
+    """Indices that sort the rows, or None if they keep their order."""
     if times is not None:
         return np.argsort(times, kind="stable") if (np.diff(times) < 0).any() else None
     return np.random.default_rng(SHUFFLE_SEED).permutation(rows) if shuffle else None

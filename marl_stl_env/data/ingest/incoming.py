@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from marl_stl_env.data.encoding import CategoricalColumn
 from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.build import MAX_ENTITIES
 from marl_stl_env.data.ingest.coder import Coder
-from marl_stl_env.data.preprocess import CategoricalColumn, Preprocessor
+from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import file_format
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import MissingColumnError

@@ -123,7 +123,7 @@ def test_the_onnx_file_carries_the_memory(runs: dict[str, Path], tmp_path: Path)
 def test_a_file_that_says_something_else_is_not_left(
     runs: dict[str, Path], policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = onnx_file.Outputs if policy == "mlp" else onnx_file.MemoryOutputs
+    kind = onnx_file.Outputs if policy == "mlp" else onnx_file.RecurrentOutputs
     right = kind.forward
 
     @wraps(right)
@@ -132,7 +132,7 @@ def test_a_file_that_says_something_else_is_not_left(
         return (probabilities, values + 1e-3, *memory)
 
     monkeypatch.setattr(kind, "forward", wrong)
-    with pytest.raises(ExportError, match=r"differs by 0\.001 .*--format sb3"):
+    with pytest.raises(ExportError, match=r"differ by 0\.001 .*--format sb3"):
         export(ExportConfig(runs[policy], "onnx", tmp_path / "policy.onnx"))
     assert list(tmp_path.iterdir()) == []
 

@@ -333,7 +333,7 @@ def test_replay_begins_without_memory(evaluated: Evaluation) -> None:
 def test_long_rows_make_short_episodes(
     evaluated: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("marl_stl_agents.reporting.episode._VALUES", 10 * EPISODES * 25)
+    monkeypatch.setattr("marl_stl_agents.reporting.episode._MOST_VALUES", 10 * EPISODES * 25)
     assert {len(one["reward"]) for one in record_episodes(evaluated)["episodes"]} == {25}
 
 

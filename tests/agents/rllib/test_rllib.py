@@ -1,4 +1,4 @@
-"""What the engine "rllib" and the sweep need no Ray for."""
+"""The parts of the RLlib backend and of the sweep that need no Ray."""
 
 import json
 import sys
@@ -12,8 +12,9 @@ import pytest
 from marl_stl_agents.commands.options import TrainCommand
 from marl_stl_agents.commands.sweep import Range, ranked, read_space, sweep
 from marl_stl_agents.config import ClusterConfig, PPOConfig, TrainConfig
+from marl_stl_agents.rllib.algorithm import reward_scale
+from marl_stl_agents.rllib.cluster import cluster
 from marl_stl_agents.rllib.env import TeamVectorEnv
-from marl_stl_agents.rllib.training import cluster, reward_scale
 
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.envs.sb3 import TrafficVecEnv
@@ -22,7 +23,7 @@ from marl_stl_env.errors import ClusterError, ConfigError, MissingLibraryError, 
 CONFIG = EnvConfig(episode_length=40)
 
 
-def test_runners_replay_the_lanes_of_the_other_engine() -> None:
+def test_runners_replay_the_lanes_of_the_native_backend() -> None:
     """Runner w has its own part of the lanes: none is replayed twice."""
     seed, lanes, agents = 5, 3, CONFIG.agents
     whole = TrafficVecEnv(CONFIG, 2 * lanes, seed)
@@ -115,7 +116,7 @@ def test_a_malformed_space_is_refused(
         read_space(write(tmp_path, content))
 
 
-def test_a_sweep_needs_its_folder_and_the_engine_in_one_process(tmp_path: Path) -> None:
+def test_a_sweep_needs_its_folder_and_a_backend_in_one_process(tmp_path: Path) -> None:
     path = write(tmp_path, {"trials": 1, "ppo": {}})
     for config in (TrainConfig(), TrainConfig(backend="rllib", run_dir=tmp_path)):
         with pytest.raises(ConfigError, match="--run-dir"):

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from marl_stl_env.data.datasets.synthetic_kinds import FEATURES, KINDS, VIEWS
+from marl_stl_env.data.datasets.synthetic.features import FEATURES, VIEWS
+from marl_stl_env.data.datasets.synthetic.kinds import KINDS
 from marl_stl_env.errors import TableError, UnknownNameError
 from marl_stl_env.types import AnyArray, Float32Array, Float64Array, IntArray
 

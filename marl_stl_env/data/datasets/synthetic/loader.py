@@ -3,7 +3,7 @@
 About 250 hosts with Zipf-distributed activity do benign things around the clock, most of them by
 day. Kill chains (recon, exploit, command and control, exfiltration) run one stage after the other
 on one host; password guessing and floods come in bursts on one host. Times and hosts depend on
-the kind of an event only, and so do the features (see ``synthetic_model``): given the kind, a
+the kind of an event only, and so do the features (see ``model``): given the kind, a
 feature says nothing about the host or the hour.
 """
 
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from marl_stl_env.data.datasets.synthetic_kinds import FEATURES, KINDS, VERSION, VIEWS
-from marl_stl_env.data.datasets.synthetic_model import kind_counts, posterior, sample
+from marl_stl_env.data.datasets.synthetic.features import FEATURES, VIEWS
+from marl_stl_env.data.datasets.synthetic.kinds import KINDS, VERSION
+from marl_stl_env.data.datasets.synthetic.model import kind_counts, posterior, sample
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.build import Format, Target
