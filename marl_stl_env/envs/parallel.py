@@ -20,7 +20,7 @@ from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space, state_space
 from marl_stl_env.errors import InvalidActionError, ResetNeededError
 from marl_stl_env.rendering import RENDER_FPS, RENDER_MODES, Renderer
-from marl_stl_env.types import AnyArray, Float32Array, as_actions
+from marl_stl_env.types import AnyArray, Float32Array, as_integers
 
 _PerAgent = dict[str, Float32Array]
 
@@ -150,7 +150,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
             raise InvalidActionError(
                 f"actions must name the sensors {self.agents}, not {list(actions)!r:.200}"
             )
-        chosen = as_actions([actions[agent] for agent in self.agents], (len(self.agents),))
+        chosen = as_integers([actions[agent] for agent in self.agents], (len(self.agents),))
         record = self.engine.step(chosen[None])
         if self._renderer is not None:
             self._renderer.step()

@@ -25,7 +25,7 @@ from marl_stl_env.envs.infos import step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
 from marl_stl_env.rendering import LaneRenderers
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_actions
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_integers
 from marl_stl_env.validation import check_count
 
 
@@ -93,9 +93,9 @@ class TrafficVecEnv(TeamVecEnv):
             actions: Action of each sensor.  # (lanes * agents,) integer
 
         Raises:
-            InvalidActionError: If the actions have the wrong shape, type or values.
+            InvalidActionError: If the actions have the wrong shape or type.
         """
-        self._actions = as_actions(actions, (self.num_envs,)).reshape(self.lanes, self.agents)
+        self._actions = as_integers(actions, (self.num_envs,)).reshape(self.lanes, self.agents)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Evaluate the current event of every lane.
@@ -105,7 +105,8 @@ class TrafficVecEnv(TeamVecEnv):
             dones (lanes * agents,) bool and a list of infos.
 
         Raises:
-            ResetNeededError: If no actions were given.
+            ResetNeededError: If no actions were given, or before the first reset.
+            InvalidActionError: If one of the actions is none.
         """
         if self._actions is None:
             raise ResetNeededError("step_wait() needs the actions of step_async() first")

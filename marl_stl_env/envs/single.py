@@ -17,7 +17,7 @@ from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.envs.spec import HasPlainSpec
 from marl_stl_env.errors import ConfigError, ResetNeededError
 from marl_stl_env.rendering import RENDER_FPS, RENDER_MODES, Renderer
-from marl_stl_env.types import AnyArray, Float32Array, as_actions
+from marl_stl_env.types import AnyArray, Float32Array, as_integers
 
 #: Gymnasium's ``max_episode_steps`` for "no time limit".
 _NO_LIMIT = -1
@@ -137,7 +137,7 @@ class TrafficEnv(HasPlainSpec, gymnasium.Env[AnyArray, np.int64]):
         """
         if not self._running:
             raise ResetNeededError("no episode is running; call reset() before step()")
-        record = self.engine.step(as_actions(action, ()).reshape(1, 1))
+        record = self.engine.step(as_integers(action, ()).reshape(1, 1))
         if self._renderer is not None:
             self._renderer.step()
         over = bool(record.truncated[0])

@@ -19,7 +19,7 @@ from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.envs.spec import HasPlainSpec
 from marl_stl_env.errors import ConfigError, ResetNeededError, UnknownNameError
 from marl_stl_env.rendering import LANE_MODES, RENDER_FPS, LaneRenderers
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray, as_actions
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray, as_actions, as_integers
 from marl_stl_env.validation import check_count
 
 _MODES = {mode.value: mode for mode in AutoresetMode}
@@ -121,8 +121,9 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
         waiting = self._over
         if not self._started or (self._mode is AutoresetMode.DISABLED and waiting.any()):
             raise ResetNeededError("an episode is over or never began; call reset() before step()")
-        chosen = as_actions(actions, (self.num_envs,))
+        chosen = as_integers(actions, (self.num_envs,))
         if waiting.all():
+            as_actions(chosen, (self.num_envs,))
             self._reset_lanes(waiting)
             self._over = self._none()
             rewards = np.zeros(self.num_envs, np.float32)
