@@ -68,7 +68,7 @@ def as_integers(given: Any, shape: tuple[int, ...]) -> AnyArray:
     if actions.shape not in (shape, (*shape, 1)) or actions.dtype.kind not in "iu" or hidden:
         kind = "bool among integers" if hidden else actions.dtype
         raise InvalidActionError(f"{_wanted(shape)}, not {kind} of shape {actions.shape}")
-    return actions.reshape(shape)
+    return actions if actions.shape == shape else actions.reshape(shape)
 
 
 def as_actions(given: Any, shape: tuple[int, ...]) -> Int8Array:

@@ -28,6 +28,9 @@ class _Turns(parallel_to_aec_wrapper[str, Float32Array, int]):
         """That of the parallel environment, seeded by ``reset(seed=)``."""
         return self.team.np_random
 
+    def observe(self, agent: str) -> Float32Array:
+        return super().observe(agent).copy()
+
     def step(self, action: int | None) -> None:
         agent = self.agent_selection
         if not (self.terminations[agent] or self.truncations[agent]):
@@ -49,6 +52,13 @@ class TrafficAecEnv(OrderEnforcingWrapper[str, Float32Array, int]):
     def __init__(self, team: TrafficParallelEnv) -> None:
         super().__init__(_Turns(team))
         self._team = team
+
+    def last(
+        self, observe: bool = True
+    ) -> tuple[Float32Array | None, float, bool, bool, dict[str, Any]]:
+        """Observation, reward, termination, truncation and info of the sensor whose turn it is."""
+        observation, reward, terminated, truncated, info = super().last(observe)
+        return observation, reward, terminated, truncated, dict(info)
 
     def __repr__(self) -> str:
         """As the parallel environment, under this class's name."""

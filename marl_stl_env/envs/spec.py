@@ -12,6 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 
 #: A table is no setting, and JSON cannot carry one.
 _TABLE = "table"
+_LIMIT = "max_episode_steps"
 
 
 class HasPlainSpec:
@@ -30,10 +31,13 @@ class HasPlainSpec:
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
-        if spec is not None:
-            kwargs = {n: v if n == _TABLE else as_plain(v) for n, v in spec.kwargs.items()}
-            spec = replace(spec, kwargs=kwargs)
-        self._spec = spec
+        if spec is None:
+            self._spec = None
+            return
+        kwargs = {n: v if n == _TABLE else as_plain(v) for n, v in spec.kwargs.items()}
+        # make_vec leaves it among the arguments; make moves it to the field, where libraries look.
+        limit = kwargs.pop(_LIMIT, spec.max_episode_steps)
+        self._spec = replace(spec, kwargs=kwargs, max_episode_steps=limit)
 
 
 def as_plain(value: Any) -> Any:
