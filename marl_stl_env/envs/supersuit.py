@@ -124,9 +124,15 @@ class SuperSuitVecEnv(TeamVecEnv):
         self.seed(seed)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Give copy i the seed ``seed + i``, used at the next reset."""
+        """Give copy i the seed ``seed + i``, used at the next reset.
+
+        Raises:
+            ConfigError: If the seed is not a non-negative integer.
+        """
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ConfigError(f"seed must be a non-negative integer, not {seed!r:.80}")
         self._next_seed = seed
         return [seed + copy for copy in range(len(self.envs)) for _ in range(self.agents)]
 
