@@ -12,7 +12,8 @@ from marl_stl_env.config import (
 )
 from marl_stl_env.data import TrafficTable, load_dataset
 from marl_stl_env.data.registry import datasets
-from marl_stl_env.envs.parallel import aec_env, parallel_env
+from marl_stl_env.envs.aec import aec_env
+from marl_stl_env.envs.parallel import parallel_env
 from marl_stl_env.registration import register_environments
 from marl_stl_env.types import Action
 

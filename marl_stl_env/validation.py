@@ -41,3 +41,14 @@ def check_range(
     if not (inside and math.isfinite(value)):
         bracket = "(" if open_low else "["
         raise ConfigError(f"{name}={value!r} is outside {bracket}{low}, {high}]")
+
+
+def check_count(name: str, value: object, high: int) -> None:
+    """Refuse what is not a whole number in ``[1, high]``.
+
+    Raises:
+        ConfigError: If it is none; True and 1.0 are none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name}={value!r:.80} must be a whole number in [1, {high}]")
+    check_range(name, value, 1, high)

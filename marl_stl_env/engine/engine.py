@@ -19,7 +19,7 @@ from marl_stl_env.engine.spec_signals import StepContext
 from marl_stl_env.engine.state import LaneState, SpecStatus, StepRecord
 from marl_stl_env.engine.streams import lane_seeds
 from marl_stl_env.engine.vote import TeamVote
-from marl_stl_env.errors import InvalidActionError, ResetNeededError
+from marl_stl_env.errors import ResetNeededError
 from marl_stl_env.types import (
     ACTIONS,
     Action,
@@ -28,10 +28,10 @@ from marl_stl_env.types import (
     Float32Array,
     Int8Array,
     IntArray,
+    as_actions,
 )
 from marl_stl_env.validation import check_range
 
-_ACTION_BITS = 2
 _QUARANTINE = np.int8(Action.QUARANTINE)
 
 
@@ -313,13 +313,4 @@ class Engine:
             raise ResetNeededError("every episode is over; call reset() before the next step()")
 
     def _checked(self, actions: AnyArray) -> Int8Array:
-        given = np.asarray(actions)
-        if given.shape != (self.lanes, self.agents) or given.dtype.kind not in "iu":
-            raise InvalidActionError(
-                f"actions must be integers of shape {(self.lanes, self.agents)}, not "
-                f"{given.dtype} of shape {given.shape}"
-            )
-        if np.bitwise_or.reduce(given, axis=None) >> _ACTION_BITS:
-            wrong = np.unique(given[(given < 0) | (given >= ACTIONS)])
-            raise InvalidActionError(f"actions must lie in 0..{ACTIONS - 1}; got {wrong.tolist()}")
-        return given.astype(np.int8)
+        return as_actions(actions, (self.lanes, self.agents))

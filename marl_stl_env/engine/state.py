@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.consensus.rules import SILENT
 from marl_stl_env.engine.streams import WordArray
 from marl_stl_env.errors import StateError
@@ -98,12 +99,11 @@ class LaneState:
                     f"{given.dtype}; the state belongs to an engine with other lanes or sensors"
                 )
         state = cls(**{name: np.array(arrays[name]) for name in names})
-        if (
-            state.positions.min() < 0
-            or (state.positions > state.ends).any()
-            or state.ends.max() > rows
-        ):
-            raise StateError(f"positions and ends must lie in 0..{rows}, positions <= ends")
+        places = np.stack([np.zeros(lanes, np.int64), state.starts, state.positions, state.ends])
+        if (np.diff(places, axis=0) < 0).any() or state.ends.max() > rows:
+            raise StateError(f"0 <= starts <= positions <= ends <= {rows} must hold in every lane")
+        if not 0 <= state.kinds.min() <= state.kinds.max() < len(FAULTS):
+            raise StateError(f"kinds must lie in 0..{len(FAULTS) - 1}")
         if not SILENT <= state.proposals.min() <= state.proposals.max() < ACTIONS:
             raise StateError(f"proposals must lie in {SILENT}..{ACTIONS - 1}")
         return state

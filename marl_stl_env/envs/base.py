@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.infos import last_record
 from marl_stl_env.errors import ConfigError
+from marl_stl_env.rendering import RENDER_FPS
 from marl_stl_env.stl.specs import Specification
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
+
+#: Lanes in the picture of a vector environment, which Stable-Baselines3 tiles.
+LANES_SHOWN = 4
+_PICTURES = "rgb_array"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +97,7 @@ class TeamVecEnv(VecEnv):
     ) -> None:
         self.lanes, self.agents = lanes, agents
         super().__init__(lanes * agents, observation_space, action_space)
+        self.metadata["render_fps"] = RENDER_FPS
 
     @property
     @abstractmethod
@@ -126,6 +134,28 @@ class TeamVecEnv(VecEnv):
         masks = np.concatenate([engine.action_mask for engine in self.engines])
         return np.repeat(masks, self.agents, axis=0)
 
+    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+        """Pictures of the first four lanes, each of all its sensors.
+
+        Without ``render_mode="rgb_array"`` they are None, one for each sub-environment, with a
+        warning: as in Stable-Baselines3's own vector environments.
+
+        Raises:
+            ResetNeededError: Before the first reset.
+        """
+        if self.render_mode == _PICTURES:
+            return self._pictures()
+        warnings.warn(
+            f"{type(self).__name__} has no pictures with render_mode={self.render_mode!r}; make it "
+            f"with render_mode={_PICTURES!r}",
+            stacklevel=2,
+        )
+        return [None] * self.num_envs
+
+    @abstractmethod
+    def _pictures(self) -> list[NDArray[np.uint8] | None]:
+        """Pictures of the first lanes.  # (height, width, 3) uint8 each."""
+
     @property
     def specs(self) -> tuple[Specification, ...]:
         """The monitored specifications; none where nothing is monitored."""
@@ -148,10 +178,23 @@ def team_env(venv: VecEnv | None) -> TeamVecEnv:
     return inner
 
 
+def check_pictures(render_mode: str | None) -> None:
+    """Refuse what Stable-Baselines3 cannot show of many lanes.
+
+    Raises:
+        ConfigError: If the mode is neither "rgb_array" nor None.
+    """
+    if render_mode not in (None, _PICTURES):
+        raise ConfigError(
+            f"render_mode={render_mode!r}: Stable-Baselines3 shows pictures only; use "
+            f"render_mode={_PICTURES!r} (render('human') then opens a window), or "
+            "marl_stl_env.parallel_env for text"
+        )
+
+
 def _joined(records: Sequence[StepRecord], name: str) -> AnyArray:
-    """One field over all lanes."""
-    parts = [getattr(record, name) for record in records]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    """One field over all lanes, in a fresh array."""
+    return np.concatenate([getattr(record, name) for record in records])
 
 
 def _entities(engines: Sequence[Engine], agents: int) -> IntArray | None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import seeding
 from numpy.typing import NDArray
-from pettingzoo import AECEnv, ParallelEnv
-from pettingzoo.utils.conversions import parallel_to_aec
+from pettingzoo import ParallelEnv
 
 from marl_stl_env.config import EnvConfig, make_config
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.describe import describe
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space, state_space
 from marl_stl_env.errors import InvalidActionError, ResetNeededError
-from marl_stl_env.rendering import RENDER_MODES, Renderer
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array
+from marl_stl_env.rendering import RENDER_FPS, RENDER_MODES, Renderer
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_integers
 
 _PerAgent = dict[str, Float32Array]
 
@@ -39,7 +41,12 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         engine: The engine behind this view; ``engine.last`` holds the last step's arrays.
     """
 
-    metadata = {"name": "traffic_v0", "render_modes": [*RENDER_MODES], "is_parallelizable": True}  # noqa: RUF012
+    metadata = {  # noqa: RUF012
+        "name": "traffic_v0",
+        "render_modes": [*RENDER_MODES],
+        "render_fps": RENDER_FPS,
+        "is_parallelizable": True,
+    }
 
     def __init__(
         self,
@@ -48,7 +55,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         table: TrafficTable | PreparedData | None = None,
         render_mode: str | None = None,
     ) -> None:
-        self.config = config or EnvConfig()
+        self.config = make_config(config, {})
         self.render_mode = render_mode
         self.engine = Engine.from_config(self.config, lanes=1, table=table)
         self._renderer = Renderer(self.engine, render_mode) if render_mode else None
@@ -61,6 +68,20 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         self.action_spaces = {agent: action_space() for agent in self.possible_agents}
         self.state_space = state_space(self.engine)
         self._running = False
+        self._np_random: np.random.Generator | None = None
+        self._np_random_seed: int | None = None
+
+    @property
+    def np_random(self) -> np.random.Generator:
+        """Seeded by ``reset(seed=)``; for wrappers, the environment draws nothing from it."""
+        if self._np_random is None:
+            self._np_random, self._np_random_seed = seeding.np_random()
+        return self._np_random
+
+    @property
+    def np_random_seed(self) -> int | None:
+        """The seed of :attr:`np_random`; None before there is one."""
+        return self._np_random_seed
 
     @property
     def observation_layout(self) -> tuple[str, ...]:
@@ -86,10 +107,14 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
 
         Returns:
             Observations and infos of every sensor.
+
+        Raises:
+            ConfigError: If the seed is not a non-negative integer.
         """
         del options
         if seed is not None:
             self.engine.seed(seed)
+            self._np_random, self._np_random_seed = seeding.np_random(int(seed))
         self.engine.reset()
         self.agents = list(self.possible_agents)
         self._running = True
@@ -117,11 +142,16 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         """
         if not self._running:
             raise ResetNeededError("no episode is running; call reset() before step()")
+        if not isinstance(actions, Mapping):
+            raise InvalidActionError(
+                f"actions must map each of {self.agents} to an action, not {actions!r:.80}"
+            )
         if actions.keys() != set(self.agents):
             raise InvalidActionError(
-                f"actions must name the sensors {self.agents}, not {list(actions)}"
+                f"actions must name the sensors {self.agents}, not {list(actions)!r:.200}"
             )
-        record = self.engine.step(np.array([[actions[agent] for agent in self.agents]]))
+        chosen = as_integers([actions[agent] for agent in self.agents], (len(self.agents),))
+        record = self.engine.step(chosen[None])
         if self._renderer is not None:
             self._renderer.step()
         agents, over = self.agents, bool(record.truncated[0])
@@ -140,7 +170,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         )
 
     def state(self) -> Float32Array:
-        """The unmasked features of the current event.  # (features,) float32."""
+        """The unmasked features of the current event, in a fresh array.  # (features,) float32."""
         state: Float32Array = self.engine.global_state()[0]
         return state
 
@@ -168,6 +198,12 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         self.engine.set_state(arrays)
         self._running = bool((arrays["positions"] < arrays["ends"]).all())
         self.agents = list(self.possible_agents) if self._running else []
+        if self._renderer is not None:
+            self._renderer.reset(int(arrays["positions"][0] - arrays["starts"][0]))
+
+    def __repr__(self) -> str:
+        """Class, data, sensors, and what differs from the default."""
+        return describe(self, self.engine)
 
     def render(self) -> str | NDArray[np.uint8] | None:
         """What the render mode shows; see :class:`~marl_stl_env.rendering.Renderer`."""
@@ -202,19 +238,3 @@ def parallel_env(
         DataError: If the data cannot be read, split or scaled.
     """
     return TrafficParallelEnv(make_config(config, settings), table=table, render_mode=render_mode)
-
-
-def aec_env(
-    config: EnvConfig | None = None,
-    *,
-    table: TrafficTable | PreparedData | None = None,
-    render_mode: str | None = None,
-    **settings: Any,
-) -> AECEnv[str, Float32Array, int]:
-    """The PettingZoo AEC environment: the parallel one, sensor after sensor.
-
-    Arguments and errors are those of :func:`parallel_env`.
-    """
-    parallel = parallel_env(config, table=table, render_mode=render_mode, **settings)
-    aec: AECEnv[str, Float32Array, int] = parallel_to_aec(parallel)
-    return aec

@@ -7,22 +7,26 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvIndices,
     VecEnvObs,
     VecEnvStepReturn,
 )
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import EnvConfig, make_config
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
-from marl_stl_env.envs.base import TeamVecEnv
+from marl_stl_env.envs.base import LANES_SHOWN, TeamVecEnv, check_pictures
+from marl_stl_env.envs.describe import describe
 from marl_stl_env.envs.infos import step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array
+from marl_stl_env.rendering import LaneRenderers
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_integers
+from marl_stl_env.validation import check_count
 
 
 class TrafficVecEnv(TeamVecEnv):
@@ -39,6 +43,7 @@ class TrafficVecEnv(TeamVecEnv):
         lanes: Independent copies of the stream.
         seed: Seed of lane 0; None draws from the system.
         table: Prepared data, or a raw table, in place of what ``config.data`` names.
+        render_mode: "rgb_array" lets ``render()`` tile pictures of the first four lanes; or None.
 
     Attributes:
         engine: The engine behind this view.
@@ -50,10 +55,16 @@ class TrafficVecEnv(TeamVecEnv):
         lanes: int = 256,
         seed: int | None = None,
         table: TrafficTable | PreparedData | None = None,
+        render_mode: str | None = None,
     ) -> None:
-        self.config = config or EnvConfig()
+        check_count("lanes", lanes, 2**24)
+        check_pictures(render_mode)
+        self.config = make_config(config, {})
         self.engine = Engine.from_config(self.config, lanes, seed, table)
-        self.render_mode = None
+        self.render_mode = render_mode
+        self._shown: LaneRenderers | None = None
+        if render_mode is not None:
+            self._shown = LaneRenderers(self.engine, render_mode, min(lanes, LANES_SHOWN))
         self._actions: AnyArray | None = None
         super().__init__(lanes, self.config.agents, observation_space(self.engine), action_space())
 
@@ -70,6 +81,8 @@ class TrafficVecEnv(TeamVecEnv):
             Observations.  # (lanes * agents, width) float32
         """
         self.engine.reset()
+        if self._shown is not None:
+            self._shown.reset()
         self.reset_infos = [{} for _ in range(self.num_envs)]
         return self._observations()
 
@@ -78,8 +91,11 @@ class TrafficVecEnv(TeamVecEnv):
 
         Args:
             actions: Action of each sensor.  # (lanes * agents,) integer
+
+        Raises:
+            InvalidActionError: If the actions have the wrong shape or type.
         """
-        self._actions = np.asarray(actions).reshape(self.lanes, self.agents)
+        self._actions = as_integers(actions, (self.num_envs,)).reshape(self.lanes, self.agents)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Evaluate the current event of every lane.
@@ -89,15 +105,18 @@ class TrafficVecEnv(TeamVecEnv):
             dones (lanes * agents,) bool and a list of infos.
 
         Raises:
-            ResetNeededError: If no actions were given.
+            ResetNeededError: If no actions were given, or before the first reset.
+            InvalidActionError: If one of the actions is none.
         """
         if self._actions is None:
             raise ResetNeededError("step_wait() needs the actions of step_async() first")
         record, self._actions = self.engine.step(self._actions), None
+        if self._shown is not None:
+            self._shown.step()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if record.truncated.any():
             self._end_episodes(record.truncated, infos)
-        return self._observations(), record.rewards.ravel(), self._dones(record), infos
+        return self._observations(), record.rewards.flatten(), self._dones(record), infos
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -114,6 +133,8 @@ class TrafficVecEnv(TeamVecEnv):
                     "TimeLimit.truncated": True,
                 }
         self.engine.reset(over)
+        if self._shown is not None:
+            self._shown.reset(over)
 
     def _dones(self, record: StepRecord) -> BoolArray:
         return np.repeat(record.truncated, self.agents)
@@ -132,6 +153,18 @@ class TrafficVecEnv(TeamVecEnv):
             StateError: If the arrays do not fit this environment.
         """
         self.engine.set_state(arrays)
+        self._actions = None
+        if self._shown is not None:
+            self._shown.reset()
+
+    def _pictures(self) -> list[NDArray[np.uint8] | None]:
+        if self._shown is None:
+            return []
+        return [frame for frame in self._shown.render() if not isinstance(frame, str)]
+
+    def __repr__(self) -> str:
+        """Class, data, lanes, sensors, and what differs from the default."""
+        return describe(self, self.engine, lanes=self.lanes)
 
     def close(self) -> None:
         """Nothing is held open."""

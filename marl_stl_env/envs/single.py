@@ -11,18 +11,30 @@ from marl_stl_env.config import EnvConfig, make_config
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.envs.describe import describe
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
+from marl_stl_env.envs.spec import HasPlainSpec
 from marl_stl_env.errors import ConfigError, ResetNeededError
-from marl_stl_env.rendering import RENDER_MODES, Renderer
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array
+from marl_stl_env.rendering import RENDER_FPS, RENDER_MODES, Renderer
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_integers
+
+#: Gymnasium's ``max_episode_steps`` for "no time limit".
+_NO_LIMIT = -1
 
 
-def analyst_config(config: EnvConfig | None, settings: dict[str, Any]) -> EnvConfig:
+def analyst_config(
+    config: EnvConfig | None, settings: dict[str, Any], max_episode_steps: int | None = None
+) -> EnvConfig:
     """The configuration of one analyst who sees every view.
 
+    Args:
+        config: Where to start; None starts from the defaults.
+        settings: Fields to replace.
+        max_episode_steps: Replaces ``episode_length``; None and -1 leave it.
+
     Raises:
-        ConfigError: If several agents or partial views are asked for.
+        ConfigError: If several agents or partial views are asked for, or a setting is not valid.
     """
     for name, only in (("agents", 1), ("views", "full")):
         if settings.get(name, only) != only:
@@ -30,10 +42,13 @@ def analyst_config(config: EnvConfig | None, settings: dict[str, Any]) -> EnvCon
                 f"{name}={settings[name]!r}: the Gymnasium environment has one analyst who sees "
                 f"every view ({name}={only!r}); use marl_stl_env.parallel_env for a team"
             )
-    return make_config(config, {**settings, "agents": 1, "views": "full"})
+    settings = {**settings, "agents": 1, "views": "full"}
+    if max_episode_steps not in (None, _NO_LIMIT):
+        settings["episode_length"] = max_episode_steps
+    return make_config(config, settings)
 
 
-class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
+class TrafficEnv(HasPlainSpec, gymnasium.Env[AnyArray, np.int64]):
     """One analyst evaluates a stream of events, one event a step.
 
     ## Description
@@ -60,13 +75,14 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         config: The environment; ``agents`` and ``views`` are fixed.
         table: Prepared data, or a raw table, in place of what ``config.data`` names.
         render_mode: "ansi", "rgb_array", "human" or None.
+        max_episode_steps: Replaces ``episode_length``; None and -1 leave it.
         **settings: Fields of :class:`~marl_stl_env.config.EnvConfig` to replace.
 
     ## Version history
     * v0: first version.
     """
 
-    metadata = {"render_modes": [*RENDER_MODES], "render_fps": 4}  # noqa: RUF012
+    metadata = {"render_modes": [*RENDER_MODES], "render_fps": RENDER_FPS}  # noqa: RUF012
 
     def __init__(
         self,
@@ -74,9 +90,10 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         *,
         table: TrafficTable | PreparedData | None = None,
         render_mode: str | None = None,
+        max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
-        self.config = analyst_config(config, settings)
+        self.config = analyst_config(config, settings, max_episode_steps)
         self.render_mode = render_mode
         self.engine = Engine.from_config(self.config, lanes=1, table=table)
         self._renderer = Renderer(self.engine, render_mode) if render_mode else None
@@ -97,10 +114,14 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         Args:
             seed: Starts the random stream anew; None goes on with it.
             options: Not used.
+
+        Raises:
+            ConfigError: If the seed is not a non-negative integer.
         """
-        super().reset(seed=seed, options=options)
         if seed is not None:
             self.engine.seed(seed)
+            seed = int(seed)
+        super().reset(seed=seed, options=options)
         self.engine.reset()
         self._running = True
         if self._renderer is not None:
@@ -116,7 +137,7 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         """
         if not self._running:
             raise ResetNeededError("no episode is running; call reset() before step()")
-        record = self.engine.step(np.asarray(action).reshape(1, 1))
+        record = self.engine.step(as_integers(action, ()).reshape(1, 1))
         if self._renderer is not None:
             self._renderer.step()
         over = bool(record.truncated[0])
@@ -132,6 +153,10 @@ class TrafficEnv(gymnasium.Env[AnyArray, np.int64]):
         """
         mask: BoolArray = self.engine.action_mask[0].copy()
         return mask
+
+    def __repr__(self) -> str:
+        """Class, data, what differs from the default, and Gymnasium's id where it has one."""
+        return describe(self, self.engine, id=None if self.spec is None else self.spec.id)
 
     def render(self) -> Any:
         """What the render mode shows; see :class:`~marl_stl_env.rendering.Renderer`."""

@@ -1,4 +1,4 @@
-"""The SuperSuit path to Stable-Baselines3, with six silent faults of SuperSuit 3.11 repaired.
+"""The SuperSuit path to Stable-Baselines3, with seven silent faults of SuperSuit 3.11 repaired.
 
 SuperSuit still does the conversion: :class:`supersuit.vector.MarkovVectorEnv` turns one parallel
 environment into a vector of agents and :class:`supersuit.vector.ConcatVecEnv` puts copies side by
@@ -14,6 +14,8 @@ side. The repairs:
 5. ``get_attr``, ``has_attr``, ``set_attr``, ``env_method`` and ``env_is_wrapped`` ask the copies;
    SuperSuit fails or always answers False.
 6. Every copy is built by the factory; SuperSuit copies one environment, random stream included.
+7. Under ``black_death_v3`` an episode ends when all agents are terminated or truncated; SuperSuit
+   waits for agents that are both, which an episode that only truncates never gives.
 """
 
 from __future__ import annotations
@@ -23,23 +25,61 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvIndices,
     VecEnvObs,
     VecEnvStepReturn,
 )
+from supersuit.multiagent_wrappers.black_death import black_death_par
 from supersuit.vector import ConcatVecEnv, MarkovVectorEnv
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import EnvConfig, make_config
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.envs.base import TeamVecEnv
+from marl_stl_env.envs.base import LANES_SHOWN, TeamVecEnv, check_pictures
 from marl_stl_env.envs.parallel import TrafficParallelEnv
+from marl_stl_env.envs.spaces import action_space
 from marl_stl_env.errors import ConfigError
-from marl_stl_env.types import AnyArray
-from marl_stl_env.validation import check_range
+from marl_stl_env.types import AnyArray, as_actions
+from marl_stl_env.validation import check_count
+
+
+class _BlackDeath(black_death_par):
+    """SuperSuit's ``black_death_v3``, whose episodes end however they end (repair 7)."""
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, AnyArray], dict[str, dict[str, Any]]]:
+        self._terminated: set[str] = set()
+        observed: tuple[dict[str, AnyArray], dict[str, dict[str, Any]]]
+        observed = super().reset(seed=seed, options=options)
+        return observed
+
+    def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        living = {agent: actions[agent] for agent in self.env.agents}
+        observations, rewards, terminations, truncations, infos = self.env.step(living)
+        self._terminated.update(agent for agent, ended in terminations.items() if ended)
+        over = all(terminations[agent] or truncations[agent] for agent in living)
+        for agent in set(self.agents).difference(observations):
+            observations[agent] = np.zeros_like(self.observation_space(agent).low)
+            rewards[agent], infos[agent] = 0.0, {}
+        ended = {agent: over and agent in self._terminated for agent in self.agents}
+        cut = {agent: over and agent not in self._terminated for agent in self.agents}
+        if over:
+            self.agents = []
+        return observations, rewards, ended, cut, infos
+
+
+def _repaired(env: ParallelEnv[str, Any, Any]) -> ParallelEnv[str, Any, Any]:
+    """The environment with every ``black_death_v3`` among its wrappers replaced."""
+    wrapper: Any = env
+    if wrapper is wrapper.unwrapped or not hasattr(wrapper, "env"):
+        return env
+    wrapper.env = _repaired(wrapper.env)
+    return _BlackDeath(wrapper.env) if type(wrapper) is black_death_par else env
 
 
 class _AgentsVectorEnv(MarkovVectorEnv):
@@ -56,7 +96,8 @@ class _AgentsVectorEnv(MarkovVectorEnv):
 class SuperSuitVecEnv(TeamVecEnv):
     """Copies of a PettingZoo parallel environment as one SB3 ``VecEnv``, through SuperSuit.
 
-    Sub-environment ``copy * agents + agent`` is one agent of one copy.
+    Sub-environment ``copy * agents + agent`` is one agent of one copy. Copies may be wrapped;
+    ``black_death_v3`` among the wrappers, whose episodes would never end, is repaired.
 
     Args:
         make_env: Builds one copy.
@@ -73,8 +114,8 @@ class SuperSuitVecEnv(TeamVecEnv):
         copies: int,
         seed: int | None = None,
     ) -> None:
-        check_range("copies", copies, 1, 2**20)
-        self.envs: list[ParallelEnv[str, Any, Any]] = [make_env() for _ in range(copies)]
+        check_count("copies", copies, 2**20)
+        self.envs: list[ParallelEnv[str, Any, Any]] = [_repaired(make_env()) for _ in range(copies)]
         self._vectors = [_AgentsVectorEnv(env) for env in self.envs]
         self._venv = ConcatVecEnv([partial(_itself, vector) for vector in self._vectors])
         self._next_seed: int | None = None
@@ -83,9 +124,15 @@ class SuperSuitVecEnv(TeamVecEnv):
         self.seed(seed)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Give copy i the seed ``seed + i``, used at the next reset."""
+        """Give copy i the seed ``seed + i``, used at the next reset.
+
+        Raises:
+            ConfigError: If the seed is not a non-negative integer.
+        """
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ConfigError(f"seed must be a non-negative integer, not {seed!r:.80}")
         self._next_seed = seed
         return [seed + copy for copy in range(len(self.envs)) for _ in range(self.agents)]
 
@@ -101,7 +148,18 @@ class SuperSuitVecEnv(TeamVecEnv):
         return np.asarray(observations)
 
     def step_async(self, actions: AnyArray) -> None:
-        """Take the actions for the next :meth:`step_wait`.  # (copies * agents,) integer."""
+        """Take the actions for the next :meth:`step_wait`.
+
+        Args:
+            actions: Action of each agent.  # (copies * agents,) integer
+
+        Raises:
+            InvalidActionError: If there are too many or too few, or one is none of this
+                environment's; actions of other kinds than :class:`~marl_stl_env.types.Action` are
+                left to the copies.
+        """
+        if self.action_space == action_space():
+            actions = as_actions(actions, (self.num_envs,)).astype(np.int64)
         self._venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -141,6 +199,13 @@ class SuperSuitVecEnv(TeamVecEnv):
         for copy, env in enumerate(self.envs):
             env.set_state({name: array[copy : copy + 1] for name, array in arrays.items()})
         self._next_seed = None
+
+    def _pictures(self) -> list[NDArray[np.uint8] | None]:
+        return [env.render() for env in self.envs[:LANES_SHOWN]]
+
+    def __repr__(self) -> str:
+        """Number of copies, and the first one."""
+        return f"{type(self).__name__}({len(self.envs)} copies of {self.envs[0]!r})"
 
     def close(self) -> None:
         """Close every copy."""
@@ -208,6 +273,7 @@ def supersuit_vec_env(
     copies: int = 16,
     seed: int | None = None,
     table: TrafficTable | PreparedData | None = None,
+    render_mode: str | None = None,
 ) -> SuperSuitVecEnv:
     """The environment through SuperSuit: the same trajectories as ``TrafficVecEnv``.
 
@@ -216,6 +282,13 @@ def supersuit_vec_env(
         copies: Independent copies of the stream (lanes).
         seed: Seed of copy 0; None draws from the system.
         table: Prepared data, or a raw table, in place of what ``config.data`` names.
+        render_mode: "rgb_array" lets ``render()`` tile pictures of the first four copies; or None.
     """
-    prepared = prepare(config or EnvConfig(), table)
-    return SuperSuitVecEnv(lambda: TrafficParallelEnv(config, table=prepared), copies, seed)
+    check_pictures(render_mode)
+    config = make_config(config, {})
+    prepared = prepare(config, table)
+
+    def make_env() -> TrafficParallelEnv:
+        return TrafficParallelEnv(config, table=prepared, render_mode=render_mode)
+
+    return SuperSuitVecEnv(make_env, copies, seed)

@@ -13,25 +13,28 @@ from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.envs.describe import describe
 from marl_stl_env.envs.infos import costs_by_name
 from marl_stl_env.envs.single import analyst_config
 from marl_stl_env.envs.spaces import action_space, observation_space
+from marl_stl_env.envs.spec import HasPlainSpec
 from marl_stl_env.errors import ConfigError, ResetNeededError, UnknownNameError
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
-from marl_stl_env.validation import check_range
+from marl_stl_env.rendering import LANE_MODES, RENDER_FPS, LaneRenderers
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray, as_actions, as_integers
+from marl_stl_env.validation import check_count
 
 _MODES = {mode.value: mode for mode in AutoresetMode}
 
 
-class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
+class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]):
     """Lane i of ``reset(seed=s)`` equals ``TrafficEnv`` reset with ``seed=s + i``.
 
     Args:
         num_envs: Lanes.
         config: The environment; ``agents`` and ``views`` are fixed.
         table: Prepared data, or a raw table, in place of what ``config.data`` names.
-        render_mode: None; there is nothing to draw yet.
-        max_episode_steps: Replaces ``episode_length``, as Gymnasium passes it.
+        render_mode: "ansi", "rgb_array" or None; ``render()`` gives one frame for each lane.
+        max_episode_steps: Replaces ``episode_length``; None and -1 leave it.
         autoreset_mode: What happens after an episode's last event: "NextStep" (the next step's
             action is ignored and returns the new episode's first observation), "SameStep" (the
             last step returns it, with the last observation in ``infos["final_obs"]``) or
@@ -50,17 +53,18 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         **settings: Any,
     ) -> None:
-        if render_mode is not None:
-            raise ConfigError(f"render_mode={render_mode!r} is not known; use None")
-        if max_episode_steps is not None:
-            settings["episode_length"] = max_episode_steps
-        check_range("num_envs", num_envs, 1, 2**24)
+        check_count("num_envs", num_envs, 2**24)
         self._mode = _autoreset_mode(autoreset_mode)
-        self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
-        self.config = analyst_config(config, settings)
+        self.metadata = {
+            "render_modes": [*LANE_MODES],
+            "render_fps": RENDER_FPS,
+            "autoreset_mode": self._mode,
+        }
+        self.config = analyst_config(config, settings, max_episode_steps)
         self.render_mode = render_mode
         self.num_envs = num_envs
         self.engine = Engine.from_config(self.config, lanes=num_envs, table=table)
+        self._shown = LaneRenderers(self.engine, render_mode, num_envs) if render_mode else None
         self.single_observation_space = observation_space(self.engine)
         self.single_action_space = action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -91,7 +95,8 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
         mask = self._reset_mask(seed, options)
         if seed is not None:
             self.engine.seed(seed)  # type: ignore[arg-type] # a None among them is refused there
-        self.engine.reset(mask)
+            super().reset(seed=int(np.ravel(seed)[0]))
+        self._reset_lanes(mask)
         self._over = self._over & ~mask
         self._started = True
         return self._observations(), self._masks()
@@ -117,31 +122,55 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
         waiting = self._over
         if not self._started or (self._mode is AutoresetMode.DISABLED and waiting.any()):
             raise ResetNeededError("an episode is over or never began; call reset() before step()")
+        chosen = as_integers(actions, (self.num_envs,))
         if waiting.all():
-            self.engine.reset()
-            nothing = np.zeros(self.num_envs, dtype=np.bool_)
-            self._over = nothing
+            as_actions(chosen, (self.num_envs,))
+            self._reset_lanes(waiting)
+            self._over = self._none()
             rewards = np.zeros(self.num_envs, np.float32)
-            return self._observations(), rewards, nothing, nothing, self._masks()
-        record = self.engine.step(np.asarray(actions).reshape(-1, 1))
+            return self._observations(), rewards, self._none(), self._none(), self._masks()
+        record = self.engine.step(chosen[:, None])
+        if self._shown is not None:
+            self._shown.step(~waiting)
         if waiting.any():
-            self.engine.reset(waiting)
+            self._reset_lanes(waiting)
         infos = self._infos(record, ~waiting)
         rewards = np.where(waiting, np.float32(0.0), record.rewards[:, 0])
         truncated = record.truncated & ~waiting
         self._over = truncated
         if self._mode is AutoresetMode.SAME_STEP and truncated.any():
-            infos |= self._final(infos, truncated)
-            self.engine.reset(truncated)
-            self._over = np.zeros_like(truncated)
-        terminated = np.zeros(self.num_envs, dtype=np.bool_)
+            infos |= self._final(record, truncated)
+            self._reset_lanes(truncated)
+            self._over = self._none()
         observations = self._observations()
-        return observations, rewards, terminated, truncated.copy(), infos | self._masks()
+        return observations, rewards, self._none(), truncated.copy(), infos | self._masks()
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Text, or pixels (height, width, 3) uint8, of each lane; None without a render mode.
+
+        Raises:
+            ResetNeededError: Before the first reset.
+        """
+        return None if self._shown is None else self._shown.render()
+
+    def __repr__(self) -> str:
+        """Class, data, lanes, what differs from the default, and the id where it has one."""
+        name = None if self.spec is None else self.spec.id
+        return describe(self, self.engine, id=name, num_envs=self.num_envs)
+
+    def _none(self) -> BoolArray:
+        return np.zeros(self.num_envs, dtype=np.bool_)
+
+    def _reset_lanes(self, mask: BoolArray) -> None:
+        self.engine.reset(mask)
+        if self._shown is not None:
+            self._shown.reset(mask)
 
     def _observations(self) -> Float32Array:
         return self.engine.observe()[:, 0]
 
-    def _infos(self, record: StepRecord, evaluated: BoolArray) -> dict[str, Any]:
+    def _infos(self, record: StepRecord, lanes: BoolArray) -> dict[str, Any]:
+        """The facts of a step, each beside a mask of the lanes that it holds for."""
         facts = {
             "label": record.labels.astype(np.int64),
             "family": self.engine.table.families[record.rows].astype(np.int64),
@@ -150,7 +179,7 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
             "isolated": record.isolated.astype(np.int64),
         }
         facts |= costs_by_name(self.engine)
-        return facts | {f"_{name}": evaluated for name in facts}
+        return facts | {f"_{name}": lanes.copy() for name in facts}
 
     def _masks(self) -> dict[str, Any]:
         every = np.ones(self.num_envs, dtype=np.bool_)
@@ -164,19 +193,17 @@ class TrafficVectorEnv(VectorEnv[Float32Array, IntArray, AnyArray]):
         """
         return self.engine.action_mask.copy()
 
-    def _final(self, infos: dict[str, Any], truncated: BoolArray) -> dict[str, Any]:
+    def _final(self, record: StepRecord, truncated: BoolArray) -> dict[str, Any]:
         observations = np.full(self.num_envs, None, dtype=object)
         for lane, observation in zip(
             np.flatnonzero(truncated), self._observations()[truncated], strict=True
         ):
             observations[lane] = observation
-        final = {name: value for name, value in infos.items() if not name.startswith("_")}
-        final |= {f"_{name}": truncated for name in final}
         return {
             "final_obs": observations,
-            "_final_obs": truncated,
-            "final_info": final,
-            "_final_info": truncated,
+            "_final_obs": truncated.copy(),
+            "final_info": self._infos(record, truncated),
+            "_final_info": truncated.copy(),
         }
 
     def _reset_mask(

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import supersuit
+from gymnasium import spaces
+from pettingzoo import ParallelEnv
 from pettingzoo.utils.wrappers import BaseParallelWrapper
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
@@ -148,3 +150,90 @@ def test_behaves_as_an_sb3_vec_env(venv: SuperSuitVecEnv) -> None:
 def test_no_copies_are_refused() -> None:
     with pytest.raises(ConfigError, match="copies"):
         supersuit_vec_env(CONFIG, 0, table=TABLE)
+
+
+def with_black_death() -> SuperSuitVecEnv:
+    def make() -> Any:
+        env = TrafficParallelEnv(CONFIG, table=TABLE)
+        return _Wrapper(supersuit.black_death_v3(env))
+
+    return SuperSuitVecEnv(make, COPIES, seed=0)
+
+
+def test_black_death_ends_when_an_episode_truncates(venv: SuperSuitVecEnv) -> None:
+    """Two episodes through the wrapper are those without it, their ends included."""
+    wrapped, rng = with_black_death(), np.random.default_rng(0)
+    np.testing.assert_array_equal(np.asarray(wrapped.reset()), np.asarray(venv.reset()))
+    ends = 0
+    for _ in range(2 * CONFIG.episode_length):
+        actions = rng.integers(0, 4, venv.num_envs)
+        one, other = wrapped.step(actions), venv.step(actions)
+        for mine, theirs in zip(one[:3], other[:3], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        for mine, theirs in zip(one[3], other[3], strict=True):
+            assert mine.get("TimeLimit.truncated") == theirs.get("TimeLimit.truncated")
+        ends += int(np.sum(one[2]))
+    assert ends == 2 * venv.num_envs
+    assert wrapped.env_is_wrapped(_Wrapper) == [True] * venv.num_envs
+    black_death = type(supersuit.black_death_v3(TrafficParallelEnv(CONFIG, table=TABLE)))
+    assert wrapped.env_is_wrapped(black_death) == [True] * venv.num_envs
+    assert wrapped.last_step.honest.all()
+    # What the repair is for: the wrapper as shipped never says that the episode is over.
+    env = supersuit.black_death_v3(TrafficParallelEnv(CONFIG, table=TABLE))
+    env.reset(seed=0)
+    for _ in range(CONFIG.episode_length):
+        _, _, terminations, truncations, _ = env.step(dict.fromkeys(env.possible_agents, 0))
+    assert not any([*terminations.values(), *truncations.values()])
+
+
+class _Leaving(ParallelEnv[str, Any, int]):
+    """Agent ``i`` leaves at step ``i + 1``, terminated but for the last one, which is truncated."""
+
+    metadata: dict[str, Any] = {"name": "leaving"}  # noqa: RUF012
+    render_mode = None
+    possible_agents = ["a", "b", "c"]  # noqa: RUF012
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        del agent
+        return spaces.Box(0.0, 9.0, (1,), np.float32)
+
+    def action_space(self, agent: str) -> spaces.Discrete:
+        del agent
+        return spaces.Discrete(2)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        del seed, options
+        self.agents, self.time = list(self.possible_agents), 0
+        return {a: np.ones(1, np.float32) for a in self.agents}, {a: {} for a in self.agents}
+
+    def step(self, actions: dict[str, int]) -> Any:
+        assert list(actions) == self.agents
+        self.time += 1
+        leaves, here = self.possible_agents[self.time - 1], self.agents
+        self.agents = [agent for agent in here if agent != leaves]
+        observations = {agent: np.full(1, self.time + 1, np.float32) for agent in here}
+        ends = {agent: agent == leaves for agent in here}
+        nobody = dict.fromkeys(here, False)
+        last = not self.agents
+        infos: dict[str, dict[str, Any]] = {agent: {} for agent in here}
+        rewards = dict.fromkeys(here, 1.0)
+        return observations, rewards, nobody if last else ends, ends if last else nobody, infos
+
+
+def test_black_death_of_agents_that_leave_one_by_one() -> None:
+    venv = SuperSuitVecEnv(lambda: supersuit.black_death_v3(_Leaving()), 1)
+    for _ in range(2):  # the second episode does not remember the first one's ends
+        venv.reset()
+        steps = [venv.step(np.zeros(3, int)) for _ in range(3)]
+        observations = [np.asarray(step[0]).ravel().tolist() for step in steps]
+        assert observations == [[2, 2, 2], [0, 3, 3], [1, 1, 1]]  # the last: the next episode's
+        assert [step[1].tolist() for step in steps] == [[1, 1, 1], [0, 1, 1], [0, 0, 1]]
+        assert [step[2].tolist() for step in steps] == [[False] * 3, [False] * 3, [True] * 3]
+        told = [info["TimeLimit.truncated"] for info in steps[-1][3]]
+        assert told == [False, False, True]
+
+
+@pytest.mark.parametrize("copies", [-1, 1.5, True, "2", None])
+def test_copies_are_a_whole_number(copies: Any) -> None:
+    with pytest.raises(ConfigError, match="copies"):
+        supersuit_vec_env(CONFIG, copies, table=TABLE)

@@ -43,7 +43,6 @@ def test_text_of_one_event() -> None:
 def test_ansi_tells_what_infos_tell() -> None:
     env = mse.parallel_env(CONFIG, table=TABLE, render_mode="ansi")
     env.reset(seed=0)
-    assert env.render() is None
     for step in range(30):
         _, rewards, _, _, infos = env.step(dict.fromkeys(env.agents, 2))
         text, info = str(env.render()), infos["sensor_0"]
@@ -54,7 +53,7 @@ def test_ansi_tells_what_infos_tell() -> None:
         assert f"{rewards['sensor_0']:+.1f}" in text
         assert "posture" in text
     env.reset(seed=1)
-    assert env.render() is None
+    assert "decision" not in str(env.render())
 
 
 def test_features_shown_are_the_farthest_that_a_sensor_sees() -> None:
@@ -95,9 +94,10 @@ def test_human_draws_every_step_and_closes(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(pyplot, "pause", lambda _: shown.append(pyplot.gcf()))
     env = gymnasium.make("marl_stl_env/TrafficResponse-v0", table=TABLE, render_mode="human")
     env.reset(seed=0)
+    assert len(shown) == 1  # the empty timeline
     for _ in range(3):
         env.step(0)
-    assert len(shown) == 3
+    assert len(shown) == 4
     assert len(shown[0].axes) == 2
     env.close()
     assert pyplot.get_fignums() == []

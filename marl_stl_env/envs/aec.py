@@ -1,0 +1,81 @@
+"""The PettingZoo view in which the sensors act one after another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pettingzoo.utils.conversions import parallel_to_aec_wrapper
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.envs.parallel import TrafficParallelEnv, parallel_env
+from marl_stl_env.errors import InvalidActionError
+from marl_stl_env.types import Float32Array, as_actions
+
+
+class _Turns(parallel_to_aec_wrapper[str, Float32Array, int]):
+    """PettingZoo's conversion; a wrong action is refused at once, not at the last sensor's turn."""
+
+    def __init__(self, team: TrafficParallelEnv) -> None:
+        super().__init__(team)
+        self.team = team
+
+    @property
+    def np_random(self) -> np.random.Generator:
+        """That of the parallel environment, seeded by ``reset(seed=)``."""
+        return self.team.np_random
+
+    def observe(self, agent: str) -> Float32Array:
+        return super().observe(agent).copy()
+
+    def step(self, action: int | None) -> None:
+        agent = self.agent_selection
+        if not (self.terminations[agent] or self.truncations[agent]):
+            as_actions(action, ())
+        elif action is not None:
+            raise InvalidActionError(
+                f"the episode of {agent} is over: its only action is None, not {action!r:.80}"
+            )
+        super().step(action)
+
+
+class TrafficAecEnv(OrderEnforcingWrapper[str, Float32Array, int]):
+    """The parallel environment, sensor after sensor; :func:`aec_env` makes it.
+
+    Args:
+        team: The parallel environment.
+    """
+
+    def __init__(self, team: TrafficParallelEnv) -> None:
+        super().__init__(_Turns(team))
+        self._team = team
+
+    def last(
+        self, observe: bool = True
+    ) -> tuple[Float32Array | None, float, bool, bool, dict[str, Any]]:
+        """Observation, reward, termination, truncation and info of the sensor whose turn it is."""
+        observation, reward, terminated, truncated, info = super().last(observe)
+        return observation, reward, terminated, truncated, dict(info)
+
+    def __repr__(self) -> str:
+        """As the parallel environment, under this class's name."""
+        return repr(self._team).replace(type(self._team).__name__, type(self).__name__, 1)
+
+
+def aec_env(
+    config: EnvConfig | None = None,
+    *,
+    table: TrafficTable | PreparedData | None = None,
+    render_mode: str | None = None,
+    **settings: Any,
+) -> TrafficAecEnv:
+    """The PettingZoo AEC environment: the parallel one, sensor after sensor.
+
+    ``step`` raises :class:`~marl_stl_env.errors.InvalidActionError` at the turn of the sensor whose
+    action is not one. Arguments and other errors are those of
+    :func:`~marl_stl_env.envs.parallel.parallel_env`.
+    """
+    return TrafficAecEnv(parallel_env(config, table=table, render_mode=render_mode, **settings))

@@ -1,0 +1,28 @@
+"""``--help`` of the commands begins with what the command does."""
+
+import pytest
+
+from tests.programs import run_program
+
+COMMANDS = {
+    ("train.py",): "Train a team of sensors on labelled traffic.",
+    ("evaluate.py",): "Evaluate a trained team on every event of a split.",
+    ("-m", "marl_stl_agents.commands.decide"): "Let a trained team decide on new traffic.",
+    ("-m", "marl_stl_agents.commands.data", "check"): (
+        "Check a data set: its splits, its labels, and what can be learned from it."
+    ),
+}
+
+
+@pytest.mark.parametrize(("program", "description"), COMMANDS.items(), ids=str)
+def test_help_says_what_the_command_does(
+    program: tuple[str, ...],
+    description: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert run_program(*program, "--help") == 0
+    lines = capsys.readouterr().out.splitlines()
+    options = next(i for i, line in enumerate(lines) if "options" in line)
+    assert description in (line.strip() for line in lines[:options])
