@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class TrafficAecEnv(OrderEnforcingWrapper[str, Float32Array, int]):
     ) -> tuple[Float32Array | None, float, bool, bool, dict[str, Any]]:
         """Observation, reward, termination, truncation and info of the sensor whose turn it is."""
         observation, reward, terminated, truncated, info = super().last(observe)
-        return observation, reward, terminated, truncated, dict(info)
+        return observation, reward, terminated, truncated, deepcopy(info)
 
     def __repr__(self) -> str:
         """As the parallel environment, under this class's name."""
