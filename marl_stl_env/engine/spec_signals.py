@@ -224,7 +224,10 @@ class SignalBook:
             since = outcome.requarantined
             return np.asarray((since >= 0) & (since < window), np.int64)
         held = self._counts["quarantines", self._isolation]
-        return held if kind == "quarantined" else (held / outcome.present).astype(np.float32)
+        if kind == "quarantined":
+            return held
+        # Before a lane's first vote no entity is present.
+        return (held / np.maximum(outcome.present, 1)).astype(np.float32)
 
     def _parse(self, name: str) -> tuple[str, int]:
         plain = _PLAIN if not self._isolation else _PLAIN + _RESPONSE

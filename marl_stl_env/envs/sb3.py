@@ -19,7 +19,7 @@ from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.base import TeamVecEnv
-from marl_stl_env.envs.infos import step_infos
+from marl_stl_env.envs.infos import add_costs, mask_infos, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
@@ -31,8 +31,9 @@ class TrafficVecEnv(TeamVecEnv):
     Sub-environment ``lane * agents + agent`` is one sensor of one lane. Lane i of seed s replays
     what :func:`~marl_stl_env.envs.parallel.parallel_env` replays after ``reset(seed=s + i)``.
     Infos are empty until an episode's last step, which carries the facts of
-    :mod:`marl_stl_env.envs.infos`, ``terminal_observation`` and ``TimeLimit.truncated``; the facts
-    of every step are arrays on ``engine.last``.
+    :mod:`marl_stl_env.envs.infos`, ``terminal_observation`` and ``TimeLimit.truncated``; but costs
+    are also there at the step of a violation, and with a shield ``action_mask`` at every step. The
+    facts of every step are arrays on ``engine.last``, the masks those of ``action_masks()``.
 
     Args:
         config: The environment; None is the default one.
@@ -70,7 +71,7 @@ class TrafficVecEnv(TeamVecEnv):
             Observations.  # (lanes * agents, width) float32
         """
         self.engine.reset()
-        self.reset_infos = [{} for _ in range(self.num_envs)]
+        self.reset_infos = mask_infos(self.engine)
         return self._observations()
 
     def step_async(self, actions: AnyArray) -> None:
@@ -94,7 +95,8 @@ class TrafficVecEnv(TeamVecEnv):
         if self._actions is None:
             raise ResetNeededError("step_wait() needs the actions of step_async() first")
         record, self._actions = self.engine.step(self._actions), None
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        infos = mask_infos(self.engine)
+        add_costs(infos, self.engine)
         if record.truncated.any():
             self._end_episodes(record.truncated, infos)
         return self._observations(), record.rewards.ravel(), self._dones(record), infos
