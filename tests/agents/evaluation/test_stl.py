@@ -148,6 +148,22 @@ def test_watching_a_frozen_policy() -> None:
     assert 0 < watched.satisfied[:, 0].mean() < 1
 
 
+def test_proposal_rounds_are_no_events_of_a_certificate() -> None:
+    """A policy that does not look is the same with proposals: per event, not per step."""
+
+    def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+        alerts = np.full(len(observations), Action.ALERT, np.int8)
+        return alerts, np.zeros(len(observations))
+
+    plain, deliberating = (
+        watch(replace(CONFIG.env, deliberation=rounds), TABLE, act, 20)  # type: ignore[arg-type]
+        for rounds in (0, 1)
+    )
+    np.testing.assert_array_equal(plain.satisfied, deliberating.satisfied)
+    np.testing.assert_array_equal(plain.robustness, deliberating.robustness)
+    np.testing.assert_allclose(plain.rewards, deliberating.rewards)
+
+
 def test_seeds_of_evaluation_are_not_those_of_training() -> None:
     largest = TrainConfig(seed=2**32 - 1, lanes=2**24)
     assert largest.seed + largest.lanes < FRESH_SEEDS
@@ -218,7 +234,6 @@ def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
         ({"stl": "shape", "ppo": PPOConfig()}, "--discount"),
         ({"stl": "monitor", "backend": "torch"}, "--backend native"),
         ({"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, policy="lstm")}, "--policy mlp"),
-        ({"stl": "monitor", "env": EnvConfig(deliberation=1)}, "deliberation=0"),
     ],
 )
 def test_what_cannot_be_is_refused(settings: dict[str, Any], advice: str) -> None:
