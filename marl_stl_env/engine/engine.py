@@ -196,12 +196,7 @@ class Engine:
         voting, faulty = state.voting, state.faulty
         if self.config.deliberation:
             team = team * voting
-        rewards = self._payoffs.of_sensors(labels, actions, team, outcome.isolated)
-        if self.config.deliberation:
-            proposed = self._payoffs.of_proposals(labels, actions)
-            rewards = self._arrays.where(voting[:, None], rewards, proposed)
-        if self.config.faults.faulty:
-            rewards *= ~faulty
+        rewards = self._rewards(labels, actions, team, outcome)
         self._vote.learn(state, agreed, labels, live & voting)
         status = self._unwatched
         if self.spec_monitor is not None:
@@ -235,6 +230,18 @@ class Engine:
         )
         return self.last
 
+    def _rewards(
+        self, labels: BoolArray, actions: Int8Array, team: Float32Array, outcome: Outcome
+    ) -> Float32Array:
+        """The reward of every sensor, 0 for faulty ones.  # (lanes, agents) float32."""
+        rewards = self._payoffs.of_sensors(labels, actions, team, outcome.isolated)
+        if self.config.deliberation:
+            proposed = self._payoffs.of_proposals(labels, actions)
+            rewards = self._arrays.where(self._state.voting[:, None], rewards, proposed)
+        if self.config.faults.faulty:
+            rewards *= ~self._state.faulty
+        return rewards
+
     def observe(self, out: Float32Array | None = None) -> Float32Array:
         """What every sensor sees of its lane's current event.
 
@@ -254,10 +261,10 @@ class Engine:
         return observed
 
     def global_state(self) -> Float32Array:
-        """The unmasked features of every lane's current event, and what all sensors are told.
+        """The unmasked features of every lane's current event, and the shared columns.
 
         Returns:
-            Global states, in a fresh array.  # (lanes, features + told) float32
+            Global states, in a fresh array.  # (lanes, features + shared) float32
         """
         features = self.observations.state(self._current_rows())
         shared = self._context()
@@ -269,11 +276,12 @@ class Engine:
 
         In a proposal round all are allowed, and Allow and Block always are.  # (lanes, 4) bool
         """
-        if self._memory.shield is None:
-            return self._all_allowed
-        if self._allowed is None:
-            self._allowed = self._memory.allowed(self._state)
-        return self._allowed
+        allowed = self._allowed
+        if allowed is None:
+            shielded = self._memory.shield is not None
+            allowed = self._memory.allowed(self._state) if shielded else self._all_allowed
+            self._allowed = allowed
+        return allowed
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically, as plain arrays, lanes first."""

@@ -53,6 +53,7 @@ class LaneMemory:
             self.shield = Shield(classify(specifications(config)).bounds, lanes, lasting)
         self._shown = self.monitor if config.stl.observe else None
         self._every = np.ones(lanes, np.bool_)
+        self._now = Situation.unrelated(np.zeros(lanes, np.int64))
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
@@ -97,13 +98,18 @@ class LaneMemory:
         """
         if self.shield is None:
             return np.ones((len(self._every), len(Action)), np.bool_)
-        return self.shield.allowed(self._situation(state)) | ~state.voting[:, None]
+        self._now = self._situation(state)
+        allowed = self.shield.allowed(self._now)
+        return allowed if state.voting.all() else allowed | ~state.voting[:, None]
 
     def carry_out(self, state: LaneState, decisions: Int8Array) -> None:
-        """Let the shield remember the decisions, before the response changes."""
+        """Let the shield remember the decisions on the events that :meth:`allowed` was asked about.
+
+        The response changes only afterwards.
+        """
         if self.shield is not None:
             active = (state.positions < state.ends) & state.voting
-            self.shield.step(self._situation(state), decisions, active)
+            self.shield.step(self._now, decisions, active)
 
     def _situation(self, state: LaneState) -> Situation:
         if self.response is None:

@@ -226,7 +226,7 @@ class SignalBook:
         held = self._counts["quarantines", self._isolation]
         if kind == "quarantined":
             return held
-        # A lane that was idle from the start has met no entity.
+        # Before a lane's first vote no entity is present.
         return (held / np.maximum(outcome.present, 1)).astype(np.float32)
 
     def _parse(self, name: str) -> tuple[str, int]:

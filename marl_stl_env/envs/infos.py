@@ -87,5 +87,27 @@ def costs_by_name(engine: Engine, lanes: int | slice = slice(None)) -> dict[str,
     return {**dict(zip(names, costs.T, strict=True)), COST_SUM: costs.sum(axis=-1)}
 
 
+def mask_infos(engine: Engine) -> list[Info]:
+    """Infos as short as can be: ``action_mask`` with a shield, and nothing without.
+
+    Returns:
+        A dictionary for each sensor of each lane.
+    """
+    if not engine.config.stl.shield:
+        return [{} for _ in range(engine.lanes * engine.agents)]
+    masks = list(engine.action_mask.astype(np.int8))
+    return [{"action_mask": mask} for mask in masks for _ in range(engine.agents)]
+
+
+def add_costs(infos: list[Info], engine: Engine) -> None:
+    """Add the costs of the last step to the infos of the lanes in which something was violated."""
+    violated = last_record(engine).newly_violated.any(axis=1)
+    for lane in np.flatnonzero(violated).tolist():
+        costs = {name: float(cost) for name, cost in costs_by_name(engine, lane).items()}
+        for info in infos[lane * engine.agents : (lane + 1) * engine.agents]:
+            info.update(costs)
+
+
 def _action_mask(engine: Engine, lane: int) -> Int8Array:
-    return engine.action_mask[lane].astype(np.int8)
+    mask: Int8Array = engine.action_mask[lane].astype(np.int8)
+    return mask

@@ -21,7 +21,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.base import LANES_SHOWN, TeamVecEnv, check_pictures
 from marl_stl_env.envs.describe import describe
-from marl_stl_env.envs.infos import step_infos
+from marl_stl_env.envs.infos import add_costs, mask_infos, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
 from marl_stl_env.rendering import LaneRenderers
@@ -35,8 +35,9 @@ class TrafficVecEnv(TeamVecEnv):
     Sub-environment ``lane * agents + agent`` is one sensor of one lane. Lane i of seed s replays
     what :func:`~marl_stl_env.envs.parallel.parallel_env` replays after ``reset(seed=s + i)``.
     Infos are empty until an episode's last step, which carries the facts of
-    :mod:`marl_stl_env.envs.infos`, ``terminal_observation`` and ``TimeLimit.truncated``; the facts
-    of every step are arrays on ``engine.last``.
+    :mod:`marl_stl_env.envs.infos`, ``terminal_observation`` and ``TimeLimit.truncated``; but costs
+    are also there at the step of a violation, and with a shield ``action_mask`` at every step. The
+    facts of every step are arrays on ``engine.last``, the masks those of ``action_masks()``.
 
     Args:
         config: The environment; None is the default one.
@@ -83,7 +84,7 @@ class TrafficVecEnv(TeamVecEnv):
         self.engine.reset()
         if self._shown is not None:
             self._shown.reset()
-        self.reset_infos = [{} for _ in range(self.num_envs)]
+        self.reset_infos = mask_infos(self.engine)
         return self._observations()
 
     def step_async(self, actions: AnyArray) -> None:
@@ -113,7 +114,8 @@ class TrafficVecEnv(TeamVecEnv):
         record, self._actions = self.engine.step(self._actions), None
         if self._shown is not None:
             self._shown.step()
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        infos = mask_infos(self.engine)
+        add_costs(infos, self.engine)
         if record.truncated.any():
             self._end_episodes(record.truncated, infos)
         return self._observations(), record.rewards.flatten(), self._dones(record), infos

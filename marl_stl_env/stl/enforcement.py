@@ -174,8 +174,8 @@ def _of_signal(name: str, formula: Window, comparison: Comparison, signal: str) 
     match = re.fullmatch(r"(\w+?)_([1-9]\d*)", signal)
     kind, window = (match[1], int(match[2])) if match else (signal, 0)
     if kind not in _REASONS or (kind in _WINDOWED) != (window > 0):
-        known = ", ".join(f"{kind}_<steps>" if kind in _WINDOWED else kind for kind in _REASONS)
-        return Part(name, formula, None, f"{signal} is not a signal that masks can bound ({known})")
+        reason = f"no mask on Alert and Quarantine alone can bound {signal}"
+        return Part(name, formula, None, reason)
     bound = Bound(kind, window, formula.interval.start, comparison)
     if not bound.holds(np.zeros(1, np.int64)).all():
         return Part(name, formula, None, _UNSATISFIABLE)

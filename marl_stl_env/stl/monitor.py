@@ -53,17 +53,20 @@ class _Monitors:
 
     def _samples(
         self, signals: Mapping[str, AnyArray], sampling: BoolArray | None = None
-    ) -> Iterator[tuple[BoolArray, Sample]]:
-        """The sample, once for all lanes that share a tick; what it does to others is undone."""
+    ) -> Iterator[tuple[Sample, BoolArray | slice]]:
+        """The sample, once for all lanes that share a tick, and these lanes."""
         require_signals(self._names, signals)
         shape, memory = (self._memory.lanes,), self._memory
         read = {name: as_signal(name, signals[name], shape) for name in self._names}
         for name in self._conditions:
             require_boolean(name, read[name])
-        for tick in memory.advance(sampling):
-            lanes = memory.at(tick, sampling)
-            with memory.resting(~lanes):
-                yield lanes, Sample(read, tick, memory.age)
+        for tick, lanes in memory.advance(sampling):
+            sample = Sample(read, tick, memory.age)
+            if lanes is None:
+                yield sample, slice(None)
+            else:
+                with memory.only(lanes):
+                    yield sample, lanes
 
 
 class Monitor(_Monitors):
@@ -107,7 +110,7 @@ class Monitor(_Monitors):
         """
         values = np.empty(self._memory.lanes, np.float32)
         with finite_arithmetic():
-            for lanes, sample in self._samples(signals):
+            for sample, lanes in self._samples(signals):
                 values[lanes] = self._operator.step(sample)[lanes]
         if self.delay:
             values[self._memory.age < self.delay] = np.nan
@@ -190,7 +193,7 @@ class MonitorSet(_Monitors):
                 overflows; after an overflow the lanes must be reset.
         """
         with finite_arithmetic():
-            for _, sample in self._samples(signals, sampling):
+            for sample, _ in self._samples(signals, sampling):
                 for fold in self._folds:
                     fold.step(sample)
 

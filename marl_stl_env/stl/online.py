@@ -44,6 +44,7 @@ class Memory:
         self.lanes = lanes
         self.ticks: IntArray = np.full(lanes, -1)  # number of the current sample, by lane
         self.age: IntArray = np.full(lanes, -1)  # number of the current sample in its episode
+        self._together = True  # whether all lanes have the same tick
         self._rows: list[tuple[Float32Array, float]] = []
 
     def rows(self, count: int, fill: float) -> Float32Array:
@@ -52,37 +53,39 @@ class Memory:
         self._rows.append((rows, fill))
         return rows
 
-    def advance(self, sampling: BoolArray | None = None) -> list[int]:
+    def advance(self, sampling: BoolArray | None = None) -> list[tuple[int, BoolArray | None]]:
         """Begin the next sample.
 
         Args:
             sampling: The lanes that take one; None for all.  # (lanes,) bool
 
         Returns:
-            The ticks at which they take it: a single one as long as they always sample together.
+            Ticks, each with the lanes that take the sample at it (None for all): a single one as
+            long as the lanes that sample do so together.
         """
-        lanes = np.arange(self.lanes) if sampling is None else np.flatnonzero(sampling)
+        if sampling is None or sampling.all():
+            if self._together:
+                self.ticks += 1
+                self.age += 1
+                return [(int(self.ticks[0]), None)]
+            sampling = np.ones(self.lanes, np.bool_)
+        lanes = np.flatnonzero(sampling)
         ticks, new = self.ticks[lanes], self.age[lanes] < 0
         if new.any():  # without samples a lane can take any tick: it joins the others
             ticks[new] = (ticks if new.all() else ticks[~new]).max()
         self.ticks[lanes] = ticks = ticks + 1
         self.age[lanes] += 1
-        distinct: list[int] = np.unique(ticks).tolist()
-        return distinct
-
-    def at(self, tick: int, sampling: BoolArray | None) -> BoolArray:
-        """The sampling lanes that have this tick.  # (lanes,) bool."""
-        here: BoolArray = self.ticks == tick
-        return here if sampling is None else here & sampling
+        self._together = bool((self.ticks == self.ticks[0]).all())
+        return [(tick, sampling & (self.ticks == tick)) for tick in np.unique(ticks).tolist()]
 
     @contextmanager
-    def resting(self, mask: BoolArray) -> Iterator[None]:
-        """Leave the rows of the masked lanes as they are, whatever is written inside."""
-        lanes = np.flatnonzero(mask)
-        kept = [rows[:, lanes] for rows, _ in self._rows] if len(lanes) else []
+    def only(self, mask: BoolArray) -> Iterator[None]:
+        """Undo afterwards what is written inside to the rows of other lanes."""
+        others = np.flatnonzero(~mask)
+        kept = [rows[:, others] for rows, _ in self._rows]
         yield
-        for (rows, _), values in zip(self._rows, kept, strict=False):
-            rows[:, lanes] = values
+        for (rows, _), values in zip(self._rows, kept, strict=True):
+            rows[:, others] = values
 
     def reset(self, mask: BoolArray) -> None:
         """Forget the lanes where ``mask`` is True."""
@@ -113,6 +116,7 @@ class Memory:
                     f"{array.shape} {array.dtype}: build them from the same formulas and lanes"
                 )
         self.ticks[:] = state["tick"]
+        self._together = bool((self.ticks == self.ticks[0]).all())
         self.age[:] = state["age"]
         for i, (rows, _) in enumerate(self._rows):
             rows[:] = state[f"rows_{i}"]

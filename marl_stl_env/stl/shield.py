@@ -119,7 +119,7 @@ class Shield:
     def __init__(
         self, bounds: Iterable[Bound], lanes: int, quarantine_length: int | None = None
     ) -> None:
-        self._lanes = lanes
+        self._lanes, self._every = lanes, np.arange(lanes)
         self._counts: list[_CountRule] = []
         self._fractions: list[_FractionRule] = []
         self._repeats: list[Bound] = []
@@ -127,7 +127,7 @@ class Shield:
             self._add(bound, quarantine_length)
         longest = max((rule.window for rule in self._counts), default=1)
         self._history = np.zeros((lanes, longest), np.uint8)
-        self._counted = np.zeros((lanes, len(self._counts)), np.int64)
+        self._counted = np.zeros((len(self._counts), lanes), np.int64)
         # Bit j of a lane's word is j steps ago; bit 0, the current event, is still open.
         self._begun: _WordArray = np.zeros(lanes, np.uint64)
         self._present: _WordArray = np.zeros(lanes, np.uint64)
@@ -167,14 +167,20 @@ class Shield:
             False for masked actions, in the order of :class:`Action`.  # (lanes, 4) bool
         """
         masked = np.zeros((self._lanes, ACTIONS), np.bool_)
-        for rule, counted in zip(self._counts, self._counted.T, strict=True):
-            masked[:, rule.action] |= (counted >= rule.limit) & (now.steps >= rule.first)
+        alerts, quarantines = masked[:, Action.ALERT], masked[:, Action.QUARANTINE]
+        for rule, counted in zip(self._counts, self._counted, strict=True):
+            full = counted >= rule.limit
+            if rule.first > 0:
+                full &= now.steps >= rule.first
+            of_action = alerts if rule.action == Action.ALERT else quarantines
+            of_action |= full
         for bound in self._repeats:
-            lately = (now.freed >= 0) & (now.freed < bound.window)
-            masked[:, Action.QUARANTINE] |= lately & (now.steps >= bound.start)
+            # As unsigned numbers, -1 is later than any window.
+            lately = now.freed.view(np.uint32) < bound.window
+            quarantines |= lately & (now.steps >= bound.start) if bound.start else lately
         if self._fractions:
-            masked[:, Action.QUARANTINE] |= self._crowded(now)
-        masked &= ~now.isolated[:, None]
+            quarantines |= self._crowded(now)
+        masked[now.isolated] = False
         return ~masked
 
     def step(self, now: Situation, decisions: Int8Array, active: BoolArray) -> None:
@@ -185,19 +191,23 @@ class Shield:
             decisions: What was carried out.  # (lanes,) int8
             active: Lanes in which it was; others stay as they are.  # (lanes,) bool
         """
-        at = np.flatnonzero(active)
-        steps = now.steps[at]
-        bits = np.where(now.isolated[at], np.uint8(0), _BIT[decisions[at]])
-        self._history[at, steps % self._history.shape[1]] = bits
-        for i, rule in enumerate(self._counts):
-            bit = _BIT[rule.action]
-            entering = (bits & bit != 0) & (steps >= rule.first)
-            last = self._history[at, (steps - rule.window + 1) % self._history.shape[1]]
-            leaving = (last & bit != 0) & (steps >= rule.start)
-            self._counted[at, i] += entering.astype(np.int64) - leaving
-        begins = bits & _BIT[Action.QUARANTINE] != 0
-        self._begun[at] = (self._begun[at] | begins) << _ONE
-        self._present[at] = self._here(now)[at] << _ONE
+        at = self._every if active.all() else np.flatnonzero(active)
+        steps, longest = now.steps[at], self._history.shape[1]
+        bits = _BIT[decisions[at]] * ~now.isolated[at]
+        if self._counts:
+            self._history[at, steps % longest] = bits
+        for rule, counted in zip(self._counts, self._counted, strict=True):
+            last = self._history[at, (steps - rule.window + 1) % longest]
+            entering, leaving = bits == _BIT[rule.action], last == _BIT[rule.action]
+            if rule.start > 0:
+                entering &= steps >= rule.first
+                leaving &= steps >= rule.start
+            counted[at] += entering
+            counted[at] -= leaving
+        if self._fractions:
+            begins = bits == _BIT[Action.QUARANTINE]
+            self._begun[at] = (self._begun[at] | begins) << _ONE
+            self._present[at] = self._here(now)[at] << _ONE
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
@@ -226,15 +236,16 @@ class Shield:
     def _arrays(self) -> dict[str, AnyArray]:
         return {
             "history": self._history,
-            "counted": self._counted,
+            "counted": self._counted.T,
             "begun": self._begun,
             "present": self._present,
         }
 
     def _here(self, now: Situation) -> _WordArray:
         """When the entities present were last met, the current one just now."""
-        recent = (now.met >= 0) & (now.met < PRESENCE)
-        before = np.where(recent, _ONE << np.where(recent, now.met, 0).astype(np.uint64), 0)
+        # As unsigned numbers, -1 is longer ago than any that counts.
+        ago = now.met.view(np.uint32)
+        before = np.where(ago < PRESENCE, _ONE << np.minimum(ago, PRESENCE - 1), 0)
         return (self._present & ~before) | _ONE
 
     def _crowded(self, now: Situation) -> BoolArray:
@@ -243,8 +254,10 @@ class Shield:
         present = np.bitwise_count(self._here(now)[:, None] & self._still_present)
         crowded = np.zeros(self._lanes, np.bool_)
         for rule in self._fractions:
-            due = now.steps[:, None] + self._ahead >= rule.start
-            crowded |= ((begun >= rule.limits[present]) & due).any(axis=1)
+            one_too_many = begun >= rule.limits[present]
+            if rule.start > 0:
+                one_too_many &= now.steps[:, None] >= rule.start - self._ahead
+            crowded |= one_too_many.any(axis=1)
         return crowded
 
 

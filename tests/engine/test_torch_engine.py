@@ -10,7 +10,7 @@ from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardC
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.engine.streams import random_bits, random_words
-from marl_stl_env.engine.torch_engine import TorchEngine
+from marl_stl_env.engine.torch_engine import TorchArrays, TorchEngine
 from marl_stl_env.errors import ConfigError, DeviceError, InvalidActionError, StateError
 from tests.conftest import make_table
 
@@ -107,11 +107,10 @@ def test_bits_are_bit_identical() -> None:
 def test_silence_and_every_vector_decide_alike() -> None:
     for agents in (4, 7, 8):
         config = EnvConfig(agents=agents)
-        torched = TorchEngine(config, TABLE, 1, 0, "cpu")
-        plain = Engine(config, TABLE, 1, 0)
+        rule = Engine(config, TABLE, 1, 0).rule
         vectors = np.random.default_rng(0).integers(-1, 4, (20_000, agents)).astype(np.int8)
-        decided = torched._decide(torch.from_numpy(vectors))
-        np.testing.assert_array_equal(decided, plain.rule(vectors))
+        decided = TorchArrays(torch.device("cpu")).decision_rule(rule)(torch.from_numpy(vectors))
+        np.testing.assert_array_equal(decided, rule(vectors))
 
 
 def test_states_pass_between_the_engines() -> None:

@@ -276,3 +276,27 @@ def test_foreign_states_are_refused() -> None:
         monitor.set_state(Monitor(parse("H[0,9] x > 0"), 3).get_state())
     with pytest.raises(StateError, match="rows_0"):
         monitor.set_state(Monitor(parse("H[0,10] x > 0"), 2).get_state())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_lanes_that_take_no_sample_stay_as_they_are(seed: int) -> None:
+    """Lanes that sample in any pattern, against monitors of one lane that see only their own."""
+    random, rng = Random(seed), np.random.default_rng(seed)
+    specifications = [
+        Specification(f"spec {i}", random_formula(random, depth=3, unbounded=False, longest=20))
+        for i in range(4)
+    ]
+    together = MonitorSet(specifications, LANES)
+    alone = [MonitorSet(specifications, 1) for _ in range(LANES)]
+    for time in range(120):
+        signals = random_signals(rng, (LANES, 1))
+        sampling = rng.random(LANES) < 0.6 if time % 30 < 20 else np.ones(LANES, np.bool_)
+        resets = rng.random(LANES) < 0.03
+        together.reset(resets)
+        together.step({name: x[:, 0] for name, x in signals.items()}, sampling)
+        for lane, monitors in enumerate(alone):
+            monitors.reset(resets[lane : lane + 1])
+            if sampling[lane]:
+                monitors.step({name: x[lane] for name, x in signals.items()})
+            np.testing.assert_array_equal(together.robustness[:, lane], monitors.robustness[:, 0])
+            np.testing.assert_array_equal(together.violated[:, lane], monitors.violated[:, 0])

@@ -176,9 +176,9 @@ def test_other_constants_and_windows_are_enforced(formula: str) -> None:
 @pytest.mark.parametrize(
     ("formula", "reason"),
     [
-        ("G (age <= 3)", "not a signal that masks can bound"),
-        ("G (alerts <= 3)", "not a signal that masks can bound"),
-        ("G (quarantined_5 <= 3)", "not a signal that masks can bound"),
+        ("G (age <= 3)", "no mask on Alert and Quarantine"),
+        ("G (alerts <= 3)", "no mask on Alert and Quarantine"),
+        ("G (quarantined_5 <= 3)", "no mask on Alert and Quarantine"),
         ("G[0,9] (alerts_5 <= 3)", "not of the form"),
         ("F[0,9] (alerts_5 <= 3)", "not of the form"),
         ("alerts_5 <= 3", "not of the form"),

@@ -73,7 +73,7 @@ def trajectory_with_faults(
         rollout: The rollout without faults.
         faults: How many sensors are faulty, and their fault.
     """
-    if config.deliberation or config.dynamics == "response":
+    if config.deliberation or config.dynamics == "response" or config.stl.shield:
         anew = collect_rollout(replace(config, faults=faults), table, act)
         return Trajectory(anew.decisions, anew.rewards)
     decisions = replay_with_faults(config, table, rollout.actions, faults)

@@ -19,7 +19,8 @@ _LANES = 256
 def segment_length(config: EnvConfig, rows: int) -> int:
     """Events of each lane's segment; row i of the table is event ``i % length`` of one of them."""
     segment = -(-rows // _LANES)
-    if config.consensus.weights == "reliability" or config.dynamics == "response":
+    remembers = config.dynamics == "response" or config.stl.shield
+    if remembers or config.consensus.weights == "reliability":
         segment = max(segment, min(config.episode_length, rows))
     return segment
 

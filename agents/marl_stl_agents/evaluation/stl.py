@@ -110,13 +110,14 @@ def _chosen(engine: Engine, act: Act) -> Int8Array:
 def _whole_episodes(engine: Engine, choose: Callable[[], AnyArray]) -> Watched:
     """Run the first episode of every lane."""
     engine.reset()
-    rewards, steps, over = np.zeros(engine.lanes), 0, False
+    rewards, events, over = np.zeros(engine.lanes), 0, False
     while not over:
         record = engine.step(choose())
         rewards += record.decision_rewards
-        steps, over = steps + 1, bool(record.truncated.all())
+        # Begun together, all lanes vote together: a proposal round is no event.
+        events, over = events + int(record.voting.all()), bool(record.truncated.all())
     status = record.spec_status
-    return Watched(_names(engine), ~status.violated, status.robustness, rewards / steps)
+    return Watched(_names(engine), ~status.violated, status.robustness, rewards / events)
 
 
 def _names(engine: Engine) -> tuple[str, ...]:

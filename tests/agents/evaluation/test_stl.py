@@ -150,6 +150,22 @@ def test_watching_a_frozen_policy() -> None:
     assert 0 < watched.satisfied[:, 0].mean() < 1
 
 
+def test_proposal_rounds_are_no_events_of_a_certificate() -> None:
+    """A policy that does not look is the same with proposals: per event, not per step."""
+
+    def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+        alerts = np.full(len(observations), Action.ALERT, np.int8)
+        return alerts, np.zeros(len(observations))
+
+    plain, deliberating = (
+        watch(replace(CONFIG.env, deliberation=rounds), TABLE, act, 20)  # type: ignore[arg-type]
+        for rounds in (0, 1)
+    )
+    np.testing.assert_array_equal(plain.satisfied, deliberating.satisfied)
+    np.testing.assert_array_equal(plain.robustness, deliberating.robustness)
+    np.testing.assert_allclose(plain.rewards, deliberating.rewards)
+
+
 def test_seeds_of_evaluation_are_not_those_of_training() -> None:
     largest = TrainConfig(seed=2**32 - 1, lanes=2**24)
     assert largest.seed + largest.lanes < FRESH_SEEDS
