@@ -58,8 +58,13 @@ class DecideConfig:
         input: New traffic: CSV or Parquet with the columns of the run's data set. Labels may be
             left out; where they are there, the decisions are scored.
         run: The run directory; None takes the newest under ``runs``.
-        decisions: Where to write the decisions; None takes ``decisions.parquet`` in the run
-            directory.
+        decisions: A new file for the decisions, ``.csv``, ``.parquet`` or ``.ndjson``; None takes
+            ``decisions.parquet`` in the run directory.
+        keep: Columns of the input that stand beside the decisions.
+        threshold: Decide "threat" where the threat score reaches this, 0 to 1; None leaves it to
+            the vote. The evaluation prints the threshold that is best on validation.
+        reason_columns: Columns that the reason of a decision names at most; 0 names none, which
+            is faster.
         device: Where torch computes; "auto" takes CUDA where it is there.
         threads: Threads of torch.
     """
@@ -67,9 +72,15 @@ class DecideConfig:
     input: Path
     run: tyro.conf.Positional[Path | None] = None
     decisions: Path | None = None
+    keep: tuple[str, ...] = ()
+    threshold: float | None = None
+    reason_columns: int = 3
     device: Device = "auto"
     threads: int = 1
 
     def __post_init__(self) -> None:
         check_types(self)
         check_range("threads", self.threads, 1)
+        check_range("reason_columns", self.reason_columns, 0, 1000)
+        if self.threshold is not None:
+            check_range("threshold", self.threshold, 0.0, 1.0)

@@ -16,7 +16,7 @@ from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import file_format
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.errors import MissingColumnError
+from marl_stl_env.errors import ConfigError, MissingColumnError
 from marl_stl_env.types import Float32Array, IntArray
 
 #: Share of a view's columns that may be missing.
@@ -77,6 +77,7 @@ class IncomingTraffic:
         DataFileNotFoundError: If there is no such file.
         DataFormatError: If the file is damaged.
         MissingColumnError: If more than half of a view's columns are missing, or one to keep.
+        ConfigError: If a column to keep has the name of another one that is carried.
     """
 
     def __init__(
@@ -97,6 +98,12 @@ class IncomingTraffic:
         self._check_views()
         self._source.need(keep, "Check the names after --keep.")
         known = {TIME: self._form.clock, ENTITY: self._form.entity}
+        for name in keep:
+            if known.get(name, name) not in (name, None):
+                raise ConfigError(
+                    f"--keep {name}: the {name} of an event is that in column {known[name]!r}; "
+                    "rename the other column in the input"
+                )
         self._carried = {
             name: column
             for name, column in (known | {name: name for name in keep}).items()
