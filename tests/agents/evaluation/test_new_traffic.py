@@ -14,15 +14,13 @@ import pandas as pd
 import pytest
 import torch
 from marl_stl_agents.checkpoints.policy import saved_policy
-from marl_stl_agents.checkpoints.store import best_checkpoint, save_checkpoint
-from marl_stl_agents.checkpoints.trainer_state import TrainerState
+from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import DecideConfig, EvaluateConfig, PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import describe_data, evaluate
+from marl_stl_agents.evaluation.evaluation import evaluate
 from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy
-from marl_stl_agents.policies.build import make_policy
-from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
+from marl_stl_agents.run_directory import new_run, read_json
 
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data import prepare
@@ -37,6 +35,7 @@ from marl_stl_env.errors import (
     MissingColumnError,
 )
 from marl_stl_env.types import Action
+from tests.agents.evaluation.random_runs import make_run
 from tests.data.samples import (
     CUSTOM_COLUMNS,
     SAMPLES,
@@ -46,20 +45,6 @@ from tests.data.samples import (
 
 CPU = torch.device("cpu")
 SYNTHETIC = EnvConfig(data=DataConfig(dataset_options=("rows=4000",)))
-
-
-def make_run(folder: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Path:
-    """A run whose policy was drawn at random, but is sure of itself."""
-    config = TrainConfig(env=env, ppo=ppo or PPOConfig(width=8), run_dir=folder)
-    prepared, run = prepare(env), new_run(config)
-    write_json(run / DATA, describe_data(prepared))
-    space = observation_space(Engine(env, prepared.tables["train"], lanes=1))
-    torch.manual_seed(0)
-    policy = make_policy(config, space, prepared.tables["train"], CPU)
-    for weights in policy.parameters():
-        torch.nn.init.normal_(weights)
-    save_checkpoint(run, policy, 1, {"reward_per_event": 0.0}, TrainerState({}, {}))
-    return run
 
 
 def evaluated(run: Path, env: EnvConfig) -> Rollout:
