@@ -41,7 +41,8 @@ class Metrics:
         recall: 0 where there were no threats.
         f1: Harmonic mean of both; 0 where undefined.
         reward_per_event: Mean reward.
-        pr_auc: Average precision of the scores; None for a policy without scores.
+        pr_auc: Average precision of the scores; None for a policy without scores, or without
+            threats.
     """
 
     tp: int
