@@ -62,6 +62,24 @@ def run_command(
     return 0
 
 
+def command(
+    config_type: type[_Config],
+    action: Callable[[_Config], None],
+    description: str,
+    presets: Mapping[str, _Config] | None = None,
+    python_only: frozenset[str] = frozenset(),
+) -> Callable[[list[str] | None], int]:
+    """The ``main`` of a command: takes a command line, None for ``sys.argv``; gives the status.
+
+    The arguments are those of :func:`run_command`.
+    """
+
+    def main(arguments: list[str] | None = None) -> int:
+        return run_command(config_type, action, description, presets, python_only, arguments)
+
+    return main
+
+
 def refuse(error: MarlStlError) -> int:
     """Print a typed error as one line on stderr, and return the exit status for it."""
     sys.stderr.write(f"{type(error).__name__}: {printable(str(error))}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -23,6 +24,10 @@ class EvaluateConfig:
         certify: Episodes, on seeds that training never used, in which the specifications are
             monitored and certified, with honest sensors and under each kind of fault. None takes
             200 with honest sensors where the run monitored any specifications, and 0 elsewhere.
+        threshold: Report the decisions at this threshold on the threat score (0 to 1); None takes
+            the one that ``threshold_on`` finds.
+        threshold_on: The split on which the threshold with the best mean reward is searched: never
+            the test split. "off" searches none.
         epsilon: A certified specification may fail with this probability.
         delta: A certificate may be wrong with this probability.
         report: Also write one self-contained page, ``report.html``, into the run directory
@@ -35,6 +40,8 @@ class EvaluateConfig:
     data_dir: Path | None = None
     split: Split = "test"
     certify: int | None = None
+    threshold: float | None = None
+    threshold_on: Literal["validation", "off"] = "validation"
     epsilon: float = 0.05
     delta: float = 0.05
     report: bool = False
@@ -46,6 +53,7 @@ class EvaluateConfig:
         check_range("threads", self.threads, 1)
         if self.certify is not None:
             check_range("certify", self.certify, 0, 10**6)
+        _check_threshold(self.threshold)
         for name in ("epsilon", "delta"):
             check_range(name, getattr(self, name), 0.0, 1.0, open_low=True)
 
@@ -82,5 +90,9 @@ class DecideConfig:
         check_types(self)
         check_range("threads", self.threads, 1)
         check_range("reason_columns", self.reason_columns, 0, 1000)
-        if self.threshold is not None:
-            check_range("threshold", self.threshold, 0.0, 1.0)
+        _check_threshold(self.threshold)
+
+
+def _check_threshold(threshold: float | None) -> None:
+    if threshold is not None:
+        check_range("threshold", threshold, 0.0, 1.0)

@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from marl_stl_env.config import RewardConfig
+from marl_stl_agents.config import EvaluateConfig
+from marl_stl_agents.evaluation.metrics import score
+from marl_stl_agents.evaluation.result import OperatingPoint
+from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout
+from marl_stl_env.config import EnvConfig, RewardConfig
+from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.reward import Payoffs
+from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import THREAT_VOTE, Action, BoolArray, Float64Array, Int8Array
 
 
@@ -66,3 +72,45 @@ def best_threshold(
     if ranked[0] < 1.0:  # no event is a threat
         cuts, totals = np.append((ranked[0] + 1.0) / 2.0, cuts), np.append(0.0, totals)
     return float(cuts[int(totals.argmax())])
+
+
+def operating_point(
+    env: EnvConfig, prepared: PreparedData, act: Act, rollout: Rollout, settings: EvaluateConfig
+) -> OperatingPoint | None:
+    """The team at the threshold that was given, or that is best on the validation split.
+
+    Args:
+        env: The environment.
+        prepared: Its data.
+        act: The policy of every sensor.
+        rollout: The team's rollout on the evaluated split.
+        settings: Which threshold.
+
+    Returns:
+        None where the environment is ``TrafficResponse-v0``, or nothing was asked for.
+
+    Raises:
+        ConfigError: If a threshold was given for ``TrafficResponse-v0``.
+    """
+    threshold, known = settings.threshold, rollout
+    if env.dynamics != "replay":
+        if threshold is not None:
+            raise ConfigError(
+                f"threshold={threshold:g} with TrafficResponse-v0: there decisions change what "
+                "comes next, and only the vote is simulated; leave --threshold out"
+            )
+        return None
+    if threshold is None:
+        if settings.threshold_on == "off":
+            return None
+        validation = prepared.tables["validation"]
+        if settings.split != "validation":
+            known = collect_rollout(env, validation, act)
+        threshold = best_threshold(validation.labels, known.scores, known.decisions, env.reward)
+    labels = prepared.tables[settings.split].labels
+    decisions = decisions_at(threshold, rollout.scores, rollout.decisions)
+    return OperatingPoint(
+        threshold,
+        "validation" if settings.threshold is None else "given",
+        score(labels, decisions, env.reward, rollout.scores),
+    )

@@ -16,7 +16,14 @@ from marl_stl_agents.evaluation.replay import replay
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.types import THREAT_VOTE, BoolArray, Float32Array, Float64Array, Int8Array, IntArray
+from marl_stl_env.types import (
+    THREAT_VOTE,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int8Array,
+    IntArray,
+)
 
 #: Maps observations (batch, width) to actions (batch,) and threat probabilities (batch,).
 Act: TypeAlias = Callable[[Float32Array], tuple[Int8Array, Float64Array]]

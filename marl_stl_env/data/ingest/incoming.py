@@ -127,9 +127,11 @@ class IncomingTraffic:
             start += len(batch)
             if labels and self._form.keep is not None:
                 kept = self._form.keep(batch)
-                read, batch, events = read.where(kept), batch.where(kept), events[kept]
+                raw, batch, events = read.where(kept), batch.where(kept), events[kept]
+            else:
+                raw = read
             if len(batch):
-                yield Chunk(events, self._table(batch), self._as_read(read))
+                yield Chunk(events, self._table(batch), self._as_read(raw))
 
     def _as_read(self, batch: Batch) -> dict[str, Any]:
         """The carried columns; an entity that is not known is null."""

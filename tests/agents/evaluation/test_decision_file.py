@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 from marl_stl_agents.commands.decide import main
 from marl_stl_agents.config import DecideConfig, PPOConfig
-from marl_stl_agents.evaluation import new_traffic
-from marl_stl_agents.evaluation.new_traffic import decide
+from marl_stl_agents.evaluation.new_traffic import decide, team
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.errors import ConfigError, DecidingError, MissingColumnError
@@ -88,16 +87,14 @@ def test_nothing_is_written_over(place: Path, source: str, target: str, problem:
     assert contents(place) == before
 
 
-def test_a_file_that_comes_up_meanwhile_stays(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = new_traffic.decision_writer
+def test_a_file_that_comes_up_meanwhile_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = team.decision_writer
 
     def slow(draft: Path, schema: Any, ending: str) -> Any:
         (place / "out.csv").write_text("precious")
         return real(draft, schema, ending)
 
-    monkeypatch.setattr(new_traffic, "decision_writer", slow)
+    monkeypatch.setattr(team, "decision_writer", slow)
     with pytest.raises(DecidingError, match="which exists"):
         decide(DecideConfig(place / "flows.csv", place / "run", decisions=place / "out.csv"))
     assert (place / "out.csv").read_text() == "precious"
@@ -110,7 +107,7 @@ def test_a_full_disk_is_one_line(
     def full(*_: object) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(new_traffic, "decision_writer", full)
+    monkeypatch.setattr(team, "decision_writer", full)
     line = [str(place / "run"), "--input", str(place / "flows.csv")]
     assert main(line) == 2
     assert "No space left on device" in capsys.readouterr().err

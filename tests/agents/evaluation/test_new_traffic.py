@@ -16,7 +16,7 @@ import torch
 from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import DecideConfig, EvaluateConfig, PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy

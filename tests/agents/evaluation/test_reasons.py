@@ -13,7 +13,7 @@ from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import DecideConfig, PPOConfig
 from marl_stl_agents.evaluation.new_traffic import decide
-from marl_stl_agents.evaluation.reasons import LEAST_EFFECT, ColumnEffects, reason_texts
+from marl_stl_agents.evaluation.new_traffic.reasons import LEAST_EFFECT, ColumnEffects, reason_texts
 from marl_stl_agents.evaluation.rollouts import threat_log_odds
 
 from marl_stl_env.config import DataConfig, EnvConfig
@@ -82,7 +82,9 @@ def test_reasons_of_decisions_against_one_event_at_a_time(tmp_path: Path, views:
                 hidden = seen[sensor : sensor + 1].copy()
                 hidden[:, [engine.observations.layout.index(place) for place in places]] = 0.0
                 effects[name] += (whole - log_odds(hidden)[0]) / len(voters)
-        best = [n for n in sorted(names, key=lambda n: -effects[n])[:2] if effects[n] > LEAST_EFFECT]
+        best = [
+            n for n in sorted(names, key=lambda n: -effects[n])[:2] if effects[n] > LEAST_EFFECT
+        ]
         expected = f"{len(voters)} of 3 for a threat"
         expected += f": {', '.join(f'sensor_{i}' for i in voters)}" if voters else ""
         expected += f"; by {', '.join(best)}" if best else ""

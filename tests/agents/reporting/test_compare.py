@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from marl_stl_agents.commands.compare import CompareConfig, main, show_comparison
 from marl_stl_agents.config import EvaluateConfig, PPOConfig
-from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.reporting import compare_page
 from marl_stl_agents.reporting.comparison import (

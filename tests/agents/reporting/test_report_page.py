@@ -16,7 +16,7 @@ import torch
 from marl_stl_agents.commands.evaluate import act
 from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.diagnostics.checklist import Check, Checked, Checklist, write_checklist
-from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.evaluate import Evaluation
 from marl_stl_agents.evaluation.result import as_json, read_result
 from marl_stl_agents.evaluation.rollouts import greedy
 from marl_stl_agents.policies.build import make_policy

@@ -92,7 +92,9 @@ class ColumnEffects:
             Effects on the log-odds of a threat vote.  # (votes, columns) float64
         """
         features = self._has.shape[1]
-        shown = (observations[:, :features] != 0).astype(np.float32) @ self._has.T.astype(np.float32)
+        shown = (observations[:, :features] != 0).astype(np.float32) @ self._has.T.astype(
+            np.float32
+        )
         votes, columns = np.nonzero(shown)  # a hidden column has no effect
         effects = np.zeros(shown.shape)
         whole = self._log_odds(observations)

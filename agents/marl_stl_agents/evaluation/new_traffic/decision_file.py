@@ -66,7 +66,7 @@ def check_target(target: Path, source: Path, run: Path) -> Path:
 
 
 def _check_free(what: str, path: Path) -> None:
-    if os.path.lexists(path):  # noqa: PTH110 - a link that leads nowhere is there too
+    if os.path.lexists(path):
         raise DecidingError(f"{what} would replace {path}, which exists; remove it, or {_REMEDY}")
 
 

@@ -17,16 +17,16 @@ from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import DecideConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import simple_baselines
-from marl_stl_agents.evaluation.decision_file import (
+from marl_stl_agents.evaluation.metrics import score
+from marl_stl_agents.evaluation.new_traffic.decision_file import (
     DECISIONS,
     DecisionWriter,
     check_target,
     decision_writer,
     new_file,
 )
-from marl_stl_agents.evaluation.metrics import score
+from marl_stl_agents.evaluation.new_traffic.reasons import ColumnEffects, reason_texts
 from marl_stl_agents.evaluation.operating_point import decisions_at
-from marl_stl_agents.evaluation.reasons import ColumnEffects, reason_texts
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy, threat_log_odds
 from marl_stl_agents.run_directory import DATA, find_run, read_config, read_json, write_json
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
