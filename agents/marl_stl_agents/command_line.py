@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, Protocol, TypeVar, get_type_hints
 
 import tyro
 from docstring_parser import parse
@@ -62,14 +62,20 @@ def run_command(
     return 0
 
 
+class Main(Protocol):
+    """Runs a command: takes its command line (None is ``sys.argv``), returns the exit status."""
+
+    def __call__(self, arguments: list[str] | None = None) -> int: ...
+
+
 def command(
     config_type: type[_Config],
     action: Callable[[_Config], None],
     description: str,
     presets: Mapping[str, _Config] | None = None,
     python_only: frozenset[str] = frozenset(),
-) -> Callable[[list[str] | None], int]:
-    """The ``main`` of a command: takes a command line, None for ``sys.argv``; gives the status.
+) -> Main:
+    """The ``main`` of a command.
 
     The arguments are those of :func:`run_command`.
     """

@@ -6,7 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from marl_stl_agents.commands import data, decide, evaluate, train
@@ -20,7 +22,7 @@ from tests.programs import status_of
 
 #: A flag in a sentence; ``var(--paper)`` of a style sheet is none.
 FLAG = re.compile(r"(?<![\w(-])--[a-z][a-z0-9-]+")
-COMMANDS = (
+COMMANDS: tuple[tuple[Any, list[str]], ...] = (
     (train, []), (evaluate, []), (decide, []), (data, ["check"]),
 )  # fmt: skip
 #: Flags of other programs: `ray start --head`.
@@ -40,7 +42,7 @@ def flags(capsys: pytest.CaptureFixture[str]) -> set[str]:
     for config in (CompareConfig, ExportConfig):
         found |= {f"--{item.name.replace('_', '-')}" for item in fields(config)}
     for command, first in COMMANDS:
-        assert status_of(lambda run=command.main, line=first: run([*line, "--help"])) == 0
+        assert status_of(partial(command.main, [*first, "--help"])) == 0
         shown = FLAG.findall(capsys.readouterr().out)
         found |= set(shown)
         assert len(shown) > 2, command.__name__

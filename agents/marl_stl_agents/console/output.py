@@ -55,7 +55,11 @@ def working(console: Console | None = None) -> Iterator[Callable[[str], None]]:
     target = console or _console
     columns = (SpinnerColumn(), BarColumn(20), TimeElapsedColumn())
     with Progress(
-        *columns, console=target, transient=True, disable=not target.is_terminal
+        *columns,
+        console=target,
+        transient=True,
+        refresh_per_second=4,
+        disable=not target.is_terminal,
     ) as progress:
         bar = progress.add_task("", total=None)
 

@@ -14,6 +14,7 @@ import pytest
 from marl_stl_agents.commands.decide import main
 from marl_stl_agents.config import DecideConfig, PPOConfig
 from marl_stl_agents.evaluation.new_traffic import decide, team
+from marl_stl_agents.evaluation.new_traffic.decision_file import decision_writer
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.errors import ConfigError, DecidingError, MissingColumnError
@@ -88,7 +89,7 @@ def test_nothing_is_written_over(place: Path, source: str, target: str, problem:
 
 
 def test_a_file_that_comes_up_meanwhile_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = team.decision_writer
+    real = decision_writer
 
     def slow(draft: Path, schema: Any, ending: str) -> Any:
         (place / "out.csv").write_text("precious")
@@ -159,7 +160,7 @@ def test_unknown_hosts_and_odd_values(place: Path) -> None:
     frame = pd.DataFrame(ROWS)[:4].astype({"bytes": float, "packets": float, "rate": float})
     frame["host"] = ["h0", "-", "", "n/a"]
     frame["note"] = [b"caf\xe9", b"plain", b'"quoted", with commas', None]
-    frame["seen"] = pd.to_datetime(["2024-01-02 03:04:05", None, None, None])
+    frame["seen"] = [pd.Timestamp("2024-01-02 03:04:05"), pd.NaT, pd.NaT, pd.NaT]
     frame["spread"] = [1.5, np.nan, np.inf, 2.0]
     frame.to_parquet(place / "odd.parquet")
     keep = ("note", "seen", "spread")

@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import DecideConfig, PPOConfig
 from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.evaluation.new_traffic.reasons import LEAST_EFFECT, ColumnEffects, reason_texts
-from marl_stl_agents.evaluation.rollouts import threat_log_odds
+from marl_stl_agents.evaluation.rollouts import greedy, threat_log_odds
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
-from marl_stl_env.types import THREAT_VOTE, Action
+from marl_stl_env.types import THREAT_VOTE, Action, Float32Array, Float64Array
 from tests.agents.evaluation.random_runs import CPU, make_run
 from tests.agents.evaluation.test_new_traffic import raw_rows
 
@@ -34,7 +33,11 @@ def test_effects_of_a_linear_model_are_weight_times_value() -> None:
     weights = rng.normal(size=width)
     observations = rng.normal(size=(50, width)).astype(np.float32)
     observations[::3, 1:4] = 0.0  # not seen
-    effects = ColumnEffects(50, outputs, lambda seen: seen.astype(np.float64) @ weights + 0.7, 2)
+
+    def linear(seen: Float32Array) -> Float64Array:
+        return np.asarray(seen.astype(np.float64) @ weights + 0.7, np.float64)
+
+    effects = ColumnEffects(50, outputs, linear, 2)
     parts = observations * weights
     expected = np.stack([parts[:, 0], parts[:, 1:4].sum(axis=1), parts[:, 4]], axis=1)
     np.testing.assert_allclose(effects.of(observations), expected, atol=1e-6)
@@ -98,9 +101,7 @@ def test_log_odds_are_those_of_the_probabilities(tmp_path: Path) -> None:
     engine = Engine(ENV, prepare(ENV).tables["test"], lanes=1)
     policy = saved_policy(best_checkpoint(run), observation_space(engine), CPU)
     seen = engine.observations.observe(np.arange(20)).reshape(60, -1)
-    with torch.no_grad():
-        probabilities = policy.get_distribution(torch.from_numpy(seen)).distribution.probs.double()
-    threat = probabilities[:, [Action.BLOCK, Action.QUARANTINE]].sum(dim=1).numpy()
+    _, threat = greedy(policy)(seen)
     np.testing.assert_allclose(
         1.0 / (1.0 + np.exp(-threat_log_odds(policy)(seen))), threat, atol=1e-5
     )
