@@ -65,7 +65,8 @@ def run_command(
 class Main(Protocol):
     """Runs a command: takes its command line (None is ``sys.argv``), returns the exit status."""
 
-    def __call__(self, arguments: list[str] | None = None) -> int: ...
+    def __call__(self, arguments: list[str] | None = None) -> int:
+        """Run the command."""
 
 
 def command(

@@ -160,7 +160,7 @@ def test_unknown_hosts_and_odd_values(place: Path) -> None:
     frame = pd.DataFrame(ROWS)[:4].astype({"bytes": float, "packets": float, "rate": float})
     frame["host"] = ["h0", "-", "", "n/a"]
     frame["note"] = [b"caf\xe9", b"plain", b'"quoted", with commas', None]
-    frame["seen"] = [pd.Timestamp("2024-01-02 03:04:05"), pd.NaT, pd.NaT, pd.NaT]
+    frame["seen"] = pd.Series([pd.Timestamp("2024-01-02 03:04:05")])  # null elsewhere
     frame["spread"] = [1.5, np.nan, np.inf, 2.0]
     frame.to_parquet(place / "odd.parquet")
     keep = ("note", "seen", "spread")

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-from marl_stl_agents.evaluation.metrics import reward_per_event
-from marl_stl_agents.evaluation.operating_point import best_threshold, decisions_at
+from dataclasses import replace
+from pathlib import Path
 
-from marl_stl_env.config import RewardConfig
-from marl_stl_env.types import Action
+import numpy as np
+import pandas as pd
+import pytest
+from marl_stl_agents.config import DecideConfig, EvaluateConfig, PPOConfig
+from marl_stl_agents.evaluation.evaluate import evaluate
+from marl_stl_agents.evaluation.metrics import reward_per_event
+from marl_stl_agents.evaluation.new_traffic import decide
+from marl_stl_agents.evaluation.operating_point import (
+    best_threshold,
+    decisions_at,
+    operating_point,
+)
+from marl_stl_agents.evaluation.result import read_result
+from marl_stl_agents.evaluation.rollouts import collect_rollout
+
+from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig, Split
+from marl_stl_env.data import prepare
+from marl_stl_env.errors import ConfigError
+from marl_stl_env.types import Action, Float32Array, Float64Array, Int8Array
+from tests.agents.evaluation.random_runs import make_run
+from tests.agents.evaluation.test_new_traffic import raw_rows
 
 REWARD = RewardConfig()
+SPLITS: tuple[Split, ...] = ("validation", "test")
+ENV = EnvConfig(agents=3, data=DataConfig(dataset_options=("rows=1500",)))
 
 
 def test_decisions_at_a_threshold() -> None:
@@ -47,3 +66,70 @@ def test_neighbouring_numbers_are_told_apart() -> None:
     labels, scores = np.array([False, True]), np.array([low, high])
     chosen = best_threshold(labels, scores, np.zeros(2, np.int8), REWARD)
     assert decisions_at(chosen, scores, np.zeros(2, np.int8)).tolist() == [0, Action.BLOCK]
+
+
+def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+    """Threat scores that follow five columns, and no vote for a threat."""
+    scores = 1.0 / (1.0 + np.exp(-observations[:, :5].sum(axis=1).astype(np.float64)))
+    return np.zeros(len(observations), np.int8), scores
+
+
+def test_the_threshold_comes_from_validation_and_is_measured_on_the_split(tmp_path: Path) -> None:
+    prepared = prepare(ENV)
+    known, rollout = (collect_rollout(ENV, prepared.tables[name], act) for name in SPLITS)
+    labels = prepared.tables["test"].labels
+    wanted = best_threshold(
+        prepared.tables["validation"].labels, known.scores, known.decisions, ENV.reward
+    )
+    settings = EvaluateConfig(tmp_path)
+    found = operating_point(ENV, prepared, act, rollout, settings)
+    assert found is not None
+    assert (found.threshold, found.chosen_on) == (wanted, "validation")
+    threats = rollout.scores >= wanted
+    assert found.metrics.tp == int((threats & labels).sum())
+    assert found.metrics.fp == int((threats & ~labels).sum())
+    given = operating_point(ENV, prepared, act, rollout, replace(settings, threshold=0.75))
+    assert given is not None
+    assert (given.threshold, given.chosen_on) == (0.75, "given")
+    assert given.metrics.tp == int(((rollout.scores >= 0.75) & labels).sum())
+    off = replace(settings, threshold_on="off")
+    assert operating_point(ENV, prepared, act, rollout, off) is None
+
+
+def test_a_response_has_no_operating_point(tmp_path: Path) -> None:
+    response, prepared = replace(ENV, dynamics="response"), prepare(ENV)
+    rollout = collect_rollout(ENV, prepared.tables["test"], act)
+    settings = EvaluateConfig(tmp_path)
+    assert operating_point(response, prepared, act, rollout, settings) is None
+    with pytest.raises(ConfigError, match="leave --threshold out"):
+        operating_point(response, prepared, act, rollout, replace(settings, threshold=0.5))
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_thresholds_are_shares(tmp_path: Path, threshold: float) -> None:
+    with pytest.raises(ConfigError, match="threshold"):
+        EvaluateConfig(tmp_path, threshold=threshold)
+    with pytest.raises(ConfigError, match="threshold"):
+        DecideConfig(tmp_path, threshold=threshold)
+
+
+def test_evaluation_and_decisions_agree_at_a_threshold(tmp_path: Path) -> None:
+    """The same counts from both commands, and every step of the evaluation is said."""
+    run = make_run(tmp_path / "run", ENV, PPOConfig(width=8))
+    steps: list[str] = []
+    evaluated = evaluate(EvaluateConfig(run, threshold=0.4), steps.append)
+    assert read_result(evaluated.file) == evaluated.result
+    assert [step.split(" ")[0] for step in steps] == ["preparing", "deciding", "fitting", "voting"]
+    point = evaluated.result.operating_point
+    assert point is not None
+    raw_rows(prepare(ENV), "test").to_csv(tmp_path / "flows.csv", index=False)
+    _, summary = decide(
+        DecideConfig(tmp_path / "flows.csv", run, tmp_path / "out.csv", threshold=0.4)
+    )
+    assert summary["threshold"] == 0.4
+    for name in ("tp", "fp", "fn", "tn"):
+        assert summary["decision"][name] == getattr(point.metrics, name)
+    frame = pd.read_csv(tmp_path / "out.csv")
+    threats = frame["decision"].isin(["BLOCK", "QUARANTINE"])
+    assert (threats == frame["reason"].str.contains("at or above the threshold 0.4")).all()
+    assert 0 < threats.sum() < len(frame)

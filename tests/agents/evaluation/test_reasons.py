@@ -44,7 +44,11 @@ def test_effects_of_a_linear_model_are_weight_times_value() -> None:
 
 
 def test_columns_are_ranked_over_the_sensors_that_voted_for_a_threat() -> None:
-    effects = ColumnEffects(4, (1, 1), lambda seen: seen[:, 0] * 2.0 + seen[:, 1], 2, threshold=0.5)
+
+    def log_odds(seen: Float32Array) -> Float64Array:
+        return seen[:, 0].astype(np.float64) * 2.0 + seen[:, 1]
+
+    effects = ColumnEffects(4, (1, 1), log_odds, 2, threshold=0.5)
     seen = np.array([[[1, 0], [0, 3]]] * 4, np.float32)  # each sensor sees one column
     actions = np.array(
         [

@@ -27,8 +27,9 @@ from rich.console import Console
 
 from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.errors import ComparisonError, RunError
+from tests.agents.evaluation.random_runs import make_run
 from tests.agents.evaluation.results import make_result
-from tests.agents.evaluation.test_new_traffic import SYNTHETIC, make_run
+from tests.agents.evaluation.test_new_traffic import SYNTHETIC
 from tests.agents.reporting.report_runs import HOSTILE, Page
 
 

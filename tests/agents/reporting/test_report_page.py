@@ -38,7 +38,8 @@ from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig, StlCon
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.types import Action, Float64Array
-from tests.agents.evaluation.test_new_traffic import SYNTHETIC, make_run
+from tests.agents.evaluation.random_runs import make_run
+from tests.agents.evaluation.test_new_traffic import SYNTHETIC
 from tests.agents.reporting.report_runs import HOSTILE, Page, evaluated_toy, hostile_table
 
 STOPS = (Action.BLOCK, Action.QUARANTINE)
