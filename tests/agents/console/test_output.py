@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from marl_stl_agents.console import output
 from marl_stl_agents.console.output import PlainConsole, working
-from marl_stl_agents.training.callbacks import ProgressCallback
+from marl_stl_agents.training.progress import ProgressCallback
 
 
 def console(terminal: bool) -> tuple[PlainConsole, io.StringIO]:
