@@ -87,17 +87,18 @@ def operating_point(
         settings: Which threshold.
 
     Returns:
-        None where the environment is ``TrafficResponse-v0``, or nothing was asked for.
+        None where decisions change what comes next (``TrafficResponse-v0``, a shield), or nothing
+        was asked for.
 
     Raises:
-        ConfigError: If a threshold was given for ``TrafficResponse-v0``.
+        ConfigError: If a threshold was given where decisions change what comes next.
     """
     threshold, known = settings.threshold, rollout
-    if env.dynamics != "replay":
+    if env.dynamics != "replay" or env.stl.shield:
         if threshold is not None:
             raise ConfigError(
-                f"threshold={threshold:g} with TrafficResponse-v0: there decisions change what "
-                "comes next, and only the vote is simulated; leave --threshold out"
+                f"threshold={threshold:g} with TrafficResponse-v0 or a shield: there decisions "
+                "change what comes next, and only the vote is simulated; leave --threshold out"
             )
         return None
     if threshold is None:

@@ -239,8 +239,8 @@ class EvaluationResult:
         bayes_vote_ratio: The same with ``bayes_vote`` as 1.
         equal_actions: Groups of actions that have the same reward on every event.
         response: Containment, in ``TrafficResponse-v0``.
-        operating_point: The team at a threshold; None in ``TrafficResponse-v0``, where decisions
-            change what comes next, and where none was asked for.
+        operating_point: The team at a threshold; None where decisions change what comes next
+            (``TrafficResponse-v0``, a shield), and where none was asked for.
         replicated: The replicated-sensor control.
         byzantine: The team with faulty sensors.
         stl: Specifications by name, the conjunction last; empty where none were monitored.

@@ -206,6 +206,7 @@ def test_decisions_that_depend_on_more_than_the_event(tmp_path: Path, rows: pd.D
         ("weights='reliability'", replace(SYNTHETIC, consensus=checked), "mlp"),
         ("dynamics='response'", replace(SYNTHETIC, dynamics="response"), "mlp"),
         ("stl.observe", replace(SYNTHETIC, stl=watched), "mlp"),
+        ("stl.shield", replace(SYNTHETIC, stl=StlConfig(monitor=True, shield=True)), "mlp"),
     ):
         ppo = PPOConfig(width=8, policy=policy)  # type: ignore[arg-type]
         new_run(TrainConfig(env=env, ppo=ppo, run_dir=tmp_path / reason))

@@ -20,7 +20,7 @@ from marl_stl_agents.evaluation.operating_point import (
 from marl_stl_agents.evaluation.result import read_result
 from marl_stl_agents.evaluation.rollouts import collect_rollout
 
-from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig, Split
+from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig, Split, StlConfig
 from marl_stl_env.data import prepare
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import Action, Float32Array, Float64Array, Int8Array
@@ -96,13 +96,15 @@ def test_the_threshold_comes_from_validation_and_is_measured_on_the_split(tmp_pa
     assert operating_point(ENV, prepared, act, rollout, off) is None
 
 
-def test_a_response_has_no_operating_point(tmp_path: Path) -> None:
-    response, prepared = replace(ENV, dynamics="response"), prepare(ENV)
+def test_no_operating_point_where_decisions_change_what_comes_next(tmp_path: Path) -> None:
+    prepared = prepare(ENV)
     rollout = collect_rollout(ENV, prepared.tables["test"], act)
     settings = EvaluateConfig(tmp_path)
-    assert operating_point(response, prepared, act, rollout, settings) is None
-    with pytest.raises(ConfigError, match="leave --threshold out"):
-        operating_point(response, prepared, act, rollout, replace(settings, threshold=0.5))
+    shielded = StlConfig(monitor=True, shield=True)
+    for env in (replace(ENV, dynamics="response"), replace(ENV, stl=shielded)):
+        assert operating_point(env, prepared, act, rollout, settings) is None
+        with pytest.raises(ConfigError, match="leave --threshold out"):
+            operating_point(env, prepared, act, rollout, replace(settings, threshold=0.5))
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])

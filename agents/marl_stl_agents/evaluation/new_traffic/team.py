@@ -162,6 +162,7 @@ def check_stands_alone(config: TrainConfig) -> None:
         "episodes": config.ppo.policy == "lstm",
         "its actions change what comes next (dynamics='response')": env.dynamics == "response",
         "its sensors watch specifications about true labels (stl.observe)": env.stl.observe,
+        "its shield masks actions by the decisions before (stl.shield)": env.stl.shield,
         "its votes are weighed by label feedback (weights='reliability'), which new traffic "
         "lacks": env.consensus.weights == "reliability",
     }
