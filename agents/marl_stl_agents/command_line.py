@@ -188,7 +188,8 @@ def _helptexts(config_type: type[Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for kind in reversed(config_type.__mro__):
         for entry in parse(kind.__doc__ or "").params:
-            found[entry.arg_name] = " ".join((entry.description or "").split())
+            text = (entry.description or "").replace("``", "")
+            found[entry.arg_name] = " ".join(text.split())
     return found
 
 

@@ -15,6 +15,7 @@ from marl_stl_agents.commands import data, decide, evaluate, train
 from marl_stl_agents.commands.compare import CompareConfig
 from marl_stl_agents.commands.data import describe
 from marl_stl_agents.commands.export import ExportConfig
+from marl_stl_agents.commands.sweep import Space
 
 from marl_stl_env.data.registry import dataset_info, datasets
 from tests.documents import ROOT
@@ -59,6 +60,15 @@ def test_every_flag_named_exists(flags: set[str]) -> None:
         if flag not in flags
     ]
     assert unknown == []
+
+
+def test_the_space_that_the_help_shows_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(partial(train.main, ["--help"])) == 0
+    shown = " ".join(re.sub("[│\n]", " ", capsys.readouterr().out).split())
+    example = re.search(r"such as (\{.*?\}\}\})\.", shown)
+    assert example is not None
+    space = Space.model_validate_json(example[1])
+    assert (space.trials, list(space.ppo)) == (8, ["width", "learning_rate"])
 
 
 @pytest.mark.parametrize("name", datasets())
