@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from marl_stl_agents.run_directory import DATA, read_json
+from marl_stl_agents.config import TrainConfig
+from marl_stl_agents.run_directory import DATA, read_config, read_json
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.errors import RunError
+
+
+def config_at(run: Path, data_dir: Path | None) -> TrainConfig:
+    """The configuration of a run whose data files are in this folder; None: where they were."""
+    config = read_config(run)
+    if data_dir is None:
+        return config
+    data = replace(config.env.data, data_dir=data_dir)
+    return replace(config, env=replace(config.env, data=data))
 
 
 def describe_data(prepared: PreparedData) -> dict[str, Any]:

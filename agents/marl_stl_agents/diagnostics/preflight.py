@@ -143,7 +143,7 @@ def preflight(
         config: The environment.
         prepared: Its data; None prepares it.
         evaluated: The split that the metrics are of.
-        say: Told what is being done.
+        say: Called with what is being done.
 
     Raises:
         DataError: If the data cannot be prepared.

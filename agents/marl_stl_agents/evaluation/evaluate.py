@@ -19,15 +19,15 @@ from marl_stl_agents.evaluation.rollout_metrics import baselines, result_of_roll
 from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout, greedy
 from marl_stl_agents.evaluation.spec_faults import specs_under_faults
 from marl_stl_agents.evaluation.stl import Watched, certified_episodes, stl_metrics
-from marl_stl_agents.run_data import check_data
-from marl_stl_agents.run_directory import evaluation_file, find_run, read_config
+from marl_stl_agents.run_data import check_data, config_at
+from marl_stl_agents.run_directory import evaluation_file, find_run
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 
-#: Told, in a few words, what is being done.
+#: Called with what is being done, in a few words.
 Say: TypeAlias = Callable[[str], object]
 
 
@@ -88,7 +88,7 @@ def evaluate_run(
         config: The run.
         settings: What to evaluate, and how.
         prepared: The run's data.
-        say: Told what is being done.
+        say: Called with what is being done.
 
     Raises:
         RunError: If the run is damaged or its data has changed since the training.
@@ -137,18 +137,13 @@ def evaluate(settings: EvaluateConfig, say: Say = _silent) -> Evaluation:
 
     Args:
         settings: Which run, what to evaluate, and how.
-        say: Told what is being done.
+        say: Called with what is being done.
 
     Raises:
         RunError: If there is no such run, it is damaged, or its data has changed.
     """
     run = find_run(settings.run)
-    config = read_config(run)
-    if settings.data_dir is not None:
-        config = replace(
-            config,
-            env=replace(config.env, data=replace(config.env.data, data_dir=settings.data_dir)),
-        )
+    config = config_at(run, settings.data_dir)
     say(f"preparing the data set {config.env.data.dataset}")
     evaluated = evaluate_run(run, config, settings, prepare(config.task), say)
     write_result(evaluated.file, evaluated.result)

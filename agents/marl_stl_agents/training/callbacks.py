@@ -73,7 +73,7 @@ class ValueLossCallback(BaseCallback):
 
 
 class SpecsCallback(BaseCallback):
-    """Logs how the specifications fared in the episodes that a rollout finished."""
+    """Logs how many episodes satisfied the specifications, and their robustness, of those that a rollout finished."""
 
     def __init__(self) -> None:
         super().__init__()
