@@ -19,7 +19,7 @@ from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.output import say
-from marl_stl_agents.run_data import check_data
+from marl_stl_agents.run_data import check_data, config_at
 from marl_stl_agents.run_directory import find_run
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine

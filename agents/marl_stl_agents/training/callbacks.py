@@ -73,7 +73,7 @@ class ValueLossCallback(BaseCallback):
 
 
 class SpecsCallback(BaseCallback):
-    """Logs how many episodes satisfied the specifications, and their robustness, of those that a rollout finished."""
+    """Logs satisfaction and robustness of the specifications in a rollout's finished episodes."""
 
     def __init__(self) -> None:
         super().__init__()
