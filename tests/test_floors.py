@@ -33,7 +33,7 @@ FLOORS |= {
     f"{TRAINER}.{name}": _FIRST + floor
     for floor, names in enumerate(
         [
-            "config run_directory command_line",
+            "config metric_names run_directory run_data command_line",
             "buffers",
             "policies",
             "algorithms",

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marl_stl_agents.evaluation.evaluation import baselines
+from marl_stl_agents.evaluation.rollout_metrics import baselines
 
 from benchmarks.studies.learning import run
 from benchmarks.studies.learning_settings import SETTINGS

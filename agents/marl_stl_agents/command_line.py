@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, Protocol, TypeVar, get_type_hints
 
 import tyro
 from docstring_parser import parse
@@ -60,6 +60,31 @@ def run_command(
     except MarlStlError as error:
         return refuse(error)
     return 0
+
+
+class Main(Protocol):
+    """Runs a command: takes its command line (None is ``sys.argv``), returns the exit status."""
+
+    def __call__(self, arguments: list[str] | None = None) -> int:
+        """Run the command."""
+
+
+def command(
+    config_type: type[_Config],
+    action: Callable[[_Config], None],
+    description: str,
+    presets: Mapping[str, _Config] | None = None,
+    python_only: frozenset[str] = frozenset(),
+) -> Main:
+    """The ``main`` of a command.
+
+    The arguments are those of :func:`run_command`.
+    """
+
+    def main(arguments: list[str] | None = None) -> int:
+        return run_command(config_type, action, description, presets, python_only, arguments)
+
+    return main
 
 
 def refuse(error: MarlStlError) -> int:
@@ -163,7 +188,8 @@ def _helptexts(config_type: type[Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for kind in reversed(config_type.__mro__):
         for entry in parse(kind.__doc__ or "").params:
-            found[entry.arg_name] = " ".join((entry.description or "").split())
+            text = (entry.description or "").replace("``", "")
+            found[entry.arg_name] = " ".join(text.split())
     return found
 
 

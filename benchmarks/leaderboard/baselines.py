@@ -17,7 +17,8 @@ from marl_stl_agents.evaluation.baselines import (
     simple_baselines,
     threat_groups,
 )
-from marl_stl_agents.evaluation.evaluation import describe_data, evaluate
+from marl_stl_agents.evaluation.evaluate import evaluate
+from marl_stl_agents.run_data import describe_data
 from marl_stl_agents.run_directory import CONFIG, DATA, EVALUATION, new_run, read_json, write_json
 from marl_stl_agents.training.run import learn
 

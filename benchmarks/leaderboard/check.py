@@ -14,10 +14,11 @@ from marl_stl_agents.checkpoints.store import best_checkpoint, list_checkpoints
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.evaluation.baselines import bayes_baselines, decision_rule, simple_baselines
 from marl_stl_agents.evaluation.byzantine import byzantine_metrics
-from marl_stl_agents.evaluation.evaluation import check_data, result_of_rollout
 from marl_stl_agents.evaluation.metrics import reward_per_event
 from marl_stl_agents.evaluation.result import as_json, read_result
+from marl_stl_agents.evaluation.rollout_metrics import result_of_rollout
 from marl_stl_agents.evaluation.rollouts import Act, collect_rollout, greedy
+from marl_stl_agents.run_data import check_data
 from marl_stl_agents.run_directory import EVALUATION, find_run, read_config
 
 from benchmarks.leaderboard.track import Result, Track, of_decisions, of_votes, worst_with_one

@@ -23,9 +23,9 @@ from marl_stl_agents.checkpoints.store import save_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.config import DecideConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import describe_data
 from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.policies.build import make_policy
+from marl_stl_agents.run_data import describe_data
 from marl_stl_agents.run_directory import DATA, new_run, write_json
 from pyarrow import csv, parquet
 

@@ -27,10 +27,11 @@ from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.evaluation.baselines import Baseline, as_actions
-from marl_stl_agents.evaluation.evaluation import baselines, describe_data, result_of_rollout
 from marl_stl_agents.evaluation.metrics import reward_per_event, score
 from marl_stl_agents.evaluation.result import as_json
+from marl_stl_agents.evaluation.rollout_metrics import baselines, result_of_rollout
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
+from marl_stl_agents.run_data import describe_data
 from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 from marl_stl_agents.training.run import learn
 from rich.console import Console

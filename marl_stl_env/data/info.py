@@ -33,7 +33,7 @@ class Dataset:
         citation: What to cite.
         homepage: Where to get it by hand.
         folder: Name of its folder under the data folder.
-        downloads: What ``--download`` fetches.
+        downloads: What ``marl-stl-data download`` fetches.
         dropped: Columns that the loader leaves out, and why.
         defects: What is known to be wrong with it.
     """

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from marl_stl_agents.algorithms.ppo import resolve_device
 from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import describe_data, evaluate
+from marl_stl_agents.evaluation.evaluate import evaluate
+from marl_stl_agents.run_data import describe_data
 from marl_stl_agents.run_directory import new_run, write_json
 from marl_stl_agents.training.run import learn
 

@@ -15,7 +15,7 @@ import pytest
 from marl_stl_agents.checkpoints.store import list_checkpoints
 from marl_stl_agents.commands.sweep import sweep
 from marl_stl_agents.config import ClusterConfig, EvaluateConfig, PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.rllib.training import ClusterTrainer
 from marl_stl_agents.run_directory import CONFIG, read_config, read_json, write_json

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from marl_stl_agents.checkpoints.store import list_checkpoints
 from marl_stl_agents.config import EvaluateConfig
-from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.run_directory import read_config
 

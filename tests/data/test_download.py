@@ -177,7 +177,7 @@ def test_from_the_address_to_the_table(
     monkeypatch.setattr(kdd99, "DATASET", published)
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DataFileNotFoundError, match="let --download fetch it"):
+    with pytest.raises(DataFileNotFoundError, match="fetch it with `marl-stl-data download"):
         load_dataset("kdd99", data_dir=empty)
     assert len(load_dataset("kdd99", data_dir=empty, download=True)) == 240
     assert len(load_dataset("kdd99", data_dir=empty)) == 240

@@ -13,6 +13,7 @@ from safetensors.torch import save_model
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
+from marl_stl_agents.metric_names import EXCESS, REWARD
 from marl_stl_agents.policies.architecture import architecture_of
 from marl_stl_agents.run_directory import read_json, write_json
 from marl_stl_env.errors import RunError
@@ -40,7 +41,7 @@ class Checkpoint:
     @property
     def reward(self) -> float:
         """Mean decision reward per validation event."""
-        return float(self.validation["reward_per_event"])
+        return float(self.validation[REWARD])
 
     @property
     def merit(self) -> tuple[float, float]:
@@ -49,7 +50,7 @@ class Checkpoint:
         Where training enforces specifications, first by how little the worst kept one exceeds its
         budget on the validation split; then, and else alone, by :attr:`reward`.
         """
-        excess = float(self.validation.get("violation_excess", 0.0))
+        excess = float(self.validation.get(EXCESS, 0.0))
         return -excess, self.reward
 
 
@@ -95,7 +96,7 @@ def _describe(facts: Path) -> Checkpoint:
     content = read_json(facts)
     try:
         figures = {**content["validation"]}
-        float(figures["reward_per_event"])
+        float(figures[REWARD])
         return Checkpoint(facts.parent, int(content["timesteps"]), figures)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(

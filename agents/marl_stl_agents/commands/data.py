@@ -50,8 +50,9 @@ def describe(name: str) -> list[str]:
     lines = [f"{info.name}: {info.summary}", f"licence:  {info.licence}"]
     lines += [f"citation: {info.citation}"]
     if info.homepage:
-        fetched = "--download fetches it" if info.downloads else "to be fetched by hand"
-        lines += [f"from:     {info.homepage} ({fetched}), into DATA_DIR/{info.folder}/"]
+        by_hand = f"by hand into DATA_DIR/{info.folder}/"
+        fetched = f"`marl-stl-data download {name}`, or {by_hand}" if info.downloads else by_hand
+        lines += [f"from:     {info.homepage} ({fetched})"]
     for title, texts in (("left out", info.dropped), ("known defects", info.defects)):
         lines += [f"{title}:", *(f"  - {text}" for text in texts)] if texts else []
     return lines
@@ -59,6 +60,7 @@ def describe(name: str) -> list[str]:
 
 def _check(name: str, *settings: str) -> None:
     from marl_stl_agents.console.diagnostics import show_preflight
+    from marl_stl_agents.console.output import working
     from marl_stl_agents.diagnostics.preflight import preflight
 
     if name in ("-h", "--help"):
@@ -72,7 +74,9 @@ def _check(name: str, *settings: str) -> None:
         prog="marl-stl-data check NAME",
     )
     evaluated = "test" if config.split == "test" else "validation"
-    show_preflight(preflight(config, evaluated=evaluated), _console)  # type: ignore[arg-type]
+    with working(_console) as step:
+        report = preflight(config, evaluated=evaluated, say=step)  # type: ignore[arg-type]
+    show_preflight(report, _console)
 
 
 def _download(name: str) -> None:

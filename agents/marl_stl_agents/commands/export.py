@@ -19,8 +19,8 @@ from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.output import say
-from marl_stl_agents.evaluation.evaluation import check_data
-from marl_stl_agents.run_directory import find_run, read_config
+from marl_stl_agents.run_data import check_data, config_at
+from marl_stl_agents.run_directory import find_run
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.files import atomic_path
@@ -64,12 +64,7 @@ def export(settings: ExportConfig) -> Path:
         ExportError: If a library is missing, or the file would not say what the policy says.
     """
     run = find_run(settings.run)
-    config = read_config(run)
-    if settings.data_dir is not None:
-        config = replace(
-            config,
-            env=replace(config.env, data=replace(config.env.data, data_dir=settings.data_dir)),
-        )
+    config = config_at(run, settings.data_dir)
     prepared = prepare(config.task)
     check_data(run, prepared)
     model = load_best(run, config, prepared)

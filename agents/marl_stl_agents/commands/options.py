@@ -34,7 +34,11 @@ class TrainCommand(TrainConfig):
             has not seen. "prototypes": every second sensor sees distances to known events.
             "response": foresight, with credit by entities and a discount of 0.8. "certified":
             "response" with seven sensors that keep their specifications with two faulty ones.
-        sweep: Search for good settings with Ray Tune, as this JSON file describes.
+        sweep: Search for good settings with Ray Tune; trials go into ``--run-dir``, and the same
+            command goes on with a search that stopped. The JSON file has "trials" (how many),
+            "seed" and "ppo" (settings of the trainer, each with a list of values or a range), such
+            as ``{"trials": 8, "ppo": {"width": [64, 128], "learning_rate": {"low": 1e-4, "high":
+            1e-2, "log": true}}}``.
     """
 
     resume: Path | None = None

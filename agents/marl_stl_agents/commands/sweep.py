@@ -11,12 +11,12 @@ import pydantic
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.console.output import say
+from marl_stl_agents.metric_names import REWARD
 from marl_stl_agents.rllib.cluster import cluster
 from marl_stl_agents.run_directory import CONFIG, read_json, write_json
 from marl_stl_env.errors import ConfigError, RunError, UnknownNameError
 
 _RESULT, _STATE = "sweep.json", "tune"
-_METRIC = "reward_per_event"
 
 
 class Range(pydantic.BaseModel, extra="forbid", frozen=True):
@@ -64,8 +64,8 @@ def read_space(path: Path) -> Space:
 def sweep(config: TrainConfig, path: Path) -> Path:
     """Search a space; called again with the same run directory, go on where it stopped.
 
-    Every trial trains in one process on one processor of the cluster, counts what its best
-    checkpoint earns on the validation split, and leaves a run directory for ``evaluate.py``.
+    Every trial trains in one process on one processor of the cluster and leaves a run directory for
+    ``evaluate.py``. Trials are ranked by the mean reward of their best checkpoint on validation.
 
     Args:
         config: The run that is varied; ``run_dir`` is where the trials go.
@@ -89,7 +89,7 @@ def sweep(config: TrainConfig, path: Path) -> Path:
     trials = ranked([_describe(result) for result in results])
     write_json(folder / _RESULT, {"trials": trials})
     for trial in trials[:5]:
-        say(f"{trial[_METRIC]:+.3f} per validation event  {trial['settings']}  {trial['run']}")
+        say(f"{trial[REWARD]:+.3f} per validation event  {trial['settings']}  {trial['run']}")
     say(f"written to {folder / _RESULT}")
     return folder / _RESULT
 
@@ -99,7 +99,7 @@ def ranked(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     Tune lists them in another order when a sweep goes on.
     """
-    return sorted(trials, key=lambda trial: (-trial[_METRIC], trial["run"]))
+    return sorted(trials, key=lambda trial: (-trial[REWARD], trial["run"]))
 
 
 def train_trial(settings: dict[str, Any], config: TrainConfig, folder: Path) -> None:
@@ -115,7 +115,7 @@ def train_trial(settings: dict[str, Any], config: TrainConfig, folder: Path) -> 
         varied = replace(config, ppo=replace(config.ppo, **settings), run_dir=run)
         train(replace(varied, progress=False, preflight=False))
     best = best_checkpoint(run)
-    tune.report({_METRIC: best.reward, "run": str(run)})
+    tune.report({REWARD: best.reward, "run": str(run)})
 
 
 def _tuner(config: TrainConfig, space: Space, folder: Path) -> Any:
@@ -133,7 +133,7 @@ def _tuner(config: TrainConfig, space: Space, folder: Path) -> Any:
         trainable,
         param_space={name: _choices(values) for name, values in space.ppo.items()},
         tune_config=tune.TuneConfig(
-            metric=_METRIC,
+            metric=REWARD,
             mode="max",
             num_samples=space.trials,
             search_alg=tune.search.BasicVariantGenerator(random_state=space.seed),
@@ -156,5 +156,5 @@ def _describe(result: Any) -> dict[str, Any]:
     return {
         "settings": result.config,
         "run": result.metrics["run"],
-        _METRIC: result.metrics[_METRIC],
+        REWARD: result.metrics[REWARD],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from marl_stl_agents.command_line import run_command
+from marl_stl_agents.command_line import command
 from marl_stl_agents.commands.options import PYTHON_ONLY, TrainCommand
 from marl_stl_agents.commands.presets import PRESETS
 
@@ -25,24 +25,9 @@ def act(command: TrainCommand) -> None:
         train(command.settings())
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: The command line; None takes ``sys.argv``.
-
-    Returns:
-        The exit status.
-    """
-    return run_command(
-        TrainCommand,
-        act,
-        "Train a team of sensors on labelled traffic.",
-        PRESETS,
-        PYTHON_ONLY,
-        arguments,
-    )
-
+main = command(
+    TrainCommand, act, "Train a team of sensors on labelled traffic.", PRESETS, PYTHON_ONLY
+)
 
 if __name__ == "__main__":
     sys.exit(main())

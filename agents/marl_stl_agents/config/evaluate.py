@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -23,6 +24,10 @@ class EvaluateConfig:
         certify: Episodes, on seeds that training never used, in which the specifications are
             monitored and certified, with honest sensors and under each kind of fault. None takes
             200 with honest sensors where the run monitored any specifications, and 0 elsewhere.
+        threshold: Report the decisions at this threshold on the threat score (0 to 1); None takes
+            the one that ``threshold_on`` finds.
+        threshold_on: The split on which the threshold with the best mean reward is searched: never
+            the test split. "off" searches none.
         epsilon: A certified specification may fail with this probability.
         delta: A certificate may be wrong with this probability.
         report: Also write one self-contained page, ``report.html``, into the run directory
@@ -35,6 +40,8 @@ class EvaluateConfig:
     data_dir: Path | None = None
     split: Split = "test"
     certify: int | None = None
+    threshold: float | None = None
+    threshold_on: Literal["validation", "off"] = "validation"
     epsilon: float = 0.05
     delta: float = 0.05
     report: bool = False
@@ -46,6 +53,7 @@ class EvaluateConfig:
         check_range("threads", self.threads, 1)
         if self.certify is not None:
             check_range("certify", self.certify, 0, 10**6)
+        _check_threshold(self.threshold)
         for name in ("epsilon", "delta"):
             check_range(name, getattr(self, name), 0.0, 1.0, open_low=True)
 
@@ -58,8 +66,13 @@ class DecideConfig:
         input: New traffic: CSV or Parquet with the columns of the run's data set. Labels may be
             left out; where they are there, the decisions are scored.
         run: The run directory; None takes the newest under ``runs``.
-        decisions: Where to write the decisions; None takes ``decisions.parquet`` in the run
-            directory.
+        decisions: A new file for the decisions, ``.csv``, ``.parquet`` or ``.ndjson``; None takes
+            ``decisions.parquet`` in the run directory.
+        keep: Columns of the input that stand beside the decisions.
+        threshold: Decide "threat" where the threat score reaches this, 0 to 1; None leaves it to
+            the vote. The evaluation prints the threshold that is best on validation.
+        reason_columns: Columns that the reason of a decision names at most; 0 names none, which
+            is faster.
         device: Where torch computes; "auto" takes CUDA where it is there.
         threads: Threads of torch.
     """
@@ -67,9 +80,19 @@ class DecideConfig:
     input: Path
     run: tyro.conf.Positional[Path | None] = None
     decisions: Path | None = None
+    keep: tuple[str, ...] = ()
+    threshold: float | None = None
+    reason_columns: int = 3
     device: Device = "auto"
     threads: int = 1
 
     def __post_init__(self) -> None:
         check_types(self)
         check_range("threads", self.threads, 1)
+        check_range("reason_columns", self.reason_columns, 0, 1000)
+        _check_threshold(self.threshold)
+
+
+def _check_threshold(threshold: float | None) -> None:
+    if threshold is not None:
+        check_range("threshold", threshold, 0.0, 1.0)

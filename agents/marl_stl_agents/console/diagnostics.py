@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from marl_stl_agents.console.output import labelled, say, show
-from marl_stl_agents.diagnostics.checklist import Check
+from marl_stl_agents.console.sentences import checklist_sentence
+from marl_stl_agents.diagnostics.checklist import Check, Checklist
 from marl_stl_agents.diagnostics.preflight import Policy, Preflight
+from marl_stl_agents.evaluation.result import EvaluationResult
 from marl_stl_agents.printable import printable
 
 _FAMILIES = 12
@@ -91,6 +93,13 @@ def _colour(report: Preflight) -> str:
     if report.suspects or share < _POOR:
         return "red"
     return "green" if share >= _GOOD else "yellow"
+
+
+def say_how_both_fit(checklist: Checklist, result: EvaluationResult) -> None:
+    """Relate the last result of the checklist to the verdict, where they seem to disagree."""
+    last = checklist.checked[-1].checks if checklist.checked else []
+    if sentence := checklist_sentence(last, result.verdict):
+        say(sentence)
 
 
 def show_checklist(iteration: int, checks: Sequence[Check]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from marl_stl_agents.evaluation.result import EvaluationResult, SpecResult, Verdict
+from marl_stl_agents.diagnostics.checklist import Check
+from marl_stl_agents.evaluation.result import EvaluationResult, Metrics, SpecResult, Verdict
 
-#: Decimals below which two rewards are shown as equal.
-_EQUAL = 0.005
+#: Two gains are called the same where their ratio is nearer to 1 than this.
+SAME = 0.005
 
 
 def verdict_sentence(result: EvaluationResult) -> str:
@@ -29,8 +30,8 @@ def verdict_sentence(result: EvaluationResult) -> str:
 
 
 def _compared(ratio: float | None) -> str:
-    if ratio is None or abs(ratio - 1.0) < _EQUAL:
-        return "the same as that of"
+    if ratio is None or abs(ratio - 1.0) < SAME:
+        return f"within {SAME:.1%} the same as that of"
     if ratio > 1.0:
         return f"{ratio - 1.0:.0%} more than that of"
     return f"{ratio:.0%} of that of"
@@ -56,6 +57,47 @@ def actions_sentence(result: EvaluationResult) -> str:
         pairs = "; ".join(" and ".join(names) for names in result.equal_actions)
         text += f" In this environment these have the same reward: {pairs}."
     return text
+
+
+def operating_point_sentence(result: EvaluationResult) -> str:
+    """What the team reaches at its operating point, and what the vote does."""
+    point = result.operating_point
+    if point is None:
+        return ""
+    chosen = "as given"
+    if point.chosen_on == "validation":
+        chosen = "the best mean reward on validation"
+        chosen += ", which flatters it here" if result.split == "validation" else ""
+    return (
+        f"operating point: threat score >= {point.threshold:.4g} ({chosen}): "
+        f"{_in_short(point.metrics)}. The vote: {_in_short(result.decision)}. Use it with: "
+        f"marl-stl-decide --threshold {point.threshold:.4g}"
+    )
+
+
+def _in_short(metrics: Metrics) -> str:
+    return (
+        f"precision {metrics.precision:.3f}, recall {metrics.recall:.3f}, F1 {metrics.f1:.3f}, "
+        f"reward {metrics.reward_per_event:+.3f} per event"
+    )
+
+
+def checklist_sentence(checks: Sequence[Check], verdict: Verdict) -> str:
+    """How failed lines of the checklist and the verdict go together; empty where both agree."""
+    failed = [check.name for check in checks if check.status == "failed"]
+    if failed and verdict.learned:
+        return (
+            f"The checklist has failed lines ({', '.join(failed)}), and the team learned all the "
+            "same: the checklist is about the course of the training, the verdict about the best "
+            "checkpoint. The failed lines say where more could be gained."
+        )
+    if checks and not failed and not verdict.learned:
+        return (
+            "No line of the checklist failed, and the team did not learn: the training was sound "
+            "as far as it went. Compare with the classifiers of the preflight; if one of them "
+            "learned, more --iterations may help."
+        )
+    return ""
 
 
 def certificate_sentence(together: SpecResult) -> str:

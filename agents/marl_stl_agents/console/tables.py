@@ -12,17 +12,18 @@ from marl_stl_agents.console.output import say, show, warn
 from marl_stl_agents.console.sentences import (
     actions_sentence,
     certificate_sentence,
+    operating_point_sentence,
     relative_lines,
     verdict_sentence,
 )
 from marl_stl_agents.evaluation.result import (
-    REWARD,
     Containment,
     EvaluationResult,
     FaultMetrics,
     Metrics,
     SpecResult,
 )
+from marl_stl_agents.metric_names import F1, REWARD
 from marl_stl_env.data.splits.report import SplitReport
 from marl_stl_env.files import atomic_path
 from marl_stl_env.stl.specs import CONJUNCTION
@@ -30,12 +31,12 @@ from marl_stl_env.stl.specs import CONJUNCTION
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMNS = ("precision", "recall", "f1", "pr_auc", REWARD)
+_COLUMNS = ("precision", "recall", F1, "pr_auc", REWARD)
 #: Columns of the log that are drawn, and their titles.
 CURVES = (
     (f"rollout/{REWARD}", "reward per event of a sensor, sampled actions"),
     (f"validation/{REWARD}", "validation reward per event, greedy actions"),
-    ("validation/f1", "validation F1, greedy actions"),
+    (f"validation/{F1}", "validation F1, greedy actions"),
     ("train/value_loss", "value loss, normalised rewards"),
     ("train/explained_variance", "explained variance"),
     ("train/entropy_loss", "entropy loss"),
@@ -52,7 +53,7 @@ def show_progress(timesteps: int, metrics: Mapping[str, float]) -> None:
     """Print one line per evaluation on the validation split."""
     say(
         f"{timesteps:>10,} agent-steps  validation: reward per event "
-        f"{metrics[REWARD]:+.3f}, F1 {metrics['f1']:.3f}"
+        f"{metrics[REWARD]:+.3f}, F1 {metrics[F1]:.3f}"
     )
 
 
@@ -67,6 +68,8 @@ def show_evaluation(result: EvaluationResult) -> None:
     say(actions_sentence(result))
     for ratio, words in relative_lines(result):
         say(f"{ratio:.3f} {words}")
+    if result.operating_point is not None:
+        say(operating_point_sentence(result))
     if result.replicated is not None:
         say(_replicated_line(result))
     if result.response is not None:

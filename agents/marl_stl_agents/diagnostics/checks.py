@@ -22,6 +22,7 @@ from marl_stl_agents.diagnostics.checklist import (
     known_values,
     mean_of,
 )
+from marl_stl_agents.metric_names import F1, REWARD, TRUE_POSITIVES
 from marl_stl_env.types import THREAT_VOTE, Action
 
 #: Iterations that the first and the present value of a metric are averaged over.
@@ -98,7 +99,7 @@ def _threat_share(history: History, setting: Setting) -> _Finding:
         f"{recent:.1%} in the last {min(_RECENT, len(history))} rollouts, {share:.1%} in all",
         False if one_class else holds,
         f"the batch holds {kind} only" if one_class else "the lanes do not replay the whole split",
-        "more --lanes, or --order shuffled; data sorted by label needs one of them",
+        "more --lanes: they start at different places of data that is sorted by label",
     )
 
 
@@ -129,7 +130,7 @@ def _features(history: History, _: Setting) -> _Finding:
         measured,
         holds,
         "the observations do not hold the answer: labels shuffled, shifted or of another column",
-        "check the label column and its order: python -m marl_stl_env.data check",
+        "check the label column and its order: marl-stl-data check NAME",
     )
 
 
@@ -153,8 +154,7 @@ def _learning_rate(history: History, setting: Setting) -> _Finding:
         + (", and the same value for every event" if dead else ""),
         None if too_small and len(history) < ITERATIONS[0] else not (too_small or too_large),
         cause,
-        f"--learning-rate {setting.learning_rate * (0.1 if too_large else 10.0):.0e}"
-        + (" --max-grad-norm 0.1" if too_large else ""),
+        f"--learning-rate {setting.learning_rate * (0.1 if too_large else 10.0):.0e}",
     )
 
 
@@ -241,7 +241,7 @@ def _true_positives(history: History, setting: Setting) -> _Finding:
     return _validated(
         history,
         "the greedy team stops threats",
-        ("tp", ".0f", 0.0),
+        (TRUE_POSITIVES, ".0f", 0.0),
         "the team lets everything pass",
         f"--entropy-coefficient {setting.more_entropy:g}, --learning-rate 3e-03, --views full to "
         "see whether the views are the reason",
@@ -252,7 +252,7 @@ def _f1(history: History, setting: Setting) -> _Finding:
     return _validated(
         history,
         f"the greedy team's F1 is above that of blocking everything ({setting.constant_f1:.3f})",
-        ("f1", ".3f", setting.constant_f1),
+        (F1, ".3f", setting.constant_f1),
         "the votes do not tell threats from benign events",
         "more --iterations; --views full to see whether the views are the reason",
     )
@@ -263,9 +263,9 @@ def _beats_constants(history: History, setting: Setting) -> _Finding:
         history,
         "the greedy team's mean reward is above that of the best constant policy "
         f"({setting.constant_reward:+.3f} per event)",
-        ("reward_per_event", "+.3f", setting.constant_reward),
+        (REWARD, "+.3f", setting.constant_reward),
         "nothing was learned that is worth its mistakes",
-        "more --iterations; compare with the preflight's ceiling",
+        "more --iterations; compare with the classifiers of the preflight",
     )
 
 

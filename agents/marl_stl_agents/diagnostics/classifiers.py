@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -61,4 +62,4 @@ def _logistic() -> Any:
 
 
 def _of_view(view: str) -> str:
-    return view if view.startswith("view") else f"view {view}"
+    return view if re.fullmatch(r"view \d+", view) else f"view {view}"

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from marl_stl_env.errors import NotFiniteError
 
-_CHECK_FEATURES = "check the features of that column: python -m marl_stl_env.data check"
+_CHECK_FEATURES = "check the features of that column: marl-stl-data check NAME"
 _CHECK_REWARDS = "check the reward, and every wrapper between the environment and the trainer"
-LOWER_RATE = "lower --learning-rate or --max-grad-norm"
+LOWER_RATE = "lower --learning-rate"
 
 
 def check_observations(observations: Any, layout: Sequence[str], agents: int) -> None:

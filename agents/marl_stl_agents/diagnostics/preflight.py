@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,7 +61,7 @@ class Preflight:
 
     Attributes:
         dataset: Name of the data set.
-        evaluated: The split that the figures are of.
+        evaluated: The split that the metrics are of.
         splits: What each split holds.
         notes: Which labels are benign, what was left out, and what the split did, in lines.
         dropped: Column to the reason why it is not used.
@@ -135,27 +135,37 @@ def preflight(
     prepared: PreparedData | None = None,
     *,
     evaluated: Literal["validation", "test"] = "validation",
+    say: Callable[[str], object] | None = None,
 ) -> Preflight:
     """Look at the data of an environment; known data is looked up in the cache.
 
     Args:
         config: The environment.
         prepared: Its data; None prepares it.
-        evaluated: The split that the figures are of.
+        evaluated: The split that the metrics are of.
+        say: Called with what is being done.
 
     Raises:
         DataError: If the data cannot be prepared.
     """
-    prepared = prepared or prepare(config)
+    begin = say or _silent
+    if prepared is None:
+        begin(f"preparing the data set {config.data.dataset}")
+        prepared = prepare(config)
     path = cache_dir() / "preflight" / f"{_key(config, prepared, evaluated)}.json"
     if path.exists():
         try:
             return _ADAPTER.validate_json(path.read_bytes())
         except (ValidationError, OSError):
             path.unlink(missing_ok=True)  # damaged: it is only a copy of what is computed below
+    begin("checking the data: fitting classifiers as a reference for the team")
     report = _look(config, prepared, evaluated)
     write_text(path, _ADAPTER.dump_json(report, indent=2).decode())
     return report
+
+
+def _silent(step: str) -> None:
+    del step
 
 
 def _key(config: EnvConfig, prepared: PreparedData, evaluated: str) -> str:
@@ -187,7 +197,7 @@ def _look(
     found = reference_classifiers(config, prepared, evaluated)
     bayes = bayes_baselines(config, prepared, evaluated)
 
-    def figures(policies: Mapping[str, Baseline]) -> tuple[Policy, ...]:
+    def metrics(policies: Mapping[str, Baseline]) -> tuple[Policy, ...]:
         trajectories = carried_out(config, prepared.tables[evaluated], policies)
         return tuple(_policy(config, n, labels, p) for n, p in trajectories.items())
 
@@ -197,9 +207,9 @@ def _look(
         splits={name: _facts(table) for name, table in prepared.tables.items()},
         notes=(*prepared.raw.label_notes(), *prepared.report.notes()),
         dropped=_dropped(prepared),
-        policies=figures(simple),
-        classifiers=figures(found),
-        bound=figures({"Bayes' rule (bound)": bayes["bayes"]})[0] if bayes else None,
+        policies=metrics(simple),
+        classifiers=metrics(found),
+        bound=metrics({"Bayes' rule (bound)": bayes["bayes"]})[0] if bayes else None,
         suspects=leak_suspects(prepared.raw, prepared.rows["train"]),
         fitted_rows=-(-len(train) // -(-len(train) // MAX_ROWS)),
     )
@@ -221,8 +231,8 @@ def _facts(table: TrafficTable) -> SplitFacts:
 def _dropped(prepared: PreparedData) -> dict[str, str]:
     """Columns that the loader or the scaling left out, and why."""
     name = prepared.raw.name
-    told = dict(text.split(": ", 1) for text in _loader_drops(name))
-    return told | dict(prepared.preprocessor.dropped)
+    of_loader = dict(text.split(": ", 1) for text in _loader_drops(name))
+    return of_loader | dict(prepared.preprocessor.dropped)
 
 
 def _loader_drops(name: str) -> list[str]:

@@ -38,7 +38,7 @@ def score(
 
     Returns:
         Counts, accuracy, precision, recall, F1 (0 where undefined) and mean reward per event;
-        ``pr_auc`` (average precision) where scores are given.
+        ``pr_auc`` (average precision) where scores are given and there are threats.
     """
     from sklearn.metrics import (
         accuracy_score,
@@ -64,7 +64,11 @@ def score(
         recall=float(recall),
         f1=float(f1),
         reward_per_event=float(rewards.mean(dtype=np.float64)),
-        pr_auc=None if scores is None else float(average_precision_score(labels, scores)),
+        pr_auc=(
+            None
+            if scores is None or not labels.any()
+            else float(average_precision_score(labels, scores))
+        ),
     )
 
 

@@ -22,8 +22,6 @@ from marl_stl_env.files import write_text
 from marl_stl_env.stl.specs import CONJUNCTION
 
 SCHEMA: Final = 2
-#: The metric by which policies are compared, as it is called in every file and log.
-REWARD: Final = "reward_per_event"
 _EXACT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -41,7 +39,8 @@ class Metrics:
         recall: 0 where there were no threats.
         f1: Harmonic mean of both; 0 where undefined.
         reward_per_event: Mean reward.
-        pr_auc: Average precision of the scores; None for a policy without scores.
+        pr_auc: Average precision of the scores; None for a policy without scores, or without
+            threats.
     """
 
     tp: int
@@ -58,6 +57,21 @@ class Metrics:
     def as_dict(self) -> dict[str, float]:
         """Name to value, without what is not known."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, config=_EXACT)
+class OperatingPoint:
+    """The team where a threshold on its threat score decides, and not the vote.
+
+    Attributes:
+        threshold: The least threat score of a threat.
+        chosen_on: The split with whose mean reward it was chosen, or that it was "given".
+        metrics: On the evaluated split.
+    """
+
+    threshold: float
+    chosen_on: Literal["validation", "given"]
+    metrics: Metrics
 
 
 @dataclass(frozen=True, config=_EXACT)
@@ -225,6 +239,8 @@ class EvaluationResult:
         bayes_vote_ratio: The same with ``bayes_vote`` as 1.
         equal_actions: Groups of actions that have the same reward on every event.
         response: Containment, in ``TrafficResponse-v0``.
+        operating_point: The team at a threshold; None where decisions change what comes next
+            (``TrafficResponse-v0``, a shield), and where none was asked for.
         replicated: The replicated-sensor control.
         byzantine: The team with faulty sensors.
         stl: Specifications by name, the conjunction last; empty where none were monitored.
@@ -250,6 +266,7 @@ class EvaluationResult:
     bayes_vote_ratio: float | None = None
     equal_actions: tuple[tuple[str, ...], ...] = ()
     response: Containment | None = None
+    operating_point: OperatingPoint | None = None
     replicated: ReplicatedControl | None = None
     byzantine: tuple[FaultMetrics, ...] = ()
     stl: dict[str, SpecResult] = field(default_factory=dict)

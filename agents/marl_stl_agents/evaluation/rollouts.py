@@ -16,10 +16,22 @@ from marl_stl_agents.evaluation.replay import replay
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.types import THREAT_VOTE, BoolArray, Float32Array, Float64Array, Int8Array
+from marl_stl_env.types import (
+    THREAT_VOTE,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int8Array,
+    IntArray,
+)
 
 #: Maps observations (batch, width) to actions (batch,) and threat probabilities (batch,).
 Act: TypeAlias = Callable[[Float32Array], tuple[Int8Array, Float64Array]]
+#: Maps observations (batch, width) to the log-odds of a threat vote (batch,) float64.
+LogOdds: TypeAlias = Callable[[Float32Array], Float64Array]
+#: Takes the events of one step, as they are voted on: rows (events,), observations
+#: (events, agents, width), actions (events, agents) and threat scores (events,).
+Watch: TypeAlias = Callable[[IntArray, Float32Array, Int8Array, Float64Array], None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,9 @@ class Rollout:
         return THREAT_VOTE[self.decisions]
 
 
-def collect_rollout(config: EnvConfig, table: TrafficTable, act: Act) -> Rollout:
+def collect_rollout(
+    config: EnvConfig, table: TrafficTable, act: Act, watch: Watch | None = None
+) -> Rollout:
     """Replay the whole table once, a segment of it in every lane.
 
     Args:
@@ -62,6 +76,7 @@ def collect_rollout(config: EnvConfig, table: TrafficTable, act: Act) -> Rollout
         table: The scaled table of the split to evaluate on.
         act: The policy of every honest sensor. A policy with memory begins each segment without
             one.
+        watch: Called with what the sensors saw and how they voted, step by step.
     """
     if isinstance(act, RecurrentGreedy):
         act.forget()
@@ -74,11 +89,12 @@ def collect_rollout(config: EnvConfig, table: TrafficTable, act: Act) -> Rollout
         isolated=np.empty(rows, np.bool_),
         granted=np.empty(rows, np.bool_),
     )
-    threat = np.empty(0)
+    threat, seen = np.empty(0), np.empty((0, 0, 0), np.float32)
 
     def choose(engine: Engine) -> Int8Array:
-        nonlocal threat
-        chosen, threat = act(engine.observe().reshape(engine.lanes * agents, -1))
+        nonlocal threat, seen
+        seen = engine.observe()
+        chosen, threat = act(seen.reshape(engine.lanes * agents, -1))
         return chosen.reshape(-1, agents)
 
     for record in replay(config, table, choose):
@@ -90,6 +106,8 @@ def collect_rollout(config: EnvConfig, table: TrafficTable, act: Act) -> Rollout
         rollout.rewards[evaluated] = record.decision_rewards[live]
         rollout.isolated[evaluated] = record.isolated[live]
         rollout.granted[evaluated] = record.granted[live]
+        if watch is not None:
+            watch(evaluated, seen[live], record.actions[live], rollout.scores[evaluated])
     return rollout
 
 
@@ -104,6 +122,20 @@ def greedy(policy: ActorCriticPolicy) -> Act:
             return _most_probable(policy.get_distribution(batch))
 
     return act
+
+
+def threat_log_odds(policy: ActorCriticPolicy) -> LogOdds:
+    """The log-odds of a threat vote of a trained policy without memory."""
+
+    def log_odds(observations: Float32Array) -> Float64Array:
+        with torch.no_grad():
+            batch = torch.from_numpy(observations).to(policy.device)
+            logits = _categorical(policy.get_distribution(batch)).logits.double()
+            threat = torch.from_numpy(THREAT_VOTE).to(logits.device)
+            found = logits[:, threat].logsumexp(dim=1) - logits[:, ~threat].logsumexp(dim=1)
+            return np.asarray(found.cpu().numpy(), np.float64)
+
+    return log_odds
 
 
 class RecurrentGreedy:
@@ -134,10 +166,14 @@ class RecurrentGreedy:
             return _most_probable(chosen)
 
 
-def _most_probable(chosen: Distribution) -> tuple[Int8Array, Float64Array]:
+def _categorical(chosen: Distribution) -> torch.distributions.Categorical:
     if not isinstance(chosen.distribution, torch.distributions.Categorical):
         raise TypeError(f"a policy over actions is categorical, not {chosen.distribution!r}")
-    probabilities: torch.Tensor = chosen.distribution.probs
+    return chosen.distribution
+
+
+def _most_probable(chosen: Distribution) -> tuple[Int8Array, Float64Array]:
+    probabilities: torch.Tensor = _categorical(chosen).probs
     threat = torch.from_numpy(THREAT_VOTE).to(probabilities.device)
     return (
         probabilities.argmax(dim=1).to(torch.int8).cpu().numpy(),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.evaluate import Evaluation
 from marl_stl_agents.evaluation.result import EvaluationResult, Metrics, ReplicatedControl
 from marl_stl_agents.reporting.figures import (
     COLOURS,

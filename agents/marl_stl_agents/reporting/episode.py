@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from marl_stl_agents.evaluation.baselines import threat_groups
-from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.evaluate import Evaluation
 from marl_stl_agents.evaluation.rollouts import RecurrentGreedy
 from marl_stl_agents.evaluation.stl import FRESH_SEEDS, monitored
 from marl_stl_agents.reporting.figures import numbers

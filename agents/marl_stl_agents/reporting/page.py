@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from marl_stl_agents.console.sentences import (
     actions_sentence,
     certificate_sentence,
+    checklist_sentence,
     relative_lines,
     verdict_sentence,
 )
 from marl_stl_agents.diagnostics.checklist import Checked, read_checklist
-from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.evaluate import Evaluation
 from marl_stl_agents.evaluation.result import EvaluationResult, as_json
 from marl_stl_agents.printable import printable
 from marl_stl_agents.reporting.charts import (
@@ -81,7 +82,7 @@ def report_page(evaluated: Evaluation) -> str:
         "robustness": robustness_charts(evaluated),
         "training": training_charts({evaluated.run.name: evaluated.run}),
     }
-    replay = record_episodes(evaluated)
+    replay, checked = record_episodes(evaluated), _last_checked(evaluated.run)
     return render(
         "report.html",
         data={"evaluation": as_json(result), "charts": chart_data(sections), "replay": replay},
@@ -93,7 +94,8 @@ def report_page(evaluated: Evaluation) -> str:
         key_metrics=_key_metrics(result),
         relative=[(number(value), words) for value, words in relative_lines(result)],
         certificate=certificate_sentence(result.conjunction) if result.conjunction else "",
-        checked=_last_checked(evaluated.run),
+        checked=checked,
+        both=checklist_sentence(checked.checks, result.verdict) if checked else "",
         replay=replay,
         **sections,
     )

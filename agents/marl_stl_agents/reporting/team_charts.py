@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marl_stl_agents.evaluation.baselines import threat_groups
-from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.evaluate import Evaluation
 from marl_stl_agents.evaluation.result import EvaluationResult, FaultMetrics, Metrics, SpecResult
 from marl_stl_agents.reporting.figures import (
     BAD,

@@ -20,6 +20,7 @@ from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import rotate_progress, show_progress
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
+from marl_stl_agents.metric_names import REWARD
 from marl_stl_agents.policies.build import make_blueprint
 from marl_stl_agents.rllib.algorithm import algorithm_config, reward_scale
 from marl_stl_agents.rllib.optimizer import MODULE, moments, set_moments
@@ -68,14 +69,14 @@ class ClusterTrainer:
         if not np.isfinite(losses["total_loss"]):
             raise DivergedError(
                 f"the loss is {losses['total_loss']} after {self.timesteps} agent-steps; lower "
-                "--learning-rate or --max-grad-norm"
+                "--learning-rate"
             )
         self.iteration += 1
         self.timesteps += int(result["env_runners"]["num_env_steps_sampled"])
         scale = reward_scale(self._config.task.reward)
         logged = {
             "time/total_timesteps": self.timesteps,
-            "rollout/reward_per_event": result["env_runners"]["scaled_reward"] * scale,
+            f"rollout/{REWARD}": result["env_runners"]["scaled_reward"] * scale,
             "train/value_loss": losses["vf_loss"],
             "train/policy_gradient_loss": losses["policy_loss"],
             "train/entropy_loss": -losses["entropy"],

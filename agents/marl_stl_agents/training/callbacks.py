@@ -22,6 +22,7 @@ from marl_stl_agents.diagnostics.checklist import ITERATIONS
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.evaluation.stl import FRESH_SEEDS, watch
+from marl_stl_agents.metric_names import EXCESS, REWARD
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.envs.base import team_env
 from marl_stl_env.stl.specs import CONJUNCTION
@@ -50,7 +51,7 @@ class RewardCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         if self._rewards:
-            self.logger.record("rollout/reward_per_event", sum(self._rewards) / len(self._rewards))
+            self.logger.record(f"rollout/{REWARD}", sum(self._rewards) / len(self._rewards))
         self._rewards.clear()
 
 
@@ -61,7 +62,7 @@ class ValueLossCallback(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        # An update's figures are in the logger until the next rollout is done.
+        # What an update logged is in the logger until the next rollout is done.
         loss = self.logger.name_to_value.get("train/value_loss")
         if loss is not None and isinstance(self.model, OnPolicyAlgorithm):
             unit = reward_unit(self.model)
@@ -72,11 +73,11 @@ class ValueLossCallback(BaseCallback):
 
 
 class SpecsCallback(BaseCallback):
-    """Logs how the specifications fared in the episodes that a rollout finished."""
+    """Logs satisfaction and robustness of the specifications in a rollout's finished episodes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: list[BoolArray] = []
+        self._satisfied: list[BoolArray] = []
         self._robustness: list[Float32Array] = []
 
     def _on_step(self) -> bool:
@@ -84,19 +85,19 @@ class SpecsCallback(BaseCallback):
         over = self.locals["dones"][:: lanes.agents]
         if over.any():
             last = lanes.last_step
-            self._kept.append(~last.violated[over])
+            self._satisfied.append(~last.violated[over])
             self._robustness.append(last.robustness[over])
         return True
 
     def _on_rollout_end(self) -> None:
-        if not self._kept:
+        if not self._satisfied:
             return
-        kept, robustness = np.concatenate(self._kept), np.concatenate(self._robustness)
+        satisfied, robustness = np.concatenate(self._satisfied), np.concatenate(self._robustness)
         for i, one in enumerate(team_env(self.model.get_env()).specs):
-            self.logger.record(f"stl/satisfied/{one.name}", float(kept[:, i].mean()))
+            self.logger.record(f"stl/satisfied/{one.name}", float(satisfied[:, i].mean()))
             self.logger.record(f"stl/robustness/{one.name}", float(robustness[:, i].mean()))
-        self.logger.record(f"stl/satisfied/{CONJUNCTION}", float(kept.all(axis=1).mean()))
-        self._kept.clear()
+        self.logger.record(f"stl/satisfied/{CONJUNCTION}", float(satisfied.all(axis=1).mean()))
+        self._satisfied.clear()
         self._robustness.clear()
 
 
@@ -194,7 +195,7 @@ class CheckpointCallback(BaseCallback):
         config: The run; the last iteration always makes a checkpoint, and so do those after which
             the checklist is due.
         table: The scaled validation table.
-        report: Called with the agent-steps and the figures of each rollout, before it is saved.
+        report: Called with the agent-steps and the metrics of each rollout, before it is saved.
 
     Attributes:
         stop: Set to True, by a signal handler say, to save and stop after the current iteration.
@@ -245,21 +246,21 @@ class CheckpointCallback(BaseCallback):
         policy.set_training_mode(False)
         env, act = self._config.task, greedy(policy)
         rollout = collect_rollout(env, self._table, act)
-        figures = score(
+        metrics = score(
             self._table.labels,
             rollout.decisions,
             env.reward,
             rollout.scores,
             rollout.rewards,
         ).as_dict()
-        shares = {**figures, **action_shares(rollout.decisions)}
+        logged = {**metrics, **action_shares(rollout.decisions)}
         if self._config.task.stl.monitor:
             watched = watch(env, self._table, act, _WATCHED)
-            kept = {name: truth.mean() for name, (truth, _) in watched.by_name().items()}
-            shares |= {f"stl/{name}": float(share) for name, share in kept.items()}
+            satisfied = {name: truth.mean() for name, (truth, _) in watched.by_name().items()}
+            logged |= {f"stl/{name}": float(share) for name, share in satisfied.items()}
             if self._config.enforced:
-                figures["violation_excess"] = watched.excess(self._config.constraints.budget)
-        for name, value in shares.items():
+                metrics[EXCESS] = watched.excess(self._config.constraints.budget)
+        for name, value in logged.items():
             self.logger.record(f"validation/{name.lower()}", value)
-        self._report(self.num_timesteps, figures)
-        save_checkpoint(self._run, policy, self.num_timesteps, figures, capture(self._ppo))
+        self._report(self.num_timesteps, metrics)
+        save_checkpoint(self._run, policy, self.num_timesteps, metrics, capture(self._ppo))

@@ -32,10 +32,11 @@ from marl_stl_agents.diagnostics.finite import (
     check_weights,
 )
 from marl_stl_agents.diagnostics.rollout import RolloutFacts
+from marl_stl_agents.metric_names import F1, REWARD, TRUE_POSITIVES
 from marl_stl_env.errors import DivergedError, NotFiniteError
 from marl_stl_env.types import Action
 
-_EVALUATED = ("tp", "f1", "reward_per_event")
+_EVALUATED = (TRUE_POSITIVES, F1, REWARD)
 
 
 class ChecklistCallback(BaseCallback):
@@ -94,12 +95,12 @@ class ChecklistCallback(BaseCallback):
         self._close_iteration()
         self._gradients.close()
 
-    def evaluated(self, figures: dict[str, Any]) -> None:
+    def evaluated(self, metrics: dict[str, Any]) -> None:
         """Record the validation of the last iteration, before its checkpoint is saved."""
         history = self._content.history
         if history and history[-1].timesteps == self.num_timesteps:
-            kept = {name: float(figures[name]) for name in _EVALUATED}
-            history[-1] = replace(history[-1], evaluated=kept)
+            known = {name: float(metrics[name]) for name in _EVALUATED}
+            history[-1] = replace(history[-1], evaluated=known)
             if due(history[-1].iteration, self._iterations):
                 self._check()
         write_checklist(self._run, self._content)
@@ -135,7 +136,7 @@ class ChecklistCallback(BaseCallback):
         check_weights(self._trainer.policy)
         self.logger.record("train/gradient_norm", norm)
         power = rollout.pop("return_power")
-        loss = self._figure("value_loss")
+        loss = self._logged("value_loss")
         explained = float(self.logger.name_to_value["train/explained_variance"])
         self._content.history.append(
             Iteration(
@@ -143,17 +144,17 @@ class ChecklistCallback(BaseCallback):
                 timesteps=self.num_timesteps,
                 shares={action.name: rollout.pop(action.name) for action in Action},
                 explained_variance=explained if math.isfinite(explained) else None,
-                value_loss=self._figure("value_loss_reward_units"),
+                value_loss=self._logged("value_loss_reward_units"),
                 value_error=loss / power if power else None,
-                entropy=-self._figure("entropy_loss"),
-                approx_kl=self._figure("approx_kl"),
-                clip_fraction=self._figure("clip_fraction"),
+                entropy=-self._logged("entropy_loss"),
+                approx_kl=self._logged("approx_kl"),
+                clip_fraction=self._logged("clip_fraction"),
                 gradient_norm=norm,
                 **rollout,
             )
         )
 
-    def _figure(self, name: str) -> float:
+    def _logged(self, name: str) -> float:
         """What the last update logged under this name.
 
         Raises:

@@ -19,8 +19,8 @@ from marl_stl_agents.checkpoints.policy import load_weights
 from marl_stl_agents.checkpoints.store import load_trainer, newest_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
-from marl_stl_agents.console.diagnostics import show_preflight
-from marl_stl_agents.console.output import say
+from marl_stl_agents.console.diagnostics import say_how_both_fit, show_preflight
+from marl_stl_agents.console.output import say, working
 from marl_stl_agents.console.tables import (
     rotate_progress,
     save_curves,
@@ -29,11 +29,12 @@ from marl_stl_agents.console.tables import (
     show_splits,
     show_trivially_satisfied,
 )
-from marl_stl_agents.diagnostics.checklist import setting_of
+from marl_stl_agents.diagnostics.checklist import read_checklist, setting_of
 from marl_stl_agents.diagnostics.preflight import preflight
-from marl_stl_agents.evaluation.evaluation import check_data, describe_data, evaluate_run
+from marl_stl_agents.evaluation.evaluate import evaluate_run
 from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.evaluation.stl import trivially_satisfied
+from marl_stl_agents.run_data import check_data, describe_data
 from marl_stl_agents.run_directory import (
     DATA,
     VALIDATION,
@@ -44,6 +45,7 @@ from marl_stl_agents.run_directory import (
 )
 from marl_stl_agents.training.callbacks import CheckpointCallback, training_callbacks
 from marl_stl_agents.training.checklist import ChecklistCallback
+from marl_stl_agents.training.progress import ProgressCallback
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.spec_monitor import specifications
 from marl_stl_env.errors import DivergedError
@@ -68,9 +70,12 @@ def train(config: TrainConfig) -> Path:
         RunError: If the run directory is taken.
     """
     device = _device(config)
-    prepared = prepare(config.task)
-    if config.preflight:
-        show_preflight(preflight(config.task, prepared))
+    with working() as step:
+        step(f"preparing the data set {config.env.data.dataset}")
+        prepared = prepare(config.task)
+        report = preflight(config.task, prepared, say=step) if config.preflight else None
+    if report is not None:
+        show_preflight(report)
     else:
         show_splits(prepared.report)
     if config.task.stl.monitor:
@@ -129,7 +134,9 @@ def _learn_and_evaluate(
         finished = learn_on_cluster(config, run, prepared)
     else:
         finished = learn(config, run, prepared, device)
-    save_curves(run)
+    with working() as step:
+        step("drawing the training curves")
+        save_curves(run)
     if not finished:
         say(f"stopped; continue with: python train.py --resume {run}")
         return run
@@ -139,9 +146,11 @@ def _learn_and_evaluate(
         device="cpu" if config.backend == "rllib" else config.device,
         threads=config.threads,
     )
-    result = evaluate_run(run, config, settings, prepared).result
+    with working() as step:
+        result = evaluate_run(run, config, settings, prepared, step).result
     write_result(run / VALIDATION, result)
     show_evaluation(result)
+    say_how_both_fit(read_checklist(run), result)
     say(f"run directory: {run}\nevaluate it on the test split: python evaluate.py {run}")
     return run
 
@@ -173,25 +182,27 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     model.set_logger(configure(str(run), ["csv", "tensorboard"]))
     checklist = ChecklistCallback(run, setting_of(config, prepared), config.iterations)
 
-    def report(timesteps: int, figures: dict[str, Any]) -> None:
-        show_progress(timesteps, figures)
-        checklist.evaluated(figures)
+    def report(timesteps: int, metrics: dict[str, Any]) -> None:
+        show_progress(timesteps, metrics)
+        checklist.evaluated(metrics)
 
     between = training_callbacks(config, prepared.tables["train"])
     callback = CheckpointCallback(run, config, prepared.tables["validation"], report)
+    bar = [ProgressCallback(total)] if config.progress else []
     try:
         with stopped_by_signals(callback):
             if model.num_timesteps < total:
                 model.learn(
                     total - model.num_timesteps,
-                    callback=[*between, checklist, callback],
+                    callback=[*between, checklist, callback, *bar],
                     reset_num_timesteps=checkpoint is None,
-                    progress_bar=config.progress,
                 )
     except DivergedError as error:
         checklist.failed(error)
         raise
     finally:
+        for one in bar:
+            one.close()
         if model.env is not None:
             model.env.close()
         model.logger.close()

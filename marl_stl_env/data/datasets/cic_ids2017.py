@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,11 +153,9 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     flows = _are_flows(sources)
     clock = HalfDayClock()
     layout = Layout(
-        form,
+        form if flows else replace(form, entity=None, clock=None),
         views=_views(),
         categorical=(),
-        entity="Source IP" if flows else None,
-        clock="Timestamp" if flows else None,
         time=clock.times if flows else None,
         repair=clock.repaired,
         missing=True,
@@ -178,6 +177,8 @@ def written() -> Format:
         keep=_events,
         rename=clean_header,
         fallback="cp1252",
+        entity="Source IP",
+        clock="Timestamp",
     )
 
 

@@ -91,8 +91,6 @@ def load(
         form,
         views=VIEWS,
         categorical=CATEGORICAL,
-        entity="SrcAddr",
-        clock="StartTime",
         time=lambda batch: seconds(batch, "StartTime", _FORMATS),
         missing=True,  # the type-of-service fields are often empty
     )
@@ -116,6 +114,8 @@ def written(background: Literal["benign", "drop"] = "benign") -> Format:
         labels=("Label",),
         target=lambda batch: _target(batch, families),
         keep=_not_background if background == "drop" else None,
+        entity="SrcAddr",
+        clock="StartTime",
     )
 
 

@@ -121,11 +121,9 @@ def load(
     labels = Coder(partial(label_name, missing=form.missing), limit=MAX_FAMILIES, kind=LabelError)
     benign = _benign(benign_values)
     layout = Layout(
-        _format(label, family, labels, benign, form),
+        replace(_format(label, family, labels, benign, form), entity=entity, clock=time),
         views=shown or {UNGROUPED: columns.features},
         categorical=columns.categorical,
-        entity=entity,
-        clock=time,
         time=(lambda batch: seconds(batch, time)) if time else None,
         missing=True,
         texts={name: partial(as_text_category, missing=form.missing) for name in columns.texts},
@@ -197,6 +195,8 @@ def written(
     label: str,
     benign_values: Any = None,
     family: str | None = None,
+    entity: str | None = None,
+    time: str | None = None,
     sep: str | None = None,
     encoding: str | None = None,
     missing: Names = (),
@@ -204,7 +204,8 @@ def written(
     """The format of the table; the arguments are those of :func:`load`."""
     form = dialect(sep, encoding, _names(missing))
     labels = Coder(partial(label_name, missing=form.missing), limit=MAX_FAMILIES, kind=LabelError)
-    return _format(label, family, labels, _benign(benign_values), form)
+    plain = _format(label, family, labels, _benign(benign_values), form)
+    return replace(plain, entity=entity, clock=time)
 
 
 def _format(

@@ -83,8 +83,6 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
         form,
         views={view: names.split() for view, names in VIEWS.items()},
         categorical=unsw_nb15.CATEGORICAL,
-        entity="srcip",
-        clock="stime",
         time=lambda batch: batch.numbers("stime", missing=False),
         missing=True,
     )
@@ -108,6 +106,8 @@ def written() -> Format:
         keep=_events,
         header=COLUMNS,
         rename=unsw_nb15.lower,
+        entity="srcip",
+        clock="stime",
     )
 
 

@@ -91,8 +91,6 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
         form,
         views=VIEWS,
         categorical=CATEGORICAL,
-        entity="id.orig_h",
-        clock="ts",
         time=partial(seconds, column="ts"),
         missing=True,
     )
@@ -113,6 +111,8 @@ def written() -> Format:
         rename=clean_header,
         category=as_category,
         reader=lambda path: zeek_batches(path, rename=clean_header),
+        entity="id.orig_h",
+        clock="ts",
     )
 
 

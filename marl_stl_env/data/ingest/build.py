@@ -48,6 +48,8 @@ class Format:
         category: Normalises the text of a categorical column.
         dialect: Encoding and separators of text files; None is UTF-8 with commas.
         reader: Opens files of another format; None reads CSV and Parquet.
+        entity: Column of the host behind the event, or None.
+        clock: Column of the time of the event, or None.
     """
 
     families: Coder
@@ -62,6 +64,8 @@ class Format:
     category: Callable[[str], str] = str.strip
     dialect: Dialect | None = None
     reader: Callable[[Path], Batches] | None = None
+    entity: str | None = None
+    clock: str | None = None
 
     def open(self, path: Path, *, whole: bool = True) -> Batches:
         """Open a file.
@@ -95,9 +99,7 @@ class Layout:
         format: Format of its files.
         views: View to its columns; the features are their union, in this order.
         categorical: Features that are text.
-        entity: Column of the host behind the event, or None.
-        clock: Column that ``time`` reads, or None.
-        time: Computes the seconds of every row, or None.
+        time: Computes the seconds of every row from the format's ``clock``, or None.
         missing: Whether numbers may be missing or infinite, and categories empty.
         texts: Feature to the function that normalises its text instead of ``format.category``.
         repair: Corrects the times of a whole source, given its file and its times; or None.
@@ -106,8 +108,6 @@ class Layout:
     format: Format
     views: Mapping[str, Sequence[str]]
     categorical: Sequence[str]
-    entity: str | None = None
-    clock: str | None = None
     time: Callable[[Batch], Float64Array] | None = None
     missing: bool = False
     texts: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class Layout:
     @property
     def needed(self) -> tuple[str, ...]:
         """Every column that is read."""
-        further = (*self.format.labels, self.clock, self.entity)
+        further = (*self.format.labels, self.format.clock, self.format.entity)
         return tuple(dict.fromkeys((*self.features, *(name for name in further if name))))
 
 
@@ -237,9 +237,10 @@ class _Reader:
         families, threats = layout.format.target(batch)
         self._families.append(families.astype(np.int16))
         self._labels.append(threats)
-        if layout.entity is not None:
-            codes = self._hosts.codes(batch, layout.entity).astype(np.int32)
-            self._entities.append(np.where(batch.absent(layout.entity), np.int32(-1), codes))
+        entity = layout.format.entity
+        if entity is not None:
+            codes = self._hosts.codes(batch, entity).astype(np.int32)
+            self._entities.append(np.where(batch.absent(entity), np.int32(-1), codes))
         if layout.time is not None:
             self._times.append(layout.time(batch))
         self.columns.append([self._feature(batch, name) for name in layout.features])

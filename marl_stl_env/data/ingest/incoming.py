@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import file_format
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.errors import MissingColumnError
+from marl_stl_env.errors import ConfigError, MissingColumnError
 from marl_stl_env.types import Float32Array, IntArray
 
 #: Share of a view's columns that may be missing.
 MOST_MISSING = 0.5
+#: What the time and the host of an event are called beside its decision.
+TIME, ENTITY = "time", "entity"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +32,13 @@ class Chunk:
     Attributes:
         events: Place of each event among the rows of the file, counted from 0.  # (rows,) int64
         table: Their scaled features; all benign where the file has no labels.
+        carried: What goes with the decisions as it was read: ``time`` and ``entity`` where the
+            file has them, and the columns to keep. Name to arrow array.
     """
 
     events: IntArray
     table: TrafficTable
+    carried: Mapping[str, Any]
 
 
 @dataclass
@@ -62,6 +67,7 @@ class IncomingTraffic:
         dataset: Name of the data set that the preprocessor was fitted on.
         options: Its options.
         preprocessor: The scaling.
+        keep: Columns of the file that go with the decisions.
 
     Attributes:
         labelled: Whether the file has the columns that say what is a threat.
@@ -70,11 +76,17 @@ class IncomingTraffic:
     Raises:
         DataFileNotFoundError: If there is no such file.
         DataFormatError: If the file is damaged.
-        MissingColumnError: If more than half of a view's columns are missing.
+        MissingColumnError: If more than half of a view's columns are missing, or one to keep.
+        ConfigError: If a column to keep has the name of another one that is carried.
     """
 
     def __init__(
-        self, path: Path, dataset: str, options: Mapping[str, Any], preprocessor: Preprocessor
+        self,
+        path: Path,
+        dataset: str,
+        options: Mapping[str, Any],
+        preprocessor: Preprocessor,
+        keep: Sequence[str] = (),
     ) -> None:
         self._dataset, self._preprocessor = dataset, preprocessor
         self._form = file_format(dataset, options)
@@ -84,6 +96,19 @@ class IncomingTraffic:
         self.filled = Filled([name for name in names if name not in self._source.names])
         self.labelled = set(self._form.labels) <= set(self._source.names)
         self._check_views()
+        self._source.need(keep, "Check the names after --keep.")
+        known = {TIME: self._form.clock, ENTITY: self._form.entity}
+        for name in keep:
+            if known.get(name, name) not in (name, None):
+                raise ConfigError(
+                    f"--keep {name}: the {name} of an event is that in column {known[name]!r}; "
+                    "rename the other column in the input"
+                )
+        self._carried = {
+            name: column
+            for name, column in (known | {name: name for name in keep}).items()
+            if column in self._source.names
+        }
 
     def chunks(self) -> Iterator[Chunk]:
         """All events, once.
@@ -93,7 +118,8 @@ class IncomingTraffic:
         """
         labels = tuple(self._form.labels) if self.labelled else ()
         start = 0  # blank lines are no events; other rows count, whether they are decided on or not
-        for read in self._source.read(tuple(dict.fromkeys((*self._found, *labels)))):
+        asked = tuple(dict.fromkeys((*self._found, *labels, *self._carried.values())))
+        for read in self._source.read(asked):
             batch = read.as_text(labels)
             if not len(batch):
                 continue
@@ -101,9 +127,35 @@ class IncomingTraffic:
             start += len(batch)
             if labels and self._form.keep is not None:
                 kept = self._form.keep(batch)
-                batch, events = batch.where(kept), events[kept]
+                raw, batch, events = read.where(kept), batch.where(kept), events[kept]
+            else:
+                raw = read
             if len(batch):
-                yield Chunk(events, self._table(batch))
+                yield Chunk(events, self._table(batch), self._as_read(raw))
+
+    def _as_read(self, batch: Batch) -> dict[str, Any]:
+        """The carried columns; an entity that is not known is null."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = {name: self._text(batch.columns[column]) for name, column in self._carried.items()}
+        if ENTITY in found:
+            unknown = pa.array(batch.absent(self._carried[ENTITY]))
+            found[ENTITY] = pc.if_else(unknown, None, found[ENTITY])
+        return found
+
+    def _text(self, array: Any) -> Any:
+        """The column, bytes as text."""
+        import pyarrow as pa
+
+        if not pa.types.is_binary(array.type):
+            return array
+        try:
+            return array.cast(pa.string())
+        except pa.ArrowInvalid:
+            encoding = self._form.fallback or "utf-8"
+            texts = [v if v is None else v.decode(encoding, "replace") for v in array.to_pylist()]
+            return pa.array(texts, pa.string())
 
     def _table(self, batch: Batch) -> TrafficTable:
         rows = len(batch)

@@ -96,7 +96,9 @@ def missing_file(dataset: Dataset, what: str, data_dir: Path | str | None) -> Da
         if root
         else f"no data folder is set, and {download_dir() / dataset.folder} does not hold it"
     )
-    fetch = ", or let --download fetch it" if dataset.downloads else ""
+    fetch = (
+        f", or fetch it with `marl-stl-data download {dataset.name}`" if dataset.downloads else ""
+    )
     return DataFileNotFoundError(
         f"{what} is missing ({looked}). Get it from {dataset.homepage}, then pass --data-dir DIR "
         f"(data_dir=... in Python) or set {DATA_DIR_VARIABLE} to the folder that holds it{fetch}."

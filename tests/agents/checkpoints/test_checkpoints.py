@@ -18,9 +18,9 @@ from marl_stl_agents.checkpoints.store import (
 )
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import check_data, describe_data
 from marl_stl_agents.policies.architecture import architecture_of
 from marl_stl_agents.policies.build import make_blueprint, make_policy
+from marl_stl_agents.run_data import check_data, describe_data
 from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 from marl_stl_agents.training.callbacks import RewardCallback
 from marl_stl_agents.training.run import learn, resume

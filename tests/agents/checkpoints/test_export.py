@@ -15,7 +15,7 @@ from marl_stl_agents.checkpoints import onnx as onnx_file
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.commands.export import ExportConfig, export, load_best, main, some_observations
 from marl_stl_agents.config import PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import describe_data
+from marl_stl_agents.run_data import describe_data
 from marl_stl_agents.run_directory import DATA, new_run, read_config, write_json
 from marl_stl_agents.training.run import learn
 from sb3_contrib import RecurrentPPO

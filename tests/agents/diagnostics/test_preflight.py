@@ -233,3 +233,14 @@ def test_as_a_module() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "KDD Cup 1999" in done.stdout
+
+
+def test_views_are_named_once() -> None:
+    """The views that the program draws are called "view 0" and so on by themselves."""
+    table = gaussian(2.0)
+    names = {"view 0": (0, 1), "viewers": tuple(range(2, table.features.shape[1]))}
+    found = reference_classifiers(
+        CONFIG, prepare(CONFIG, replace(table, views=names)), "validation"
+    )
+    assert {"view 0", "view viewers"} <= set(found)
+    assert not [name for name in found if "view view" in name and name != "view viewers"]

@@ -62,3 +62,8 @@ def test_action_shares() -> None:
 def test_normalized_score() -> None:
     assert normalized_score(2.0, 1.0, 3.0) == 0.5
     assert normalized_score(2.0, 1.0, 1.0) is None
+
+
+def test_without_threats_there_is_no_average_precision() -> None:
+    labels, actions = np.zeros(3, bool), np.zeros(3, np.int8)
+    assert score(labels, actions, RewardConfig(), np.array([0.1, 0.2, 0.3])).pr_auc is None

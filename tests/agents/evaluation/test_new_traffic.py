@@ -14,15 +14,13 @@ import pandas as pd
 import pytest
 import torch
 from marl_stl_agents.checkpoints.policy import saved_policy
-from marl_stl_agents.checkpoints.store import best_checkpoint, save_checkpoint
-from marl_stl_agents.checkpoints.trainer_state import TrainerState
+from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import DecideConfig, EvaluateConfig, PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import describe_data, evaluate
+from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy
-from marl_stl_agents.policies.build import make_policy
-from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
+from marl_stl_agents.run_directory import new_run, read_json
 
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data import prepare
@@ -37,6 +35,7 @@ from marl_stl_env.errors import (
     MissingColumnError,
 )
 from marl_stl_env.types import Action
+from tests.agents.evaluation.random_runs import make_run
 from tests.data.samples import (
     CUSTOM_COLUMNS,
     SAMPLES,
@@ -46,20 +45,6 @@ from tests.data.samples import (
 
 CPU = torch.device("cpu")
 SYNTHETIC = EnvConfig(data=DataConfig(dataset_options=("rows=4000",)))
-
-
-def make_run(folder: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Path:
-    """A run whose policy was drawn at random, but is sure of itself."""
-    config = TrainConfig(env=env, ppo=ppo or PPOConfig(width=8), run_dir=folder)
-    prepared, run = prepare(env), new_run(config)
-    write_json(run / DATA, describe_data(prepared))
-    space = observation_space(Engine(env, prepared.tables["train"], lanes=1))
-    torch.manual_seed(0)
-    policy = make_policy(config, space, prepared.tables["train"], CPU)
-    for weights in policy.parameters():
-        torch.nn.init.normal_(weights)
-    save_checkpoint(run, policy, 1, {"reward_per_event": 0.0}, TrainerState({}, {}))
-    return run
 
 
 def evaluated(run: Path, env: EnvConfig) -> Rollout:
@@ -106,7 +91,7 @@ def rows() -> pd.DataFrame:
 
 
 def ask(run: Path, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    target, summary = decide(DecideConfig(path, run, decisions=path.with_suffix(".out")))
+    target, summary = decide(DecideConfig(path, run, decisions=path.with_suffix(".out.parquet")))
     assert summary == read_json(target.with_suffix(".json"))
     return decisions(target), summary
 
@@ -167,24 +152,22 @@ def test_too_many_missing_columns(run: Path, rows: pd.DataFrame, tmp_path: Path)
     ask(run, path)
     rows.drop(columns=content[:3]).to_csv(path, index=False)
     with pytest.raises(MissingColumnError, match="3 of the 5 columns of view 'content'"):
-        decide(DecideConfig(path, run, decisions=tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
+        decide(DecideConfig(path, run, decisions=tmp_path / "out.csv"))
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_a_bad_field_leaves_no_file(run: Path, rows: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "flows.csv"
     rows.astype({"entropy": object}).assign(entropy="x").to_csv(path, index=False)
     with pytest.raises(DataFormatError, match=r"row 2, column 'entropy': 'x' is not a number"):
-        decide(DecideConfig(path, run, decisions=tmp_path / "out"))
+        decide(DecideConfig(path, run, decisions=tmp_path / "out.csv"))
     rows.assign(kind="surprise").to_csv(path, index=False)
     with pytest.raises(LabelError, match="'surprise' is no kind of synthetic event"):
-        decide(DecideConfig(path, run, decisions=tmp_path / "out"))
+        decide(DecideConfig(path, run, decisions=tmp_path / "out.csv"))
     rows[:0].to_csv(path, index=False)
     with pytest.raises(DecidingError, match="no event"):
-        decide(DecideConfig(path, run, decisions=tmp_path / "out"))
+        decide(DecideConfig(path, run, decisions=tmp_path / "out.csv"))
     assert [one.name for one in tmp_path.iterdir()] == ["flows.csv"]
-    with pytest.raises(DecidingError, match="cannot be written to their input"):
-        decide(DecideConfig(path, run, decisions=path))
 
 
 def test_chunks_join_without_a_seam(
@@ -223,6 +206,7 @@ def test_decisions_that_depend_on_more_than_the_event(tmp_path: Path, rows: pd.D
         ("weights='reliability'", replace(SYNTHETIC, consensus=checked), "mlp"),
         ("dynamics='response'", replace(SYNTHETIC, dynamics="response"), "mlp"),
         ("stl.observe", replace(SYNTHETIC, stl=watched), "mlp"),
+        ("stl.shield", replace(SYNTHETIC, stl=StlConfig(monitor=True, shield=True)), "mlp"),
     ):
         ppo = PPOConfig(width=8, policy=policy)  # type: ignore[arg-type]
         new_run(TrainConfig(env=env, ppo=ppo, run_dir=tmp_path / reason))

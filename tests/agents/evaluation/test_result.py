@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from marl_stl_agents.console.sentences import verdict_sentence
-from marl_stl_agents.evaluation.evaluation import verdict_of
 from marl_stl_agents.evaluation.metrics import equal_actions
 from marl_stl_agents.evaluation.result import Verdict, as_json, read_result, write_result
+from marl_stl_agents.evaluation.rollout_metrics import verdict_of
 from pydantic import ValidationError
 
 from marl_stl_env.config import EnvConfig, RewardConfig

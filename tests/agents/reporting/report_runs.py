@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
-from marl_stl_agents.evaluation.evaluation import Evaluation, evaluate_team
+from marl_stl_agents.evaluation.evaluate import Evaluation, evaluate_team
 from marl_stl_agents.run_directory import new_run
 
 from marl_stl_env.config import EnvConfig

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from marl_stl_agents.commands.compare import CompareConfig, main, show_comparison
 from marl_stl_agents.config import EvaluateConfig, PPOConfig
-from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.reporting import compare_page
 from marl_stl_agents.reporting.comparison import (
@@ -27,8 +27,9 @@ from rich.console import Console
 
 from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.errors import ComparisonError, RunError
+from tests.agents.evaluation.random_runs import make_run
 from tests.agents.evaluation.results import make_result
-from tests.agents.evaluation.test_new_traffic import SYNTHETIC, make_run
+from tests.agents.evaluation.test_new_traffic import SYNTHETIC
 from tests.agents.reporting.report_runs import HOSTILE, Page
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from marl_stl_agents.config import EvaluateConfig
-from marl_stl_agents.evaluation.evaluation import describe_data
 from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.reporting.compare_page import write_comparison
 from marl_stl_agents.reporting.comparison import read_runs
 from marl_stl_agents.reporting.page import write_report
+from marl_stl_agents.run_data import describe_data
 from marl_stl_agents.run_directory import DATA, write_json
 
 from marl_stl_env.config import EnvConfig, StlConfig

@@ -16,7 +16,7 @@ import torch
 from marl_stl_agents.commands.evaluate import act
 from marl_stl_agents.config import EvaluateConfig, PPOConfig, TrainConfig
 from marl_stl_agents.diagnostics.checklist import Check, Checked, Checklist, write_checklist
-from marl_stl_agents.evaluation.evaluation import Evaluation
+from marl_stl_agents.evaluation.evaluate import Evaluation
 from marl_stl_agents.evaluation.result import as_json, read_result
 from marl_stl_agents.evaluation.rollouts import greedy
 from marl_stl_agents.policies.build import make_policy
@@ -38,7 +38,8 @@ from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig, StlCon
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.types import Action, Float64Array
-from tests.agents.evaluation.test_new_traffic import SYNTHETIC, make_run
+from tests.agents.evaluation.random_runs import make_run
+from tests.agents.evaluation.test_new_traffic import SYNTHETIC
 from tests.agents.reporting.report_runs import HOSTILE, Page, evaluated_toy, hostile_table
 
 STOPS = (Action.BLOCK, Action.QUARANTINE)

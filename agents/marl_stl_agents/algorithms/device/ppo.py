@@ -23,6 +23,7 @@ from torch.nn import functional
 from marl_stl_agents.algorithms.device.env import DeviceVecEnv
 from marl_stl_agents.algorithms.device.rollout import DeviceRollout, EpisodeStatistics, RewardScale
 from marl_stl_agents.config import ReturnNormalization
+from marl_stl_agents.metric_names import REWARD
 from marl_stl_env.engine.torch_engine import TorchEngine
 from marl_stl_env.errors import DivergedError
 from marl_stl_env.types import AnyArray
@@ -174,7 +175,7 @@ class DevicePPO(PPO):
 
     def _log_episodes(self) -> None:
         figures = self._episodes.take()
-        self.logger.record("rollout/reward_per_event", figures["reward"])
+        self.logger.record(f"rollout/{REWARD}", figures["reward"])
         if "return" in figures and self.ep_info_buffer is not None:
             self.ep_info_buffer.clear()
             self.ep_info_buffer.append({"r": figures["return"], "l": figures["length"]})
@@ -235,7 +236,7 @@ class DevicePPO(PPO):
         if not np.isfinite(logged["loss"]):
             raise DivergedError(
                 f"the loss is {logged['loss']} after {self.num_timesteps} agent-steps; lower "
-                "--learning-rate or --max-grad-norm"
+                "--learning-rate"
             )
         for name, value in logged.items():
             self.logger.record(f"train/{name}", value)

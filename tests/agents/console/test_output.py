@@ -1,0 +1,55 @@
+"""What a person sees while a command works: one line a step, and bars in a terminal alone."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from marl_stl_agents.console import output
+from marl_stl_agents.console.output import PlainConsole, working
+from marl_stl_agents.training.progress import ProgressCallback
+
+
+def console(terminal: bool) -> tuple[PlainConsole, io.StringIO]:
+    file = io.StringIO()
+    return PlainConsole(file=file, force_terminal=terminal, width=200, color_system=None), file
+
+
+def test_every_step_is_a_line_and_no_bar_goes_into_a_file() -> None:
+    target, file = console(terminal=False)
+    with working(target) as step:
+        step("reading [bold]a[/bold]")
+        step("drawing")
+    assert file.getvalue().splitlines() == ["reading [bold]a[/bold] ...", "drawing ..."]
+
+
+def test_a_bar_moves_in_a_terminal_and_goes_when_the_work_is_done() -> None:
+    target, file = console(terminal=True)
+    with working(target) as step:
+        step("drawing")
+    shown = file.getvalue()
+    assert "drawing ..." in shown
+    assert "0:00:00" in shown
+    assert shown.endswith("\x1b[2K")  # the line of the bar is cleared
+
+
+def test_a_training_counts_agent_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, file = console(terminal=True)
+    monkeypatch.setattr(output, "_console", target)
+    bar = ProgressCallback(2_000)
+    model: Any = SimpleNamespace(num_timesteps=0)
+    bar.model = model
+    bar.on_training_start({}, {})
+    bar.on_rollout_start()
+    for done in (1_000, 2_000):
+        model.num_timesteps = done
+        bar.on_step()
+    bar.on_rollout_end()
+    bar.on_training_end()
+    shown = file.getvalue()
+    assert "2,000/2,000" in shown
+    assert "agent-steps/s" in shown
+    assert "learning, then validating" in shown
+    assert "it/s" not in shown
