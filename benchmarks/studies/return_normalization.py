@@ -1,4 +1,4 @@
-"""What normalising returns does to the value function, under the published protocol, over seeds.
+"""Effect of return normalisation on the value function, under the published protocol.
 
 ``python -m benchmarks.studies.return_normalization --image docs/images/return_normalization.png
 --out returns.json`` trains under ``--preset seed`` with each normalisation, at the published
@@ -35,7 +35,7 @@ from marl_stl_env.files import atomic_path
 from marl_stl_env.types import AnyArray, BoolArray
 
 MODES: tuple[ReturnNormalization, ...] = get_args(ReturnNormalization)
-#: What the figure shows, and on which scale.
+#: Curves of the figure and their scales.
 CURVES = {
     "value_loss": ("value loss, as optimised", "log"),
     "value_loss_reward_units": ("value loss, reward units", "log"),
@@ -43,13 +43,13 @@ CURVES = {
     "episode_reward": ("episode reward of a sensor", "linear"),
     "f1": ("F1, greedy, validation", "linear"),
 }
-#: The last iterations that the table averages over.
+#: Number of last iterations over which the table averages.
 LAST = 10
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to train.
+    """Settings of the study.
 
     Attributes:
         seeds: Seeds of every training.
@@ -58,10 +58,10 @@ class Settings:
         iterations: Iterations with a discount above 0.
         undiscounted_iterations: Iterations with a discount of 0, which learns sooner.
         gae_lambda: Lambda of generalised advantage estimation.
-        lanes: Lanes that share the 2,048 steps of a rollout; published is 1.
-        batch_size: Transitions of one minibatch; published are 64.
+        lanes: Lanes that share the 2,048 steps of a rollout; the published value is 1.
+        batch_size: Transitions of one minibatch; the published value is 64.
         quick: One short training of each.
-        results: JSON files of earlier runs, to be drawn in place of training.
+        results: JSON files of earlier runs, which are drawn instead of training.
         image: The figure to write.
         out: JSON file to write, rewritten after every training.
     """
@@ -83,7 +83,7 @@ class Settings:
 def training(
     settings: Settings, mode: ReturnNormalization, discount: float, seed: int
 ) -> TrainConfig:
-    """The published protocol with one normalisation and discount, on the batched path."""
+    """The published protocol with one normalisation and discount, on the native backend."""
     preset = PRESETS["seed"].settings()
     ppo = replace(
         preset.ppo,
@@ -107,7 +107,7 @@ def training(
 
 
 class History(BaseCallback):
-    """The figures of every iteration.
+    """Metrics of every iteration.
 
     Args:
         config: The run.
@@ -120,29 +120,29 @@ class History(BaseCallback):
     def __init__(self, config: TrainConfig, table: TrafficTable) -> None:
         super().__init__()
         self._config, self._table = config, table
-        self._earned: list[AnyArray] = []
+        self._rewards: list[AnyArray] = []
         self._values = (0.0, 1.0)  # mean and deviation of the target that the values were fitted to
         self.curves: dict[str, list[float]] = {}
 
     def _on_step(self) -> bool:
         venv = self.model.get_vec_normalize_env()
         assert venv is not None
-        self._earned.append(venv.get_original_reward())
+        self._rewards.append(venv.get_original_reward())
         return True
 
     def _on_rollout_end(self) -> None:
         buffer, env = self._buffer, self._config.env
-        earned = np.stack(self._earned)
-        self._earned.clear()
+        rewards = np.stack(self._rewards)
+        self._rewards.clear()
         target = buffer.advantages + buffer.values
-        event = own_event(earned, env.reward)
-        self._add("episode_reward", env.episode_length * float(earned.mean()))
-        self._add("own_event_share", correlation(target, earned) ** 2)
+        event = own_event(rewards, env.reward)
+        self._add("episode_reward", env.episode_length * float(rewards.mean()))
+        self._add("own_event_share", correlation(target, rewards) ** 2)
         self._add("advantage_signal", correlation(buffer.advantages, event))
         if self._config.ppo.return_normalization == "batch":
             mean, unit = self._values
             right = consistent_advantages(
-                buffer, earned, self.locals["values"], self.locals["dones"], mean, unit
+                buffer, rewards, self.locals["values"], self.locals["dones"], mean, unit
             )
             self._add("unit_agreement", correlation(buffer.advantages, right))
             self._add("consistent_signal", correlation(right, event))
@@ -192,37 +192,39 @@ def correlation(first: AnyArray, second: AnyArray) -> float:
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
-def own_event(earned: AnyArray, reward: RewardConfig) -> AnyArray:
-    """What of each reward the action decided: the reward less its mean over events of that label.
+def own_event(rewards: AnyArray, config: RewardConfig) -> AnyArray:
+    """The part of each reward that depends on the action: the reward minus its mean for the label.
 
-    Nothing else belongs into an advantage here, since actions change no later event.
+    This is the exact advantage, since actions do not change later events.
 
     Args:
-        earned: Unscaled rewards, the team's alone.  # (steps, n_envs) float32
-        reward: What they are made of.
+        rewards: Unscaled rewards of the team.  # (steps, n_envs) float32
+        config: The rewards of outcomes.
     """
-    threat: BoolArray = np.isin(earned, (reward.true_positive, reward.false_negative))
-    means = [earned[threat == label].mean() if (threat == label).any() else 0.0 for label in (0, 1)]
-    return earned - np.where(threat, means[1], means[0])
+    threat: BoolArray = np.isin(rewards, (config.true_positive, config.false_negative))
+    means = [
+        rewards[threat == label].mean() if (threat == label).any() else 0.0 for label in (0, 1)
+    ]
+    return rewards - np.where(threat, means[1], means[0])
 
 
 def consistent_advantages(
     buffer: RolloutBuffer,
-    earned: AnyArray,
+    rewards: AnyArray,
     last_values: torch.Tensor,
     dones: AnyArray,
     mean: float,
     unit: float,
 ) -> AnyArray:
-    """The advantages of a rollout if its values had been put back into reward units.
+    """The advantages of a rollout whose values are converted to reward units.
 
     Args:
         buffer: A full rollout, its values in normalised units.
-        earned: Unscaled rewards.  # (steps, n_envs) float32
+        rewards: Unscaled rewards.  # (steps, n_envs) float32
         last_values: Normalised values after the rollout.  # (n_envs, 1) float32
         dones: Whether the last step ended an episode.  # (n_envs,) bool
         mean: Mean of the returns that the values were fitted to.
-        unit: Their deviation.
+        unit: Standard deviation of these returns.
 
     Returns:
         Advantages in reward units.  # (steps, n_envs) float32
@@ -235,8 +237,10 @@ def consistent_advantages(
         gae_lambda=buffer.gae_lambda,
         n_envs=buffer.n_envs,
     )
-    later = buffer.rewards - earned  # at a time limit SB3 adds the discounted value of what follows
-    other.rewards = earned + unit * later + buffer.gamma * mean * (later != 0.0)
+    later = (
+        buffer.rewards - rewards
+    )  # at a time limit SB3 adds the discounted value of what follows
+    other.rewards = rewards + unit * later + buffer.gamma * mean * (later != 0.0)
     other.values = mean + unit * buffer.values
     other.episode_starts = buffer.episode_starts
     other.compute_returns_and_advantage(mean + unit * last_values, dones)
@@ -254,7 +258,7 @@ def train(config: TrainConfig, prepared: PreparedData) -> dict[str, list[float]]
 
 
 def study(settings: Settings) -> list[dict[str, Any]]:
-    """All trainings, or those of earlier runs."""
+    """Train all settings, or read earlier runs."""
     if settings.results:
         return [one for path in settings.results for one in read_json(path)["runs"]]
     prepared = prepare(PRESETS["seed"].env)
@@ -276,7 +280,7 @@ def study(settings: Settings) -> list[dict[str, Any]]:
 
 
 def write(runs: list[dict[str, Any]], settings: Settings) -> None:
-    """Write what there is."""
+    """Write the runs."""
     write_result(settings.out, {"runs": runs})
 
 
@@ -292,7 +296,7 @@ def settings_of(runs: Sequence[dict[str, Any]]) -> list[tuple[str, float]]:
 
 
 def summary(curves: Sequence[dict[str, list[float]]]) -> dict[str, str]:
-    """Mean (smallest to largest) over the seeds of what the table shows."""
+    """Values of the table: mean (smallest to largest) over the seeds."""
     loss = "value_loss_reward_units"
     columns: dict[str, list[float]] = {
         f"{loss}, first": [one[loss][0] for one in curves],
@@ -316,14 +320,14 @@ def show(runs: Sequence[dict[str, Any]]) -> None:
         for mode, discount in settings_of(runs)
     }
     names = dict.fromkeys(name for column in columns.values() for name in column)
-    table = Table("", *columns, title=f"mean over seeds; the last {LAST} iterations unless said")
+    table = Table("", *columns, title=f"mean over seeds; the last {LAST} iterations unless stated")
     for name in names:
         table.add_row(name, *(column.get(name, "") for column in columns.values()))
     Console(width=220).print(table)
 
 
 def draw(runs: Sequence[dict[str, Any]], image: Path) -> None:
-    """A row for each discount; every seed thin, their mean thick."""
+    """Draw a row for each discount, with thin lines for seeds and a thick one for their mean."""
     import matplotlib as mpl
 
     mpl.use("Agg")
