@@ -19,11 +19,8 @@ from marl_stl_agents.algorithms.device.env import DeviceVecEnv
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.config import Backend, Device, PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.baselines import simple_baselines
-from marl_stl_agents.evaluation.metrics import score
-from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
-from stable_baselines3.common.callbacks import BaseCallback
 
+from benchmarks.common.learning_curve import Scores, best_constant, wait
 from benchmarks.common.measure import generated_table, rate, show, write_result
 from benchmarks.speed.throughput import row
 from marl_stl_env.config import EnvConfig
@@ -75,12 +72,6 @@ class Settings:
         }
         for name, value in small.items() if self.quick else ():
             object.__setattr__(self, name, value)
-
-
-def wait(device: torch.device) -> None:
-    """Block until the device is idle."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def copy_rate(engine: TorchEngine, settings: Settings) -> float:
@@ -192,47 +183,6 @@ def training_rate(
     wait(device)
     seconds = time.perf_counter() - start
     return {"lanes": config.lanes, "agent_steps_per_s": rollouts * steps / seconds}
-
-
-class Scores(BaseCallback):
-    """Evaluates the greedy team after every iteration; this time is not counted.
-
-    Attributes:
-        curve: Seconds of training and mean decision reward on the validation split.
-    """
-
-    def __init__(self, config: EnvConfig, table: TrafficTable, device: torch.device) -> None:
-        super().__init__()
-        self._config, self._table, self._device = config, table, device
-        self.curve: list[tuple[float, float]] = []
-        self._seconds = self._since = 0.0
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_training_start(self) -> None:
-        wait(self._device)
-        self._since = time.perf_counter()
-
-    def _on_rollout_start(self) -> None:
-        wait(self._device)
-        self._seconds += time.perf_counter() - self._since
-        rollout = collect_rollout(self._config, self._table, greedy(cast("Any", self.model.policy)))
-        figures = score(self._table.labels, rollout.decisions, self._config.reward)
-        self.curve.append((self._seconds, figures.reward_per_event))
-        self._since = time.perf_counter()
-
-    def _on_training_end(self) -> None:
-        self._on_rollout_start()
-
-
-def best_constant(env: EnvConfig, table: TrafficTable) -> float:
-    """Mean decision reward of the better of always allowing and always blocking."""
-    return max(
-        score(table.labels, baseline.decisions, env.reward).reward_per_event
-        for name, baseline in simple_baselines(env, table.labels).items()
-        if name.startswith("always")
-    )
 
 
 def seconds_to_score(device: torch.device, settings: Settings) -> dict[str, Any]:

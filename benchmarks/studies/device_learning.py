@@ -16,8 +16,8 @@ import tyro
 from marl_stl_agents.algorithms.ppo import make_trainer
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 
+from benchmarks.common.learning_curve import Scores
 from benchmarks.common.measure import show, write_result
-from benchmarks.speed.cuda import Scores
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.files import atomic_path
