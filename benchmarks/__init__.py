@@ -1,1 +1,1 @@
-"""Measurements: each prints a table and writes JSON with ``--out``."""
+"""Measurements; each prints a table and writes JSON with ``--out``."""

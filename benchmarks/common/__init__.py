@@ -1,1 +1,1 @@
-"""What benchmarks share."""
+"""Shared parts of benchmarks."""

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from marl_stl_env.data.table import TrafficTable
 
-#: The scaled columns of NSL-KDD's four views, and its training rows.
+#: Scaled columns of each of NSL-KDD's four views, and its training rows.
 VIEW_SIZES = (87, 13, 9, 10)
 ROWS = 106_518
 

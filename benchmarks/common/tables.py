@@ -1,4 +1,4 @@
-"""From the runs of the learning study to the tables of ``docs/results/``."""
+"""Tables of ``docs/results/``, mostly from the runs of the learning study."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from marl_stl_env.files import write_text
 from marl_stl_env.types import AnyArray
 
-#: Figures of one run, in the order of the tables.
+#: Metrics of one run, in the order of the tables.
 QUALITY = ("f1", "precision", "recall", "recall_seen", "recall_unseen", "reward_per_event")
 RELATIVE = ("normalized_score", "ceiling_ratio", "vote_ratio", "seconds_to_95", "cpu_seconds")
 _HEADINGS = {
@@ -39,9 +39,9 @@ def interquartile_mean(values: AnyArray, axis: int = -1) -> AnyArray:
 
 
 def interval(*strata: Sequence[float]) -> tuple[float, float, float]:
-    """Interquartile mean of all values, with its 95 % interval.
+    """Interquartile mean of all values with its 95 % interval.
 
-    The bootstrap is stratified: every setting draws as many of its own runs as it has.
+    The bootstrap is stratified: each resample has as many runs of a setting as the data.
 
     Args:
         strata: The values of each setting, one per seed.
@@ -65,18 +65,18 @@ def interval(*strata: Sequence[float]) -> tuple[float, float, float]:
 
 
 def in_words(values: tuple[float, float, float], digits: int) -> str:
-    """The mean with its interval in brackets."""
+    """A mean with its interval in brackets, as text."""
     mean, low, high = (f"{value:.{digits}f}" for value in values)
     return mean if low == high else f"{mean} [{low}, {high}]"
 
 
 def quality_table(settings: Mapping[str, list[Run]]) -> list[str]:
-    """What each setting reaches, in Markdown."""
+    """Metrics of each setting, in Markdown."""
     return _table(settings, QUALITY, lambda _: 3)
 
 
 def relative_table(settings: Mapping[str, list[Run]]) -> list[str]:
-    """How each setting compares with its references, and how long it takes, in Markdown."""
+    """Each setting relative to its references, and its training time, in Markdown."""
     rows = _table(settings, RELATIVE, lambda name: 0 if "seconds" in name else 3)
     scores = [[run["normalized_score"] for run in runs] for runs in settings.values()]
     overall = in_words(interval(*scores), 3)
@@ -112,7 +112,7 @@ def family_table(runs: list[Run], few: int) -> list[str]:
 
 
 def threshold_table(rows: list[Run]) -> list[str]:
-    """What each threshold of the vote gives, to one team and to all together, in Markdown."""
+    """Metrics at each threshold of the vote, for one team and for all teams as one, in Markdown."""
     lines = _head(["threat votes", "F1", "reward per event", "together: F1", "reward per event"])
     for row in rows:
         alone = [in_words(interval(row[name]), 3) for name in ("f1", "reward_per_event")]
@@ -150,10 +150,10 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def replace_section(path: Path, name: str, lines: Sequence[str]) -> None:
-    """Put lines between the marks ``<!-- NAME -->`` and ``<!-- end of NAME -->`` of a file.
+    """Replace the lines between the marks ``<!-- NAME -->`` and ``<!-- end of NAME -->`` of a file.
 
     Raises:
-        ValueError: If the file does not hold both marks.
+        ValueError: If the file lacks one of the marks.
     """
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     text = path.read_text(encoding="utf-8")

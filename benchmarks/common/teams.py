@@ -1,4 +1,4 @@
-"""Teams trained for the studies: no run directory, the last policy, any number of sensors."""
+"""Training of teams for studies: without run directory, with the last policy."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PPO = PPOConfig(batch_size=512)
 
 
 def train_team(env: EnvConfig, seed: int, iterations: int, ppo: PPOConfig | None = None) -> Act:
-    """Train a team on the native path and return its greedy policy.
+    """Train a team on the native backend and return its greedy policy.
 
     Args:
         env: The environment, faulty sensors included.
         seed: Seed of the run.
         iterations: Rollouts of about 16,000 agent-steps.
-        ppo: The trainer; None takes the defaults.
+        ppo: Settings of PPO; None takes the defaults.
     """
     lanes = SENSORS // env.agents
     config = TrainConfig(
@@ -49,26 +49,26 @@ def train_team(env: EnvConfig, seed: int, iterations: int, ppo: PPOConfig | None
 
 
 def normalized(env: EnvConfig, table: TrafficTable, decisions: Int8Array) -> float:
-    """Where the decisions lie between the best constant policy (0) and the oracle (1)."""
+    """Reward of the decisions between the best constant policy (0) and the oracle (1)."""
 
-    def earned(actions: Int8Array) -> float:
+    def reward(actions: Int8Array) -> float:
         return reward_per_event(table.labels, actions, env.reward)
 
     constants = (decisions * 0 + Action.ALLOW, decisions * 0 + Action.BLOCK)
     right = table.labels * decisions.dtype.type(Action.BLOCK)
-    value = normalized_score(earned(decisions), max(map(earned, constants)), earned(right))
+    value = normalized_score(reward(decisions), max(map(reward, constants)), reward(right))
     if value is None:
         raise ValueError("a constant policy is perfect on this table")
     return value
 
 
 def f1(table: TrafficTable, decisions: Int8Array) -> float:
-    """F1 of the threat decisions, 0 where there is none."""
+    """F1 of the threat decisions; 0 without threats and threat decisions."""
     votes = THREAT_VOTE[decisions]
     hits = int((votes & table.labels).sum())
     return 2 * hits / max(int(votes.sum()) + int(table.labels.sum()), 1)
 
 
 def recall(table: TrafficTable, decisions: Int8Array) -> float:
-    """Share of the threats that were decided to be threats."""
+    """Share of the threats that were stopped."""
     return float(THREAT_VOTE[decisions][table.labels].mean())

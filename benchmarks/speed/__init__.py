@@ -1,1 +1,1 @@
-"""How fast: engines, views, trainers, data."""
+"""Speed of engines, views, trainers and data."""

@@ -1,8 +1,8 @@
-"""What watching a training costs: iterations with and without the checklist, by turns.
+"""Cost of the training checklist: iterations with and without it, in turns.
 
-``python -m benchmarks.speed.checklist`` prints the CPU time of an iteration on every path, that of
-an iteration under the checklist's callback (record, guard, gradient norms), and that of the one
-look for the label in a rollout's observations.
+``python -m benchmarks.speed.checklist`` prints for every backend the CPU time of an iteration, of
+an iteration with the checklist (statistics, finite checks, gradient norms), and of the search for
+the label in the observations of one rollout.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Settings:
 
     Attributes:
         quick: Tiny trainings, once.
-        iterations: Of each training; the first is not counted.
+        iterations: Iterations of each training; the first is not counted.
         repeats: Trainings of each kind.
         out: JSON file to write.
     """
@@ -50,7 +50,7 @@ class Settings:
 
 
 class Clock(BaseCallback):
-    """CPU time between the iterations, after what the other callbacks do there."""
+    """CPU time of iterations, other callbacks included."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Clock(BaseCallback):
 
     @property
     def seconds(self) -> list[float]:
-        """CPU seconds of each iteration but the first."""
+        """CPU seconds of each iteration except the first."""
         return [end - begun for begun, end in zip(self._times[1:], self._times[2:], strict=False)]
 
     def _on_step(self) -> bool:
@@ -72,7 +72,7 @@ class Clock(BaseCallback):
 
 
 class Probe(BaseCallback):
-    """CPU seconds of looking for the label in the first rollout."""
+    """CPU seconds of the search for the label in the first rollout."""
 
     seconds = 0.0
 
@@ -91,13 +91,13 @@ class Probe(BaseCallback):
 
 
 def learn(config: TrainConfig, prepared: PreparedData, callbacks: list[BaseCallback]) -> None:
-    """Train without run directory, rollout and checkpoints."""
+    """Train without run directory, evaluations and checkpoints."""
     model = make_trainer(config, prepared, CPU)
     model.learn(config.iterations * config.ppo.n_steps * model.n_envs, callback=callbacks)
 
 
 def iteration_seconds(config: TrainConfig, prepared: PreparedData, run: Path | None) -> list[float]:
-    """CPU seconds of the iterations of a training; it is watched where there is a run."""
+    """CPU seconds of the iterations of a training, with the checklist if there is a run."""
     callbacks: list[BaseCallback] = [RewardCallback(), ValueLossCallback()]
     if run is not None:
         callbacks.append(ChecklistCallback(run, setting_of(config, prepared), NEVER))
@@ -107,7 +107,7 @@ def iteration_seconds(config: TrainConfig, prepared: PreparedData, run: Path | N
 
 
 def measure(config: TrainConfig, prepared: PreparedData, repeats: int) -> dict[str, Any]:
-    """One path, plain and watched by turns."""
+    """One backend with and without the checklist, in turns."""
     plain, watched, probe = [], [], Probe()
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(repeats):

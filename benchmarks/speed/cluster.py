@@ -1,4 +1,4 @@
-"""Agent-steps per second of the engine "rllib" by the number of runners, beside the other engine.
+"""Agent-steps per second of the backend "rllib" by number of runners, beside "native".
 
 ``python -m benchmarks.speed.cluster [--runners 1 2] [--address auto] [--out FILE]``
 """
@@ -44,7 +44,7 @@ def cluster_rate(config: TrainConfig, iterations: int) -> dict[str, float]:
 
 
 def single_rate(config: TrainConfig, iterations: int) -> float:
-    """Agent-steps per second of the engine "sb3" on its path "native"."""
+    """Agent-steps per second of the backend "native"."""
     train = prepare(config.env).tables["train"]
     model = make_trainer(config, train, resolve_device("cpu", 1))
     steps = model.n_steps * model.n_envs
@@ -55,7 +55,7 @@ def single_rate(config: TrainConfig, iterations: int) -> float:
 
 
 def main() -> None:
-    """Measure, print and, where asked, write."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runners", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--iterations", type=int, default=3)

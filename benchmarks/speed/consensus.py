@@ -1,4 +1,4 @@
-"""Decisions per second of each agreement protocol, side by side, and how often it agrees.
+"""Decisions per second of each agreement protocol, and how often honest sensors agree.
 
 ``python benchmarks/speed/consensus.py --out consensus.json``
 """
@@ -35,9 +35,9 @@ class Settings:
     """What to measure.
 
     Attributes:
-        lanes: Decisions taken at once.
-        repeats: Rounds over all protocols; each one's best time counts.
-        seed: Seed of votes and lies.
+        lanes: Decisions of one call.
+        repeats: Rounds over all protocols; the best time of each counts.
+        seed: Seed of votes and of Byzantine messages.
         out: JSON file to write.
     """
 
@@ -52,12 +52,12 @@ class Result:
     """One protocol for one team.
 
     Attributes:
-        protocol: Its name.
+        protocol: Name of the protocol.
         agents: Sensors.
-        faulty: Byzantine sensors, as many as the protocol is built to withstand.
-        per_second: Team decisions per second while faulty sensors tell half of the team Allow and
-            the other half Block.
-        agreement: Share of decisions whose class all honest sensors agree on while faulty sensors
+        faulty: Byzantine sensors, as many as the protocol tolerates.
+        per_second: Team decisions per second while faulty sensors send Allow to half of the team
+            and Block to the other half.
+        agreement: Share of decisions on whose class all honest sensors agree while faulty sensors
             send random messages.
     """
 
@@ -84,16 +84,16 @@ class Team:
 
     def seconds(self, protocol: str) -> float:
         """Wall time to agree and decide; the ideal functionality is one party's decision."""
-        lies = two_faced(Action.ALLOW, Action.BLOCK)
+        adversary = two_faced(Action.ALLOW, Action.BLOCK)
         start = time.perf_counter()
-        agreed = PROTOCOLS[protocol](self.votes, self.faulty_sensors, self.faulty, lies)
+        agreed = PROTOCOLS[protocol](self.votes, self.faulty_sensors, self.faulty, adversary)
         decisions(agreed[:, :1] if protocol == "ideal" else agreed, self.rule)
         return time.perf_counter() - start
 
     def agreement(self, protocol: str) -> float:
         """Share of lanes in which all honest sensors decide for the same class."""
-        lies = random_messages(self.rng)
-        agreed = PROTOCOLS[protocol](self.votes, self.faulty_sensors, self.faulty, lies)
+        adversary = random_messages(self.rng)
+        agreed = PROTOCOLS[protocol](self.votes, self.faulty_sensors, self.faulty, adversary)
         threat: BoolArray = THREAT_VOTE[decisions(agreed, self.rule)]
         some_threat = (threat & ~self.faulty_sensors).any(axis=1)
         some_benign = (~threat & ~self.faulty_sensors).any(axis=1)
@@ -101,7 +101,7 @@ class Team:
 
 
 def measure(settings: Settings) -> list[Result]:
-    """Time all protocols in turn, so that a busy moment hits them alike."""
+    """Time all protocols in turns, so that other load affects them equally."""
     teams = {agents: Team(agents, settings) for agents in TEAMS}
     best = {(agents, protocol): math.inf for agents in TEAMS for protocol in PROTOCOLS}
     for _ in range(settings.repeats):

@@ -1,7 +1,7 @@
-"""Everything on one device: the engine, the training, and that nothing waits for the host.
+"""Engine and training on one device, and whether anything synchronises with the host.
 
 ``python -m benchmarks.speed.cuda --out cuda.json`` takes a few minutes on a GPU. ``--quick
---device cpu`` runs the same code small, without what only CUDA has.
+--device cpu`` runs the same code with small sizes, without the parts that need CUDA.
 """
 
 from __future__ import annotations
@@ -19,11 +19,8 @@ from marl_stl_agents.algorithms.device.env import DeviceVecEnv
 from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.config import Backend, Device, PPOConfig, TrainConfig
-from marl_stl_agents.evaluation.baselines import simple_baselines
-from marl_stl_agents.evaluation.metrics import score
-from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
-from stable_baselines3.common.callbacks import BaseCallback
 
+from benchmarks.common.learning_curve import Scores, best_constant, wait
 from benchmarks.common.measure import generated_table, rate, show, write_result
 from benchmarks.speed.throughput import row
 from marl_stl_env.config import EnvConfig
@@ -77,14 +74,8 @@ class Settings:
             object.__setattr__(self, name, value)
 
 
-def wait(device: torch.device) -> None:
-    """Let the host wait until the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def copy_rate(engine: TorchEngine, settings: Settings) -> float:
-    """Copying one batch of observations to another: the same bytes written, and as many read."""
+    """Rate of copying a batch of observations to another."""
     source = cast("torch.Tensor", engine.observe())
     target = torch.empty_like(source)
     return repeated(lambda: target.copy_(source), engine, settings)
@@ -122,7 +113,7 @@ def compiled(engine: TorchEngine, actions: torch.Tensor) -> Callable[[], object]
 
 
 def graphed(engine: TorchEngine, actions: torch.Tensor) -> Callable[[], object]:
-    """The same as one CUDA graph; episodes begin anew between its replays."""
+    """The same as one CUDA graph; episodes are reset between its replays."""
     step = eager(engine, actions)
     stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch has no types here
     stream.wait_stream(torch.cuda.current_stream())
@@ -170,7 +161,7 @@ def engine_rows(
 
 
 def train_config(backend: Backend, settings: Settings) -> TrainConfig:
-    """The default trainer on raw features; on the device with the batches that fill it."""
+    """The default trainer on raw features, with batches that fill the device."""
     lanes = settings.train_lanes if backend == "torch" else settings.sb3_lanes
     steps, batch = (16, 65_536) if backend == "torch" else (64, 16_384)
     ppo = PPOConfig(bins=0, n_steps=steps, batch_size=batch)
@@ -194,52 +185,11 @@ def training_rate(
     return {"lanes": config.lanes, "agent_steps_per_s": rollouts * steps / seconds}
 
 
-class Scores(BaseCallback):
-    """Evaluates the greedy team after every iteration, off the clock.
-
-    Attributes:
-        curve: Seconds of training and mean decision reward on the validation split.
-    """
-
-    def __init__(self, config: EnvConfig, table: TrafficTable, device: torch.device) -> None:
-        super().__init__()
-        self._config, self._table, self._device = config, table, device
-        self.curve: list[tuple[float, float]] = []
-        self._seconds = self._since = 0.0
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_training_start(self) -> None:
-        wait(self._device)
-        self._since = time.perf_counter()
-
-    def _on_rollout_start(self) -> None:
-        wait(self._device)
-        self._seconds += time.perf_counter() - self._since
-        rollout = collect_rollout(self._config, self._table, greedy(cast("Any", self.model.policy)))
-        figures = score(self._table.labels, rollout.decisions, self._config.reward)
-        self.curve.append((self._seconds, figures.reward_per_event))
-        self._since = time.perf_counter()
-
-    def _on_training_end(self) -> None:
-        self._on_rollout_start()
-
-
-def best_constant(env: EnvConfig, table: TrafficTable) -> float:
-    """Mean decision reward of the better of always allowing and always blocking."""
-    return max(
-        score(table.labels, baseline.decisions, env.reward).reward_per_event
-        for name, baseline in simple_baselines(env, table.labels).items()
-        if name.startswith("always")
-    )
-
-
 def seconds_to_score(device: torch.device, settings: Settings) -> dict[str, Any]:
-    """The training time in which 95 % of the final score on ``synthetic`` is reached.
+    """Training time to 95 % of the final score on ``synthetic``.
 
-    The score of a policy is its mean decision reward above that of the best constant one; a
-    training that ends below that has no such time.
+    The score is the mean decision reward minus that of the best constant policy. If the final
+    score is negative, the time is undefined.
     """
     env = EnvConfig()
     prepared = prepare(env)
@@ -270,7 +220,7 @@ def seconds_to_score(device: torch.device, settings: Settings) -> dict[str, Any]
 def synchronisation_free(
     table: TrafficTable, device: torch.device, settings: Settings
 ) -> dict[str, bool] | None:
-    """Whether steps, rollouts and updates run with every synchronisation forbidden."""
+    """Whether steps, rollouts and updates run without synchronising with the host."""
     if device.type != "cuda":
         return None
     config = replace(train_config("torch", settings), lanes=1024)
@@ -292,7 +242,7 @@ def synchronisation_free(
 
 
 def parts(model: DevicePPO) -> dict[str, Callable[[], object]]:
-    """What must not make the host wait: steps of the engine, a rollout, its minibatches."""
+    """The parts that must not synchronise: steps of the engine, a rollout, its minibatches."""
     venv = cast("DeviceVecEnv", model.get_env())
     engine = venv.engine
     actions = torch.zeros(engine.lanes, engine.agents, dtype=torch.int64, device=engine.device)

@@ -1,9 +1,9 @@
-"""Prepare and open a table that is larger than the memory one would give it.
+"""Prepare and open a table that is larger than memory.
 
     python benchmarks/speed/data_scale.py --rows 16000000 --columns 80 --folder /somewhere/with/30GB
 
 A file of that size is generated, prepared into a cache of its own, and opened by a fresh process;
-all of it is removed afterwards. Memory is the peak resident set of the process that did the work.
+all of it is removed afterwards. Memory is the peak resident set of that process.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _block(rng: np.random.Generator, rows: int, columns: int, start: int) -> Any
 
 
 def work(path: Path, cache: Path) -> dict[str, float]:
-    """Let a fresh process prepare the file, or open it where that was done before."""
+    """Prepare the file in a fresh process, or open it if it is prepared already."""
     result = subprocess.run(  # noqa: S603 - this file itself
         [sys.executable, __file__, "--work", str(path)],
         env={"MARL_STL_CACHE_DIR": str(cache), "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -120,7 +120,7 @@ def work(path: Path, cache: Path) -> dict[str, float]:
 
 
 def worker(path: Path) -> None:
-    """Prepare or open the file, read one row, and print what it took as JSON."""
+    """Prepare or open the file, read one row, and print time and memory as JSON."""
     from marl_stl_env.config import make_config
     from marl_stl_env.data import prepare
 
@@ -147,7 +147,7 @@ def _resident() -> float:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Print the figures."""
+    """Print the measurements."""
     table = Table(
         title=f"{figures['rows']:,} rows x {figures['columns']} columns, {figures['format']} "
         f"({figures['file_gb']:.1f} GB; cache {figures['cache_gb']:.1f} GB)"

@@ -3,7 +3,7 @@
     python -m benchmarks.speed.decide --data-dir DIR --out decide.json
 
 Teams of the default size decide on files of their data set's test split, repeated to ``--rows``
-rows, as CSV and as Parquet. Their policies are not trained: speed does not depend on the weights.
+rows, as CSV and as Parquet. The policies are untrained, as speed does not depend on weights.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Settings:
     Attributes:
         data_dir: Folder with NSL-KDD; without it only the synthetic set is measured.
         rows: Events of each file.
-        threads: Threads of torch, one more reads ahead.
+        threads: Threads of torch; one more thread reads ahead.
         repeats: The best of this many runs counts.
         out: JSON file for the figures.
     """
@@ -57,7 +57,7 @@ class Settings:
 
 
 def untrained_run(folder: Path, env: EnvConfig, prepared: PreparedData) -> Path:
-    """A run as a training leaves it, but untrained."""
+    """A run directory with an untrained policy."""
     config = TrainConfig(env=env, run_dir=folder)
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
@@ -69,7 +69,7 @@ def untrained_run(folder: Path, env: EnvConfig, prepared: PreparedData) -> Path:
 
 
 def raw_rows(prepared: PreparedData, rows: int) -> Any:
-    """Rows of the test split as they were read, over and over."""
+    """Raw rows of the test split, repeated."""
     raw = prepared.raw
     index = np.resize(prepared.rows["test"], rows)
     columns: dict[str, Any] = {}
@@ -105,7 +105,7 @@ def measured(name: str, env: EnvConfig, settings: Settings, folder: Path) -> lis
 
 
 def main(settings: Settings) -> None:
-    """Print the table, and write it where asked."""
+    """Measure, print and write."""
     sets = {"synthetic": EnvConfig()}
     if settings.data_dir is not None:
         sets["nsl-kdd"] = EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=settings.data_dir))

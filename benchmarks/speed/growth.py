@@ -1,4 +1,4 @@
-"""How the engine's speed grows with lanes, sensors, features and rows, as one figure.
+"""Speed of the engine by lanes, sensors, features and rows, as one figure.
 
 ``python -m benchmarks.speed.growth --image docs/images/scaling.png --out scaling.json``
 """
@@ -28,7 +28,7 @@ SIZES: dict[str, tuple[int, ...]] = {
     "features": (10, 20, 50, 100, 200, 500),
     "rows": (10_000, 100_000, 1_000_000, 4_000_000, 16_000_000),
 }
-#: Sixteen million rows fit into the memory of a small machine with so many columns.
+#: Columns of the tables along the axis of rows, so that 16 million rows fit into 6 GiB.
 ROWS_FEATURES = 40
 
 
@@ -37,10 +37,10 @@ class Settings:
     """What to measure.
 
     Attributes:
-        quick: The two smallest sizes of each axis, shortly.
+        quick: Only the two smallest sizes of each axis, with short measurements.
         seconds: Time for each measurement.
-        repeats: Best of so many.
-        memory_gib: Sizes whose table and observations need more are left out, and said so.
+        repeats: The best of this many measurements counts.
+        memory_gib: Sizes whose table and observations need more are skipped with a message.
         image: The figure to write.
         out: JSON file to write.
     """
@@ -55,7 +55,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Case:
-    """One size of everything."""
+    """One combination of sizes."""
 
     lanes: int = LANES
     sensors: int = AGENTS
@@ -69,13 +69,13 @@ class Case:
 
     @property
     def memory_gib(self) -> float:
-        """What the table and two batches of observations take."""
+        """Memory of the table and two batches of observations, in GiB."""
         batch = 2 * self.lanes * self.sensors * self.bytes_per_step
         return (4 * self.rows * self.features + batch) / 2**30
 
 
 def cases(axis: str, quick: bool) -> list[Case]:
-    """All sizes along an axis, the others at their middle."""
+    """All sizes along one axis; the others have their middle size."""
     sizes = SIZES[axis][:2] if quick else SIZES[axis]
     fixed = {"features": ROWS_FEATURES} if axis == "rows" else {}
     return [Case(**(fixed | {axis: size})) for size in sizes]
@@ -107,7 +107,7 @@ def measure(case: Case, table: TrafficTable, settings: Settings) -> dict[str, An
 
 
 def grow(axis: str, settings: Settings) -> list[dict[str, Any]]:
-    """The measurements along one axis; the same table serves as long as its size is the same."""
+    """The measurements along one axis; tables are reused while their size is the same."""
     found, table = [], None
     for case in cases(axis, settings.quick):
         if case.memory_gib > settings.memory_gib:
@@ -122,7 +122,7 @@ def grow(axis: str, settings: Settings) -> list[dict[str, Any]]:
 
 
 def draw(result: dict[str, Sequence[dict[str, Any]]], image: Path) -> None:
-    """Agent-steps per second along each axis, beside copying as many observations."""
+    """Draw agent-steps per second along each axis, beside copies of as many observations."""
     import matplotlib as mpl
 
     mpl.use("Agg")

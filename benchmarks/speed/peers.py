@@ -1,8 +1,7 @@
-"""The same replay written the ordinary way, to be measured beside the engine.
+"""The same environment in the usual style, for comparison with the engine.
 
-One environment object per copy, dictionaries per step, a Python loop over the copies: what a
-careful author would write from the PettingZoo and Gymnasium tutorials. Same table, same views,
-same vote, same rewards, same horizon.
+One object per copy, dictionaries per step and a Python loop over the copies, as in the tutorials of
+PettingZoo and Gymnasium. Table, views, vote, rewards and horizon are the same.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ class OrdinaryParallelEnv(ParallelEnv):  # type: ignore[misc] # PettingZoo carri
 
 
 class OrdinaryEnv(gymnasium.Env[Float32Array, int]):
-    """One analyst who sees everything, as an ordinary Gymnasium environment.
+    """One analyst with all columns, as an ordinary Gymnasium environment.
 
     Args:
         table: A scaled table.
@@ -139,7 +138,7 @@ class OrdinaryEnv(gymnasium.Env[Float32Array, int]):
 
 
 class NothingParallelEnv(OrdinaryParallelEnv):
-    """Returns the same ready-made dictionaries at every step: what is left is the caller's time."""
+    """Returns the same dictionaries at every step, so that only the caller takes time."""
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -159,7 +158,7 @@ class NothingParallelEnv(OrdinaryParallelEnv):
 def gymnasium_vector(
     kind: str, table: TrafficTable, lanes: int
 ) -> gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray]:
-    """Ordinary environments side by side, in one process ("sync") or one process each ("async")."""
+    """Ordinary environments in one process ("sync") or one process each ("async")."""
     make = [lambda: OrdinaryEnv(table)] * lanes
     if kind == "sync":
         return gymnasium.vector.SyncVectorEnv(make)

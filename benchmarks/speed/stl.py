@@ -1,4 +1,4 @@
-"""Speed of temporal-logic monitoring, beside rtamt, in one run.
+"""Speed of temporal-logic monitoring compared with rtamt.
 
 ``python -m benchmarks.speed.stl --out stl.json``
 """
@@ -40,14 +40,14 @@ def main(
     rtamt_lanes: int = 4096,
     out: Path | None = None,
 ) -> None:
-    """Measure and report.
+    """Measure, print and write.
 
     Args:
         lanes: Lanes evaluated at once.
         steps: Samples of a trace.
         repeats: Runs of each of our measurements; the median is reported.
-        rtamt_lanes: Lanes evaluated by rtamt, one after the other; where fewer than ``lanes``,
-            its time is scaled up.
+        rtamt_lanes: Lanes that rtamt evaluates, one after the other; its time is scaled up to
+            ``lanes``.
         out: JSON file to write.
     """
     result: dict[str, Any] = {
@@ -81,7 +81,7 @@ def offline(lanes: int, steps: int, repeats: int, rtamt_lanes: int) -> dict[str,
 
 
 def rtamt_seconds(threat: BoolArray, contained: BoolArray) -> tuple[float, AnyArray]:
-    """Time that rtamt takes to evaluate all lanes (parsed once, lists ready), and its values."""
+    """Seconds and values of rtamt for all lanes (formula parsed and lists built before)."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "typing.io is deprecated", DeprecationWarning)
         import rtamt
@@ -104,7 +104,7 @@ def rtamt_seconds(threat: BoolArray, contained: BoolArray) -> tuple[float, AnyAr
 
 
 def online(lanes: int, steps: int, repeats: int) -> dict[str, float]:
-    """Microseconds per step of the whole default set, with its reading of the signals."""
+    """Microseconds per step of all default specifications, reading of signals included."""
     rng = np.random.default_rng(0)
     monitors = MonitorSet(default_specifications(), lanes)
     names = {name for s in monitors.specifications for name in s.signals}
@@ -150,7 +150,7 @@ def windows(lanes: int, repeats: int) -> dict[str, float]:
 
 
 def environment(lanes: int, repeats: int, steps: int = 50) -> dict[str, dict[str, float]]:
-    """CPU time of ``TrafficVecEnv`` without and with the default specifications, turn by turn."""
+    """Speed of ``TrafficVecEnv`` with and without the default specifications, in turns."""
     found: dict[str, dict[str, float]] = {}
     dynamics: tuple[Dynamics, ...] = ("replay", "response")
     for one in dynamics:
@@ -178,7 +178,7 @@ def environment(lanes: int, repeats: int, steps: int = 50) -> dict[str, dict[str
 
 
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    """The median time of several runs, after one to warm up."""
+    """Median time of several runs after a warm-up run."""
     run()
     seconds = []
     for _ in range(repeats):
@@ -208,7 +208,9 @@ def print_result(result: dict[str, Any]) -> None:
         table.add_row(f"one window of {width}, per step", f"{microseconds:.1f} us")
     for dynamics, figures in result["environment"].items():
         share = f"{figures['monitored']:.0%} ({figures['monitored_and_shown']:.0%} if shown)"
-        table.add_row(f"TrafficVecEnv, {dynamics}: speed left with specifications watched", share)
+        table.add_row(
+            f"TrafficVecEnv, {dynamics}: relative speed with specifications monitored", share
+        )
     Console().print(table)
 
 

@@ -1,4 +1,4 @@
-"""Agent-steps per second of every layer and of its peers, side by side in one run.
+"""Agent-steps per second of every layer and of its peers.
 
 ``python -m benchmarks.speed.throughput --out throughput.json``
 """
@@ -35,9 +35,9 @@ class Settings:
     """What to measure.
 
     Attributes:
-        quick: Short measurements of a small choice: seconds in all, to see that it works.
+        quick: A few short measurements, to see that it works.
         seconds: Time for each measurement.
-        repeats: Best of so many.
+        repeats: The best of this many measurements counts.
         lanes: Lanes of the engine, one row each.
         train_lanes: Lanes of the peers and of PPO.
         ppo: Also train, which takes two minutes.
@@ -60,7 +60,7 @@ class Settings:
 
 
 def take_rate(engine: Engine, settings: Settings) -> float:
-    """The bare ``np.take`` of ready-made observation rows: what memory allows."""
+    """Only ``np.take`` of prepared observation rows: the limit of memory bandwidth."""
     count = len(engine.table)
     ready = np.concatenate(
         [engine.observations.observe(part) for part in np.array_split(np.arange(count), 20)]
@@ -78,7 +78,7 @@ def take_rate(engine: Engine, settings: Settings) -> float:
 
 
 def engine_rate(engine: Engine, seconds: float, repeats: int, *, fresh: bool = False) -> float:
-    """Steps with observations (in ``fresh`` arrays or always in the same), episodes restarted."""
+    """Steps with observations, in ``fresh`` arrays or always in the same, resets included."""
     actions = np.random.default_rng(0).integers(0, 4, (engine.lanes, engine.agents)).astype(np.int8)
     engine.reset()
     buffer = None if fresh else engine.observe()
@@ -108,7 +108,7 @@ def parallel_rate(env: TrafficParallelEnv | OrdinaryParallelEnv, settings: Setti
 def vec_rate(
     venv: VecEnv | gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray], settings: Settings
 ) -> float:
-    """A vector environment under random actions; it is closed afterwards."""
+    """A vector environment with random actions; it is closed afterwards."""
     venv.reset()
     actions = np.random.default_rng(0).integers(0, 4, venv.num_envs)
     found = rate(lambda: venv.step(actions), venv.num_envs, settings.seconds, settings.repeats)
@@ -117,7 +117,7 @@ def vec_rate(
 
 
 def engine_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]:
-    """The engine beside the memory's limit."""
+    """The engine beside the limit of memory bandwidth."""
     rows = []
     for lanes in settings.lanes:
         engine = Engine(EnvConfig(agents=AGENTS), table, lanes, seeds=0)
@@ -130,7 +130,7 @@ def engine_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]
 
 
 def adapter_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]:
-    """The views of the environment beside their peers, each row relative to its peer."""
+    """The environment's views and their peers; ``relative`` is the ratio to the peer."""
     config, lanes = EnvConfig(agents=AGENTS), settings.train_lanes
     one = parallel_rate(OrdinaryParallelEnv(table, AGENTS), settings)
     ours = parallel_rate(TrafficParallelEnv(config, table=table), settings)
@@ -155,7 +155,7 @@ def adapter_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]
 
 
 def trainer_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]:
-    """SB3's PPO end to end, each row relative to the trainer's own ceiling."""
+    """SB3's PPO end to end, relative to PPO on an environment that takes no time."""
     lanes = settings.train_lanes
     native, suit = (make_trainer(backend, table, lanes) for backend in ("native", "supersuit"))
     bare = bare_trainer(table, lanes, native)

@@ -1,4 +1,4 @@
-"""SB3's PPO end to end, its own ceiling, and where its time goes."""
+"""SB3's PPO end to end, its upper limit, and a profile of its time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from marl_stl_env.types import AnyArray
 
 
 class NoOpVecEnv(VecEnv):
-    """Returns the same arrays at every step: what is left is the trainer's own time.
+    """Returns the same arrays at every step, so that only the trainer takes time.
 
     Args:
         num_envs: Sub-environments.
-        observation_space: Of one of them.
-        action_space: Of one of them.
+        observation_space: Space of one sub-environment.
+        action_space: Space of one sub-environment.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class NoOpVecEnv(VecEnv):
         """Nothing."""
 
     def step_wait(self) -> VecEnvStepReturn:
-        """The same as ever."""
+        """The same arrays as at every step."""
         return self._observations, self._rewards, self._dones, self._infos
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The attribute, once per sub-environment."""
@@ -75,7 +75,7 @@ class NoOpVecEnv(VecEnv):
 
 
 def train_config(backend: Backend, lanes: int) -> TrainConfig:
-    """The default trainer on raw features, as every row of the comparison has it."""
+    """The default trainer on raw features, as in every row of the comparison."""
     return TrainConfig(backend=backend, lanes=lanes, ppo=PPOConfig(bins=0), progress=False)
 
 
@@ -87,13 +87,13 @@ def make_trainer(backend: Backend, table: TrafficTable, lanes: int) -> OnPolicyA
 
 
 def bare_trainer(table: TrafficTable, lanes: int, like: OnPolicyAlgorithm) -> OnPolicyAlgorithm:
-    """PPO on a :class:`NoOpVecEnv` of the same shapes, with no wrapper: the trainer's ceiling."""
+    """PPO on a :class:`NoOpVecEnv` of the same shapes without wrappers: the upper limit."""
     venv = NoOpVecEnv(like.n_envs, like.observation_space, like.action_space)
     return make_model(train_config("native", lanes), venv, table, torch.device("cpu"))
 
 
 def ppo_rates(trainers: Sequence[OnPolicyAlgorithm], rounds: int) -> list[float]:
-    """Agent-steps per second of each trainer, interleaved, the best of several rounds."""
+    """Agent-steps per second of each trainer: the best of several interleaved rounds."""
     best = [0.0] * len(trainers)
     for turn in range(rounds + 1):
         for number, trainer in enumerate(trainers):
@@ -106,14 +106,14 @@ def ppo_rates(trainers: Sequence[OnPolicyAlgorithm], rounds: int) -> list[float]
 
 
 class Stopwatch:
-    """The time that methods spend in themselves, without that of the watched methods they call."""
+    """Self time of methods, without that of other measured methods that they call."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._inner = [0.0]
 
     def watch(self, owner: Any, method: str, name: str) -> None:
-        """Count the method's time under this name from now on."""
+        """Measure a method under this name from now on."""
         setattr(owner, method, self._timed(getattr(owner, method), name))
 
     def _timed(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -133,7 +133,7 @@ class Stopwatch:
 
 
 def ppo_profile(model: OnPolicyAlgorithm, iterations: int) -> dict[str, float]:
-    """Shares of the time of a training on the native path, part by part; they add up to 1."""
+    """Shares of the training time on the native backend by part; they add up to 1."""
     normalizer = model.get_env()
     if not isinstance(normalizer, VecNormalize):
         raise TypeError(f"the trainer's environment is a VecNormalize, not {normalizer!r}")

@@ -1,12 +1,11 @@
-r"""What a vote survives: teams with more and more faulty sensors, trained with and without them.
+r"""Teams with an increasing number of faulty sensors, trained with and without them.
 
     python -m benchmarks.studies.byzantine --data-dir DIR --out byzantine.json \
         --figure byzantine.png
 
-Every team evaluates each test event once; then, for every fault and 0 to n faulty sensors, drawn
-anew for each event, the same actions are voted on again, and for up to f + 1 of them by votes that
-weigh sensors by events with label feedback. The single analyst sees every view and is believed;
-where it is itself the faulty one there is no vote to save it.
+Every team acts on each test event once. Then the same actions are voted on for every fault and 0 to
+n faulty sensors, drawn for each event, and for up to f + 1 of them with reliability weights too.
+The single analyst sees every view and decides alone, so its fault is always the team's.
 """
 
 from __future__ import annotations
@@ -49,15 +48,14 @@ class Settings:
     """What to train and evaluate.
 
     Attributes:
-        datasets: Of "synthetic" and "nsl-kdd" (stratified, at its own threat rate).
-        agents: Sizes of the teams, of 1 (the analyst), 4, 7 and 10, in the order of training.
-        deals: What sensors see: of "full", "overlap" (as the vote needs it), "majority" (each
-            group of columns by 2 f + 1) and "groups".
-        trained: Of "faulty" (with as many mixed faults as the team bears) and "clean".
+        datasets: "synthetic" and/or "nsl-kdd" (stratified, at its own threat rate).
+        agents: Sizes of the teams among 1 (the analyst), 4, 7 and 10, in the order of training.
+        views: View assignments among "full", "overlap" (as the vote needs it), "majority" (each
+            group of columns for 2 f + 1 sensors) and "groups".
+        trained: "faulty" (with as many mixed faults as the team tolerates) and/or "clean".
         seeds: Trainings of every team.
-        checked: Of these, how many also vote with weights from label feedback, where views
-        differ; that
-            takes longer than the training.
+        weighted: Number of seeds that are also evaluated with reliability weights if views differ;
+            this takes longer than the training.
         iterations: Rollouts of 16,000 agent-steps of every training.
         data_dir: Folder with the data files.
         quick: One seed, one iteration, four sensors, to see it work.
@@ -68,10 +66,10 @@ class Settings:
 
     datasets: tuple[str, ...] = tuple(DATASETS)
     agents: tuple[int, ...] = (1, 7, 4, 10)
-    deals: tuple[str, ...] = ("full", "overlap", "majority", "groups")
+    views: tuple[str, ...] = ("full", "overlap", "majority", "groups")
     trained: tuple[str, ...] = ("faulty", "clean")
     seeds: int = 5
-    checked: int = 1
+    weighted: int = 1
     iterations: int = 12
     data_dir: Path | None = None
     quick: bool = False
@@ -86,9 +84,9 @@ class Team(NamedTuple):
     Attributes:
         dataset: Name of the data.
         agents: Sensors.
-        views: What they see, by name.
+        views: View assignment.
         threshold: Threat votes that decide.
-        trained: "clean" or "faulty": with as many mixed faults as the team bears.
+        trained: "clean" or "faulty": with as many mixed faults as the team tolerates.
         seed: Seed of the training.
     """
 
@@ -131,24 +129,26 @@ def teams(settings: Settings) -> list[Team]:
         Team(dataset, agents, views, THRESHOLDS[dataset][views][agents], trained, seed)
         for agents in sizes
         for seed in range(1 if settings.quick else settings.seeds)
-        for views in settings.deals
+        for views in settings.views
         for dataset in settings.datasets
         if agents in THRESHOLDS[dataset][views]
         for trained in (settings.trained if agents > 1 else ("clean",))
     ]
 
 
-def votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, checked: bool) -> dict[str, Any]:
-    """The curves of the equal vote and, if asked for, of the weighed one.
+def votes(
+    env: EnvConfig, table: TrafficTable, actions: Int8Array, weighted: bool
+) -> dict[str, Any]:
+    """The curves of the unweighted vote and, optionally, of the weighted one.
 
     Args:
         env: The environment without faulty sensors.
-        table: The table that was evaluated.
-        actions: What every sensor would do if it were honest.  # (rows, agents) int8
-        checked: Whether to weigh votes too, where sensors can be told apart.
+        table: The evaluated table.
+        actions: Action of every sensor if it were honest.  # (rows, agents) int8
+        weighted: Whether to evaluate reliability weights too, if sensors differ in their views.
     """
     found = {"curves": curves(env, table, actions, env.agents)}
-    if checked and env.views != "full":
+    if weighted and env.views != "full":
         consensus = replace(env.consensus, weights="reliability")
         beyond = env.consensus.faulty_for(env.agents) + 1
         found["reliability"] = curves(replace(env, consensus=consensus), table, actions, beyond)
@@ -156,23 +156,23 @@ def votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, checked: bool
 
 
 def curves(env: EnvConfig, table: TrafficTable, actions: Int8Array, most: int) -> dict[str, Any]:
-    """Every figure under every fault, for 0 to ``most`` faulty sensors.
+    """Every metric under every fault, for 0 to ``most`` faulty sensors.
 
     Args:
         env: The environment without faulty sensors.
-        table: The table that was evaluated.
-        actions: What every sensor would do if it were honest.  # (rows, agents) int8
+        table: The evaluated table.
+        actions: Action of every sensor if it were honest.  # (rows, agents) int8
         most: Largest number of faulty sensors.
 
     Returns:
-        ``{fault: {figure: [value with 0 faulty, 1 faulty, ...]}}``
+        ``{fault: {metric: [value with 0 faulty, 1 faulty, ...]}}``
     """
     found: dict[str, Any] = {}
     honest = replay_with_faults(env, table, actions, FaultConfig())
     for fault in FAULTS:
         faults = [FaultConfig(count, fault) for count in range(1, most + 1)]
-        lying = [replay_with_faults(env, table, actions, one) for one in faults]
-        decisions = [honest, *lying]
+        faulty_decisions = [replay_with_faults(env, table, actions, one) for one in faults]
+        decisions = [honest, *faulty_decisions]
         found[fault] = {
             "normalized": [normalized(env, table, one) for one in decisions],
             "f1": [f1(table, one) for one in decisions],
@@ -197,7 +197,7 @@ def study(team: Team, settings: Settings) -> dict[str, Any]:
         **team._asdict(),
         "bound": bound,
         "error_correlation": correlation,
-        **votes(env, table, rollout.actions, team.seed < settings.checked),
+        **votes(env, table, rollout.actions, team.seed < settings.weighted),
     }
 
 
@@ -206,7 +206,7 @@ def bayes_vote(settings: Settings, known: set[tuple[int, str]]) -> list[dict[str
 
     Args:
         settings: Sizes of the teams and their views.
-        known: Sizes and views that are left out.
+        known: Sizes and views to skip.
     """
     from marl_stl_env.data.datasets.synthetic.model import posterior
 
@@ -224,12 +224,12 @@ def bayes_vote(settings: Settings, known: set[tuple[int, str]]) -> list[dict[str
         table = prepared.tables["test"]
         correlation = error_correlation(actions > 0, table.labels)
         facts = {"bound": env.consensus.faulty_for(env.agents), "error_correlation": correlation}
-        rows.append({**team._asdict(), **facts, **votes(env, table, actions, checked=True)})
+        rows.append({**team._asdict(), **facts, **votes(env, table, actions, weighted=True)})
     return rows
 
 
 def main(settings: Settings) -> None:
-    """Train what is not in the file yet, write, print and draw."""
+    """Train teams that are not in the file yet, write, print and draw."""
     # Teams of 7 and 10 do not divide the minibatch; SB3 warns of the smaller last one.
     warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
     results: list[dict[str, Any]] = []

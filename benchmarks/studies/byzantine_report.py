@@ -1,4 +1,4 @@
-"""From the results of ``benchmarks/studies/byzantine.py`` to tables and the figure."""
+"""Tables and figure of the results of ``benchmarks/studies/byzantine.py``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.common.measure import show
 from benchmarks.common.tables import table_lines
 from marl_stl_env.files import atomic_path
 
-#: What is the same for all seeds of a team.
+#: Keys that all seeds of a team share.
 TEAM = ("dataset", "agents", "views", "threshold", "trained")
 _ORDER = {"full": 0, "overlap": 1, "majority": 2, "groups": 3}
 #: Columns of the table in ``docs/results/byzantine.md``.
@@ -22,18 +22,18 @@ _COLUMNS = (
 
 
 def worst(team: dict[str, Any], vote: str = "curves") -> list[float]:
-    """The normalised score under the fault that does most harm, for 0 and more faulty sensors.
+    """The normalised score under the worst fault, for 0 and more faulty sensors.
 
     Args:
         team: A result.
-        vote: "curves" for the equal vote, "reliability" for the weighed one.
+        vote: "curves" for the unweighted vote, "reliability" for the weighted one.
     """
     scores = [curve["normalized"] for curve in team[vote].values()]
     return [float(value) for value in np.min(scores, axis=0)]
 
 
 def grouped(results: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
-    """The seeds of each team together."""
+    """Results grouped by team, one per seed."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for result in results:
         key = tuple(result[name] for name in TEAM)
@@ -42,7 +42,7 @@ def grouped(results: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[st
 
 
 def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Share of the clean score kept at the bound and one faulty sensor beyond, over seeds."""
+    """Means over seeds: share of the clean score that is lost at the bound and beyond."""
     rows = []
     for key, everyone in grouped(results).items():
         for name, vote in (("equal", "curves"), ("reliability", "reliability")):
@@ -81,16 +81,16 @@ TITLES = {
 
 
 def draw(results: list[dict[str, Any]], bayes: list[dict[str, Any]], path: Path) -> None:
-    """Seven sensors: normalised score against faulty sensors, worst fault and mean of all."""
+    """Draw the score of seven sensors against faulty sensors: worst fault and mean of all."""
     from matplotlib.figure import Figure
 
     groups = grouped(results)
     datasets = sorted({key[0] for key in groups}, reverse=True)
-    deals = [v for v in TITLES if any(key[1:3] == (7, v) for key in groups)] or list(TITLES)
-    figure = Figure(figsize=(1 + 4.5 * len(deals), 4 * len(datasets)), layout="constrained")
-    axes = figure.subplots(len(datasets), len(deals), sharey=True, squeeze=False)
+    assignments = [v for v in TITLES if any(key[1:3] == (7, v) for key in groups)] or list(TITLES)
+    figure = Figure(figsize=(1 + 4.5 * len(assignments), 4 * len(datasets)), layout="constrained")
+    axes = figure.subplots(len(datasets), len(assignments), sharey=True, squeeze=False)
     for row, dataset in zip(axes, datasets, strict=True):
-        for axis, views in zip(row, deals, strict=True):
+        for axis, views in zip(row, assignments, strict=True):
             _panel(axis, groups, dataset, views)
             for one in bayes if dataset == "synthetic" else ():
                 if (one["agents"], one["views"]) == (7, views):

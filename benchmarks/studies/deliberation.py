@@ -1,10 +1,10 @@
-"""What a round of proposals is worth: four sensors with partial views, with and without it.
+"""The benefit of deliberation: four sensors with partial views, with and without it.
 
 ``python -m benchmarks.studies.deliberation --data-dir DIR --out deliberation.json``
 
-Figures are normalised scores on the test split. Deliberation takes twice the agent-steps for an
-event, so it gets twice the rollouts: all teams learn from the same number of events. The gap is
-that between the vote of partial views and a team whose sensors all see everything.
+Scores are normalised and measured on the test split. Deliberation takes two agent-steps per event
+and so gets twice the rollouts: all teams learn from the same number of events. The gap is that
+between the vote of partial views and a team whose sensors see all columns.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ DATASETS = {
         data=DataConfig(dataset="nsl-kdd", split_method="stratified", threat_rate=0.109)
     ),
 }
-#: Own rewards are best where every sensor knows nearly all there is to know: with full views
-#: (docs/results/defaults.md), and after the proposals (``synthetic``, validation split, seed 100,
-#: 90 rollouts: 0.80 and 0.81, with a share of 1 0.78).
+#: Rewards of a sensor's own vote are best if every sensor has nearly all information: with full
+#: views (docs/results/defaults.md), and after proposals (``synthetic``, validation split, seed 100,
+#: 90 rollouts: 0.80 and 0.81, against 0.78 with a team share of 1).
 OWN = RewardConfig(team_share=0.0)
-#: A language that nobody pays for is learned from the team's reward alone, and drifts to noise
-#: with the default entropy bonus (validation split, seed 100, 30 rollouts: 0.43 with 0.02, 0.55
-#: with 0.002).
+#: Without a reward of their own, proposals are learned from the team's reward alone, and drift to
+#: noise with the default entropy bonus (validation split, seed 100, 30 rollouts: 0.43 with 0.02,
+#: 0.55 with 0.002).
 UNPAID = RewardConfig(team_share=0.8, proposal_weight=0.0)
 TRAINERS = {"deliberation, unpaid": replace(PPO, entropy_coefficient=0.002)}
 TEAMS: dict[str, dict[str, Any]] = {
@@ -60,7 +60,7 @@ class Settings:
     """What to train and evaluate.
 
     Attributes:
-        datasets: Of "synthetic" and "nsl-kdd" (stratified, 10.9 % threats).
+        datasets: "synthetic" and/or "nsl-kdd" (stratified, 10.9 % threats).
         only: Teams to train, by name; none means all.
         seeds: Seeds of every team.
         iterations: Rollouts of 16,000 agent-steps without deliberation; twice as many with it.
@@ -109,7 +109,7 @@ def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, A
 
 
 def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means over seeds, and how much of the gap each team closes."""
+    """Means over seeds, and the share of the gap that each team closes."""
     rows = []
     for dataset in dict.fromkeys(result["dataset"] for result in results):
         here = [result for result in results if result["dataset"] == dataset]
@@ -119,7 +119,7 @@ def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for name, mean in means.items():
             seeds = [r for r in here if r["team"] == name]
-            lies = {f: float(np.mean([r["byzantine"][f] for r in seeds])) for f in AWAKE_FAULTS}
+            rewards = {f: float(np.mean([r["byzantine"][f] for r in seeds])) for f in AWAKE_FAULTS}
             scores = [r["normalized"] for r in seeds]
             gap = means.get("full views", np.nan) - means.get("vote", np.nan)
             rows.append(
@@ -131,8 +131,8 @@ def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "range": [min(scores), max(scores)],
                     "f1": float(np.mean([r["f1"] for r in seeds])),
                     "gap_closed": float((mean - means["vote"]) / gap) if gap > 0 else None,
-                    "byzantine_mean": float(np.mean(list(lies.values()))),
-                    "byzantine_worst": min(lies.values()),
+                    "byzantine_mean": float(np.mean(list(rewards.values()))),
+                    "byzantine_worst": min(rewards.values()),
                     "cpu_seconds": float(np.mean([r["cpu_seconds"] for r in seeds])),
                 }
             )

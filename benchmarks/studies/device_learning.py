@@ -1,4 +1,4 @@
-r"""Learning on the backend "torch" beside SB3's own trainer on the path "native", over seeds.
+r"""Learning curves of the backends "torch" and "native" (SB3's PPO) over seeds.
 
 python -m benchmarks.studies.device_learning --out device.json \
         --image docs/images/device_learning.png
@@ -16,8 +16,8 @@ import tyro
 from marl_stl_agents.algorithms.ppo import make_trainer
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 
+from benchmarks.common.learning_curve import Scores
 from benchmarks.common.measure import show, write_result
-from benchmarks.speed.cuda import Scores
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.files import atomic_path
@@ -30,7 +30,7 @@ class Settings:
     """What to train.
 
     Attributes:
-        seeds: Seeds of each path.
+        seeds: Seeds of each backend.
         iterations: Iterations of each training, the defaults otherwise.
         lanes: Lanes of each training.
         quick: One short training of each.
@@ -61,7 +61,7 @@ def learning_curve(
 
 
 def study(settings: Settings) -> dict[str, Any]:
-    """The learning curves of both paths and their final scores."""
+    """Learning curves of both backends and their final scores."""
     prepared = prepare(EnvConfig())
     seeds = settings.seeds[:1] if settings.quick else settings.seeds
     result: dict[str, Any] = {}
@@ -78,7 +78,7 @@ def study(settings: Settings) -> dict[str, Any]:
 
 
 def draw(result: dict[str, Any], image: Path) -> None:
-    """All learning curves, one colour for each path."""
+    """Draw all learning curves, one colour for each backend."""
     import matplotlib as mpl
 
     mpl.use("Agg")

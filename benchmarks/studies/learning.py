@@ -1,10 +1,10 @@
-"""How well and how fast teams learn, over seeds.
+"""Quality and speed of learning over seeds.
 
 ``python -m benchmarks.studies.learning study --folder DIR`` trains every setting of the results
-with ten seeds, evaluates each team on the test split once, and keeps one JSON file per run, so that
-a study that was stopped goes on where it stood. ``table`` puts what the folder holds into
+with ten seeds, evaluates each team on the test split once, and writes one JSON file per run, so a
+stopped study continues where it was. ``table`` writes the results in the folder to
 ``benchmarks/results/learning.json`` and the tables of ``docs/results/``. ``choices`` varies one
-default at a time and evaluates on the validation split alone: this is where the defaults come from.
+default at a time and evaluates on the validation split only: the defaults come from it.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ _ROOT = Path(__file__).parents[2]
 DOCS = _ROOT / "docs" / "results"
 RESULTS = _ROOT / "benchmarks" / "results"
 REACHED = 0.95
-#: Families with fewer events are left out of the table of families.
+#: Families with fewer events are not in the table of families.
 FEW = 50
-#: Where the page has the thresholds of the vote of a setting.
+#: Setting to the section of the page with its thresholds.
 THRESHOLDS = {
     UNSEEN_ATTACKS: "thresholds",
     PROTOTYPES: "prototype thresholds",
 }
-#: What ``learning.json`` keeps of a run.
+#: Keys of a run in ``learning.json``.
 KEPT = ("seed", "decision", "baselines", "families", *QUALITY, *RELATIVE)
 Evaluation = Literal["validation", "test"]
 
@@ -126,7 +126,7 @@ def run(
         setting: What to train.
         seed: Seed of the run.
         split: The split to evaluate on.
-        known: The baselines on that split.
+        known: Baselines on that split.
 
     Returns:
         The evaluation, with the recall of seen and unseen attack families, the seconds and the
@@ -158,7 +158,7 @@ def run(
 
 
 def pooled_recall(families: dict[str, Any]) -> dict[str, float | None]:
-    """Recall over all events of the families that training saw, and of those it did not."""
+    """Recall over all events of families in the training split, and of all other families."""
     pooled: dict[str, float | None] = {}
     for name, seen in (("recall_seen", True), ("recall_unseen", False)):
         chosen = [one for one in families.values() if one["seen_in_train"] is seen]
@@ -169,9 +169,9 @@ def pooled_recall(families: dict[str, Any]) -> dict[str, float | None]:
 
 
 def time_to_reach(run_dir: Path, config: TrainConfig, prepared: PreparedData) -> float:
-    """Seconds until the validation score first was 95 % of what it was in the end.
+    """Seconds until the validation score first reached 95 % of its final value.
 
-    The score is the reward over that of the best constant policy.
+    The score is the reward minus that of the best constant policy.
     """
     labels, reward = prepared.tables["validation"].labels, config.env.reward
     constant = max(reward_per_event(labels, labels.astype("int8") * 0 + a, reward) for a in (0, 1))
@@ -183,12 +183,12 @@ def time_to_reach(run_dir: Path, config: TrainConfig, prepared: PreparedData) ->
 
 
 def run_file(folder: Path, name: str, seed: int) -> Path:
-    """Where the result of one run is kept."""
+    """File of the result of one run."""
     return folder / re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") / f"{seed}.json"
 
 
 def references(settings: Settings, name: str) -> dict[str, Baseline]:
-    """The baselines of a setting, evaluated once and then kept in the folder."""
+    """The baselines of a setting, evaluated once and then read from the folder."""
     path = run_file(settings.folder, name, 0).with_name(f"{settings.evaluated}.safetensors")
     if not path.exists():
         env = settings.chosen()[name].env
@@ -229,12 +229,12 @@ def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def by_threshold(settings: Settings, *names: str) -> list[dict[str, Any]]:
-    """What every threshold of the vote gives on the test split: alone, and of all seeds together.
+    """Metrics at every threshold of the vote on the test split: of one seed, and of all together.
 
-    Together, as many teams as there are seeds vote as one, by the same share of their sensors.
+    Together, the teams of all seeds vote as one team, with the same share of their sensors.
 
     Args:
-        settings: Where the runs are.
+        settings: Names the folder of the runs.
         names: The setting; of several settings, the teams of one seed vote as one.
     """
     first = SETTINGS[names[0]].env
@@ -292,7 +292,7 @@ def write_tables(settings: Settings) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Train what is missing and print the table, or write it down."""
+    """Train missing runs and print the table, or write the tables."""
     if settings.what == "table":
         write_tables(settings)
         return

@@ -1,4 +1,4 @@
-"""What the learning study trains."""
+"""Settings of the learning study."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ RARE = replace(STRATIFIED, data=replace(STRATIFIED.data, threat_rate=0.109))
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the results.
+    """A setting, one row of the results.
 
     Attributes:
         env: The environment.
-        ppo: The trainer.
+        ppo: Settings of PPO.
         iterations: Rollouts of about 16,000 agent-steps; fewer than the default where the
             validation reward has stopped rising.
         every: Iterations between two evaluations on the validation split.
-        redraw: Whether every seed also draws its own validation part, synthetic outliers and random
+        redraw: Whether every seed also has its own validation split, synthetic outliers and random
             views.
     """
 
@@ -38,7 +38,7 @@ class Setting:
     redraw: bool = False
 
     def train_config(self, seed: int) -> TrainConfig:
-        """The run, on the native path, with 256 sensors in all lanes together."""
+        """A run on the native backend with 256 sensors over all lanes."""
         return TrainConfig(
             env=replace(self.env, data=replace(self.env.data, split_seed=seed))
             if self.redraw

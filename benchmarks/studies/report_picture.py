@@ -1,6 +1,6 @@
-"""Takes the picture of a report: ``python -m benchmarks.studies.report_picture RUN``.
+"""Screenshot of a report: ``python -m benchmarks.studies.report_picture RUN``.
 
-Needs the extra ``dev`` and a Chromium, which MARL_STL_BROWSER names where it is not ``chromium``.
+Needs the extra ``dev`` and Chromium; MARL_STL_BROWSER names it if it is not ``chromium``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _VIEW = {"width": 1280, "height": 1980}
 
 @dataclass(frozen=True)
 class Settings:
-    """What to take a picture of.
+    """Settings of the screenshot.
 
     Attributes:
         run: A run directory with a ``report.html``.
-        section: The heading to scroll to; none shows the top.
-        image: Picture to write.
+        section: Heading to scroll to; empty for the top.
+        image: Image file to write.
         dark: In the dark theme.
     """
 
@@ -36,7 +36,7 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    """Open the report and take the picture."""
+    """Open the report and write the image."""
     from playwright.sync_api import sync_playwright
 
     path = os.environ.get("MARL_STL_BROWSER") or shutil.which("chromium")

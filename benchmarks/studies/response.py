@@ -1,4 +1,4 @@
-"""Does ``TrafficResponse-v0`` need foresight? Rules against PPO, with and without a discount.
+"""Whether ``TrafficResponse-v0`` needs foresight: rules and PPO with and without a discount.
 
 ``python -m benchmarks.studies.response --out response.json`` tunes the rules on the validation
 split, trains PPO with several seeds (its checkpoint is chosen on validation too) and evaluates
@@ -67,8 +67,8 @@ class Settings:
     Attributes:
         seeds: Seeds of every trained policy.
         iterations: Rollouts of every trained policy.
-        lstm_seeds: Seeds of the policy with memory, which takes several times as long.
-        workers: Processes that train.
+        lstm_seeds: Seeds of the LSTM policy, which trains several times as long.
+        workers: Training processes.
         quick: Three iterations and 4,000 events, to see it work.
         out: File for the JSON result.
     """
@@ -90,7 +90,7 @@ def environment(settings: Settings) -> EnvConfig:
 
 
 def trainings(settings: Settings) -> dict[str, TrainConfig]:
-    """The trained policies, by name, with seed 0."""
+    """Name to configuration of the trained policies, with seed 0."""
     preset, iterations = PRESETS["response"], 3 if settings.quick else settings.iterations
     ours = replace(preset.settings(), env=environment(settings), backend="native", preflight=False)
     ours = replace(ours, iterations=iterations, evaluate_every=min(10, iterations), progress=False)
@@ -105,7 +105,7 @@ def trainings(settings: Settings) -> dict[str, TrainConfig]:
 
 
 def rules(config: EnvConfig, prepared: PreparedData) -> Iterator[tuple[str, Rule]]:
-    """The policies that are not trained, tuned where they have settings."""
+    """The untrained policies; those with settings are tuned."""
     table, agents = prepared.tables["test"], config.agents
     for action in Action:
         yield f"always {action.name.capitalize()}", always(action, agents)
@@ -190,7 +190,7 @@ def interval(values: list[float]) -> tuple[float, float] | None:
 
 
 def summary(results: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Scores between the best constant (0) and the oracle (1), and what foresight wins."""
+    """Scores between the best constant (0) and the oracle (1), and the gain from foresight."""
     reward = {name: float(np.mean([r["reward"] for r in runs])) for name, runs in results.items()}
     constant = max(value for name, value in reward.items() if name.startswith("always"))
     best = max(value for name, value in reward.items() if name.startswith("oracle"))
@@ -208,7 +208,7 @@ def summary(results: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def show(results: dict[str, list[dict[str, float]]], total: dict[str, Any]) -> None:
-    """Print the table and the answer."""
+    """Print the table and the gain from foresight."""
     console, shown = Console(width=160), Table(title="TrafficResponse-v0, synthetic, test split")
     for column in ("policy", "seeds", *_SHOWN.values()):
         shown.add_column(column, justify="left" if column == "policy" else "right")

@@ -17,7 +17,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.response import CONTEXT
 from marl_stl_env.types import Action, Float32Array, Float64Array, Int8Array, IntArray
 
-#: Maps table rows (lanes,) and what sensors are told (lanes, context) to actions (lanes, agents).
+#: Maps table rows (lanes,) and shared context (lanes, context) to actions (lanes, agents).
 Rule: TypeAlias = Callable[[IntArray, Float32Array], Int8Array]
 
 _TRIALS = 60
@@ -25,14 +25,14 @@ _TRIALS = 60
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From which P(threat) on a sensor says what; above 1 is never.
+    """P(threat) from which a sensor takes each action; above 1 is never.
 
     Attributes:
-        alert: Alert, below the next two.
-        block: Block, below the next one.
-        quarantine: Quarantine.
-        record: Log-odds that an entity's record adds at 1.
-        verdict: Log-odds that a verdict adds or takes.
+        alert: Threshold of Alert.
+        block: Threshold of Block, which takes precedence over Alert.
+        quarantine: Threshold of Quarantine, which takes precedence over both.
+        record: Log-odds that are added if an entity's record is 1.
+        verdict: Log-odds that a verdict adds or subtracts.
     """
 
     alert: float
@@ -65,24 +65,24 @@ class Thresholds:
 
 
 def always(action: Action, agents: int) -> Rule:
-    """Every sensor says the same about every event."""
+    """Every sensor takes the same action on every event."""
     return lambda rows, _: np.full((len(rows), agents), action, np.int8)
 
 
 def at_random(agents: int) -> Rule:
-    """Every sensor draws its action."""
+    """Every sensor takes random actions."""
     rng = np.random.default_rng(0)
     return lambda rows, _: rng.integers(0, len(Action), (len(rows), agents)).astype(np.int8)
 
 
 def oracle(table: TrafficTable, agents: int, action: Action) -> Rule:
-    """Every sensor knows the truth and stops threats in this way."""
+    """Every sensor knows the label and stops threats with this action."""
     answers = np.where(table.labels, np.int8(action), np.int8(Action.ALLOW))
     return lambda rows, _: np.repeat(answers[rows][:, None], agents, axis=1)
 
 
 def play(config: EnvConfig, table: TrafficTable, rule: Rule) -> Rollout:
-    """What becomes of every event of a table under a rule."""
+    """Rollout of a rule over all events of a table."""
     rows, agents = len(table), config.agents
     rollout = Rollout(
         actions=np.empty((rows, agents), np.int8),
@@ -110,13 +110,13 @@ def play(config: EnvConfig, table: TrafficTable, rule: Rule) -> Rollout:
 def tune(
     config: EnvConfig, table: TrafficTable, evidence: Float64Array, memory: bool
 ) -> tuple[Thresholds, float]:
-    """The thresholds that earn most on a split.
+    """The thresholds with the highest reward on a split.
 
     Args:
         config: The environment.
         table: The scaled table to tune on.
         evidence: P(threat) on what each sensor sees there.  # (rows, agents) float64
-        memory: Whether record and verdicts may be used.
+        memory: Whether to use record and verdicts.
 
     Returns:
         The thresholds and their mean reward per event.
@@ -142,7 +142,7 @@ def candidates(memory: bool) -> Iterator[Thresholds]:
 
 
 def figures(config: EnvConfig, table: TrafficTable, rollout: Rollout) -> dict[str, float]:
-    """Reward and containment, flat."""
+    """Reward and containment as one flat dictionary."""
     found = containment_metrics(config, table, rollout)
     metrics = asdict(found)
     waits = metrics.pop("steps_to_containment")

@@ -1,7 +1,7 @@
-"""Draws how the robustness of a specification falls: ``python -m benchmarks.studies.stl_picture``.
+"""Figure of the running robustness: ``python -m benchmarks.studies.stl_picture``.
 
-One lane of ``TrafficResponse-v0`` whose team calls the analyst at random, more often as the episode
-goes on, and the specification ``G (alerts_16 <= 6)``.
+One lane of ``TrafficResponse-v0`` whose team raises random alerts, more and more often during the
+episode, under the specification ``G (alerts_16 <= 6)``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONFIG = EnvConfig(
 
 @dataclass(frozen=True)
 class Settings:
-    """What to draw.
+    """Settings of the figure.
 
     Attributes:
         seed: Seed of the lane and of the alerts.
@@ -41,7 +41,7 @@ class Settings:
 
 
 def episode(seed: int) -> tuple[IntArray, IntArray]:
-    """Alerts in the last 16 steps, and the running robustness.  # (steps,) each."""
+    """Alerts in the last 16 steps and running robustness.  # (steps,) each."""
     engine, rng = Engine.from_config(CONFIG, 1, seed), np.random.default_rng(seed)
     engine.reset()
     alerts, running = [], []
@@ -54,7 +54,7 @@ def episode(seed: int) -> tuple[IntArray, IntArray]:
 
 
 def main(settings: Settings) -> None:
-    """Draw the two quantities, one above the other."""
+    """Draw both curves, one above the other."""
     from matplotlib.figure import Figure
 
     counts, running = episode(settings.seed)
@@ -65,10 +65,10 @@ def main(settings: Settings) -> None:
     below.step(range(len(counts)), 6 - counts, where="mid", label="alerts_16 <= 6, at this step")
     below.step(range(len(counts)), running, where="mid", label="G (alerts_16 <= 6), so far")
     below.axhline(0, color="tab:red", linestyle="--")
-    broken = np.flatnonzero(running < 0)
+    violated = np.flatnonzero(running < 0)
     for axis in (above, below):
-        if len(broken):
-            axis.axvspan(int(broken[0]), len(counts) - 1, color="tab:red", alpha=0.1)
+        if len(violated):
+            axis.axvspan(int(violated[0]), len(counts) - 1, color="tab:red", alpha=0.1)
         axis.legend(loc="lower left" if axis is below else "upper left")
         axis.grid(alpha=0.3)
     above.set_ylabel("alerts in 16 steps")

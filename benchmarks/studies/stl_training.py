@@ -1,9 +1,9 @@
-"""What satisfying specifications costs: reward against satisfaction, trained in three ways.
+"""The cost of specifications: reward against satisfaction for three ways of training.
 
 ``python -m benchmarks.studies.stl_training study --folder DIR`` trains every setting with every
-seed, evaluates the final greedy team on fresh episodes of the test split, and keeps one JSON file
-per run, so that a study that was stopped goes on where it stood. ``table`` prints what the folder
-holds and draws it into ``docs/images/specifications.png``.
+seed, evaluates the final greedy team on fresh episodes of the test split, and writes one JSON file
+per run, so a stopped study continues where it was. ``table`` prints the results in the folder and
+draws ``docs/images/specifications.png``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from marl_stl_env.files import atomic_path
 from marl_stl_env.stl.specs import CONJUNCTION
 
 IMAGE = Path(__file__).parents[2] / "docs" / "images" / "specifications.png"
-#: Four sensors with a part of the columns each: the vote of four Bayes' rules on these views keeps
-#: all specifications in about a third of the validation episodes, one rule on all columns in 99 %.
+#: Four sensors with partial views. The vote of four Bayes' rules on these views satisfies all
+#: specifications in about a third of the validation episodes; one rule on all columns in 99 %.
 BASE = TrainConfig(
     env=EnvConfig(dynamics="response", agents=4, views="groups", episode_length=256),
     ppo=PPOConfig(
@@ -57,7 +57,7 @@ SETTINGS: dict[str, TrainConfig] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What to do.
+    """Settings of the study.
 
     Attributes:
         what: "study" trains and evaluates; "table" shows what it found.
@@ -79,7 +79,7 @@ class Settings:
 
 
 class Trace(BaseCallback):
-    """Keeps what every iteration sampled: reward, satisfaction and multipliers."""
+    """Records reward, satisfaction and multipliers of every iteration."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Trace(BaseCallback):
             "satisfied": logged.get(f"stl/satisfied/{CONJUNCTION}"),
         }
         if isinstance(self.model, LagrangianPPO):
-            # Those of the rollout before: this one has yet to move them.
+            # The multipliers of the rollout before; this one has not updated them yet.
             row["multipliers"] = self.model.multipliers.values.tolist()
         self.rows.append(row)
 
@@ -126,7 +126,7 @@ def run(name: str, seed: int, settings: Settings) -> dict[str, Any]:
 
 
 def study(settings: Settings) -> None:
-    """Train and evaluate what the folder does not hold yet."""
+    """Train and evaluate settings and seeds that are not in the folder yet."""
     for seed in settings.seeds:
         for name in settings.only or SETTINGS:
             path = settings.folder / f"{name.replace(' ', '_')}-{seed}.json"
@@ -135,7 +135,7 @@ def study(settings: Settings) -> None:
 
 
 def collected(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """All results of a folder, setting by setting."""
+    """All results of a folder by setting."""
     found = defaultdict(list)
     for path in sorted(folder.glob("*.json")):
         result = read_json(path)
@@ -149,7 +149,7 @@ def table(settings: Settings) -> None:
     names = list(next(iter(results.values()))[0]["satisfied"])
     rows = []
     for setting, runs in results.items():
-        kept = [np.mean([one["satisfied"][name] for one in runs]) for name in names]
+        satisfied = [np.mean([one["satisfied"][name] for one in runs]) for name in names]
         rewards = [one["reward_per_event"] for one in runs]
         together = [one["satisfied"][CONJUNCTION] for one in runs]
         rows.append(
@@ -157,25 +157,25 @@ def table(settings: Settings) -> None:
                 setting,
                 len(runs),
                 f"{np.mean(rewards):.3f} ({min(rewards):.3f} to {max(rewards):.3f})",
-                *(f"{share:.3f}" for share in kept[:-1]),
-                f"{kept[-1]:.3f} ({min(together):.3f} to {max(together):.3f})",
+                *(f"{share:.3f}" for share in satisfied[:-1]),
+                f"{satisfied[-1]:.3f} ({min(together):.3f} to {max(together):.3f})",
                 f"{np.mean([one['cpu_seconds'] for one in runs]):.0f}",
             ]
         )
-    title = "kept on the test split: mean over seeds (least to most)"
+    title = "satisfied on the test split: mean over seeds (least to most)"
     show(title, ["training", "seeds", "reward per event", *names, "CPU seconds"], rows)
     draw(results, settings.image)
 
 
 def draw(results: dict[str, list[dict[str, Any]]], image: Path) -> None:
-    """The frontier, how satisfaction grew, and the multipliers of one run."""
+    """Draw the frontier, satisfaction over training, and the multipliers of one run."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4), layout="constrained")
     frontier, growth, prices = figure.subplots(1, 3)
     for setting, runs in results.items():
-        kept = [one["satisfied"][CONJUNCTION] for one in runs]
-        frontier.scatter(kept, [one["reward_per_event"] for one in runs], label=setting)
+        satisfied = [one["satisfied"][CONJUNCTION] for one in runs]
+        frontier.scatter(satisfied, [one["reward_per_event"] for one in runs], label=setting)
         sampled = [[row["satisfied"] for row in one["trace"]] for one in runs]
         if None not in sampled[0]:
             growth.plot(np.mean(sampled, axis=0), label=setting)
@@ -199,7 +199,7 @@ def draw(results: dict[str, list[dict[str, Any]]], image: Path) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Do what was asked for."""
+    """Run the study, or print and draw its results."""
     if settings.what == "study":
         study(settings)
     else:

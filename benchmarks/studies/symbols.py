@@ -1,11 +1,11 @@
-"""What proposals could be worth: Bayes' rule on one's own columns and on symbols from the others.
+"""Upper limit of deliberation: Bayes' rule on own columns and on message symbols of the others.
 
 ``python -m benchmarks.studies.symbols --out symbols.json``
 
-On ``synthetic`` every posterior is known exactly. Each of four sensors with one view names the
-range in which its own P(threat) lies; then each decides by Bayes' rule on what it sees and hears,
-and they vote. The laws of the symbols are taken from the training split; figures are normalised
-scores on the validation split.
+On ``synthetic`` every posterior is known exactly. Each of four sensors with one view sends the
+level of its own P(threat) as a symbol. Then each decides by Bayes' rule on its view and the
+symbols, and they vote. The distributions of symbols are estimated on the training split; scores are
+normalised and measured on the validation split.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _COUNT = 1e-3  # keeps symbols that were never heard from being impossible
 
 @dataclass(frozen=True)
 class Settings:
-    """What to look at.
+    """Settings of the study.
 
     Attributes:
-        ratios: Ratios of the odds from one level of a four-symbol ladder to the next.
+        ratios: Ratios of the odds between consecutive levels of four symbols.
         quick: One ratio, to see it work.
         out: JSON file to write.
     """
@@ -52,18 +52,18 @@ def joints(prepared: PreparedData, split: str) -> list[Float64Array]:
 
 
 def ladder(ratio: float, threshold: float) -> Float64Array:
-    """Thresholds whose odds are a ``ratio`` apart, the middle one given."""
+    """Thresholds whose odds differ by ``ratio``, around a given middle one."""
     odds = threshold / (1.0 - threshold) * np.array([1.0 / ratio, 1.0, ratio])
     return np.asarray(odds / (1.0 + odds))
 
 
 def symbols(views: list[Float64Array], thresholds: Float64Array) -> list[IntArray]:
-    """The range in which each sensor's posterior lies.  # views of (rows,) int."""
+    """The level of each sensor's posterior.  # views of (rows,) int."""
     return [np.searchsorted(thresholds, threat_share(view), side="right") for view in views]
 
 
 class Exchange:
-    """Sensors that know the model, and the laws of the symbols they send.
+    """Sensors that know the model and the distributions of the symbols.
 
     Args:
         config: The environment, one view per sensor.
@@ -79,7 +79,7 @@ class Exchange:
         self._kinds = weights / weights.sum(axis=1, keepdims=True)
 
     def score(self, thresholds: Float64Array | None) -> float:
-        """The score of the vote after symbols cut at these thresholds; None sends none."""
+        """Score of the vote with symbols for levels between thresholds; None sends no symbols."""
         beliefs = self._evaluated
         if thresholds is not None:
             sent = symbols(self._evaluated, thresholds)
@@ -108,7 +108,7 @@ class Exchange:
 
 
 def study(settings: Settings) -> list[dict[str, Any]]:
-    """Every way to talk, and its score."""
+    """Score of every set of symbols."""
     config = EnvConfig()
     exchange, middle = Exchange(config, prepare(config)), config.reward.threshold
     ways: dict[str, Float64Array | None] = {"none: the vote": None, "2": np.array([middle])}

@@ -1,14 +1,14 @@
-"""Attacks that training has not seen: settings chosen by leaving whole attack types out.
+"""Unseen attacks: settings chosen by cross-validation over attack types.
 
-The attack types of the training file are dealt into five folds, or into the four classes of attacks
-(``--hold classes``: then nothing akin to what is left out stays in training); in turn the types of
-a fold stand in validation alone (``holdout_families``). What is evaluated is the recall of the
-types left out, every type with the same weight, and the false alarms on the benign validation
-events, put together at the training file's threat rate. The test file has no part in it.
+The attack types of the training file form five folds, or the four classes of attacks (``--hold
+classes``, with which no similar type remains in training). In turn the types of a fold are held out
+of training (``holdout_families``). The metrics are the recall of the held-out types, each with the
+same weight, and the false alarms on benign validation events, combined at the threat rate of the
+training file. The test file is not used.
 
-``python -m benchmarks.studies.unseen teams --data-dir DIR`` does so for teams; ``forest`` for a
-random forest, the reference, whose threshold is the best of these folds, and which is then fitted
-on all types and evaluated on KDDTest+.
+``python -m benchmarks.studies.unseen teams --data-dir DIR`` evaluates teams. ``forest`` evaluates
+the reference, a random forest: its threshold is the best of these folds, and it is then fitted on
+all types and evaluated on KDDTest+.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ CLASSES = {
     "user to root": ("buffer_overflow", "loadmodule", "perl", "rootkit"),
 }
 OWN = RewardConfig(team_share=0.0)
-#: Without faulty sensors in mind, every threshold of the vote may be chosen.
+#: Without tolerance of faulty sensors, every threshold of the vote is allowed.
 _ANY_VOTES = ConsensusConfig(max_faulty=0)
 
 
 @dataclass(frozen=True)
 class Team:
-    """One way to train a team."""
+    """Settings of a team."""
 
     env: EnvConfig
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
 
 def teams(nsl: EnvConfig) -> dict[str, Team]:
-    """What is compared: each builds on the one before up to "entropy 0.05", the others on that."""
+    """The compared teams. Up to "entropy 0.05" each extends the one before; all others this one."""
     drilled = replace(
         nsl, data=replace(nsl.data, balance="families", synthetic_outliers=0.25), reward=OWN
     )
@@ -98,12 +98,12 @@ def teams(nsl: EnvConfig) -> dict[str, Team]:
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run.
+    """Settings of the study.
 
     Attributes:
         what: "teams" or "forest".
         data_dir: Folder with the data files.
-        hold: What a fold leaves out: a fifth of the types, or a class of them.
+        hold: What a fold holds out: a fifth of the types, or a class of them.
         only: Teams to train, by name; none means all.
         together: Also let the teams of each fold vote as one.
         seed: Seed of the folds, and of the first training.
@@ -127,7 +127,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What was said about events of types left out and about benign events.
+    """Scores of events of held-out types and of benign events.
 
     Attributes:
         types: The attack type of each event, -1 for benign.  # (events,) int64
@@ -139,14 +139,14 @@ class Verdicts:
 
 
 def assign_types(table: TrafficTable, seed: int) -> list[tuple[str, ...]]:
-    """The attack types of a table in five folds of about as many types."""
+    """The attack types of a table in five folds of about the same number of types."""
     codes = np.random.default_rng(seed).permutation(np.unique(table.families[table.labels]))
     names = [table.family_names[code] for code in codes]
     return [tuple(names[fold::FOLDS]) for fold in range(FOLDS)]
 
 
 def each_fold(env: EnvConfig, settings: Settings) -> Iterator[tuple[EnvConfig, PreparedData]]:
-    """The environment and its data with the types of one fold after the other left out."""
+    """The environment and its data for each fold, with its types held out."""
     if settings.hold == "classes":
         held = list(CLASSES.values())
     else:
@@ -157,7 +157,7 @@ def each_fold(env: EnvConfig, settings: Settings) -> Iterator[tuple[EnvConfig, P
 
 
 def verdicts(env: EnvConfig, table: TrafficTable, scores: Float64Array) -> Verdicts:
-    """Of a validation table, the events of the types left out and the benign ones."""
+    """The verdicts on held-out and benign events of a validation table."""
     left_out = [table.family_names.index(name) for name in env.data.holdout_families]
     types = np.where(table.labels, table.families, np.int64(-1))
     kept = ~table.labels | np.isin(table.families, left_out)
@@ -167,13 +167,13 @@ def verdicts(env: EnvConfig, table: TrafficTable, scores: Float64Array) -> Verdi
 def figures(
     found: list[Verdicts], threshold: float, rate: float, reward: RewardConfig
 ) -> dict[str, float]:
-    """Recall with every type alike, false alarms, and F1 and reward at a threat rate.
+    """Type-balanced recall, false alarms, and F1 and reward at a threat rate.
 
     Args:
         found: One entry per fold.
         threshold: Scores from here on are threat votes.
-        rate: Share of threats to put the two together at.
-        reward: What a decision is worth.
+        rate: Threat rate for F1 and reward.
+        reward: The rewards of outcomes.
     """
     types = np.concatenate([one.types for one in found])
     votes = np.concatenate([one.scores for one in found]) >= threshold
@@ -196,7 +196,7 @@ def figures(
 
 
 def leave_types_out(team: Team, settings: Settings) -> list[Verdicts]:
-    """Train on every fold and count the threat votes on what was left out."""
+    """Train on every fold and count the threat votes on held-out types."""
     found: list[Verdicts] = []
     for number, (env, prepared) in enumerate(each_fold(team.env, settings)):
         act = train_team(env, settings.seed + number, settings.iterations, team.ppo)
@@ -215,7 +215,7 @@ def joined(teams: list[list[Verdicts]]) -> list[Verdicts]:
 
 
 def by_threshold(found: list[Verdicts], env: EnvConfig) -> list[dict[str, Any]]:
-    """The figures of every threshold that the vote of an environment may have."""
+    """The metrics at every possible threshold of the vote."""
     faulty, rate = env.consensus.faulty_for(env.agents), prepare(env).tables["train"].threat_rate
     return [
         {"threshold": votes, **figures(found, votes, rate, env.reward)}
@@ -224,7 +224,7 @@ def by_threshold(found: list[Verdicts], env: EnvConfig) -> list[dict[str, Any]]:
 
 
 def forest(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
-    """The reference: a random forest with the threshold that is best on types left out."""
+    """The reference: a random forest with the best threshold on held-out types."""
     from sklearn.ensemble import RandomForestClassifier
 
     def fitted(tables: list[TrafficTable]) -> Any:
@@ -233,14 +233,14 @@ def forest(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
         model = RandomForestClassifier(settings.trees, random_state=settings.seed)
         return model.fit(features, labels)
 
-    def says(model: Any, table: TrafficTable) -> Float64Array:
+    def scores_of(model: Any, table: TrafficTable) -> Float64Array:
         scores: Float64Array = model.predict_proba(table.features)[:, 1]
         return scores
 
     found = []
     for env, prepared in each_fold(nsl, settings):
         model, table = fitted([prepared.tables["train"]]), prepared.tables["validation"]
-        found.append(verdicts(env, table, says(model, table)))
+        found.append(verdicts(env, table, scores_of(model, table)))
     prepared, reward = prepare(nsl), nsl.reward
     rate = prepared.tables["train"].threat_rate
     levels = (np.arange(settings.trees) + 0.5) / settings.trees
@@ -251,7 +251,7 @@ def forest(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
     return {
         "threshold": best,
         "left_out": by_level[best],
-        "test": score(test.labels, _actions(says(model, test) >= best), reward).as_dict(),
+        "test": score(test.labels, _actions(scores_of(model, test) >= best), reward).as_dict(),
     }
 
 
@@ -260,7 +260,7 @@ def _actions(threats: BoolArray) -> Any:
 
 
 def compare(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
-    """Train and evaluate every team asked for, and print its figures."""
+    """Train and evaluate the chosen teams, and print their metrics."""
     results: dict[str, Any] = {}
     found: list[list[Verdicts]] = []
     agents = 0

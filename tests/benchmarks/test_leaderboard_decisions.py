@@ -55,7 +55,7 @@ def test_decisions_of_our_own_run_get_the_figures_of_its_checkpoint(
     assert check_decisions(path, TRACK, 0, agent_steps=expected.agent_steps) == expected
 
 
-def test_a_unanimous_team_bears_a_byzantine(tmp_path: Path) -> None:
+def test_a_unanimous_team_tolerates_a_byzantine_sensor(tmp_path: Path) -> None:
     same = np.repeat(guesses(1), 4, axis=1)
     result = check_decisions(write(tmp_path / "d.parquet", same[:, 0], same), TRACK, 0)
     assert result.one_byzantine == pytest.approx(result.reward_per_event)

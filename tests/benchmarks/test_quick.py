@@ -14,7 +14,8 @@ from benchmarks.common.measure import generated_table, rate
 from benchmarks.speed import checklist, cuda, decide, growth, throughput
 from benchmarks.speed.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
 from benchmarks.speed.trainer import Stopwatch
-from benchmarks.studies import device_learning, return_normalization
+from benchmarks.studies import device_learning
+from benchmarks.studies.return_normalization import __main__ as return_normalization
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.engine.engine import Engine
 from tests.conftest import make_table

@@ -5,7 +5,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from benchmarks.studies.return_normalization import consistent_advantages, own_event
+from benchmarks.studies.return_normalization.history import consistent_advantages, own_event
 from marl_stl_env.config import RewardConfig
 from tests.oracles import gae
 

@@ -83,7 +83,7 @@ def sha256(content: bytes) -> str:
 
 
 def get(info: Dataset) -> Path:
-    return fetch(info, progress=False)
+    return fetch(info)
 
 
 def left_over() -> list[Path]:

@@ -1,4 +1,4 @@
-"""Fetching data sets from their publishers, with checksums verified."""
+"""Downloads of data sets from their publishers, with verified checksums."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from marl_stl_env.files import atomic_path
 _TIMEOUT = 60  # seconds without an answer
 
 
-def fetch(dataset: Dataset, progress: bool = True) -> Path:
-    """Download a data set into the cache; files that are there already are left.
+def fetch(dataset: Dataset) -> Path:
+    """Download a data set into the cache, with a progress bar; existing files stay.
 
     Args:
-        dataset: What to fetch.
-        progress: Show a progress bar.
+        dataset: The data set.
 
     Returns:
         The folder with the files.
 
     Raises:
         DownloadError: If no address answers, or the data set cannot be downloaded at all.
-        ChecksumError: If what came is not what was published. Nothing is kept then.
+        ChecksumError: If a file differs from the published one; it is not stored then.
     """
     folder = download_dir() / dataset.folder
     if not dataset.downloads:
@@ -39,34 +38,32 @@ def fetch(dataset: Dataset, progress: bool = True) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         for download in dataset.downloads:
             if not (folder / download.name).exists():
-                _fetch_one(dataset, download, folder, Path(scratch), progress)
+                _fetch_one(dataset, download, folder, Path(scratch))
     return folder
 
 
-def _fetch_one(
-    dataset: Dataset, download: Download, folder: Path, scratch: Path, progress: bool
-) -> None:
+def _fetch_one(dataset: Dataset, download: Download, folder: Path, scratch: Path) -> None:
     failures: list[Exception] = []
     for url in download.urls:
         try:
-            _from(url, download, folder, scratch, progress)
+            _from(url, download, folder, scratch)
         except DownloadError as error:
             failures.append(error)
         else:
             return
     wrong = [error for error in failures if isinstance(error, ChecksumError)]
-    told = "; ".join(map(str, failures))
+    reasons = "; ".join(map(str, failures))
     kind = ChecksumError if wrong else DownloadError
-    raise kind(f"{download.name} was not fetched: {told}. {_by_hand(dataset, folder)}")
+    raise kind(f"{download.name} was not fetched: {reasons}. {_by_hand(dataset, folder)}")
 
 
-def _from(url: str, download: Download, folder: Path, scratch: Path, progress: bool) -> None:
+def _from(url: str, download: Download, folder: Path, scratch: Path) -> None:
     """Fetch one file from one address."""
     import pooch
 
     known = f"sha256:{download.sha256}"
     if download.member is not None:
-        archive = _retrieve(url, None, "archive.zip", scratch, None, progress)
+        archive = _retrieve(url, None, "archive.zip", scratch, None)
         member = _extract(url, archive, download.member, scratch)
         digest = pooch.file_hash(str(member), alg="sha256")
         if digest != download.sha256:
@@ -77,9 +74,9 @@ def _from(url: str, download: Download, folder: Path, scratch: Path, progress: b
             draft.write_bytes(member.read_bytes())
     elif download.name.endswith(".zip"):
         unzip = pooch.Unzip(extract_dir=download.name.removesuffix(".zip"))
-        _retrieve(url, known, download.name, folder, unzip, progress)
+        _retrieve(url, known, download.name, folder, unzip)
     else:
-        _retrieve(url, known, download.name, folder, None, progress)
+        _retrieve(url, known, download.name, folder, None)
 
 
 def _retrieve(
@@ -88,7 +85,6 @@ def _retrieve(
     name: str,
     folder: Path,
     processor: Callable[..., Any] | None,
-    progress: bool,
 ) -> Path:
     import pooch
     import requests
@@ -97,14 +93,14 @@ def _retrieve(
     answers: list[requests.Response] = []
     downloader = pooch.HTTPDownloader(
         timeout=_TIMEOUT,
-        progressbar=progress,
+        progressbar=True,
         hooks={"response": lambda answer, **_: answers.append(answer)},
     )
     try:
         pooch.retrieve(url, known, name, folder, processor, downloader)
     except (requests.RequestException, OSError, zipfile.BadZipFile) as error:
         raise DownloadError(f"{url} failed ({type(error).__name__}: {error})") from None
-    except ValueError as error:  # pooch's word for a wrong checksum
+    except ValueError as error:  # pooch's error for a wrong checksum
         raise ChecksumError(f"{url}: {error}") from None
     finally:  # pooch leaves the sockets of failed downloads open
         for answer in answers:
@@ -113,7 +109,7 @@ def _retrieve(
 
 
 def _extract(url: str, archive: Path, member: str, folder: Path) -> Path:
-    """The member of an archive of that name, in whatever folder of the archive it stands."""
+    """Extract the member with this name, in any folder of the archive."""
     try:
         with zipfile.ZipFile(archive) as content:
             found = [name for name in content.namelist() if Path(name).name == member]
