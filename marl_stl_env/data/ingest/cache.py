@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from marl_stl_env.data.ingest.manifest import clear_stale, is_whole, mark_owner, write_manifest
+from marl_stl_env.data.ingest.manifest import is_whole, write_manifest
 from marl_stl_env.data.ingest.store import read_json
 from marl_stl_env.errors import CacheError
-from marl_stl_env.files import atomic_path, write_text
+from marl_stl_env.files import atomic_path, clear_drafts, write_text
 
 CACHE_DIR_VARIABLE = "MARL_STL_CACHE_DIR"
 #: Raised whenever loaders, splits or scaling change what they write.
@@ -53,10 +53,10 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     if folder.is_dir() and not is_whole(folder):
         shutil.rmtree(folder)
     if not folder.is_dir():
-        clear_stale(folder.parent)
+        for kept in cache_dir().glob("*/"):
+            clear_drafts(kept)
         try:
             with atomic_path(folder) as draft:
-                mark_owner(draft.parent)
                 build(draft)
                 write_manifest(draft)
         except OSError:
