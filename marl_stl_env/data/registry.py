@@ -17,8 +17,9 @@ from typing import Any
 
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.ingest.build import Format
-from marl_stl_env.data.ingest.cache import content_digest, entry, file_digest, file_state, key_of
+from marl_stl_env.data.ingest.cache import content_digest, entry, file_digest, key_of
 from marl_stl_env.data.ingest.locate import named_files
+from marl_stl_env.data.ingest.manifest import file_state
 from marl_stl_env.data.ingest.store import open_table, save_table
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import (
