@@ -38,6 +38,6 @@ def check_range(
         ConfigError: If the number is not finite or lies outside.
     """
     inside = (low < value if open_low else low <= value) and value <= high
-    if not (inside and math.isfinite(value)):
+    if not inside or abs(value) == math.inf:
         bracket = "(" if open_low else "["
         raise ConfigError(f"{name}={value!r} is outside {bracket}{low}, {high}]")
