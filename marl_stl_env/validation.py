@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import resource
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -41,3 +44,30 @@ def check_range(
     if not inside or abs(value) == math.inf:
         bracket = "(" if open_low else "["
         raise ConfigError(f"{name}={value!r} is outside {bracket}{low}, {high}]")
+
+
+def check_memory(needs: Mapping[str, float], there: float | None = None) -> None:
+    """Refuse what cannot fit into memory.
+
+    Args:
+        needs: Bytes that are needed at least, by the settings that decide them.
+        there: Bytes that there are; None takes those of this machine, as far as this process may
+            use them.
+
+    Raises:
+        ConfigError: If more is needed.
+    """
+    whole, known = sum(needs.values()), memory_bytes() if there is None else there
+    setting, most = max(needs.items(), key=lambda need: need[1])
+    if whole > known:
+        raise ConfigError(
+            f"some {whole / 1e9:,.1f} GB of memory are needed, {most / 1e9:,.1f} GB of them for "
+            f"{setting}, and there are {known / 1e9:,.1f} GB; choose smaller ones"
+        )
+
+
+def memory_bytes() -> float:
+    """Bytes of memory of this machine, as far as this process may use them."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return float(there if limit == resource.RLIM_INFINITY else min(there, limit))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 
+from marl_stl_agents.config.ppo import MAX_THREADS
 from marl_stl_agents.config.train import Device
 from marl_stl_env.config import Split
 from marl_stl_env.validation import check_range, check_types
@@ -43,7 +44,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range("threads", self.threads, 1)
+        check_range("threads", self.threads, 1, MAX_THREADS)
         if self.certify is not None:
             check_range("certify", self.certify, 0, 10**6)
         for name in ("epsilon", "delta"):
@@ -72,4 +73,4 @@ class DecideConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range("threads", self.threads, 1)
+        check_range("threads", self.threads, 1, MAX_THREADS)

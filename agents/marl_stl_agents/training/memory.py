@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import resource
-
 import torch
 
 from marl_stl_agents.config import TrainConfig
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
-from marl_stl_env.errors import ConfigError
+from marl_stl_env.validation import check_memory
 
 #: Numbers of a transition besides its observation: actions, values, returns, advantages, ...
 _PER_TRANSITION = 10
@@ -20,7 +18,7 @@ _PER_WEIGHT = 4
 _BYTES = 4
 
 
-def check_memory(config: TrainConfig, prepared: PreparedData, device: torch.device) -> None:
+def check_fits(config: TrainConfig, prepared: PreparedData, device: torch.device) -> None:
     """Refuse a training that cannot fit into memory.
 
     Args:
@@ -32,14 +30,9 @@ def check_memory(config: TrainConfig, prepared: PreparedData, device: torch.devi
         ConfigError: If it needs more than there is.
     """
     space = observation_space(Engine(config.task, prepared.tables["train"], lanes=1))
-    needs = needed_bytes(config, space.shape[0])
-    there = _available(device)
-    setting, most = max(needs.items(), key=lambda need: need[1])
-    if sum(needs.values()) > there:
-        raise ConfigError(
-            f"the training needs some {sum(needs.values()) / 1e9:,.1f} GB of memory, and there are "
-            f"{there / 1e9:,.1f} GB; {most / 1e9:,.1f} GB are for {setting}: choose smaller ones"
-        )
+    cuda = device.type == "cuda"
+    there = torch.cuda.get_device_properties(device).total_memory if cuda else None
+    check_memory(needed_bytes(config, space.shape[0]), there)
 
 
 def needed_bytes(config: TrainConfig, width: int) -> dict[str, float]:
@@ -61,13 +54,11 @@ def needed_bytes(config: TrainConfig, width: int) -> dict[str, float]:
         "width, depth and bins": _BYTES * weights * _PER_WEIGHT,
         "batch_size": _BYTES * batch * (codes + hidden),
         "prototypes": _BYTES * 2 * ppo.prototypes * (codes + batch),
+        "lanes, alert_window and posture_window": config.lanes * _windows(config.task),
     }
 
 
-def _available(device: torch.device) -> float:
-    """Bytes of memory of the device, or of this machine as far as this process may use them."""
-    if device.type == "cuda":
-        return float(torch.cuda.get_device_properties(device).total_memory)
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return float(there if limit == resource.RLIM_INFINITY else min(there, limit))
+def _windows(env: EnvConfig) -> int:
+    """Bytes with which a lane remembers what happened."""
+    alerts = env.response.alert_window if env.dynamics == "response" else 0
+    return alerts + (env.stl.posture_window if env.stl.monitor else 0)

@@ -47,7 +47,7 @@ from marl_stl_agents.run_directory import (
 )
 from marl_stl_agents.training.callbacks import CheckpointCallback, training_callbacks
 from marl_stl_agents.training.checklist import ChecklistCallback
-from marl_stl_agents.training.memory import check_memory
+from marl_stl_agents.training.memory import check_fits
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.spec_monitor import specifications
 from marl_stl_env.errors import ConfigError, DivergedError
@@ -78,7 +78,7 @@ def train(config: TrainConfig) -> Path:
     check_vacant(config.run_dir)
     device = _device(config)
     prepared = prepare(config.task)
-    check_memory(config, prepared, device)
+    check_fits(config, prepared, device)
     if config.preflight:
         show_preflight(preflight(config.task, prepared))
     else:
@@ -118,7 +118,7 @@ def resume(run: Path, iterations: int | None = None) -> Path:
         config = longer(read_config(run), iterations)
         device = _device(config)
         prepared = prepare(config.task)
-        check_memory(config, prepared, device)
+        check_fits(config, prepared, device)
         if not (run / DATA).exists() and newest_checkpoint(run) is None:
             write_json(run / DATA, describe_data(prepared))  # killed before anything was learned
         check_data(run, prepared)
