@@ -152,9 +152,10 @@ def _check_entries(run: Path) -> None:
     own = [path for path in run.iterdir() if _is_own(path.name)]
     for path in [*own, *(run / CHECKPOINTS).rglob("*")]:
         target = Path(os.path.realpath(path))  # resolve() raises at a circle of links
-        if not target.is_relative_to(home):
+        if not target.is_relative_to(home) or (path.is_symlink() and not target.exists()):
             raise RunError(
-                f"{path} is a link to {target}, outside the run; put the file itself in its place"
+                f"{path} is a link to {target}, outside the run or nowhere; put the file itself in "
+                "its place"
             )
         if target.exists() and not (target.is_file() or target.is_dir()):
             raise RunError(f"{path} is neither a file nor a folder; remove it")
