@@ -7,7 +7,7 @@ import os
 import resource
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from marl_stl_env.errors import ConfigError, UnknownNameError
 
@@ -19,17 +19,26 @@ def check_types(config: object) -> None:
         UnknownNameError: If a ``Literal`` field holds none of its names.
         ConfigError: If any other field has the wrong type.
     """
-    from typeguard import TypeCheckError, check_type
-
     hints = get_type_hints(type(config))
     for item in fields(config):  # type: ignore[arg-type]
-        value, hint = getattr(config, item.name), hints[item.name]
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise UnknownNameError(item.name, value, map(str, get_args(hint)))
-        try:
-            check_type(value, hint)
-        except TypeCheckError as error:
-            raise ConfigError(f"{item.name}={value!r} has the wrong type: {error}") from None
+        check_type_of(item.name, getattr(config, item.name), hints[item.name])
+
+
+def check_type_of(name: str, value: object, hint: Any) -> None:
+    """Refuse a value that an annotation does not allow.
+
+    Raises:
+        UnknownNameError: If it is none of the names of a ``Literal``.
+        ConfigError: If it has the wrong type.
+    """
+    from typeguard import TypeCheckError, check_type
+
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise UnknownNameError(name, value, map(str, get_args(hint)))
+    try:
+        check_type(value, hint)
+    except TypeCheckError as error:
+        raise ConfigError(f"{name}={value!r} has the wrong type: {error}") from None
 
 
 def check_range(

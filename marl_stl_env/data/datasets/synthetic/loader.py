@@ -22,7 +22,7 @@ from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.build import Format, Target
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.errors import ConfigError, LabelError
+from marl_stl_env.errors import LabelError
 from marl_stl_env.types import AnyArray, Float64Array, IntArray
 from marl_stl_env.validation import check_memory, check_range
 
@@ -97,9 +97,6 @@ def load(
     Raises:
         ConfigError: If ``rows`` or ``seed`` are out of range.
     """
-    for option, value in (("rows", rows), ("seed", seed)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise ConfigError(f"{option}={value!r} is no whole number; write it in digits")
     check_range("rows", rows, 100, 10**9)
     check_memory({f"rows={rows}": rows * _BYTES_PER_EVENT})
     check_range("seed", seed, 0, 2**63 - 1)
