@@ -99,6 +99,18 @@ def check_vacant(run: Path | None) -> None:
         )
 
 
+def check_output(run: Path, file: Path) -> None:
+    """Refuse to write over what a training or an evaluation left in a run directory.
+
+    Raises:
+        RunError: If the file is one of those.
+    """
+    home, target = run.resolve(), file.resolve()
+    inside = target.relative_to(home).parts if target.is_relative_to(home) else ()
+    if inside and _is_own(inside[0]):
+        raise RunError(f"{file} belongs to the run {run}; choose another file to write to")
+
+
 @contextmanager
 def locked_run(run: Path) -> Iterator[None]:
     """Keep every other training out of a run directory, and tidy up after killed ones.

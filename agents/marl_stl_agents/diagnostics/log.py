@@ -26,6 +26,8 @@ from marl_stl_env.files import atomic_path
 
 #: The column with the agent-steps of a row.
 STEPS = "time/total_timesteps"
+#: The column with the seconds of the training, its interrupted parts together.
+SECONDS = "time/time_elapsed"
 #: Of a TensorBoard record: its length, the check sums of the length and of the content.
 _LENGTH, _SUM = 8, 4
 
@@ -61,7 +63,9 @@ class ProgressWriter(KVWriter):
     def __init__(self, path: Path, timesteps: int) -> None:
         self._path = path
         self._names, rows = _read(path)
-        self._begin([row for row in rows if float(row[STEPS]) <= timesteps])
+        kept = [row for row in rows if float(row[STEPS]) <= timesteps]
+        self._seconds = float((kept[-1].get(SECONDS) if kept else None) or 0.0)
+        self._begin(kept)
 
     def write(
         self,
@@ -73,6 +77,8 @@ class ProgressWriter(KVWriter):
         logged = filter_excluded_keys(key_values, key_excluded, "csv")
         row = {name: value for name, value in logged.items() if isinstance(value, np.ScalarType)}
         row[STEPS] = step
+        if SECONDS in row:
+            row[SECONDS] += self._seconds
         new = sorted(row.keys() - set(self._names))
         if new:
             self.close()
@@ -110,7 +116,7 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         reader = csv.DictReader(lines, strict=True)
         rows = [row for row in reader if None not in row and None not in row.values()]
         for row in rows:
-            float(row[STEPS])
+            float(row[STEPS]), float(row.get(SECONDS) or 0.0)
         return list(reader.fieldnames or ()), rows
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise RunError(

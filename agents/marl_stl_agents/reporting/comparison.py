@@ -129,8 +129,7 @@ def training_seconds(run: Path) -> float | None:
     if "time/time_elapsed" not in progress:
         return None
     elapsed = progress["time/time_elapsed"].dropna()
-    part = (elapsed.diff() < 0).cumsum()
-    return float(elapsed.groupby(part).max().sum()) if len(elapsed) else None
+    return float(elapsed.max()) if len(elapsed) else None
 
 
 def _read(run: Path, name: str, split: Split) -> ComparedRun:
