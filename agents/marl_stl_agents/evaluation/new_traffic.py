@@ -19,10 +19,9 @@ from marl_stl_agents.config import DecideConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import simple_baselines
 from marl_stl_agents.evaluation.metrics import score
 from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout, greedy
-from marl_stl_agents.run_directory import DATA, find_run, read_config, read_json, write_json
+from marl_stl_agents.run_directory import find_run, read_config, saved_preprocessor, write_json
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic
-from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import parse_options
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
@@ -59,7 +58,7 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
     if target.resolve() == source.resolve():
         raise DecidingError(f"the decisions cannot be written to their input {source}")
     env = replace(config.task, faults=FaultConfig(), stl=StlConfig())
-    preprocessor = Preprocessor.from_dict(read_json(run / DATA)["preprocessor"])
+    preprocessor = saved_preprocessor(run)
     incoming = IncomingTraffic(
         source, env.data.dataset, parse_options(env.data.dataset_options), preprocessor
     )
