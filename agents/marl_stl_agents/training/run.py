@@ -102,7 +102,8 @@ def resume(run: Path, iterations: int | None = None) -> Path:
     Args:
         run: The run directory.
         iterations: Iterations in all, where they shall be more than the run was begun with. With
-            ``schedule="constant"`` the run ends as if it had been begun with so many.
+            ``schedule="constant"``, and an entropy bonus that does not change, the run ends as if
+            it had been begun with so many.
 
     Returns:
         The run directory.
@@ -144,11 +145,15 @@ def longer(config: TrainConfig, iterations: int | None) -> TrainConfig:
             f"iterations={iterations} with --resume: the run was begun with {config.iterations}, "
             "and may only be prolonged; use --restart for a shorter one"
         )
-    if config.ppo.schedule == "linear":
+    ppo = config.ppo
+    falling = {
+        "the learning rate (schedule='linear')": ppo.schedule == "linear",
+        "the entropy bonus (final_entropy_coefficient)": ppo.final_entropy_coefficient is not None,
+    }
+    for name in (name for name, falls in falling.items() if falls):
         warn(
-            "the learning rate falls over all iterations (schedule='linear'): from here on it "
-            f"falls to 0 at iteration {iterations}, and the weights differ from those of a run "
-            "begun with so many; schedule='constant' has no such dependence"
+            f"{name} changes over all iterations: from here on it reaches its last value at "
+            f"iteration {iterations}, and the weights differ from those of a run begun with so many"
         )
     return replace(config, iterations=iterations)
 

@@ -52,7 +52,7 @@ def test_a_falling_learning_rate_is_said(
     assert "schedule" not in capsys.readouterr().out
     resume(run, 3)
     told = " ".join(capsys.readouterr().out.split())
-    assert "falls to 0 at iteration 3, and the weights differ" in told
+    assert "reaches its last value at iteration 3, and the weights differ" in told
     rates = read_progress(run)["train/learning_rate"]
     assert rates.tolist() == pytest.approx([0.0, 3e-3 / 3, 0.0])
 
