@@ -44,6 +44,34 @@ class ClusterError(MarlStlError, ConnectionError):
     """No cluster answers at the address given."""
 
 
+class OutputError(MarlStlError, OSError):
+    """A file cannot be written: the disk is full, or the place is not to be written to."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"{path} cannot be written: {error.strerror or error}; free some space, or choose "
+            "another place"
+        )
+        self.errno = error.errno
+
+
+class LockedError(MarlStlError):
+    """A folder is being written by another process.
+
+    Args:
+        folder: The folder.
+        pid: The process, as text.
+        host: Its machine.
+    """
+
+    def __init__(self, folder: Path, pid: str, host: str) -> None:
+        self.folder, self.pid, self.host = folder, pid, host
+        super().__init__(
+            f"{folder} is being written by process {pid or 'unknown'} on {host or 'unknown'}; wait "
+            "for it to end, or choose another folder"
+        )
+
+
 class DataError(MarlStlError):
     """Base of everything that is wrong with data."""
 
@@ -145,6 +173,10 @@ class NotFiniteError(DivergedError):
 
 class RunError(MarlStlError):
     """A run directory is missing, incomplete or damaged."""
+
+
+class RunLockedError(RunError):
+    """Another process trains in this run directory."""
 
 
 class SubmissionError(MarlStlError, ValueError):

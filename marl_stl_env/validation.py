@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import resource
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from marl_stl_env.errors import ConfigError, UnknownNameError
 
@@ -16,17 +19,26 @@ def check_types(config: object) -> None:
         UnknownNameError: If a ``Literal`` field holds none of its names.
         ConfigError: If any other field has the wrong type.
     """
-    from typeguard import TypeCheckError, check_type
-
     hints = get_type_hints(type(config))
     for item in fields(config):  # type: ignore[arg-type]
-        value, hint = getattr(config, item.name), hints[item.name]
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise UnknownNameError(item.name, value, map(str, get_args(hint)))
-        try:
-            check_type(value, hint)
-        except TypeCheckError as error:
-            raise ConfigError(f"{item.name}={value!r} has the wrong type: {error}") from None
+        check_type_of(item.name, getattr(config, item.name), hints[item.name])
+
+
+def check_type_of(name: str, value: object, hint: Any) -> None:
+    """Refuse a value that an annotation does not allow.
+
+    Raises:
+        UnknownNameError: If it is none of the names of a ``Literal``.
+        ConfigError: If it has the wrong type.
+    """
+    from typeguard import TypeCheckError, check_type
+
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise UnknownNameError(name, value, map(str, get_args(hint)))
+    try:
+        check_type(value, hint)
+    except TypeCheckError as error:
+        raise ConfigError(f"{name}={value!r} has the wrong type: {error}") from None
 
 
 def check_range(
@@ -38,7 +50,7 @@ def check_range(
         ConfigError: If the number is not finite or lies outside.
     """
     inside = (low < value if open_low else low <= value) and value <= high
-    if not (inside and math.isfinite(value)):
+    if not inside or abs(value) == math.inf:
         bracket = "(" if open_low else "["
         raise ConfigError(f"{name}={value!r} is outside {bracket}{low}, {high}]")
 
@@ -52,3 +64,30 @@ def check_count(name: str, value: object, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigError(f"{name}={value!r:.80} must be a whole number in [1, {high}]")
     check_range(name, value, 1, high)
+
+
+def check_memory(needs: Mapping[str, float], there: float | None = None) -> None:
+    """Refuse what cannot fit into memory.
+
+    Args:
+        needs: Bytes that are needed at least, by the settings that decide them.
+        there: Bytes that there are; None takes those of this machine, as far as this process may
+            use them.
+
+    Raises:
+        ConfigError: If more is needed.
+    """
+    whole, known = sum(needs.values()), memory_bytes() if there is None else there
+    setting, most = max(needs.items(), key=lambda need: need[1])
+    if whole > known:
+        raise ConfigError(
+            f"some {whole / 1e9:,.1f} GB of memory are needed, {most / 1e9:,.1f} GB of them for "
+            f"{setting}, and there are {known / 1e9:,.1f} GB; choose smaller ones"
+        )
+
+
+def memory_bytes() -> float:
+    """Bytes of memory of this machine, as far as this process may use them."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return float(there if limit == resource.RLIM_INFINITY else min(there, limit))

@@ -157,5 +157,5 @@ class FaultConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range("faulty", self.faulty, 0)
-        check_range("sleeper_start", self.sleeper_start, 0)
+        check_range("faulty", self.faulty, 0, 64)
+        check_range("sleeper_start", self.sleeper_start, 0, 10**9)

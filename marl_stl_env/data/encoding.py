@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -120,11 +122,43 @@ class CategoricalColumn:
 Column = NumericColumn | CategoricalColumn
 
 
-def column_from_dict(data: dict[str, Any]) -> Column:
-    """The column that ``dataclasses.asdict`` described."""
+def column_from_dict(data: Mapping[str, Any]) -> Column:
+    """The column that ``dataclasses.asdict`` described.
+
+    Raises:
+        KeyError: If something is missing.
+        TypeError: If something is unknown.
+        ValueError: If a value cannot be.
+    """
+    if not isinstance(data["name"], str):
+        raise TypeError(f"{data['name']!r} is no name")
     if "kept" in data:
-        return CategoricalColumn(data["name"], tuple(data["kept"]))
-    return NumericColumn(**data)
+        column = CategoricalColumn(**data)
+        return replace(column, kept=different_names(column.name, column.kept))
+    scaled = NumericColumn(**data)
+    numbers = (scaled.mean, scaled.scale, scaled.median, scaled.minimum, scaled.maximum)
+    if not all(type(value) in (int, float) and abs(value) < math.inf for value in numbers):
+        raise ValueError(f"{scaled.name} is scaled by something that is no finite number")
+    if not (scaled.scale > 0.0 and scaled.minimum <= scaled.median <= scaled.maximum):
+        raise ValueError(f"{scaled.name} needs scale > 0 and minimum <= median <= maximum")
+    if not isinstance(scaled.symlog, bool):
+        raise TypeError(f"symlog of {scaled.name} is true or false")
+    return NumericColumn(scaled.name, scaled.symlog, *map(float, numbers))
+
+
+def different_names(what: str, given: Any) -> tuple[str, ...]:
+    """Names from plain data, none of them twice.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if (
+        not isinstance(given, list | tuple)
+        or not all(isinstance(name, str) for name in given)
+        or len(set(given)) < len(given)
+    ):
+        raise ValueError(f"{what} is not a list of different names")
+    return tuple(given)
 
 
 def fit_column(

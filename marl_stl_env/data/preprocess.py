@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_env.data.encoding import Column, NumericColumn, column_from_dict, fit_column
+from marl_stl_env.data.encoding import (
+    Column,
+    NumericColumn,
+    column_from_dict,
+    different_names,
+    fit_column,
+)
 from marl_stl_env.data.ingest.store import release
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import TableError
@@ -16,6 +22,8 @@ from marl_stl_env.types import Float32Array, IntArray
 
 #: Rows that are encoded at a time.
 BLOCK_ROWS = 1 << 16
+#: More columns are not those of any traffic.
+MAX_COLUMNS = 2**16
 
 
 @dataclass(frozen=True)
@@ -206,11 +214,32 @@ class Preprocessor:
             TableError: If the data does not represent a preprocessor.
         """
         try:
-            return cls(
-                tuple(data["inputs"]),
+            found = cls(
+                different_names("inputs", data["inputs"]),
                 tuple(column_from_dict(column) for column in data["columns"]),
                 dict(data["dropped"]),
-                {view: tuple(names) for view, names in data["views"].items()},
+                {view: different_names(view, names) for view, names in data["views"].items()},
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise TableError(f"this does not describe a preprocessor: {error!r}") from error
+        found._check()
+        return found
+
+    def _check(self) -> None:
+        """Refuse a representation that contradicts itself.
+
+        Raises:
+            TableError: If it does.
+        """
+        names = [column.name for column in self.columns]
+        if not names or len(names) > MAX_COLUMNS or len(set(names)) < len(names):
+            raise TableError("a preprocessor has columns, each of them once")
+        if not {*names, *self.dropped} <= {*self.inputs} or {*names} & {*self.dropped}:
+            raise TableError("each encoded or dropped column is one of the inputs, and not both")
+        if not self.views or not all(self.views.values()):
+            raise TableError("a preprocessor has views, each with a column")
+        unknown = {name for view in self.views.values() for name in view} - {*names}
+        if unknown:
+            raise TableError(f"views show {', '.join(sorted(unknown)[:5])}, which is not encoded")
+        if not all(isinstance(reason, str) for reason in self.dropped.values()):
+            raise TableError("the reason for dropping a column is a text")

@@ -13,12 +13,15 @@ import json
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+import numpy as np
 
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.ingest.build import Format
-from marl_stl_env.data.ingest.cache import content_digest, entry, file_digest, file_state, key_of
+from marl_stl_env.data.ingest.cache import content_digest, entry, file_digest, key_of
 from marl_stl_env.data.ingest.locate import named_files
+from marl_stl_env.data.ingest.manifest import file_state
 from marl_stl_env.data.ingest.store import open_table, save_table
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import (
@@ -27,6 +30,7 @@ from marl_stl_env.errors import (
     DataFormatError,
     UnknownNameError,
 )
+from marl_stl_env.validation import check_type_of
 
 _LOADERS = {
     "synthetic": "marl_stl_env.data.datasets.synthetic.loader",
@@ -183,6 +187,20 @@ def _check_options(name: str, loader: Any, options: Mapping[str, Any]) -> None:
         known.append("path")
     known = [option for option in known if option not in ("data_dir", "paths", "folder")]
     known = list(dict.fromkeys(known))
-    for option in options:
+    hints = get_type_hints(loader.files) | get_type_hints(loader.load)
+    for option, value in options.items():
         if option not in known:
             raise UnknownNameError(f"option of data set {name!r}", option, known or ["none"])
+        _check_option(option, value, hints.get(option, Any))
+
+
+def _check_option(name: str, value: Any, hint: Any) -> None:
+    """Refuse an option of another type; values come as JSON, or from Python with numpy's types.
+
+    Raises:
+        ConfigError: If its type is another one.
+    """
+    plain = value.item() if isinstance(value, np.generic) else value
+    if hint is int and type(plain) is not int:
+        raise ConfigError(f"option {name}={value!r} is no whole number; write it in digits")
+    check_type_of(f"option {name}", plain, hint)

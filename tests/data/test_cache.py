@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import socket
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.datasets import custom
 from marl_stl_env.data.ingest.build import build_table
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache, entry, file_digest
-from marl_stl_env.data.ingest.store import open_table, release, save_table
+from marl_stl_env.data.ingest.store import open_array, open_table, release, save_table
 from marl_stl_env.data.prepare import _prepare, prepare_in_memory
 from marl_stl_env.engine.dynamics import replay_order
 from marl_stl_env.errors import CacheError, DataFormatError
@@ -113,8 +111,16 @@ def pickled(path: Path) -> None:
     path.write_bytes(content + bytes(max(0, size - len(content))))
 
 
+def edited(path: Path) -> None:
+    """Another last byte, with the size and the times of before."""
+    state, content = path.stat(), path.read_bytes()
+    with path.open("r+b") as handle:
+        handle.write(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
 @pytest.mark.parametrize("victim", ["table.json", "features.npy", "labels.npy", "entities.npy"])
-@pytest.mark.parametrize("damage", [cut, Path.unlink, pickled])
+@pytest.mark.parametrize("damage", [cut, Path.unlink, pickled, edited])
 def test_damaged_entries_are_rebuilt(
     tmp_path: Path,
     own_cache: Path,
@@ -131,6 +137,45 @@ def test_damaged_entries_are_rebuilt(
     for name, array in want.items():
         np.testing.assert_array_equal(getattr(after, name), array)
     assert not (tmp_path / "unpickled").exists()
+
+
+def test_an_array_that_is_not_listed_is_not_taken(tmp_path: Path, own_cache: Path) -> None:
+    options = SAMPLES["custom"](tmp_path)
+    before = load_dataset("custom", **options)
+    assert before.official_test is None
+    (folder,) = (own_cache / "tables").iterdir()
+    np.save(folder / "official_test.npy", np.zeros(len(before), bool))
+    assert load_dataset("custom", **options).official_test is None
+
+
+def test_a_copied_cache_is_whole_and_stays(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = SAMPLES["custom"](tmp_path)
+    load_dataset("custom", **options)
+    shutil.copytree(own_cache / "tables", tmp_path / "copy" / "tables")
+    monkeypatch.setenv("MARL_STL_CACHE_DIR", str(tmp_path / "copy"))
+    (features,) = (tmp_path / "copy").rglob("features.npy")
+    state = features.stat()
+    load_dataset("custom", **options)
+    assert features.stat() == state
+
+
+@pytest.mark.parametrize("form", ["raw", "npy"])
+def test_an_array_is_never_unpickled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "labels.npy"
+    if form == "raw":
+        path.write_bytes(pickle.dumps(Bomb()))
+    else:
+        np.save(path, np.array([Bomb()], dtype=object), allow_pickle=True)
+    with pytest.raises(CacheError, match=r"labels\.npy is damaged"):
+        open_array(path)
+    assert not (tmp_path / "unpickled").exists()
+    np.load(path, allow_pickle=True)
+    assert (tmp_path / "unpickled").exists()  # it is a bomb
 
 
 def test_an_edit_that_keeps_size_and_time_is_noticed(tmp_path: Path) -> None:
@@ -167,21 +212,12 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 
 
 def test_drafts_of_dead_processes_are_removed(own_cache: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
-        dead.wait()
-    drafts = {
-        ".dead.1.tmp": f"{dead.pid} {socket.gethostname()}",
-        ".alive.1.tmp": f"{os.getpid()} {socket.gethostname()}",
-        ".far.1.tmp": "1 another-machine",
-    }
-    for name, owner in drafts.items():
-        (own_cache / "prepared" / name).mkdir(parents=True)
-        (own_cache / "prepared" / name / ".owner").write_text(owner)
-    (own_cache / "prepared" / ".unowned.1.tmp").mkdir()
-    os.utime(own_cache / "prepared" / ".unowned.1.tmp", (0, 0))
+    """tests/test_files.py has the cases."""
+    for kind in ("prepared", "tables"):
+        (own_cache / kind / ".dead.a1b2c3d4.tmp" / "dead").mkdir(parents=True)
+        os.utime(own_cache / kind / ".dead.a1b2c3d4.tmp", (0, 0))
     entry("tables", "key", Path.mkdir)
-    left = sorted(path.name for path in (own_cache / "prepared").iterdir())
-    assert left == [".alive.1.tmp", ".far.1.tmp"]
+    assert [path.name for path in own_cache.glob("*/*")] == ["key"]
 
 
 @settings(

@@ -300,3 +300,13 @@ def test_what_to_give_is_said(tmp_path: Path) -> None:
 def test_options_of_synthetic(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="no whole number"):
         load_dataset("synthetic", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"views": 5}, {"views": {"v": 5}}, {"drop": 5}, {"drop": None}, {"sep": 5}, {"label": ["y"]}],
+)
+def test_options_of_another_type_are_named(tmp_path: Path, options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(ConfigError, match=f"option {name}=.* has the wrong type"):
+        of_text(tmp_path / "a.csv", "x,y\n1,0\n2,1\n", **options)

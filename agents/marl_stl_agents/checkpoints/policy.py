@@ -61,9 +61,27 @@ def saved_policy(
             f"{architecture.observation_width} columns, not {width}: the environment or its data "
             "is another one than in training"
         )
+    path = checkpoint.path / WEIGHTS
+    least, size = least_bytes(architecture), path.stat().st_size if path.is_file() else 0
+    if least > size:
+        raise RunError(
+            f"{path} has {size:,} bytes, and a policy of the stated "
+            f"architecture takes more than {least:,}: the checkpoint is damaged"
+        )
     policy = blank_blueprint(architecture).build(observation_space, torch.device("cpu"))
     load_weights(checkpoint, policy)
     return policy.to(device)
+
+
+def least_bytes(architecture: Architecture) -> int:
+    """A lower bound of the size of a policy's weights.
+
+    It keeps a damaged checkpoint from having a policy built that no memory can hold.
+    """
+    one, hidden = architecture, architecture.hidden_width
+    networks = 2 * max(one.agents, 1)
+    weights = networks * max(one.depth - 1, 0) * hidden**2
+    return 4 * (weights + one.codes + one.codes * (one.benign_prototypes + one.threat_prototypes))
 
 
 def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy) -> None:

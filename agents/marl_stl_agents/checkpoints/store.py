@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.metric_names import EXCESS, REWARD
 from marl_stl_agents.policies.architecture import architecture_of
-from marl_stl_agents.run_directory import read_json, write_json
-from marl_stl_env.errors import RunError
-from marl_stl_env.files import atomic_path
+from marl_stl_agents.run_directory import CHECKPOINTS, read_json, write_json
+from marl_stl_env.errors import OutputError, RunError
+from marl_stl_env.files import atomic_path, remove_folder
 
 FACTS, WEIGHTS = "checkpoint.json", "policy.safetensors"
-_FOLDER, _TRAINER = "checkpoints", "trainer.safetensors"
+_TRAINER = "trainer.safetensors"
 _KEEP_NEWEST = 3
 
 
@@ -62,10 +63,10 @@ def save_checkpoint(
     trainer: TrainerState,
 ) -> None:
     """Write a checkpoint whole, then drop all but the best and the newest three."""
-    folder = run / _FOLDER / f"{timesteps:012d}"
-    if folder.exists():
+    folder = run / CHECKPOINTS / f"{timesteps:012d}"
+    if (folder / FACTS).exists():
         return
-    with atomic_path(folder) as draft:
+    with safetensor_errors(folder), atomic_path(folder) as draft:
         draft.mkdir()
         save_model(policy, str(draft / WEIGHTS))
         save_file(trainer.arrays, draft / _TRAINER)
@@ -80,7 +81,20 @@ def save_checkpoint(
     best = max(kept, key=lambda checkpoint: checkpoint.merit)
     for checkpoint in kept[:-_KEEP_NEWEST]:
         if checkpoint.path != best.path:
-            shutil.rmtree(checkpoint.path)
+            remove_folder(checkpoint.path)
+
+
+@contextmanager
+def safetensor_errors(path: Path) -> Iterator[None]:
+    """Say which checkpoint could not be written, also where safetensors did not write it.
+
+    Raises:
+        OutputError: In place of the library's own error.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        raise OutputError(path, OSError(str(error))) from error
 
 
 def list_checkpoints(run: Path) -> list[Checkpoint]:
@@ -89,20 +103,41 @@ def list_checkpoints(run: Path) -> list[Checkpoint]:
     Raises:
         RunError: If one of them is damaged.
     """
-    return [_describe(facts) for facts in sorted(run.glob(f"{_FOLDER}/*/{FACTS}"))]
+    found = [path for path in (run / CHECKPOINTS).glob("*") if path.name.isdecimal()]
+    return [one for path in sorted(found) if (one := _describe(path)) is not None]
 
 
-def _describe(facts: Path) -> Checkpoint:
-    content = read_json(facts)
+def _describe(path: Path) -> Checkpoint | None:
+    """What a folder says of its checkpoint; None where a training removed it just now.
+
+    Raises:
+        RunError: If it does not describe one.
+    """
+    facts = path / FACTS
     try:
+        content = read_json(facts)
         figures = {**content["validation"]}
-        float(figures[REWARD])
-        return Checkpoint(facts.parent, int(content["timesteps"]), figures)
-    except (KeyError, TypeError, ValueError) as error:
+        _check_number("timesteps", content["timesteps"], int(path.name), int(path.name))
+        _check_number(REWARD, figures[REWARD])
+        _check_number(EXCESS, figures.get(EXCESS, 0.0))
+        return Checkpoint(path, content["timesteps"], figures)
+    except (KeyError, TypeError, ValueError, RunError) as error:
+        if not path.is_dir():
+            return None
         raise RunError(
-            f"{facts} does not describe a checkpoint ({error!r}); remove its folder to go on "
+            f"{facts} does not describe a checkpoint ({error}); remove its folder to go on "
             "without it"
         ) from None
+
+
+def _check_number(name: str, value: Any, low: float = -1e12, high: float = 1e12) -> None:
+    """Refuse what is no number between the bounds.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if type(value) not in (int, float) or not low <= value <= high:
+        raise ValueError(f"{name} is {str(value)[:40]!r}, not a number in [{low:g}, {high:g}]")
 
 
 def newest_checkpoint(run: Path) -> Checkpoint | None:
@@ -131,6 +166,7 @@ def load_trainer(checkpoint: Checkpoint) -> TrainerState:
     """
     path = checkpoint.path / _TRAINER
     try:
-        return TrainerState(load_file(path), read_json(checkpoint.path / FACTS)["trainer"])
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        facts = read_json(checkpoint.path / FACTS)["trainer"]
+        return TrainerState(load_file(path), {**facts})
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} does not hold a trainer's state: {error!r}") from None

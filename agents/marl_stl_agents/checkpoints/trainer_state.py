@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize, unwrap_vec_wrapper
 
@@ -80,8 +81,12 @@ def restore(model: OnPolicyAlgorithm, state: TrainerState) -> None:
 
 def _restore(model: OnPolicyAlgorithm, state: TrainerState) -> None:
     arrays, facts = state.arrays, state.facts
+    _check_facts(facts)
+    _check_generators(arrays)
+    model.set_logger(Logger(folder=None, output_formats=[]))  # else SB3 makes a folder for one
     model._setup_learn(0)  # makes what a first training makes, and resets the environment
     model.num_timesteps, model._n_updates = facts["timesteps"], facts["updates"]
+    _check_stream(model, arrays)
     if isinstance(model, DevicePPO):
         model.set_stream_state(arrays)
     else:
@@ -118,9 +123,6 @@ def _stream_state(model: OnPolicyAlgorithm) -> dict[str, AnyArray]:
 
 def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> None:
     normalizer, monitor, shaping, lanes = _wrappers(model)
-    for name, now in _stream_state(model).items():
-        if not name.startswith(_LANES):  # the environment checks its own
-            _check_alike(name, arrays[name], now)
     model._last_obs = arrays["model.last_obs"].copy()
     model._last_episode_starts = arrays["model.last_episode_starts"].copy()
     normalizer.returns = arrays["normalizer.returns"].copy()
@@ -134,6 +136,68 @@ def _set_stream_state(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> 
     if isinstance(model, LagrangianPPO):
         model.multipliers.set_state(arrays)
     lanes.set_state(_under(arrays, _LANES))
+
+
+def _check_facts(facts: dict[str, Any]) -> None:
+    """Refuse counters and a state of numpy's generator that no trainer could have written.
+
+    numpy itself does not look at the position, and reads outside its memory.
+
+    Raises:
+        KeyError: If something is missing.
+        ValueError: If a value cannot be.
+    """
+    kind, position, has_gauss, cached = facts["numpy"]
+    numbers = {
+        "timesteps": (facts["timesteps"], 0, 2**53),
+        "updates": (facts["updates"], 0, 2**53),
+        "numpy's position": (position, 0, 624),
+        "numpy's flag": (has_gauss, 0, 1),
+    }
+    for name, (value, low, high) in numbers.items():
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f"{name} is {str(value)[:40]!r}, not a number in [{low}, {high}]")
+    if kind != "MT19937" or not _is_number(cached):
+        raise ValueError("the state of numpy's generator is not one of MT19937")
+    for episode in facts["episodes"]:
+        if not all(_is_number(value) for value in episode.values()):
+            raise ValueError("the statistics of an episode are no numbers")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and bool(abs(value) < 1e300)
+
+
+def _check_generators(arrays: dict[str, AnyArray]) -> None:
+    """Refuse states of random number generators that have another form.
+
+    Raises:
+        KeyError: If one is missing.
+        ValueError: If one is of another form.
+    """
+    _check_alike("rng.numpy", arrays["rng.numpy"], np.zeros(624, np.uint32))
+    _check_alike("rng.torch", arrays["rng.torch"], torch.get_rng_state().numpy())
+    if "rng.cuda" in arrays and torch.cuda.is_available():
+        _check_alike("rng.cuda", arrays["rng.cuda"], torch.cuda.get_rng_state().numpy())
+
+
+def _check_stream(model: OnPolicyAlgorithm, arrays: dict[str, AnyArray]) -> None:
+    """Refuse what a trainer cannot know of its lanes; the environment checks its own part.
+
+    Raises:
+        KeyError: If something is missing.
+        ValueError: If something has another form, or cannot be.
+    """
+    known = model.stream_state() if isinstance(model, DevicePPO) else _stream_state(model)
+    for name, now in known.items():
+        if not name.startswith(_LANES):
+            _check_alike(name, arrays[name], now)
+    _, variance, count = arrays["normalizer.moments"]
+    if variance < 0.0 or count <= 0.0:
+        raise ValueError(f"rewards with a variance of {variance} from {count} steps")
+    for name in ("monitor.lengths", "lagrangian.multipliers"):
+        if name in arrays and (arrays[name] < 0).any():
+            raise ValueError(f"{name} is below 0")
 
 
 def _memory(model: RecurrentPPO) -> dict[str, AnyArray]:
@@ -166,6 +230,8 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, arrays: dict[str, AnyAr
         number, key = name.split(".", 1)
         shape = () if key == "step" else tuple(weights[int(number)].shape)
         _check_alike(f"{_OPTIMIZER}{name}", array, np.zeros(shape, np.float32))
+        if key != "exp_avg" and (array < 0).any():
+            raise ValueError(f"{_OPTIMIZER}{name} is below 0")
         content["state"].setdefault(int(number), {})[key] = torch.from_numpy(array.copy())
     optimizer.load_state_dict(content)
 

@@ -20,7 +20,7 @@ from marl_stl_agents.command_line import run_command
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.output import say
 from marl_stl_agents.run_data import check_data, config_at
-from marl_stl_agents.run_directory import find_run
+from marl_stl_agents.run_directory import check_output, find_run
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.files import atomic_path
@@ -39,17 +39,23 @@ class ExportConfig:
         run: The run directory; None takes the newest under ``runs``.
         format: "sb3" is a zip file for Stable-Baselines3's ``PPO.load``. "onnx" maps "observation"
             (batch, width) to "probabilities" (batch, actions) and "value" (batch,), all float32.
-        out: The file to write; an old one is replaced.
+        out: The file to write; an old one is replaced. None takes ``policy.zip`` for "sb3" and
+            ``policy.onnx`` for "onnx".
         data_dir: Folder with the data files, where it has moved since the training.
     """
 
     run: tyro.conf.Positional[Path | None] = None
     format: Literal["sb3", "onnx"] = "sb3"
-    out: Path = Path("policy.zip")
+    out: Path | None = None
     data_dir: Path | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
+
+    @property
+    def file(self) -> Path:
+        """The file to write."""
+        return self.out or Path("policy.zip" if self.format == "sb3" else "policy.onnx")
 
 
 def export(settings: ExportConfig) -> Path:
@@ -64,15 +70,16 @@ def export(settings: ExportConfig) -> Path:
         ExportError: If a library is missing, or the file would not say what the policy says.
     """
     run = find_run(settings.run)
+    check_output(run, settings.file)
     config = config_at(run, settings.data_dir)
     prepared = prepare(config.task)
     check_data(run, prepared)
     model = load_best(run, config, prepared)
     if settings.format == "sb3":
-        save_sb3(model, settings.out)
+        save_sb3(model, settings.file)
     else:
-        save_onnx(model.policy, some_observations(config, prepared), settings.out)
-    return settings.out
+        save_onnx(model.policy, some_observations(config, prepared), settings.file)
+    return settings.file
 
 
 def load_best(run: Path, config: TrainConfig, prepared: PreparedData) -> OnPolicyAlgorithm:

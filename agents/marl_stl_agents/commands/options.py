@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from marl_stl_agents.config import TrainConfig
 from marl_stl_env.errors import ConfigError
+from marl_stl_env.validation import check_types
 
 Preset = Literal["seed", "unseen", "prototypes", "response", "certified"]
 
@@ -22,11 +25,17 @@ PYTHON_ONLY = frozenset(
 )
 
 
+def _hint(default: str) -> str:
+    return f"(default: {TrainConfig.iterations if default == 'None' else default})"
+
+
 @dataclass(frozen=True)
 class TrainCommand(TrainConfig):
     """A new run, or the continuation of an old one.
 
     Attributes:
+        iterations: Rollouts, each followed by an update; with --resume as many in all, where
+            they shall be more than those of the run.
         resume: Continue this run from its newest checkpoint, with its own settings.
         restart: Begin anew with the settings of this run, in a new run directory.
         preset: Other defaults, which flags override. "seed": 3 sensors with full views on one
@@ -41,24 +50,33 @@ class TrainCommand(TrainConfig):
             1e-2, "log": true}}}``.
     """
 
+    iterations: Annotated[  # type: ignore[assignment]
+        int | None, tyro.conf.arg(help_behavior_hint=_hint)
+    ] = None
     resume: Path | None = None
     restart: Path | None = None
     preset: Preset | None = None
     sweep: Path | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_types(self)
+        settings = self.settings()
         if self.resume is None and self.restart is None:
             return
-        allowed = TrainConfig(run_dir=self.run_dir if self.resume is None else None)
+        allowed = TrainConfig(
+            run_dir=self.run_dir if self.resume is None else None,
+            iterations=settings.iterations if self.resume is not None else TrainConfig.iterations,
+        )
         several = sum(path is not None for path in (self.resume, self.restart, self.sweep)) > 1
-        if self.settings() != allowed or several:
+        if settings != allowed or several:
             raise ConfigError(
                 "--resume and --restart take the settings of the run they name: give one of them, "
-                "and no other flag (but --run-dir with --restart)"
+                "and no other flag (but --iterations with --resume, and --run-dir with --restart)"
             )
 
     def settings(self) -> TrainConfig:
         """The settings of a new run."""
-        names = [item.name for item in fields(TrainConfig)]
-        return TrainConfig(**{name: getattr(self, name) for name in names})
+        given = {item.name: getattr(self, item.name) for item in fields(TrainConfig)}
+        if self.iterations is None:
+            del given["iterations"]
+        return TrainConfig(**given)

@@ -18,7 +18,7 @@ def act(command: TrainCommand) -> None:
 
         sweep(command.settings(), command.sweep)
     elif command.resume is not None:
-        resume(command.resume)
+        resume(command.resume, command.iterations)
     elif command.restart is not None:
         restart(command.restart, command.run_dir)
     else:

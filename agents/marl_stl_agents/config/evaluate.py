@@ -8,6 +8,7 @@ from typing import Literal
 
 import tyro
 
+from marl_stl_agents.config.ppo import MAX_THREADS
 from marl_stl_agents.config.train import Device
 from marl_stl_env.config import Split
 from marl_stl_env.validation import check_range, check_types
@@ -50,7 +51,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range("threads", self.threads, 1)
+        check_range("threads", self.threads, 1, MAX_THREADS)
         if self.certify is not None:
             check_range("certify", self.certify, 0, 10**6)
         _check_threshold(self.threshold)
@@ -88,7 +89,7 @@ class DecideConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range("threads", self.threads, 1)
+        check_range("threads", self.threads, 1, MAX_THREADS)
         check_range("reason_columns", self.reason_columns, 0, 1000)
         _check_threshold(self.threshold)
 

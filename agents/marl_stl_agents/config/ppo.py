@@ -16,6 +16,20 @@ Sharing = Literal["shared", "independent"]
 Rates = Literal["greedy", "sampled"]
 ReturnNormalization = Literal["running", "batch", "none"]
 
+#: Least and greatest value of every size. Whether several large ones fit into the memory of a
+#: machine is checked when a training begins.
+_SIZES = {
+    "n_steps": (2, 2**20),
+    "batch_size": (2, 2**31),
+    "n_epochs": (1, 1000),
+    "width": (1, 2**14),
+    "depth": (0, 64),
+    "bins": (0, 2**12),
+    "prototypes": (0, 2**20),
+}
+#: Threads and processes; more than any machine has use for.
+MAX_THREADS = 1024
+
 
 @dataclass(frozen=True)
 class PPOConfig:
@@ -79,18 +93,16 @@ class PPOConfig:
     def __post_init__(self) -> None:
         check_types(self)
         check_range("learning_rate", self.learning_rate, 0.0, 10.0, open_low=True)
-        for name in ("n_steps", "batch_size"):
-            check_range(name, getattr(self, name), 2)
-        for name in ("n_epochs", "width"):
-            check_range(name, getattr(self, name), 1)
+        for name, (low, high) in _SIZES.items():
+            check_range(name, getattr(self, name), low, high)
         for name in ("discount", "gae_lambda"):
             check_range(name, getattr(self, name), 0.0, 1.0)
         for name in ("clip_range", "max_grad_norm"):
-            check_range(name, getattr(self, name), 0.0, open_low=True)
-        for name in ("entropy_coefficient", "value_coefficient", "bins", "prototypes", "depth"):
-            check_range(name, getattr(self, name), 0.0)
+            check_range(name, getattr(self, name), 0.0, 1e6, open_low=True)
+        for name in ("entropy_coefficient", "value_coefficient"):
+            check_range(name, getattr(self, name), 0.0, 1e6)
         if self.final_entropy_coefficient is not None:
-            check_range("final_entropy_coefficient", self.final_entropy_coefficient, 0.0)
+            check_range("final_entropy_coefficient", self.final_entropy_coefficient, 0.0, 1e6)
         if self.prototypes and not self.bins:
             raise ConfigError(
                 f"prototypes={self.prototypes} with bins=0: bins are what is compared; use --bins 8"
@@ -145,10 +157,10 @@ class ConstraintConfig:
         for name in ("budget", "cost_discount"):
             check_range(name, getattr(self, name), 0.0, 1.0)
         for name in ("proportional", "integral", "derivative", "max_multiplier", "potential"):
-            check_range(name, getattr(self, name), 0.0)
-        check_range("bonus", self.bonus, 0.0)
+            check_range(name, getattr(self, name), 0.0, 1e6)
+        check_range("bonus", self.bonus, 0.0, 1e6)
         check_range("measure_episodes", self.measure_episodes, 1, 10**6)
-        check_range("measure_every", self.measure_every, 1)
+        check_range("measure_every", self.measure_every, 1, 10**6)
 
 
 @dataclass(frozen=True)
@@ -169,5 +181,5 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range("runners", self.runners, 1)
-        check_range("learners", self.learners, 0)
+        check_range("runners", self.runners, 1, MAX_THREADS)
+        check_range("learners", self.learners, 0, MAX_THREADS)

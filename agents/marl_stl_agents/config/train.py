@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from marl_stl_agents.config.ppo import ClusterConfig, ConstraintConfig, PPOConfig
+from marl_stl_agents.config.ppo import MAX_THREADS, ClusterConfig, ConstraintConfig, PPOConfig
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
@@ -63,8 +63,10 @@ class TrainConfig:
         if isinstance(self.run_dir, str):
             object.__setattr__(self, "run_dir", Path(self.run_dir))
         check_types(self)
-        for name in ("lanes", "iterations", "evaluate_every", "threads"):
-            check_range(name, getattr(self, name), 1)
+        for name in ("iterations", "evaluate_every"):
+            check_range(name, getattr(self, name), 1, 10**8)
+        check_range("lanes", self.lanes, 1, 2**20)
+        check_range("threads", self.threads, 1, MAX_THREADS)
         check_range("seed", self.seed, 0, 2**32 - 1)
         if self.ppo.prototypes and self.env.agents < 2:
             raise ConfigError("prototypes are for every second sensor, not agents=1; add sensors")

@@ -24,7 +24,9 @@ from marl_stl_agents.evaluation.result import (
     SpecResult,
 )
 from marl_stl_agents.metric_names import F1, REWARD
+from marl_stl_agents.run_directory import PROGRESS
 from marl_stl_env.data.splits.report import SplitReport
+from marl_stl_env.errors import RunError
 from marl_stl_env.files import atomic_path
 from marl_stl_env.stl.specs import CONJUNCTION
 
@@ -222,25 +224,22 @@ def _cell(metrics: Metrics | FaultMetrics) -> str:
     return f"{metrics.reward_per_event:.3f} ({metrics.f1:.3f})"
 
 
-def rotate_progress(run: Path) -> None:
-    """Move the log of an interrupted training aside, before SB3's logger begins a new one."""
-    current = run / "progress.csv"
-    if current.exists():
-        current.rename(run / f"progress.{len(list(run.glob('progress.*.csv'))) + 1:04d}.csv")
-
-
 def read_progress(run: Path) -> pd.DataFrame:
-    """The whole log of a run; what an interrupted part logged past its checkpoint is dropped."""
+    """The whole log of a run, with the agent-steps of every row as ``steps``.
+
+    Raises:
+        RunError: If it is damaged.
+    """
     import pandas as pd
 
-    parts: list[pd.DataFrame] = []
-    for path in [*sorted(run.glob("progress.*.csv")), run / "progress.csv"]:
-        if path.stat().st_size == 0:
-            continue
-        part = pd.read_csv(path)
-        part["steps"] = part["time/total_timesteps"].ffill()
-        parts = [old[old["steps"] < part["steps"].min()] for old in parts] + [part]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"steps": []})
+    path = run / PROGRESS
+    if not path.exists() or path.stat().st_size == 0:
+        return pd.DataFrame({"steps": []})
+    try:
+        progress = pd.read_csv(path)
+        return progress.assign(steps=progress["time/total_timesteps"].astype(float).ffill())
+    except (ValueError, KeyError) as error:
+        raise RunError(f"{path} is damaged: {error!r}; train the run anew for its curves") from None
 
 
 def save_curves(run: Path) -> None:

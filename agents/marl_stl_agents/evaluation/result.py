@@ -323,7 +323,7 @@ def read_result(path: Path) -> EvaluationResult:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise RunError(f"{path} is missing; {_remedy(path)}") from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise RunError(f"{path} is damaged: {error}; {_remedy(path)}") from None
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, int) and schema != SCHEMA:

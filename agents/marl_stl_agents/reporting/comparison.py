@@ -14,7 +14,7 @@ from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.evaluation.result import EvaluationResult, read_result
 from marl_stl_agents.run_directory import DATA, evaluation_file, find_run, read_config, read_json
 from marl_stl_env.config import Split
-from marl_stl_env.errors import ComparisonError
+from marl_stl_env.errors import ComparisonError, RunError
 
 _ADAPTER = TypeAdapter(TrainConfig)
 #: Settings without influence on the results.
@@ -129,8 +129,7 @@ def training_seconds(run: Path) -> float | None:
     if "time/time_elapsed" not in progress:
         return None
     elapsed = progress["time/time_elapsed"].dropna()
-    part = (elapsed.diff() < 0).cumsum()
-    return float(elapsed.groupby(part).max().sum()) if len(elapsed) else None
+    return float(elapsed.max()) if len(elapsed) else None
 
 
 def _read(run: Path, name: str, split: Split) -> ComparedRun:
@@ -141,7 +140,10 @@ def _read(run: Path, name: str, split: Split) -> ComparedRun:
             f"{run} has no {path.name}; make it with: python evaluate.py {run}{flag}"
         )
     config, facts = read_config(run), read_json(run / DATA)
-    data = {"source": facts["source"], f"{split} split": facts["splits"][split]}
+    try:
+        data = {"source": facts["source"], f"{split} split": facts["splits"][split]}
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{run / DATA} does not describe the data of a run: {error!r}") from None
     options = [text for text in config.env.data.dataset_options if not text.startswith("path=")]
     data |= {"dataset": config.env.data.dataset, "dataset_options": options}
     # Holding families out of training does not change the test split.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from stable_baselines3.common.logger import Logger, configure
+from stable_baselines3.common.logger import Logger
 
 from marl_stl_agents.checkpoints.policy import load_weights
 from marl_stl_agents.checkpoints.store import (
@@ -17,7 +17,8 @@ from marl_stl_agents.checkpoints.store import (
 )
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import TrainConfig
-from marl_stl_agents.console.tables import rotate_progress, show_progress
+from marl_stl_agents.console.tables import show_progress
+from marl_stl_agents.diagnostics.log import open_log
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.metric_names import REWARD
@@ -86,18 +87,22 @@ class ClusterTrainer:
         for name, value in logged.items():
             logger.record(name, float(value))
 
-    def save(self, logger: Logger) -> None:
-        """Evaluate the greedy team on the validation split and save a checkpoint."""
+    def evaluate(self, logger: Logger) -> dict[str, Any]:
+        """Evaluate the greedy team on the validation split, and log it."""
         self._policy.load_state_dict(self._weights())
         config: EnvConfig = self._config.task
         rollout = collect_rollout(config, self._validation, greedy(self._policy))
         metrics = score(self._validation.labels, rollout.decisions, config.reward, rollout.scores)
-        values = metrics.as_dict()
-        for name, value in {**values, **action_shares(rollout.decisions)}.items():
+        figures = metrics.as_dict()
+        for name, value in {**figures, **action_shares(rollout.decisions)}.items():
             logger.record(f"validation/{name.lower()}", value)
+        return figures
+
+    def save(self, figures: dict[str, Any]) -> None:
+        """Save a checkpoint with its metrics on the validation split."""
         state = TrainerState(self._moments(), {"iteration": self.iteration})
-        save_checkpoint(self._run, self._policy, self.timesteps, values, state)
-        show_progress(self.timesteps, values)
+        save_checkpoint(self._run, self._policy, self.timesteps, figures, state)
+        show_progress(self.timesteps, figures)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         state = self.algorithm.learner_group.get_weights()[MODULE]
@@ -145,16 +150,17 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, flag: StopFlag
     Raises:
         DivergedError: If the loss is not finite.
     """
-    rotate_progress(run)
-    logger = configure(str(run), ["csv", "tensorboard"])
     trainer = ClusterTrainer(config, run, prepared)
+    logger = open_log(run, trainer.timesteps)
     try:
         while trainer.iteration < config.iterations and not flag.stop:
             trainer.train(logger)
             due = trainer.iteration % config.evaluate_every == 0 or flag.stop
-            if due or trainer.iteration == config.iterations:
-                trainer.save(logger)
+            evaluated = due or trainer.iteration == config.iterations
+            figures = trainer.evaluate(logger) if evaluated else None
             logger.dump(trainer.timesteps)
+            if figures is not None:
+                trainer.save(figures)
     finally:
         trainer.algorithm.stop()
         logger.close()

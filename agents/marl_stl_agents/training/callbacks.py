@@ -188,7 +188,7 @@ def training_callbacks(config: TrainConfig, table: TrafficTable) -> list[BaseCal
 
 
 class CheckpointCallback(BaseCallback):
-    """Evaluates the greedy team on the validation split and saves a checkpoint.
+    """Logs every iteration; evaluates the greedy team on validation and saves a checkpoint.
 
     Args:
         run: The run directory.
@@ -223,8 +223,8 @@ class CheckpointCallback(BaseCallback):
         if self.num_timesteps == self._begun_at:
             return
         iteration = iterations_done(self._ppo)
-        if self.stop or iteration % self._config.evaluate_every == 0 or iteration in ITERATIONS:
-            self._save()
+        due = iteration % self._config.evaluate_every == 0 or iteration in ITERATIONS
+        self._close_iteration(evaluate=self.stop or due)
         self._stopped = self.stop
 
     def _on_step(self) -> bool:
@@ -232,8 +232,7 @@ class CheckpointCallback(BaseCallback):
 
     def _on_training_end(self) -> None:
         if not self._stopped:
-            self._save()
-        self.logger.dump(self.num_timesteps)
+            self._close_iteration(evaluate=True)
 
     @property
     def _ppo(self) -> OnPolicyAlgorithm:
@@ -241,7 +240,18 @@ class CheckpointCallback(BaseCallback):
             raise TypeError(f"checkpoints are of PPO, not of {type(self.model).__name__}")
         return self.model
 
-    def _save(self) -> None:
+    def _close_iteration(self, evaluate: bool) -> None:
+        """Log the iteration with its update and, where it is evaluated, save it afterwards.
+
+        In this order a checkpoint is never without its row in the log.
+        """
+        figures = self._evaluate() if evaluate else None
+        self._ppo.dump_logs()
+        if figures is not None:
+            policy, state = self._ppo.policy, capture(self._ppo)
+            save_checkpoint(self._run, policy, self.num_timesteps, figures, state)
+
+    def _evaluate(self) -> dict[str, Any]:
         policy = self._ppo.policy
         policy.set_training_mode(False)
         env, act = self._config.task, greedy(policy)
@@ -263,4 +273,4 @@ class CheckpointCallback(BaseCallback):
         for name, value in logged.items():
             self.logger.record(f"validation/{name.lower()}", value)
         self._report(self.num_timesteps, metrics)
-        save_checkpoint(self._run, policy, self.num_timesteps, metrics, capture(self._ppo))
+        return metrics

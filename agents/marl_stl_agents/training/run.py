@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from types import FrameType
 from typing import Any
 
 import torch
-from stable_baselines3.common.logger import configure
 
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.checkpoints.policy import load_weights
@@ -20,9 +20,8 @@ from marl_stl_agents.checkpoints.store import load_trainer, newest_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
 from marl_stl_agents.console.diagnostics import say_how_both_fit, show_preflight
-from marl_stl_agents.console.output import say, working
+from marl_stl_agents.console.output import say, warn, working
 from marl_stl_agents.console.tables import (
-    rotate_progress,
     save_curves,
     show_evaluation,
     show_progress,
@@ -30,6 +29,7 @@ from marl_stl_agents.console.tables import (
     show_trivially_satisfied,
 )
 from marl_stl_agents.diagnostics.checklist import read_checklist, setting_of
+from marl_stl_agents.diagnostics.log import open_log
 from marl_stl_agents.diagnostics.preflight import preflight
 from marl_stl_agents.evaluation.evaluate import evaluate_run
 from marl_stl_agents.evaluation.result import write_result
@@ -38,18 +38,26 @@ from marl_stl_agents.run_data import check_data, describe_data
 from marl_stl_agents.run_directory import (
     DATA,
     VALIDATION,
+    check_vacant,
     find_run,
-    new_run,
+    locked_run,
+    make_folder,
     read_config,
+    write_config,
     write_json,
 )
 from marl_stl_agents.training.callbacks import CheckpointCallback, training_callbacks
 from marl_stl_agents.training.checklist import ChecklistCallback
+from marl_stl_agents.training.memory import check_fits
 from marl_stl_agents.training.progress import ProgressCallback
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.spec_monitor import specifications
-from marl_stl_env.errors import DivergedError
+from marl_stl_env.errors import ConfigError, DivergedError
+from marl_stl_env.files import output_errors
 from marl_stl_env.stl.enforcement import classify
+
+#: SB3 logs an iteration before its update; here the callback that saves does, after it.
+_NEVER = sys.maxsize
 
 
 def train(config: TrainConfig) -> Path:
@@ -69,10 +77,12 @@ def train(config: TrainConfig) -> Path:
         DataError: If the data cannot be read, split or scaled.
         RunError: If the run directory is taken.
     """
+    check_vacant(config.run_dir)
     device = _device(config)
     with working() as step:
         step(f"preparing the data set {config.env.data.dataset}")
         prepared = prepare(config.task)
+        check_fits(config, prepared, device)
         report = preflight(config.task, prepared, say=step) if config.preflight else None
     if report is not None:
         show_preflight(report)
@@ -83,30 +93,74 @@ def train(config: TrainConfig) -> Path:
     if config.task.stl.shield:
         for sentence in classify(specifications(config.task)).sentences():
             say(sentence)
-    run = new_run(config)
-    write_json(run / DATA, describe_data(prepared))
-    return _learn_and_evaluate(config, run, prepared, device)
+    run = make_folder(config)
+    with locked_run(run):
+        check_vacant(run)
+        write_config(run, config)
+        write_json(run / DATA, describe_data(prepared))
+        return _learn_and_evaluate(config, run, prepared, device)
 
 
-def resume(run: Path) -> Path:
+def resume(run: Path, iterations: int | None = None) -> Path:
     """Continue a run where its newest checkpoint stands, bit-identically on the CPU.
 
     Args:
         run: The run directory.
+        iterations: Iterations in all, where they shall be more than the run was begun with. With
+            ``schedule="constant"``, and an entropy bonus that does not change, the run ends as if
+            it had been begun with so many.
 
     Returns:
         The run directory.
 
     Raises:
+        ConfigError: If ``iterations`` are fewer than those of the run.
         RunError: If the run is damaged, or its data has changed since it began.
+        RunLockedError: If another process trains it.
         DataError: If the data cannot be read.
     """
     run = find_run(run)
-    config = read_config(run)
-    device = _device(config)
-    prepared = prepare(config.task)
-    check_data(run, prepared)
-    return _learn_and_evaluate(config, run, prepared, device)
+    with locked_run(run):
+        config = longer(read_config(run), iterations)
+        device = _device(config)
+        prepared = prepare(config.task)
+        check_fits(config, prepared, device)
+        if not (run / DATA).exists() and newest_checkpoint(run) is None:
+            write_json(run / DATA, describe_data(prepared))  # killed before anything was learned
+        check_data(run, prepared)
+        if iterations is not None:
+            write_config(run, config)
+        return _learn_and_evaluate(config, run, prepared, device)
+
+
+def longer(config: TrainConfig, iterations: int | None) -> TrainConfig:
+    """A run with more iterations.
+
+    Args:
+        config: The run.
+        iterations: Iterations in all; None leaves them.
+
+    Raises:
+        ConfigError: If they are fewer.
+    """
+    if iterations is None or iterations == config.iterations:
+        return config
+    if iterations < config.iterations:
+        raise ConfigError(
+            f"iterations={iterations} with --resume: the run was begun with {config.iterations}, "
+            "and may only be prolonged; use --restart for a shorter one"
+        )
+    ppo = config.ppo
+    falling = {
+        "the learning rate (schedule='linear')": ppo.schedule == "linear",
+        "the entropy bonus (final_entropy_coefficient)": ppo.final_entropy_coefficient is not None,
+    }
+    for name in (name for name, falls in falling.items() if falls):
+        warn(
+            f"{name} changes over all iterations: from here on it reaches its last value at "
+            f"iteration {iterations}, and the weights differ from those of a run begun with so many"
+        )
+    return replace(config, iterations=iterations)
 
 
 def restart(run: Path, run_dir: Path | None = None) -> Path:
@@ -178,8 +232,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     if checkpoint is not None:
         load_weights(checkpoint, model.policy)
         restore(model, load_trainer(checkpoint))
-    rotate_progress(run)
-    model.set_logger(configure(str(run), ["csv", "tensorboard"]))
+    model.set_logger(open_log(run, model.num_timesteps))
     checklist = ChecklistCallback(run, setting_of(config, prepared), config.iterations)
 
     def report(timesteps: int, metrics: dict[str, Any]) -> None:
@@ -189,23 +242,26 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     between = training_callbacks(config, prepared.tables["train"])
     callback = CheckpointCallback(run, config, prepared.tables["validation"], report)
     bar = [ProgressCallback(total)] if config.progress else []
-    try:
-        with stopped_by_signals(callback):
-            if model.num_timesteps < total:
-                model.learn(
-                    total - model.num_timesteps,
-                    callback=[*between, checklist, callback, *bar],
-                    reset_num_timesteps=checkpoint is None,
-                )
-    except DivergedError as error:
-        checklist.failed(error)
-        raise
-    finally:
-        for one in bar:
-            one.close()
-        if model.env is not None:
-            model.env.close()
-        model.logger.close()
+    with output_errors(run):
+        try:
+            with stopped_by_signals(callback):
+                if model.num_timesteps < total:
+                    model.learn(
+                        total - model.num_timesteps,
+                        callback=[*between, checklist, callback, *bar],
+                        log_interval=_NEVER,
+                        reset_num_timesteps=checkpoint is None,
+                    )
+        except DivergedError as error:
+            checklist.failed(error)
+            model.dump_logs()
+            raise
+        finally:
+            for one in bar:
+                one.close()
+            if model.env is not None:
+                model.env.close()
+            model.logger.close()
     return not callback.stop
 
 

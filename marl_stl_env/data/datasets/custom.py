@@ -44,7 +44,7 @@ _HINT = "Check the names given by label=, family=, entity=, time=, drop=, views=
 
 _NO_FAMILY = "benign"
 
-Names = str | Sequence[str]
+Names = str | Sequence[str | int]
 
 
 def files(data_dir: Path | str | None = None, path: str | Path | None = None) -> tuple[Path, ...]:

@@ -15,14 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from marl_stl_env.data.ingest.manifest import clear_stale, is_whole, mark_owner, write_manifest
+from marl_stl_env.data.ingest.manifest import file_state, is_whole, write_manifest
 from marl_stl_env.data.ingest.store import read_json
 from marl_stl_env.errors import CacheError
-from marl_stl_env.files import atomic_path, write_text
+from marl_stl_env.files import atomic_path, clear_drafts, write_text
 
 CACHE_DIR_VARIABLE = "MARL_STL_CACHE_DIR"
 #: Raised whenever loaders, splits or scaling change what they write.
-VERSION = 2
+VERSION = 3
 #: Two changes of a file within this time may bear the same time.
 _TICK_NS = 100_000_000
 
@@ -50,15 +50,15 @@ def entry(kind: str, key: str, build: Callable[[Path], None]) -> Path:
         build: Makes the given folder, which then moves into the cache as a whole.
     """
     folder = cache_dir() / kind / key
-    if folder.is_dir() and not is_whole(folder):
+    if folder.is_dir() and not is_whole(folder, file_digest):
         shutil.rmtree(folder)
     if not folder.is_dir():
-        clear_stale(folder.parent)
+        for kept in cache_dir().glob("*/"):
+            clear_drafts(kept)
         try:
             with atomic_path(folder) as draft:
-                mark_owner(draft.parent)
                 build(draft)
-                write_manifest(draft)
+                write_manifest(draft, content_digest)
         except OSError:
             if not folder.is_dir():  # another process may have been faster
                 raise
@@ -91,12 +91,6 @@ def file_digest(path: Path) -> str:
     content = {"path": str(path), "state": state, "taken": taken, "sha256": digest}
     write_text(memo, json.dumps(content))
     return digest
-
-
-def file_state(path: Path) -> list[int]:
-    """What the file system says of a file: size, times of its content and of its entry, inode."""
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
 
 def clear_cache() -> int:

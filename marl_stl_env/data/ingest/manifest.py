@@ -1,13 +1,9 @@
-"""What an entry of the cache holds, and which drafts nobody writes any more."""
+"""What an entry of the cache holds."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
-import socket
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +12,74 @@ import numpy as np
 from marl_stl_env.data.ingest.store import read_json
 from marl_stl_env.errors import CacheError
 
-_MANIFEST, _OWNER = "manifest.json", ".owner"
-_UNOWNED_SECONDS = 10.0  # a draft without an owner for longer was left by a process that died
-_FOREIGN_SECONDS = 7 * 86_400.0  # a draft of another machine, whose processes cannot be seen
+_MANIFEST = "manifest.json"
 
 
-def write_manifest(folder: Path) -> None:
-    """List every file of a folder: arrays with size, type and shape, others with their digest."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    content = {str(path.relative_to(folder)): _described(path) for path in paths}
+def file_state(path: Path) -> list[int]:
+    """What the file system says of a file: size, times of its content and of its entry, inode."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+
+
+def write_manifest(folder: Path, digest: Callable[[Path], str]) -> None:
+    """List every file of a folder.
+
+    Args:
+        folder: The folder.
+        digest: The SHA-256 of a file.
+    """
+    content = {
+        name: {
+            "state": file_state(path),
+            "sha256": digest(path),
+            "array": _described(path),
+        }
+        for name, path in _files(folder).items()
+    }
     (folder / _MANIFEST).write_text(json.dumps(content), encoding="utf-8")
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether every file is there as it was listed. Nothing is unpickled, only headers are read."""
+def is_whole(folder: Path, digest: Callable[[Path], str]) -> bool:
+    """Whether the files are those that were listed, unchanged.
+
+    A file is read again only where the file system shows a change. Nothing is unpickled.
+
+    Args:
+        folder: The folder.
+        digest: The SHA-256 of a file.
+    """
     try:
         listed = read_json(folder / _MANIFEST)
-        return bool(listed) and all(
-            _described(folder / name) == known for name, known in listed.items()
+        files = _files(folder)
+        return (
+            bool(listed)
+            and files.keys() == listed.keys()
+            and all(_is_same(path, listed[name], digest) for name, path in files.items())
         )
-    except (CacheError, OSError, ValueError):
+    except (CacheError, OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _described(path: Path) -> list[Any]:
-    size = path.stat().st_size
+def _is_same(path: Path, known: dict[str, Any], digest: Callable[[Path], str]) -> bool:
+    if _described(path) != known["array"]:
+        return False
+    return bool(file_state(path) == known["state"] or digest(path) == known["sha256"])
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """All files of an entry but the list itself, by name; a link is none of its files."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() or path.is_symlink())
+    files = {str(path.relative_to(folder)): path for path in paths}
+    files.pop(_MANIFEST, None)
+    if any(path.is_symlink() for path in files.values()):
+        raise ValueError(f"{folder} holds links")
+    return files
+
+
+def _described(path: Path) -> list[Any] | None:
+    """Type, shape and order of an array; None for other files."""
     if path.suffix != ".npy":
-        return [size, hashlib.sha256(path.read_bytes()).hexdigest()]
+        return None
     with path.open("rb") as handle:
         version = np.lib.format.read_magic(handle)
         read = (
@@ -53,37 +90,4 @@ def _described(path: Path) -> list[Any]:
         shape, fortran, dtype = read(handle)
     if dtype.hasobject:
         raise ValueError(f"{path} holds objects")
-    return [size, str(dtype), list(shape), fortran]
-
-
-def mark_owner(draft: Path) -> None:
-    """Say in the folder of a draft which process writes it."""
-    (draft / _OWNER).write_text(f"{os.getpid()} {socket.gethostname()}", encoding="utf-8")
-
-
-def clear_stale(folder: Path) -> None:
-    """Remove the drafts in a folder of the cache, and beside it, whose process has ended."""
-    for draft in folder.parent.glob("*/.*.tmp"):
-        if _is_stale(draft):
-            shutil.rmtree(draft, ignore_errors=True)
-
-
-def _is_stale(draft: Path) -> bool:
-    try:
-        age = time.time() - draft.stat().st_mtime
-        pid, host = (draft / _OWNER).read_text(encoding="utf-8").split()
-    except FileNotFoundError:
-        return draft.exists() and age > _UNOWNED_SECONDS
-    except (OSError, ValueError):
-        return age > _UNOWNED_SECONDS
-    return age > _FOREIGN_SECONDS if host != socket.gethostname() else not _is_alive(int(pid))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return [str(dtype), list(shape), fortran]

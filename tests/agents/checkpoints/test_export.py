@@ -169,3 +169,16 @@ def test_the_command(
     assert run_command(ExportConfig, main, "Export.") == 0
     assert str(out) in "".join(capsys.readouterr().out.split())
     assert out.is_file()
+
+
+def test_the_file_is_named_after_its_format(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [ExportConfig(format=name).file.name for name in ("sb3", "onnx")] == [
+        "policy.zip",
+        "policy.onnx",
+    ]
+    for name in ("config.json", "checkpoints/x.zip"):
+        with pytest.raises(RunError, match="belongs to the run"):
+            export(ExportConfig(runs["mlp"], "sb3", runs["mlp"] / name))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from marl_stl_agents.commands.compare import CompareConfig, main, show_comparison
 from marl_stl_agents.config import EvaluateConfig, PPOConfig
+from marl_stl_agents.diagnostics.log import ProgressWriter
 from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.reporting import compare_page
@@ -178,11 +179,12 @@ def test_directories_of_the_same_name(paths: list[Path], tmp_path: Path) -> None
 def test_seconds_of_an_interrupted_training(tmp_path: Path) -> None:
     assert training_seconds(tmp_path) is None
     head = "time/total_timesteps,time/time_elapsed\n"
-    (tmp_path / "progress.0001.csv").write_text(head + "100,5\n200,11\n300,\n")
-    (tmp_path / "progress.csv").write_text(head + "300,4\n400,9\n")
+    (tmp_path / "progress.csv").write_text(head + "100,5\n200,11\n300,\n")
+    log = ProgressWriter(tmp_path / "progress.csv", 200)
+    log.write({"time/time_elapsed": 9}, {"time/time_elapsed": ()}, 300)
+    log.close()
     assert training_seconds(tmp_path) == 11 + 9
     (tmp_path / "progress.csv").write_text("time/total_timesteps\n100\n")
-    (tmp_path / "progress.0001.csv").unlink()
     assert training_seconds(tmp_path) is None
 
 

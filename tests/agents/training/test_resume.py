@@ -181,8 +181,8 @@ def assert_killed_run_ends_the_same(backend: str, kills: int, folder: Path) -> N
     assert read_checklist(killed) == read_checklist(whole)
     assert len(read_checklist(whole).history) == iterations
     logs = [read_progress(run) for run in (whole, killed)]
-    assert logs[1]["steps"].is_monotonic_increasing
-    assert logs[0]["steps"].max() == logs[1]["steps"].max()
+    for name in ("steps", "train/value_loss", "validation/f1"):
+        assert logs[1][name].tolist() == logs[0][name].tolist()
 
 
 def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:

@@ -28,10 +28,9 @@ from marl_stl_agents.evaluation.new_traffic.decision_file import (
 from marl_stl_agents.evaluation.new_traffic.reasons import ColumnEffects, reason_texts
 from marl_stl_agents.evaluation.operating_point import decisions_at
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy, threat_log_odds
-from marl_stl_agents.run_directory import DATA, find_run, read_config, read_json, write_json
+from marl_stl_agents.run_directory import find_run, read_config, saved_preprocessor, write_json
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic
-from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import parse_options
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
@@ -112,7 +111,7 @@ class Team:
 
     def __init__(self, run: Path, config: TrainConfig, settings: DecideConfig) -> None:
         self.env: EnvConfig = replace(config.task, faults=FaultConfig(), stl=StlConfig())
-        self.preprocessor = Preprocessor.from_dict(read_json(run / DATA)["preprocessor"])
+        self.preprocessor = saved_preprocessor(run)
         self._run, self._settings = run, settings
         self._device = resolve_device(settings.device, settings.threads)
         self._policy: Any = None

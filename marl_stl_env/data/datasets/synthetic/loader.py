@@ -22,9 +22,9 @@ from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.build import Format, Target
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.errors import ConfigError, LabelError
+from marl_stl_env.errors import LabelError
 from marl_stl_env.types import AnyArray, Float64Array, IntArray
-from marl_stl_env.validation import check_range
+from marl_stl_env.validation import check_memory, check_range
 
 DATASET = Dataset(
     name="synthetic",
@@ -35,6 +35,7 @@ DATASET = Dataset(
 )
 DAY = 86_400.0
 _SECONDS_PER_EVENT = 4.32  # 20,000 events a day
+_BYTES_PER_EVENT = 250.0  # while the table is made
 _ROLES = {"workstation": 200, "server": 35, "infrastructure": 15}
 HOSTS = sum(_ROLES.values())
 
@@ -96,10 +97,8 @@ def load(
     Raises:
         ConfigError: If ``rows`` or ``seed`` are out of range.
     """
-    for option, value in (("rows", rows), ("seed", seed)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise ConfigError(f"{option}={value!r} is no whole number; write it in digits")
     check_range("rows", rows, 100, 10**9)
+    check_memory({f"rows={rows}": rows * _BYTES_PER_EVENT})
     check_range("seed", seed, 0, 2**63 - 1)
     rng = np.random.default_rng(seed)
     kinds = np.repeat(np.arange(len(KINDS)), kind_counts(rows))
