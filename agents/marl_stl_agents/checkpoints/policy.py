@@ -80,8 +80,8 @@ def least_bytes(architecture: Architecture) -> int:
     """
     one, hidden = architecture, architecture.hidden_width
     networks = 2 * max(one.agents, 1)
-    weights = networks * max(one.depth - 1, 0) * hidden**2
-    return 4 * (weights + one.codes + one.codes * (one.benign_prototypes + one.threat_prototypes))
+    weights, codes = networks * max(one.depth - 1, 0) * hidden**2, sum(one.bins)
+    return 4 * (weights + codes + codes * (one.benign_prototypes + one.threat_prototypes))
 
 
 def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy) -> None:

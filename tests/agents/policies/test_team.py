@@ -67,6 +67,7 @@ def test_masked_actions_have_no_probability(sharing: Sharing, bins: int) -> None
     assert (distribution.probs[mask == 0] == 0).all()
     assert (distribution.probs[mask == 1] > 0).all()
     _, _, entropy = policy.evaluate_actions(seen, torch.zeros(24))
+    assert entropy is not None
     assert torch.isfinite(entropy).all()
 
 
