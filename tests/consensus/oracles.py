@@ -30,26 +30,26 @@ def majority(values: Sequence[int]) -> int:
     return -1
 
 
-class Lies:
-    """What Byzantine sensors say, read from one array per round; no action counts as silence."""
+class Messages:
+    """Messages of Byzantine sensors, from one array per round; other values count as silence."""
 
     def __init__(self, rounds: Sequence[np.ndarray[Any, Any]], byzantine: Sequence[bool]) -> None:
         self.rounds = rounds
         self.byzantine = byzantine
 
     def __call__(self, number: int, *place: int) -> int:
-        lie = int(self.rounds[number][place])
-        return lie if lie in range(4) else -1
+        value = int(self.rounds[number][place])
+        return value if value in range(4) else -1
 
 
-def oral_messages(votes: Sequence[int], max_faulty: int, lies: Lies) -> list[list[int]]:
+def oral_messages(votes: Sequence[int], max_faulty: int, sent: Messages) -> list[list[int]]:
     """Lamport, Shostak and Pease's OM(f) for each sender, by recursion over the paths."""
     agents = range(len(votes))
 
     def held(sensor: int, path: tuple[int, ...]) -> int:
         *before, last = path
-        if lies.byzantine[last]:
-            return lies(len(before), sensor, last, *before)
+        if sent.byzantine[last]:
+            return sent(len(before), sensor, last, *before)
         return held(last, tuple(before)) if before else votes[last]
 
     def settled(sensor: int, path: tuple[int, ...]) -> int:
@@ -60,42 +60,44 @@ def oral_messages(votes: Sequence[int], max_faulty: int, lies: Lies) -> list[lis
     return [[settled(sensor, (sender,)) for sender in agents] for sensor in agents]
 
 
-def phase_kings(votes: Sequence[int], max_faulty: int, lies: Lies) -> list[list[int]]:
-    """Berman, Garay and Perry's Phase King on what each sender told, sensor by sensor."""
+def phase_kings(votes: Sequence[int], max_faulty: int, sent: Messages) -> list[list[int]]:
+    """Berman, Garay and Perry's Phase King on the vote of each sender, sensor by sensor."""
     agents = range(len(votes))
     agreed = [[0 for _ in agents] for _ in agents]
     for instance in agents:
-        faulty_sensor = lies.byzantine[instance]
-        x = [lies(0, r, instance) if faulty_sensor else votes[instance] for r in agents]
+        faulty_sensor = sent.byzantine[instance]
+        x = [sent(0, r, instance) if faulty_sensor else votes[instance] for r in agents]
         for king in range(max_faulty + 1):
-            x = phase_king(x, instance, king, max_faulty, lies)
+            x = phase_king(x, instance, king, max_faulty, sent)
         for sensor in agents:
             agreed[sensor][instance] = x[sensor]
     return agreed
 
 
-def phase_king(x: list[int], instance: int, king: int, max_faulty: int, lies: Lies) -> list[int]:
+def phase_king(
+    x: list[int], instance: int, king: int, max_faulty: int, sent: Messages
+) -> list[int]:
     """One phase of one agreement; None is "no proposal"."""
     agents = range(len(x))
-    many = len(x) - max_faulty
+    quorum = len(x) - max_faulty
 
-    def heard(number: int, honest: Sequence[int | None], receiver: int) -> list[int | None]:
+    def received_in(number: int, honest: Sequence[int | None], receiver: int) -> list[int | None]:
         return [
-            lies(number, receiver, s, instance) if lies.byzantine[s] else honest[s] for s in agents
+            sent(number, receiver, s, instance) if sent.byzantine[s] else honest[s] for s in agents
         ]
 
     proposals: list[int | None] = []
     for receiver in agents:
-        votes = heard(1 + 3 * king, x, receiver)
-        often = [v for v in range(-1, 4) if votes.count(v) >= many]
+        votes = received_in(1 + 3 * king, x, receiver)
+        often = [v for v in range(-1, 4) if votes.count(v) >= quorum]
         proposals.append(often[0] if often else None)
     taken, sure = list(x), []
     for receiver in agents:
-        told = heard(2 + 3 * king, proposals, receiver)
+        received = received_in(2 + 3 * king, proposals, receiver)
         for value in range(-1, 4):
-            taken[receiver] = value if told.count(value) > max_faulty else taken[receiver]
-        sure.append(any(told.count(value) >= many for value in range(-1, 4)))
+            taken[receiver] = value if received.count(value) > max_faulty else taken[receiver]
+        sure.append(any(received.count(value) >= quorum for value in range(-1, 4)))
     orders = [
-        lies(3 + 3 * king, r, 0, instance) if lies.byzantine[king] else taken[king] for r in agents
+        sent(3 + 3 * king, r, 0, instance) if sent.byzantine[king] else taken[king] for r in agents
     ]
     return [taken[r] if sure[r] else orders[r] for r in agents]

@@ -1,3 +1,5 @@
+"""Agreement and validity, over every or very many scripts of Byzantine messages."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -6,29 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
-from marl_stl_env.consensus.faults import draw_faulty
-from marl_stl_env.consensus.protocols.adversaries import random_messages, random_splits, two_faced
+from marl_stl_env.consensus.protocols.adversaries import random_messages, random_splits
 from marl_stl_env.consensus.protocols.agreement import (
-    PROTOCOLS,
     Adversary,
     Agreement,
-    decisions,
     eig,
-    ideal,
     king_phase,
     parallel_kings,
-    plain,
 )
-from marl_stl_env.consensus.rules import SILENT, DecisionRule
-from marl_stl_env.types import ACTIONS, THREAT_VOTE, BoolArray, Int8Array
-from tests.consensus import oracles
+from marl_stl_env.consensus.rules import SILENT
+from marl_stl_env.types import ACTIONS, BoolArray, Int8Array
+from tests.consensus.protocol_runs import SYMBOLS, agreement, draw, replay, teams, validity
 
-SYMBOLS = range(SILENT, ACTIONS)
 agreeing = pytest.mark.parametrize("protocol", [eig, parallel_kings])
-TEAMS = [(4, 1), (7, 2)]
-teams = pytest.mark.parametrize(("agents", "faulty"), TEAMS)
 
 
 def grid(symbols: range, columns: int) -> Int8Array:
@@ -37,41 +30,11 @@ def grid(symbols: range, columns: int) -> Int8Array:
     return (axes.reshape(columns, -1).T + np.int8(symbols[0])).astype(np.int8)
 
 
-def draw(rng: np.random.Generator, lanes: int, agents: int, n_byzantine: int) -> Any:
-    """Random votes, half of the lanes with two different votes only, and random n_byzantine."""
-    votes = rng.integers(0, ACTIONS, (lanes, agents), np.int8)
-    pair = rng.integers(0, ACTIONS, (lanes // 2, 2), np.int8)
-    votes[: lanes // 2] = np.take_along_axis(pair, votes[: lanes // 2] % 2, axis=1)
-    return votes, draw_faulty(rng.integers(0, 2**64, (lanes, agents), np.uint64), n_byzantine)
-
-
-def agreement(outputs: Int8Array, byzantine: BoolArray) -> BoolArray:
-    """Whether all honest sensors end with the same output, by lane."""
-    outputs = outputs.reshape(*byzantine.shape, -1)
-    honest = ~byzantine[:, :, None]
-    high = np.where(honest, outputs, SILENT).max(axis=1)
-    low = np.where(honest, outputs, ACTIONS).min(axis=1)
-    same: BoolArray = np.logical_and.reduce(high == low, axis=1)
-    return same
-
-
-def validity(agreed: Int8Array, votes: Int8Array, byzantine: BoolArray) -> BoolArray:
-    """Whether every honest sensor's vote is what every honest sensor holds for it, by lane."""
-    right = agreed == votes[:, None]
-    anyway = byzantine[:, :, None] | byzantine[:, None, :]
-    valid: BoolArray = np.logical_and.reduce((right | anyway).reshape(len(votes), -1), axis=1)
-    return valid
-
-
-def replay(rounds: list[Int8Array]) -> Adversary:
-    return lambda number, _: rounds[number]
-
-
 Columns = Iterator[Int8Array]
 Script = Callable[[int, Columns], Adversary]
 
 
-def but(faulty_sensor: int) -> list[int]:
+def others(faulty_sensor: int) -> list[int]:
     return [sensor for sensor in range(4) if sensor != faulty_sensor]
 
 
@@ -79,14 +42,14 @@ def eig_script(faulty_sensor: int, columns: Columns) -> Adversary:
     """One faulty sensor of four: its messages to each other sensor, column by column."""
 
     def adversary(number: int, messages: Int8Array) -> Int8Array:
-        lies = np.zeros(messages.shape, np.int8)
-        for receiver in but(faulty_sensor):
+        forged = np.zeros(messages.shape, np.int8)
+        for receiver in others(faulty_sensor):
             if number == 0:
-                lies[:, receiver, faulty_sensor] = next(columns)
+                forged[:, receiver, faulty_sensor] = next(columns)
             else:
-                for about in but(faulty_sensor):
-                    lies[:, receiver, faulty_sensor, about] = next(columns)
-        return lies
+                for about in others(faulty_sensor):
+                    forged[:, receiver, faulty_sensor, about] = next(columns)
+        return forged
 
     return adversary
 
@@ -95,11 +58,11 @@ def king_script(faulty_sensor: int, columns: Columns) -> Adversary:
     """The same for Phase King: all agreements that run side by side get the same messages."""
 
     def adversary(number: int, messages: Int8Array) -> Int8Array:
-        lies = np.zeros(messages.shape, np.int8)
+        forged = np.zeros(messages.shape, np.int8)
         order_of_another = messages.shape[2] == 1 and number // 3 - 1 != faulty_sensor
-        for receiver in but(faulty_sensor) if not order_of_another else []:
-            lies[:, receiver] = next(columns).reshape(-1, *[1] * (messages.ndim - 2))
-        return lies
+        for receiver in others(faulty_sensor) if not order_of_another else []:
+            forged[:, receiver] = next(columns).reshape(-1, *[1] * (messages.ndim - 2))
+        return forged
 
     return adversary
 
@@ -172,9 +135,9 @@ def test_eig_settles_each_value_by_one_message_of_the_second_round() -> None:
 @pytest.mark.parametrize(("king", "faulty_sensor"), [(0, 1), (0, 3), (1, 0), (1, 2)])
 def test_an_honest_king_unites_the_honest_from_any_state(king: int, faulty_sensor: int) -> None:
     # With the next test: whatever the first messages, two phases, one with an honest king, end in
-    # agreement, and a vote that all honest sensors heard stays. To propose nothing, which the
-    # scripts cannot, is no better for a faulty_sensor than a value that nobody honest proposes.
-    honest = but(faulty_sensor)
+    # agreement, and a vote that all honest sensors received stays. To propose nothing, which the
+    # scripts cannot, is no better for a faulty sensor than a value that nobody honest proposes.
+    honest = others(faulty_sensor)
     tables = grid(SYMBOLS, 6)
     byzantine = np.arange(4) == np.full((len(tables), 1), faulty_sensor)
     for state in grid(SYMBOLS, 3):
@@ -226,115 +189,3 @@ def test_one_byzantine_more_than_tolerated_breaks_agreement(
     agreed = protocol(votes, byzantine, faulty, strategy(rng))
     assert agreement(agreed, byzantine).mean() < 0.9
     assert validity(agreed, votes, byzantine).mean() < 0.9
-
-
-def scripted_rounds(rng: np.random.Generator, shapes: list[tuple[int, ...]]) -> list[Any]:
-    """Messages for each round, among them numbers that are no action."""
-    return [rng.integers(-3, ACTIONS + 2, shape, np.int8) for shape in shapes]
-
-
-@pytest.mark.parametrize(
-    ("agents", "faulty", "n_byzantine", "lanes"),
-    [(1, 0, 0, 3), (4, 0, 1, 30), (4, 1, 1, 60), (4, 1, 2, 60), (5, 1, 1, 30), (7, 2, 3, 4)],
-)
-def test_equal_to_the_scalar_oracles(
-    agents: int, faulty: int, n_byzantine: int, lanes: int
-) -> None:
-    rng = np.random.default_rng(agents + n_byzantine)
-    votes, byzantine = draw(rng, lanes, agents, n_byzantine)
-    square = (lanes, agents, agents)
-    trees = scripted_rounds(rng, [square + (agents,) * k for k in range(faulty + 1)])
-    phase = [(*square, agents), (*square, agents), (lanes, agents, 1, agents)]
-    kings = scripted_rounds(rng, [square, *phase * (faulty + 1)])
-    by_tree = eig(votes, byzantine, faulty, replay(trees))
-    by_king = parallel_kings(votes, byzantine, faulty, replay(kings))
-    for lane in range(lanes):
-        faulty_sensors = byzantine[lane].tolist()
-        honest = ~byzantine[lane]
-        lies = oracles.Lies([messages[lane] for messages in trees], faulty_sensors)
-        expected = np.array(oracles.oral_messages(votes[lane].tolist(), faulty, lies))
-        assert (by_tree[lane][honest] == expected[honest]).all()
-        lies = oracles.Lies([messages[lane] for messages in kings], faulty_sensors)
-        expected = np.array(oracles.phase_kings(votes[lane].tolist(), faulty, lies))
-        assert (by_king[lane][honest] == expected[honest]).all()
-
-
-@pytest.mark.parametrize(
-    ("protocol", "rounds"), [(ideal, 1), (plain, 1), (eig, 3), (parallel_kings, 10)]
-)
-def test_rounds_are_numbered_and_fixed(protocol: Agreement, rounds: int) -> None:
-    numbers: list[int] = []
-    votes, byzantine = draw(np.random.default_rng(0), 5, 7, 2)
-
-    def silent(number: int, messages: Int8Array) -> Int8Array:
-        numbers.append(number)
-        if number == 0:
-            assert (messages == votes[:, None]).all()
-        return np.full_like(messages, SILENT)
-
-    agreed = protocol(votes, byzantine, 2, silent)
-    assert numbers == list(range(rounds))
-    honest = ~byzantine
-    assert (agreed[honest] == np.where(byzantine, SILENT, votes).repeat(5, axis=0)).all()
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS.values())
-@pytest.mark.parametrize(("agents", "faulty"), [(1, 0), (3, 0), (4, 1), (5, 1), (10, 1)])
-def test_all_that_follow_the_protocol_hold_all_votes(
-    protocol: Agreement, agents: int, faulty: int
-) -> None:
-    votes, byzantine = draw(np.random.default_rng(0), 40, agents, faulty)
-    kept = votes.copy()
-    agreed = protocol(votes, byzantine, faulty)
-    assert agreed.shape == (40, agents, agents)
-    assert agreed.dtype == np.int8
-    assert (agreed == votes[:, None]).all()
-    assert (votes == kept).all()
-
-
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_lanes_are_independent(name: str) -> None:
-    votes, byzantine = draw(np.random.default_rng(0), 40, 7, 3)
-    adversary: Adversary = two_faced(1, 3)
-    together = PROTOCOLS[name](votes, byzantine, 2, adversary)
-    for lane in range(40):
-        one = slice(lane, lane + 1)
-        alone = PROTOCOLS[name](votes[one], byzantine[one], 2, adversary)
-        assert (alone[0] == together[lane]).all()
-
-
-def test_the_ideal_hears_each_sensor_once_however_many_lie() -> None:
-    votes, byzantine = draw(np.random.default_rng(0), 100, 4, 3)
-    agreed = ideal(votes, byzantine, 1, two_faced(2, 3))
-    assert (agreed == np.where(byzantine, 2, votes)[:, None]).all()
-    beyond = ideal(votes, byzantine, 1, lambda _, messages: np.full_like(messages, 9))
-    assert (beyond == np.where(byzantine, SILENT, votes)[:, None]).all()
-
-
-@teams
-def test_plain_votes_disagree_as_often_as_the_binomials_say(agents: int, faulty: int) -> None:
-    """Honest votes uniform, lies uniform over four actions and silence: 73 % and 54 %."""
-    lanes, threshold = 20_000, (agents + 1) // 2
-    rng = np.random.default_rng(0)
-    votes = rng.integers(0, ACTIONS, (lanes, agents), np.int8)
-    byzantine = np.broadcast_to(np.arange(agents) < faulty, votes.shape)
-    rule = DecisionRule(agents, faulty, threshold)
-    heard = plain(votes, byzantine, faulty, random_messages(rng))
-    threat = THREAT_VOTE[decisions(heard, rule)].astype(np.int8)
-    honest = agents - faulty
-    expected = 0.0
-    for votes_for in range(honest + 1):
-        tips = binom.sf(threshold - votes_for - 1, faulty, 2 / 5)
-        expected += binom.pmf(votes_for, honest, 1 / 2) * (tips**honest + (1 - tips) ** honest)
-    assert expected == pytest.approx({4: 0.73, 7: 0.541}[agents], abs=1e-3)
-    assert agreement(threat, byzantine).mean() == pytest.approx(expected, abs=0.015)
-    for protocol in (ideal, eig, parallel_kings):
-        agreed = protocol(votes[:500], byzantine[:500], faulty, random_messages(rng))
-        assert agreement(decisions(agreed, rule), byzantine[:500]).all()
-
-
-def test_decisions_apply_the_rule_to_what_each_sensor_holds() -> None:
-    rule = DecisionRule(4, 1, 2)
-    agreed = np.random.default_rng(0).integers(SILENT, ACTIONS, (30, 4, 4), np.int8)
-    expected = [[oracles.decide(held.tolist(), 1, 2) for held in lane] for lane in agreed]
-    assert decisions(agreed, rule).tolist() == expected

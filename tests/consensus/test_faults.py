@@ -136,9 +136,9 @@ def test_no_claims_do_more_harm_than_the_worst_case(agents: int, faulty: int) ->
         scene = Scene(actions, mask, labels, np.zeros(lanes, int), words, rule)
         harm = HARM[labels.astype(int), rule(WorstCase(rule)(*scene))]
         most = np.zeros(lanes, np.int8)
-        for lies in product((SILENT, *Action), repeat=faulty):
+        for choice in product((SILENT, *Action), repeat=faulty):
             tried = actions.copy()
-            tried[mask] = np.tile(np.array(lies, np.int8), lanes)
+            tried[mask] = np.tile(np.array(choice, np.int8), lanes)
             most = np.maximum(most, HARM[labels.astype(int), rule(tried)])
         assert (harm == most).all()
 

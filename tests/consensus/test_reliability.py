@@ -25,7 +25,7 @@ THRESHOLD = 9 / 29
 
 
 def watch(events: int, threat_rate: float) -> tuple[Int8Array, BoolArray]:
-    """Votes of a good sensor, one that always allows, one that lies, and one that guesses."""
+    """Votes of four sensors: a good one, one that always allows, a wrong one and a random one."""
     rng = np.random.default_rng(0)
     labels = rng.random(events) < threat_rate
     good = labels ^ (rng.random(events) < 0.1)  # 90 % right on either class
@@ -41,7 +41,7 @@ def checked(actions: Int8Array, labels: BoolArray) -> IntArray:
 
 
 def random_counts(rng: np.random.Generator, lanes: int, agents: int) -> IntArray:
-    """Histories of teams of good and bad sensors, each checked on the same number of events."""
+    """Counts of teams of good and bad sensors, each with label feedback on as many events."""
     labels = rng.random((lanes, 30)) < 0.4
     right = rng.random((lanes, 30, agents)) < rng.random((lanes, 1, agents))
     threat = right == labels[:, :, None]
@@ -95,10 +95,10 @@ def test_label_feedback_add_up() -> None:
 def test_nobody_else_changes_what_an_honest_sensor_weighs() -> None:
     actions, labels = watch(1000, 0.3)
     alone = vote_weights(checked(actions, labels))[0, HONEST]
-    for lie in (SILENT, *Action):
-        lies = actions.copy()
-        lies[:, 1:] = lie
-        assert (vote_weights(checked(lies, labels))[0, HONEST] == alone).all()
+    for claim in (SILENT, *Action):
+        altered = actions.copy()
+        altered[:, 1:] = claim
+        assert (vote_weights(checked(altered, labels))[0, HONEST] == alone).all()
 
 
 def test_evidence_beats_numbers_within_the_bounds() -> None:
@@ -194,8 +194,8 @@ def test_no_claims_do_more_harm_than_the_worst_case() -> None:
         scene = (actions, mask, labels, np.zeros(lanes, int), np.zeros((lanes, agents), np.uint64))
         worst = decide(make_fault("worst_case", rule)(*scene, decide))
         harm, most = HARM[labels.astype(int), worst], np.zeros(lanes, np.int8)
-        for lies in product((SILENT, *Action), repeat=faulty):
+        for claims in product((SILENT, *Action), repeat=faulty):
             tried = actions.copy()
-            tried[mask] = np.tile(np.array(lies, np.int8), lanes)
+            tried[mask] = np.tile(np.array(claims, np.int8), lanes)
             most = np.maximum(most, HARM[labels.astype(int), decide(tried)])
         assert (harm == most).all()

@@ -37,10 +37,10 @@ def every_case(agents: int, faulty: int) -> tuple[Int8Array, BoolArray]:
     and :func:`test_the_order_of_the_sensors_does_not_matter` covers those.
     """
     honest = vectors(tuple(Action), agents - faulty)
-    lies = vectors(SYMBOLS, faulty)
-    cases = np.empty((len(honest), len(lies), agents), np.int8)
+    claims = vectors(SYMBOLS, faulty)
+    cases = np.empty((len(honest), len(claims), agents), np.int8)
     cases[:, :, : agents - faulty] = honest[:, None]
-    cases[:, :, agents - faulty :] = lies
+    cases[:, :, agents - faulty :] = claims
     return cases, THREAT_VOTE[honest]
 
 
@@ -167,10 +167,10 @@ def rounds(draw: st.DrawFn) -> tuple[int, int, int, list[int], int]:
             max_size=agents - faulty_sensors,
         )
     )
-    lies = draw(
+    claims = draw(
         st.lists(st.sampled_from(SYMBOLS), min_size=faulty_sensors, max_size=faulty_sensors)
     )
-    return agents, faulty, threshold, [int(action) for action in honest + lies], faulty_sensors
+    return agents, faulty, threshold, [int(action) for action in honest + claims], faulty_sensors
 
 
 @settings(deadline=None, max_examples=300)

@@ -12,14 +12,11 @@ from typing import Any
 
 from marl_stl_env.data.datasets import nsl_kdd
 from marl_stl_env.data.info import Dataset, Download
-from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.batches import Batches, frame_batches
-from marl_stl_env.data.ingest.build import MAX_FAMILIES, Format, Layout, Target, build_table
+from marl_stl_env.data.ingest.build import Format, Layout, build_table
 from marl_stl_env.data.ingest.cache import file_digest
-from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_file, missing_file
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.errors import LabelError
 
 NAMES = (
     "kddcup.data_10_percent.gz",
@@ -56,7 +53,6 @@ DATASET = Dataset(
         "intrusion detection systems",
     ),
 )
-NORMAL = "normal"
 _COLUMNS = (*nsl_kdd.FEATURES, "label")
 
 
@@ -98,15 +94,7 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
 
 def written() -> Format:
     """How the files are written."""
-    families = Coder(family_name, limit=MAX_FAMILIES, kind=LabelError)
-    families.add(NORMAL)
-    return Format(
-        families,
-        labels=("label",),
-        target=lambda batch: _target(batch, families),
-        header=_COLUMNS,
-        quoted=False,
-    )
+    return nsl_kdd.kdd_format(family_name, _COLUMNS)
 
 
 def family_name(text: str) -> str:
@@ -121,11 +109,6 @@ def family_name(text: str) -> str:
             "without the dot belong to data set nsl-kdd"
         )
     return text[:-1]
-
-
-def _target(batch: Batch, families: Coder) -> Target:
-    codes = families.codes(batch, "label")
-    return codes, codes != families.add(NORMAL)
 
 
 def _sklearn_batches(folder: Path) -> Batches:

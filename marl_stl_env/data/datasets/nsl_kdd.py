@@ -7,7 +7,7 @@ difficulty score derived from how many classifiers got the row right, is left ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,21 +115,34 @@ def load(
 
 def written() -> Format:
     """How the files are written."""
-    families = Coder(_attack, limit=MAX_FAMILIES, kind=LabelError)
-    families.add(NORMAL)
+    return kdd_format(_attack, COLUMNS, optional=1)
+
+
+def kdd_format(
+    family: Callable[[str], str], columns: Sequence[str], *, optional: int = 0
+) -> Format:
+    """The format of files in the style of KDD Cup 1999: no header, the attack as label.
+
+    Args:
+        family: From a label to the name of its family.
+        columns: Columns of the files.
+        optional: Number of trailing columns that may be missing.
+    """
+    families = Coder(family, limit=MAX_FAMILIES, kind=LabelError)
+    normal = families.add(NORMAL)
+
+    def target(batch: Batch) -> Target:
+        codes = families.codes(batch, "label")
+        return codes, codes != normal
+
     return Format(
         families,
         labels=("label",),
-        target=lambda batch: _target(batch, families),
-        header=COLUMNS,
-        optional=1,
+        target=target,
+        header=columns,
+        optional=optional,
         quoted=False,
     )
-
-
-def _target(batch: Batch, families: Coder) -> Target:
-    codes = families.codes(batch, "label")
-    return codes, codes != families.add(NORMAL)
 
 
 def _attack(text: str) -> str:
