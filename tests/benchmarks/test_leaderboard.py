@@ -144,7 +144,7 @@ def test_the_page_shows_the_file() -> None:
     page = (ROOT / PAGE).read_text(encoding="utf-8")
     section = page.split("<!-- entries -->", 1)[1].split("<!-- end of entries -->", 1)[0]
     assert section.strip().splitlines() == table(entries)
-    assert {entry.name for entry in entries} >= set(leaderboard.BASELINES)
+    assert {entry.name for entry in entries} >= set(baselines.BASELINES)
     assert [entry.score for entry in entries] == sorted((e.score for e in entries), reverse=True)
     for entry in entries:
         assert len(entry.results) >= (1 if entry.kind == "reference" else 3)

@@ -6,9 +6,9 @@ from marl_stl_agents.diagnostics.classifiers import reference_classifiers
 from marl_stl_agents.evaluation.baselines import SupervisedBaselines, bayes_baselines
 
 from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig
-from marl_stl_env.consensus.reliability import SAID, ReliabilityRule
+from marl_stl_env.consensus.reliability import VOTE_KINDS, ReliabilityRule
 from marl_stl_env.consensus.rules import DecisionRule
-from marl_stl_env.data.datasets import synthetic_model
+from marl_stl_env.data.datasets.synthetic import model as synthetic_model
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.types import Action
 
@@ -59,7 +59,7 @@ def test_baselines_stop_an_event_at_the_threshold() -> None:
 def test_weighed_votes_stop_an_event_at_the_threshold() -> None:
     """One class of each label seen and silent sensors: evidence 0 against a bar of 0."""
     rule = ReliabilityRule(DecisionRule(4, 1, 2), EVEN.threshold)
-    counts = np.zeros((1, 4, 2, SAID), np.int64)
+    counts = np.zeros((1, 4, 2, VOTE_KINDS), np.int64)
     counts[..., 0] = 1  # every sensor was silent on one event of each class
     votes = np.array([[Action.BLOCK, Action.BLOCK, Action.ALLOW, Action.ALLOW]], np.int8)
     evidence = float(rule.evidence(votes, counts)[0])
