@@ -215,9 +215,9 @@ def test_page(paths: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert lines["four"]["y"][1] == worst
     marks = {one["name"]: one for one in page.data["charts"]["families"]["data"]}
     rows = page.data["charts"]["families"]["layout"]["yaxis"]["ticktext"]
-    told = page.data["evaluations"]["three"]["families"]
-    assert marks["three"]["x"] == [told[family]["recall"] for family in rows]
-    assert sorted(rows) == sorted(told)
+    families = page.data["evaluations"]["three"]["families"]
+    assert marks["three"]["x"] == [families[family]["recall"] for family in rows]
+    assert sorted(rows) == sorted(families)
 
 
 def test_page_is_written_whole(

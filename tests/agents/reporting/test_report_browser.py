@@ -240,14 +240,14 @@ def test_specs_and_context_of_a_response(visit: Any) -> None:
     page.locator("#scrub").focus()
     page.keyboard.press("End")
     one = replay["episodes"][0]
-    standing = page.locator("#spec-status li").all_inner_texts()
-    assert len(standing) == len(replay["specs"])
-    for words, name, least in zip(standing, replay["specs"], one["robustness"][-1], strict=True):
-        told = (
+    statuses = page.locator("#spec-status li").all_inner_texts()
+    assert len(statuses) == len(replay["specs"])
+    for words, name, least in zip(statuses, replay["specs"], one["robustness"][-1], strict=True):
+        shown_value = (
             "not yet evaluated" if least is None else f"{least:.2f}".replace("-", "\N{MINUS SIGN}")
         )
         assert words.startswith(name)
-        assert told in words
+        assert shown_value in words
         assert ("violated" in words) == (least is not None and least < 0)
     assert f"budget {one['shared'][-1][replay['shared'].index('budget')]:.2f}" in shown(
         page, "context"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,23 +23,20 @@ from marl_stl_agents.reporting import page as report_page
 from marl_stl_agents.reporting.charts import threshold_chart
 from marl_stl_agents.reporting.episode import EPISODES, record_episodes
 from marl_stl_agents.reporting.numbers import (
-    Curve,
-    more_precise,
-    precision_recall,
-    recall_interval,
     reward_by_threshold,
 )
 from marl_stl_agents.reporting.page import write_report
 from marl_stl_agents.run_directory import read_json
 
 import marl_stl_env as mse
-from marl_stl_env.config import ConsensusConfig, EnvConfig, RewardConfig, StlConfig
+from marl_stl_env.config import ConsensusConfig, EnvConfig, StlConfig
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
-from marl_stl_env.types import Action, Float64Array
+from marl_stl_env.types import Action
 from tests.agents.evaluation.random_runs import make_run
 from tests.agents.evaluation.test_new_traffic import SYNTHETIC
 from tests.agents.reporting.report_runs import HOSTILE, Page, evaluated_toy, hostile_table
+from tests.agents.reporting.test_numbers import wilson
 
 STOPS = (Action.BLOCK, Action.QUARANTINE)
 
@@ -80,12 +76,12 @@ def test_figures_from_labels_and_decisions(evaluated: Evaluation, page: Page) ->
         right = (Action(decision) in STOPS) == bool(threat)
         counts[("t" if right else "f") + ("p" if Action(decision) in STOPS else "n")] += 1
     assert min(counts.values()) > 0
-    told = page.data["evaluation"]["decision"]
-    assert {name: told[name] for name in counts} == counts
+    decision_metrics = page.data["evaluation"]["decision"]
+    assert {name: decision_metrics[name] for name in counts} == counts
     for count in counts.values():
         assert f"{count:,}" in page.words
     reward = evaluated.env.reward
-    earned = sum(
+    mean_reward = sum(
         (reward.true_positive if threat else reward.false_positive)
         if Action(decision) in STOPS
         else (reward.false_negative if threat else reward.true_negative)
@@ -93,10 +89,10 @@ def test_figures_from_labels_and_decisions(evaluated: Evaluation, page: Page) ->
             evaluated.table.labels, evaluated.rollout.decisions, strict=True
         )
     ) / len(evaluated.table)
-    assert told["reward_per_event"] == pytest.approx(earned)
+    assert decision_metrics["reward_per_event"] == pytest.approx(mean_reward)
     bars = page.data["charts"]["reward"]["data"][0]
     drawn = dict(zip(bars["y"], bars["customdata"], strict=True))
-    assert drawn["team"] == told["reward_per_event"]
+    assert drawn["team"] == decision_metrics["reward_per_event"]
     assert drawn["oracle"] == page.data["evaluation"]["baselines"]["oracle"]["reward_per_event"]
     assert list(drawn.values()) == sorted(drawn.values(), reverse=True)
 
@@ -114,59 +110,6 @@ def test_families_with_their_intervals(evaluated: Evaluation, page: Page) -> Non
         assert (recall - down, recall + up) == pytest.approx((low, high))
 
 
-def wilson(found: int, events: int) -> tuple[float, float]:
-    """The closed form of Wilson (1927)."""
-    z, share = 1.959963984540054, found / events
-    middle = (share + z * z / (2 * events)) / (1 + z * z / events)
-    half = (
-        z
-        / (1 + z * z / events)
-        * math.sqrt(share * (1 - share) / events + z * z / (4 * events * events))
-    )
-    return middle - half, middle + half
-
-
-@pytest.mark.parametrize(("found", "events"), [(0, 7), (7, 7), (3, 10), (250, 1000)])
-def test_interval_of_a_recall(found: int, events: int) -> None:
-    assert recall_interval(found, events) == pytest.approx(wilson(found, events), abs=1e-12)
-
-
-def test_precision_and_recall_by_hand() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.random(400) < 0.3
-    scores: Float64Array = np.clip(rng.normal(0.3 + 0.3 * labels, 0.2), 0, 1).round(2)
-    known = {}
-    for threshold in np.unique(scores):
-        chosen = scores >= threshold
-        known[labels[chosen].sum() / labels.sum()] = labels[chosen].mean()
-    curve = precision_recall(labels, scores)
-    assert curve.x[0] == 0.0
-    assert curve.x[-1] == 1.0
-    assert (np.diff(curve.x) > 0).all()
-    for recall, precision in zip(curve.x[1:], curve.y[1:], strict=True):
-        candidates = [y for x, y in known.items() if x == pytest.approx(recall)]
-        assert any(precision == pytest.approx(one) for one in candidates)
-
-
-@pytest.mark.parametrize("dynamics", ["replay", "response"])
-def test_reward_by_threshold_by_hand(dynamics: Any) -> None:
-    reward = RewardConfig(7.0, 2.0, -3.0, -5.0, allow_cost=0.25)
-    config = EnvConfig(dynamics=dynamics, reward=reward)
-    rng = np.random.default_rng(1)
-    labels, scores = rng.random(200) < 0.3, rng.random(200).round(2)
-    curve = reward_by_threshold(config, labels, scores)
-    block_cost = 0.5 if dynamics == "response" else 0.0
-    for threshold, mean in zip(curve.x.tolist(), curve.y.tolist(), strict=True):
-        earned = 0.0
-        for label, score in zip(labels, scores, strict=True):
-            if score >= threshold:
-                earned += (7.0 if label else -3.0) - block_cost
-            else:
-                earned += (-5.0 if label else 2.0) - 0.25
-        assert mean == pytest.approx(earned / 200)
-    assert reward.threshold in curve.x
-
-
 def test_baselines_lie_on_their_own_curves(evaluated: Evaluation) -> None:
     """At the cost-optimal threshold the supervised classifier is its baseline."""
     scores = evaluated.references["supervised"].scores
@@ -178,14 +121,6 @@ def test_baselines_lie_on_their_own_curves(evaluated: Evaluation) -> None:
     drawn = {line["name"]: line for line in chart.figure["data"]}["supervised"]
     place = int(np.argmin(np.abs(np.array(drawn["x"]) - evaluated.env.reward.threshold)))
     assert drawn["y"][place] == pytest.approx(baseline, abs=1e-4)
-
-
-def test_which_curve_is_more_precise() -> None:
-    flat = Curve(np.array([0.0, 0.5, 1.0]), np.array([0.6, 0.6, 0.6]))
-    falling = Curve(np.array([0.0, 0.5, 1.0]), np.array([0.9, 0.8, 0.2]))
-    assert more_precise(falling, flat) == pytest.approx(0.5, abs=0.02)
-    assert more_precise(flat, falling) == pytest.approx(0.5, abs=0.02)
-    assert more_precise(flat, flat) == 0.0
 
 
 def test_nothing_is_fetched(page: Page) -> None:
@@ -260,15 +195,15 @@ def test_replay_is_what_the_environment_does(evaluated: Evaluation) -> None:
     for episode in replay["episodes"]:
         env = mse.parallel_env(config, table=evaluated.prepared.raw)
         observations, _ = env.reset(seed=episode["seed"])
-        for step, said in enumerate(episode["actions"]):
+        for step, actions_of_team in enumerate(episode["actions"]):
             for sensor, name in enumerate(env.agents):
                 columns = replay["sensors"][sensor]["columns"]
                 seen = observations[name][: len(replay["features"])]
-                told = np.array(episode["features"][step])[columns]
-                np.testing.assert_allclose(seen[columns], told, atol=0.0051)
+                recorded = np.array(episode["features"][step])[columns]
+                np.testing.assert_allclose(seen[columns], recorded, atol=0.0051)
                 assert not np.delete(seen, columns).any()
-            actions = dict(zip(env.agents, said, strict=True))
-            votes = sum(one in stop for one in said)
+            actions = dict(zip(env.agents, actions_of_team, strict=True))
+            votes = sum(one in stop for one in actions_of_team)
             assert (episode["decision"][step] in stop) == (votes >= replay["threshold"])
             observations, rewards, *_ = env.step(actions)
             assert next(iter(rewards.values())) == pytest.approx(episode["reward"][step], abs=1e-4)
