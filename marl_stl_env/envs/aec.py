@@ -30,7 +30,8 @@ class _Turns(parallel_to_aec_wrapper[str, Float32Array, int]):
         return self.team.np_random
 
     def observe(self, agent: str) -> Float32Array:
-        return super().observe(agent).copy()
+        observed: Float32Array = super().observe(agent).copy()
+        return observed
 
     def step(self, action: int | None) -> None:
         agent = self.agent_selection
