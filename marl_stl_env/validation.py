@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Mapping
 from dataclasses import fields
+from numbers import Integral
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from marl_stl_env.errors import ConfigError, UnknownNameError
@@ -33,12 +34,17 @@ def check_type_of(name: str, value: object, hint: Any) -> None:
     """
     from typeguard import TypeCheckError, check_type
 
-    if get_origin(hint) is Literal and value not in get_args(hint):
+    if get_origin(hint) is Literal and not _is_among(value, get_args(hint)):
         raise UnknownNameError(name, value, map(str, get_args(hint)))
     try:
         check_type(value, hint)
     except TypeCheckError as error:
         raise ConfigError(f"{name}={value!r} has the wrong type: {error}") from None
+
+
+def _is_among(value: object, names: tuple[object, ...]) -> bool:
+    """Whether a value is one of the names; an array, say, cannot be compared with them."""
+    return isinstance(value, str | Integral) and value in names
 
 
 def check_range(

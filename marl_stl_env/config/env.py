@@ -142,6 +142,9 @@ def make_config(config: EnvConfig | None, overrides: Mapping[str, Any]) -> EnvCo
     start = config or EnvConfig()
     flat = {n: coerce(of_env[n], value) for n, value in overrides.items() if n in of_env}
     data = {n: coerce(of_data[n], value) for n, value in overrides.items() if n in of_data}
+    whole = flat.get("data", start.data)
+    if data and not isinstance(whole, DataConfig):
+        raise ConfigError(f"data must be a DataConfig or a mapping, not {whole!r:.80}")
     if data:
-        flat["data"] = replace(flat.get("data", start.data), **data)
+        flat["data"] = replace(whole, **data)
     return replace(start, **flat)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,8 @@ class _Turns(parallel_to_aec_wrapper[str, Float32Array, int]):
         return self.team.np_random
 
     def observe(self, agent: str) -> Float32Array:
-        return super().observe(agent).copy()
+        observed: Float32Array = super().observe(agent).copy()
+        return observed
 
     def step(self, action: int | None) -> None:
         agent = self.agent_selection
@@ -41,6 +41,22 @@ class _Turns(parallel_to_aec_wrapper[str, Float32Array, int]):
                 f"the episode of {agent} is over: its only action is None, not {action!r:.80}"
             )
         super().step(action)
+        self._protect_infos()
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        super().reset(seed, options)
+        self._protect_infos()
+
+    def _protect_infos(self) -> None:
+        """Let nobody write into arrays that ``last()`` may give again.
+
+        They cannot be copies: PettingZoo wants ``last()`` to equal ``infos``, and only the same
+        array equals itself.
+        """
+        for info in self.infos.values():
+            for value in info.values():
+                if isinstance(value, np.ndarray):
+                    value.setflags(write=False)
 
 
 class TrafficAecEnv(OrderEnforcingWrapper[str, Float32Array, int]):
@@ -59,7 +75,7 @@ class TrafficAecEnv(OrderEnforcingWrapper[str, Float32Array, int]):
     ) -> tuple[Float32Array | None, float, bool, bool, dict[str, Any]]:
         """Observation, reward, termination, truncation and info of the sensor whose turn it is."""
         observation, reward, terminated, truncated, info = super().last(observe)
-        return observation, reward, terminated, truncated, deepcopy(info)
+        return observation, reward, terminated, truncated, dict(info)
 
     def __repr__(self) -> str:
         """As the parallel environment, under this class's name."""

@@ -6,6 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -87,6 +88,8 @@ class TeamVecEnv(VecEnv):
         lanes: Independent copies of the stream.
         agents: Sensors of a lane.
     """
+
+    metadata: dict[str, Any]
 
     def __init__(
         self,
@@ -184,7 +187,7 @@ def check_pictures(render_mode: str | None) -> None:
     Raises:
         ConfigError: If the mode is neither "rgb_array" nor None.
     """
-    if render_mode not in (None, _PICTURES):
+    if render_mode is not None and not (isinstance(render_mode, str) and render_mode == _PICTURES):
         raise ConfigError(
             f"render_mode={render_mode!r}: Stable-Baselines3 shows pictures only; use "
             f"render_mode={_PICTURES!r} (render('human') then opens a window), or "

@@ -63,10 +63,11 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
         "isolated": int(record.isolated[lane]),
     }
     last: Info = {name: float(cost) for name, cost in costs_by_name(engine, lane).items()}
-    last["action_mask"] = _action_mask(engine, lane)
+    mask = _action_mask(engine, lane)
     sensors = zip(record.actions[lane].tolist(), record.faulty[lane].tolist(), strict=True)
     for action, faulty in sensors:
-        yield {**team, "vote": int(action in _THREAT_VOTES), "faulty": int(faulty), **last}
+        own = {"vote": int(action in _THREAT_VOTES), "faulty": int(faulty)}
+        yield {**team, **own, **last, "action_mask": mask.copy()}
 
 
 def costs_by_name(engine: Engine, lanes: int | slice = slice(None)) -> dict[str, AnyArray]:

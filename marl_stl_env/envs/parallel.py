@@ -58,7 +58,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         self.config = make_config(config, {})
         self.render_mode = render_mode
         self.engine = Engine.from_config(self.config, lanes=1, table=table)
-        self._renderer = Renderer(self.engine, render_mode) if render_mode else None
+        self._renderer = Renderer(self.engine, render_mode) if render_mode is not None else None
         self.possible_agents = [f"sensor_{i}" for i in range(self.config.agents)]
         # Some libraries read the agents before the first reset.
         self.agents = list(self.possible_agents)

@@ -43,7 +43,8 @@ def analyst_config(
                 f"every view ({name}={only!r}); use marl_stl_env.parallel_env for a team"
             )
     settings = {**settings, "agents": 1, "views": "full"}
-    if max_episode_steps not in (None, _NO_LIMIT):
+    unlimited = isinstance(max_episode_steps, int) and max_episode_steps == _NO_LIMIT
+    if max_episode_steps is not None and not unlimited:
         settings["episode_length"] = max_episode_steps
     return make_config(config, settings)
 
@@ -96,7 +97,7 @@ class TrafficEnv(HasPlainSpec, gymnasium.Env[AnyArray, np.int64]):
         self.config = analyst_config(config, settings, max_episode_steps)
         self.render_mode = render_mode
         self.engine = Engine.from_config(self.config, lanes=1, table=table)
-        self._renderer = Renderer(self.engine, render_mode) if render_mode else None
+        self._renderer = Renderer(self.engine, render_mode) if render_mode is not None else None
         self.observation_space = observation_space(self.engine)
         self.action_space = action_space()
         self._running = False

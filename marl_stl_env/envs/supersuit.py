@@ -50,6 +50,8 @@ from marl_stl_env.validation import check_count
 class _BlackDeath(black_death_par):
     """SuperSuit's ``black_death_v3``, whose episodes end however they end (repair 7)."""
 
+    agents: list[str]
+
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, AnyArray], dict[str, dict[str, Any]]]:

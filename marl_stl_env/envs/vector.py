@@ -64,7 +64,9 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
         self.render_mode = render_mode
         self.num_envs = num_envs
         self.engine = Engine.from_config(self.config, lanes=num_envs, table=table)
-        self._shown = LaneRenderers(self.engine, render_mode, num_envs) if render_mode else None
+        self._shown: LaneRenderers | None = None
+        if render_mode is not None:
+            self._shown = LaneRenderers(self.engine, render_mode, num_envs)
         self.single_observation_space = observation_space(self.engine)
         self.single_action_space = action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -95,7 +97,7 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
         mask = self._reset_mask(seed, options)
         if seed is not None:
             self.engine.seed(seed)  # type: ignore[arg-type] # a None among them is refused there
-            super().reset(seed=int(np.ravel(seed)[0]))
+            super().reset(seed=int(np.asarray(seed).flat[0]))
         self._reset_lanes(mask)
         self._over = self._over & ~mask
         self._started = True
@@ -225,6 +227,6 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     if isinstance(mode, AutoresetMode):
         return mode
-    if mode not in _MODES:
+    if not isinstance(mode, str) or mode not in _MODES:
         raise UnknownNameError("autoreset_mode", mode, _MODES)
     return _MODES[mode]

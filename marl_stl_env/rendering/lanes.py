@@ -28,7 +28,7 @@ class LaneRenderers:
     """
 
     def __init__(self, engine: Engine, mode: str, lanes: int) -> None:
-        if mode == "human":
+        if isinstance(mode, str) and mode == "human":
             raise ConfigError(
                 "render_mode='human' opens a window for one lane, and this environment has many: "
                 "use render_mode='rgb_array' and show what render() returns, or a single "

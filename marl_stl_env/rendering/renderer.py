@@ -39,7 +39,7 @@ class Renderer:
     """
 
     def __init__(self, engine: Engine, mode: str, lane: int = 0) -> None:
-        if mode not in RENDER_MODES:
+        if not isinstance(mode, str) or mode not in RENDER_MODES:
             raise UnknownNameError("render_mode", mode, [*RENDER_MODES, "None"])
         self._engine, self._mode, self._lane = engine, mode, lane
         self._rows = Rows(engine.agents, spec_names(engine))

@@ -33,7 +33,8 @@ each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 def play_on(engine: Engine, seed: int, steps: int) -> list[Any]:
     """What follows: observations and records, episodes begun anew as they end."""
-    rng, said = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    said: list[Any] = []
     for _ in range(steps):
         said.append(engine.observe())
         record = engine.step(rng.integers(0, 4, (engine.lanes, engine.agents)))

@@ -78,7 +78,7 @@ def test_a_wrong_seed_is_refused(name: str, seed: Any) -> None:
 
 
 def test_repr_is_one_readable_line() -> None:
-    settings = {"reward": {"true_positive": 5.0}, "episode_length": 9}
+    settings: dict[str, Any] = {"reward": {"true_positive": 5.0}, "episode_length": 9}
     usual = "toy/train, agents=4, views='groups'"
     analyst = "toy/train, agents=1, views='full'"
     said = {

@@ -17,6 +17,9 @@ TEAMS = {
         faults=mse.FaultConfig(1, "random"),
         stl=mse.StlConfig(monitor=True, observe=True),
     ),
+    "shield": mse.EnvConfig(
+        dynamics="response", episode_length=5, stl=mse.StlConfig(monitor=True, shield=True)
+    ),
     "deliberation": mse.EnvConfig(
         deliberation=1, episode_length=5, consensus=mse.ConsensusConfig(weights="reliability")
     ),

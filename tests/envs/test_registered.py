@@ -75,7 +75,8 @@ def test_lanes_begin_where_single_environments_begin() -> None:
 
 def test_the_spec_names_the_limit_and_keeps_it() -> None:
     for make in (gymnasium.make, gymnasium.make_vec):
-        assert make(TRAFFIC).spec.max_episode_steps is None
+        plain: Any = make(TRAFFIC)
+        assert plain.spec.max_episode_steps is None
         env: Any = make(TRAFFIC, max_episode_steps=30)
         assert env.spec.max_episode_steps == 30
         again: Any = make(env.spec)
@@ -84,7 +85,7 @@ def test_the_spec_names_the_limit_and_keeps_it() -> None:
 
 
 def test_an_environment_within_another_ones_make_has_its_own_limit() -> None:
-    def entry() -> Any:
+    def entry(**_: Any) -> Any:
         inner = gymnasium.make(TRAFFIC, table=TABLE, max_episode_steps=8)
         assert inner.unwrapped.config.episode_length == 8  # type: ignore[attr-defined]
         return gymnasium.make(TRAFFIC, table=TABLE).unwrapped
