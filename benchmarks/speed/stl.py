@@ -157,7 +157,9 @@ def environment(lanes: int, repeats: int, steps: int = 50) -> dict[str, dict[str
         bare = EnvConfig(dynamics=one)
         watched = replace(bare, stl=StlConfig(monitor=True))
         shown = replace(bare, stl=StlConfig(monitor=True, observe=True))
-        venvs = [TrafficVecEnv(config, lanes, seed=0) for config in (bare, watched, shown)]
+        shielded = replace(bare, stl=StlConfig(monitor=True, shield=True))
+        configs = (bare, watched, shown, shielded)
+        venvs = [TrafficVecEnv(config, lanes, seed=0) for config in configs]
         actions = np.random.default_rng(0).integers(0, 4, venvs[0].num_envs)
         seconds = np.empty((repeats, len(venvs)))
         for venv in venvs:
@@ -173,6 +175,7 @@ def environment(lanes: int, repeats: int, steps: int = 50) -> dict[str, dict[str
             "microseconds": float(least[0]) / steps * 1e6,
             "monitored": float(least[0] / least[1]),
             "monitored_and_shown": float(least[0] / least[2]),
+            "monitored_and_shielded": float(least[0] / least[3]),
         }
     return found
 

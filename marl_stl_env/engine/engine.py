@@ -257,7 +257,7 @@ class Engine:
             state = self._state
             self.observations.show_proposals(observed, state.proposals, state.voting)
         if shared := self._context():
-            self.observations.tell(observed, shared)
+            self.observations.write_shared(observed, shared)
         return observed
 
     def global_state(self) -> Float32Array:

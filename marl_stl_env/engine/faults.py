@@ -1,4 +1,4 @@
-"""Faulty sensors of every lane: who they are, and what they are held to have said."""
+"""Faulty sensors of every lane: who they are, and what they claim."""
 
 from __future__ import annotations
 

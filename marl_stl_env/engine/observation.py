@@ -34,17 +34,17 @@ class VisibleBlock:
 def sensor_groups(
     names: Sequence[str], agents: int, views: Views, seen_by: int = 1
 ) -> tuple[tuple[str, ...], ...]:
-    """Deal the table's groups of columns out to the sensors.
+    """Assign the table's groups of columns to the sensors.
 
     With no more sensors than groups, sensor i sees every group j with ``j mod agents == i``
     (nothing stays unseen); with more, sensor i sees group ``i mod groups``. Where views overlap,
-    ``seen_by`` copies of the first group are dealt to the sensors in turn, then those of the
-    next, and so on: nobody gets a group twice, or more than one group more than another.
+    ``seen_by`` copies of the first group go to the sensors in turn, then those of the next, and
+    so on: nobody gets a group twice, or more than one group more than another.
 
     Args:
         names: Names of the groups, in the table's order.
         agents: Number of sensors.
-        views: "groups" deals each group once where there are enough of them, "overlap" deals it
+        views: "groups" assigns each group once where there are enough of them, "overlap"
             ``seen_by`` times, "full" gives every sensor all of them.
         seen_by: Sensors that see each group where views overlap, 1 to ``agents``.
 
@@ -63,8 +63,8 @@ def sensor_groups(
                 f"redundancy={seen_by}: {seen_by} copies of {groups} groups of columns leave some "
                 f"of {agents} sensors without any; use at least {-(-agents // groups)}"
             )
-        deck = [name for name in names for _ in range(seen_by)]
-        return tuple(tuple(deck[i::agents]) for i in range(agents))
+        copies = [name for name in names for _ in range(seen_by)]
+        return tuple(tuple(copies[i::agents]) for i in range(agents))
     if agents > groups:
         return tuple((names[i % groups],) for i in range(agents))
     return tuple(tuple(names[i::agents]) for i in range(agents))
@@ -73,12 +73,12 @@ def sensor_groups(
 def visible_blocks(
     table: TrafficTable, agents: int, views: Views, seen_by: int
 ) -> tuple[VisibleBlock, ...]:
-    """The deal of :func:`sensor_groups` as blocks of sensors and columns, few per group."""
-    deal = sensor_groups(tuple(table.views), agents, views, seen_by)
+    """The assignment of :func:`sensor_groups` as blocks of sensors and columns, few per group."""
+    assigned = sensor_groups(tuple(table.views), agents, views, seen_by)
     return tuple(
         VisibleBlock(sensors, _as_slice(columns))
         for name, columns in table.views.items()
-        for sensors in _as_slices([i for i, groups in enumerate(deal) if name in groups])
+        for sensors in _as_slices([i for i, groups in enumerate(assigned) if name in groups])
     )
 
 
@@ -93,7 +93,7 @@ class ObservationModel:
     An observation is the event's features, 0 where the sensor does not see them, followed by a
     one-hot indicator of the sensor. With deliberation there follow a flag, 1 in the vote and 0 in
     the proposal round, and a one-hot code of what each sensor proposed, all 0 for silence and
-    before the vote. Last comes what all sensors are told alike.
+    before the vote. Last come the shared columns, which are the same for all sensors.
 
     Args:
         table: The scaled table.
@@ -101,7 +101,7 @@ class ObservationModel:
         views: "groups", "overlap" or "full".
         deliberation: 1 where every event has a proposal round.
         arrays: The library of the arrays.
-        told: What all sensors are told, each with its smallest value; the largest is 1.
+        shared: The shared columns, each with its smallest value; the largest is 1.
         seen_by: Sensors that see each group of columns where views overlap.
 
     Attributes:
@@ -117,7 +117,7 @@ class ObservationModel:
         views: Views,
         deliberation: Deliberation = 0,
         arrays: Arrays = NUMPY,
-        told: Mapping[str, float] | None = None,
+        shared: Mapping[str, float] | None = None,
         seen_by: int = 1,
     ) -> None:
         self._features = arrays.table(table.features)
@@ -129,9 +129,9 @@ class ObservationModel:
         context = list(sensors)
         if deliberation:
             context += ["voting", *(f"{one}_{a.name.lower()}" for one in sensors for a in Action)]
-        lowest = {**dict.fromkeys(context, 0.0), **(told or {})}
+        lowest = {**dict.fromkeys(context, 0.0), **(shared or {})}
         self.layout = (*table.feature_names, *lowest)
-        self._told = len(table.feature_names) + len(context)
+        self._first_shared = len(table.feature_names) + len(context)
         limits = np.full(len(table.feature_names), FEATURE_LIMIT, np.float32)
         self.low: Float32Array = np.append(-limits, np.array([*lowest.values()], np.float32))
         self.high: Float32Array = np.append(limits, np.ones(len(lowest), np.float32))
@@ -187,25 +187,25 @@ class ObservationModel:
         flag = self._features.shape[1] + self._agents
         observations[:, :, flag] = voting[:, None]
         codes = proposals[:, :, None] == self._actions
-        observations[:, :, flag + 1 : self._told] = codes.reshape(len(codes), 1, -1)
+        observations[:, :, flag + 1 : self._first_shared] = codes.reshape(len(codes), 1, -1)
 
-    def tell(self, observations: Float32Array, told: Sequence[Float32Array]) -> None:
-        """Write what all sensors are told into observations.
+    def write_shared(self, observations: Float32Array, shared: Sequence[Float32Array]) -> None:
+        """Write the shared columns into observations.
 
         Args:
             observations: Changed in place.  # (lanes, agents, width) float32
-            told: Values of neighbouring columns.  # (lanes, columns) float32 each
+            shared: Values of neighbouring columns.  # (lanes, columns) float32 each
         """
-        column = self._told
-        for values in told:
+        column = self._first_shared
+        for values in shared:
             observations[:, :, column : column + values.shape[1]] = values[:, None, :]
             column += values.shape[1]
 
     @property
     def shared(self) -> IntArray:
-        """The columns of a global state: the features and what all are told."""
+        """The columns of a global state: the features and the shared columns."""
         features = np.arange(self._features.shape[1])
-        return np.append(features, np.arange(self._told, self.width))
+        return np.append(features, np.arange(self._first_shared, self.width))
 
     def state(self, rows: IntArray) -> Float32Array:
         """The unmasked features of these events.

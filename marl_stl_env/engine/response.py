@@ -33,7 +33,7 @@ from marl_stl_env.types import (
 _QUARANTINE, _ALERT = int(Action.QUARANTINE), int(Action.ALERT)
 _NEVER = -1
 
-#: What every sensor is told of the current event's entity and of the analyst, each in [0, 1].
+#: The shared columns of the current event's entity and of the analyst, each in [0, 1].
 CONTEXT = (
     "isolated",
     "isolation_left",
@@ -226,7 +226,7 @@ class ResponseDynamics:
         return memory.present
 
     def context(self, state: LaneState) -> Float32Array:
-        """What every sensor is told, in the order of :data:`CONTEXT`.
+        """The shared columns, in the order of :data:`CONTEXT`.
 
         Returns:
             Values in [0, 1].  # (lanes, context) float32
@@ -238,16 +238,16 @@ class ResponseDynamics:
         due = memory.verdict_from[at]
         known = (due != _NEVER) & (steps < due + settings.verdict_length)
         shown, threat = known & (steps >= due), memory.verdict[at]
-        told = np.empty((self._lanes, len(CONTEXT)), np.float32)
-        told[:, 0], told[:, 1] = left > 0, left / settings.quarantine_length
-        told[:, 2], told[:, 3] = shown & threat, shown & ~threat
-        told[:, 4] = known & ~shown
+        shared = np.empty((self._lanes, len(CONTEXT)), np.float32)
+        shared[:, 0], shared[:, 1] = left > 0, left / settings.quarantine_length
+        shared[:, 2], shared[:, 3] = shown & threat, shown & ~threat
+        shared[:, 4] = known & ~shown
         # The place of this step still holds the call that now leaves the window.
         turn = (self._number, steps % settings.alert_window)
         spent = memory.spent - memory.granted[turn]
-        told[:, 5] = 1.0 - spent / max(settings.alert_budget, 1)
-        told[:, 6] = memory.record[at]
-        return told
+        shared[:, 5] = 1.0 - spent / max(settings.alert_budget, 1)
+        shared[:, 6] = memory.record[at]
+        return shared
 
     def situation(self, state: LaneState) -> Situation:
         """What a shield must know of the current events."""

@@ -14,7 +14,7 @@ from marl_stl_env.config import (
     RewardConfig,
     StlConfig,
 )
-from marl_stl_env.consensus.faults import FAULTS, HARM
+from marl_stl_env.consensus.faults import FAULTS, HARM, Fault, Scene
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.lane_memory import MASK_COLUMNS
@@ -22,7 +22,7 @@ from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.errors import DeviceError
 from marl_stl_env.stl.enforcement import classify
 from marl_stl_env.stl.shield import Shield
-from marl_stl_env.types import Action, AnyArray, BoolArray, IntArray
+from marl_stl_env.types import Action, AnyArray, BoolArray, Int8Array, IntArray
 from tests.conftest import make_table, with_entities
 from tests.shield_oracle import ScalarShield
 
@@ -207,8 +207,7 @@ def test_masked_decisions_are_replaced_and_paid_as_such() -> None:
     assert seen == {ALERT, QUARANTINE}
 
 
-def test_the_worst_case_attacks_the_shielded_decision() -> None:
-    """With all sensors faulty it reaches the most harm that the mask allows."""
+def test_the_worst_case_does_the_most_harm_that_the_mask_allows() -> None:
     faults = FaultConfig(faulty=4, fault="worst_case")
     engine = Engine(replace(SHIELDED, faults=faults), TABLE, 30, 0)
     differs = 0
@@ -219,6 +218,29 @@ def test_the_worst_case_attacks_the_shielded_decision() -> None:
         np.testing.assert_array_equal(done[free], harm.max(axis=1)[free])
         differs += int((harm.max(axis=1) < 3)[free].sum())
     assert differs
+
+
+@pytest.mark.parametrize("fault", ["asks", "mixed"])
+def test_faults_know_the_shielded_decision(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a fault asks for, the answer is what the shield would make of it."""
+    answers: list[Int8Array] = []
+
+    class Asks(Fault):
+        def _claims(self, scene: Scene) -> int:
+            answers.append(scene.decide(np.full_like(scene.actions, QUARANTINE)))
+            return QUARANTINE
+
+    monkeypatch.setitem(FAULTS, "asks", Asks)
+    faults = FaultConfig(faulty=4, fault=fault)
+    engine = Engine(replace(SHIELDED, faults=faults), TABLE, 12, 0)
+    records = drive(engine, DECIDERS["quarantine"], 80)
+    asked = list(FAULTS).index("asks")
+    for record, answer in zip(records, answers, strict=True):
+        allowed = record.action_mask[:, QUARANTINE]
+        if fault == "mixed":
+            allowed = allowed[engine.get_state()["kinds"] == asked]
+        np.testing.assert_array_equal(answer, np.where(allowed, QUARANTINE, int(Action.BLOCK)))
+    assert any((answer != QUARANTINE).any() for answer in answers)
 
 
 @pytest.mark.parametrize("weights", ["equal", "reliability"])

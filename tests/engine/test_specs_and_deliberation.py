@@ -92,7 +92,7 @@ def test_lanes_at_different_rounds_do_not_disturb_each_other(stl: StlConfig) -> 
         again = record.truncated | (rng.random(LANES) < 0.01)
         if again.any():
             many.reset(again)
-            for lane in np.flatnonzero(again):
+            for lane in np.flatnonzero(again).tolist():
                 alone[lane].reset()
     assert mixed > 60
     assert violated > 10

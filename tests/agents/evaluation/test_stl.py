@@ -158,8 +158,7 @@ def test_proposal_rounds_are_no_events_of_a_certificate() -> None:
         return alerts, np.zeros(len(observations))
 
     plain, deliberating = (
-        watch(replace(CONFIG.env, deliberation=rounds), TABLE, act, 20)  # type: ignore[arg-type]
-        for rounds in (0, 1)
+        watch(replace(CONFIG.env, deliberation=rounds), TABLE, act, 20) for rounds in (0, 1)
     )
     np.testing.assert_array_equal(plain.satisfied, deliberating.satisfied)
     np.testing.assert_array_equal(plain.robustness, deliberating.robustness)
