@@ -78,10 +78,10 @@ def least_bytes(architecture: Architecture) -> int:
 
     It keeps a damaged checkpoint from having a policy built that no memory can hold.
     """
-    one, hidden = architecture, architecture.hidden_width
+    one, codes = architecture, sum(architecture.bins)
     networks = 2 * max(one.agents, 1)
-    weights = networks * max(one.depth - 1, 0) * hidden**2
-    return 4 * (weights + one.codes + one.codes * (one.benign_prototypes + one.threat_prototypes))
+    weights = networks * max(one.depth - 1, 0) * one.hidden_width * one.hidden_width
+    return 4 * (weights + codes + codes * (one.benign_prototypes + one.threat_prototypes))
 
 
 def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy) -> None:
