@@ -63,11 +63,9 @@ NO_SYNTHETIC = f"{SHORT}, no synthetic outliers"
 
 def _preset(name: str) -> Setting:
     """A preset on the official split of NSL-KDD."""
-    preset = PRESETS[name]
+    preset = PRESETS[name].settings()
     env = replace(preset.env, data=replace(preset.env.data, dataset="nsl-kdd"))
-    return Setting(
-        env, preset.ppo, preset.settings().iterations, preset.evaluate_every, redraw=True
-    )
+    return Setting(env, preset.ppo, preset.iterations, preset.evaluate_every, redraw=True)
 
 
 _UNSEEN = _preset("unseen")

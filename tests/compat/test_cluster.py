@@ -87,7 +87,7 @@ def test_a_killed_runner_is_restarted(tmp_path: Path) -> None:
         assert len(after) == 2
         assert before[0] not in after
         trainer.train(logger)
-        trainer.save(logger)
+        trainer.save(trainer.evaluate(logger))
     finally:
         trainer.algorithm.stop()
     assert list_checkpoints(tmp_path)
