@@ -42,13 +42,13 @@ def test_killed_preparations_leave_no_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw, path = random.Random(0), tmp_path / "flows.csv"
-    rows = (f"{draw.random():.4f},{draw.random():.4f},{i % 3 == 0:d}\n" for i in range(200_000))
+    rows = (f"{draw.random():.4f},{draw.random():.4f},{i % 3 == 0:d}\n" for i in range(50_000))
     path.write_text("a,b,y\n" + "".join(rows))
     line = [sys.executable, "-c", _PREPARE, str(path)]
     monkeypatch.setenv("MARL_STL_CACHE_DIR", str(tmp_path / "whole"))
     seconds, told = duration_of(line)
     monkeypatch.setenv("MARL_STL_CACHE_DIR", str(tmp_path / "killed"))
-    for _ in range(10):
+    for _ in range(6):
         kill_at(line, draw.uniform(0.3, 1.0) * seconds)
     time.sleep(11.0)  # what a process left before it had a lock is kept so long
     assert duration_of(line)[1] == told
