@@ -221,7 +221,7 @@ def _check_keys(path: Path, kind: type[Any], content: Any, prefix: str = "") -> 
         if name not in content:
             raise RunError(f"{path} lacks the setting {prefix + name!r}; add it; {version}")
         if is_dataclass(hints[name]):
-            _check_keys(path, hints[name], content[name], f"{prefix}{name}.")  # type: ignore[arg-type]
+            _check_keys(path, hints[name], content[name], f"{prefix}{name}.")
 
 
 def saved_preprocessor(run: Path) -> Preprocessor:

@@ -17,6 +17,7 @@ from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.datasets import custom
 from marl_stl_env.data.ingest.build import build_table
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache, entry, file_digest
+from marl_stl_env.data.ingest.manifest import file_state
 from marl_stl_env.data.ingest.store import open_array, open_table, release, save_table
 from marl_stl_env.data.prepare import _prepare, prepare_in_memory
 from marl_stl_env.engine.dynamics import replay_order
@@ -156,9 +157,9 @@ def test_a_copied_cache_is_whole_and_stays(
     shutil.copytree(own_cache / "tables", tmp_path / "copy" / "tables")
     monkeypatch.setenv("MARL_STL_CACHE_DIR", str(tmp_path / "copy"))
     (features,) = (tmp_path / "copy").rglob("features.npy")
-    state = features.stat()
+    state = file_state(features)
     load_dataset("custom", **options)
-    assert features.stat() == state
+    assert file_state(features) == state
 
 
 @pytest.mark.parametrize("form", ["raw", "npy"])

@@ -78,9 +78,9 @@ def least_bytes(architecture: Architecture) -> int:
 
     It keeps a damaged checkpoint from having a policy built that no memory can hold.
     """
-    one, hidden = architecture, architecture.hidden_width
+    one, codes = architecture, sum(architecture.bins)
     networks = 2 * max(one.agents, 1)
-    weights, codes = networks * max(one.depth - 1, 0) * hidden**2, sum(one.bins)
+    weights = networks * max(one.depth - 1, 0) * one.hidden_width * one.hidden_width
     return 4 * (weights + codes + codes * (one.benign_prototypes + one.threat_prototypes))
 
 

@@ -50,9 +50,7 @@ class TrainCommand(TrainConfig):
             1e-2, "log": true}}}``.
     """
 
-    iterations: Annotated[  # type: ignore[assignment]
-        int | None, tyro.conf.arg(help_behavior_hint=_hint)
-    ] = None
+    iterations: Annotated[int | None, tyro.conf.arg(help_behavior_hint=_hint)] = None  # type: ignore[assignment] # None tells that it was not given
     resume: Path | None = None
     restart: Path | None = None
     preset: Preset | None = None

@@ -75,7 +75,9 @@ class ProgressWriter(KVWriter):
     ) -> None:
         """Add a row; SB3's interface."""
         logged = filter_excluded_keys(key_values, key_excluded, "csv")
-        row = {name: value for name, value in logged.items() if isinstance(value, np.ScalarType)}
+        row: dict[str, Any] = {
+            name: value for name, value in logged.items() if isinstance(value, np.ScalarType)
+        }
         row[STEPS] = step
         if SECONDS in row:
             row[SECONDS] += self._seconds
@@ -145,7 +147,7 @@ def cut_events(path: Path, timesteps: int) -> None:
 
 def _records(content: bytes) -> Iterator[tuple[int, bytes]]:
     """Step and bytes of every record, up to the first one that is not whole."""
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorboard.compat.proto.event_pb2 import Event
 
     start, head = 0, _LENGTH + _SUM

@@ -84,8 +84,10 @@ def file_digest(path: Path) -> str:
             known = read_json(memo)
         except CacheError:
             known = {}
-        if known.get("state") == state and known.get("taken", 0) > max(state[1:3]) + _TICK_NS:
-            return str(known["sha256"])
+        when, digest = known.get("taken"), known.get("sha256")
+        settled = isinstance(when, int) and when > max(state[1:3]) + _TICK_NS
+        if known.get("state") == state and settled and isinstance(digest, str):
+            return digest
     taken = time.time_ns()
     digest = content_digest(path)
     content = {"path": str(path), "state": state, "taken": taken, "sha256": digest}

@@ -94,7 +94,7 @@ def test_what_a_training_needs() -> None:
     ],
 )
 def test_a_training_that_cannot_fit_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, Any], told: str
 ) -> None:
     monkeypatch.setattr(memory, "check_memory", lambda needs, _: check_memory(needs, 4e9))
     config = small(tmp_path / "run")
