@@ -51,18 +51,26 @@ def check_target(target: Path, source: Path, run: Path) -> Path:
         )
     summary = target.with_suffix(".json")
     for what, path in (("the decisions", target), ("the summary beside them", summary)):
-        if path.resolve() == source.resolve():
+        if _is_same(path, source):
             raise DecidingError(f"{what} cannot be written to their input {source}; {_REMEDY}")
         _check_free(what, path)
-    place = target.parent.resolve() / target.name
-    if run.resolve() in place.parents and not (
-        place.parent == run.resolve() and target.name.startswith(DECISIONS)
+    # Not Path.resolve, which fails at a loop of links.
+    folder, home = Path(os.path.realpath(target.parent)), Path(os.path.realpath(run))
+    if home in (folder, *folder.parents) and not (
+        folder == home and target.name.startswith(DECISIONS)
     ):
         raise DecidingError(
             f"{target} would stand among the files of the run {run}; there the decisions can only "
             f"be called {DECISIONS}*, or {_REMEDY} outside"
         )
     return summary
+
+
+def _is_same(path: Path, source: Path) -> bool:
+    try:
+        return path.samefile(source)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _check_free(what: str, path: Path) -> None:
