@@ -20,7 +20,7 @@ from marl_stl_agents.evaluation.new_traffic import decide, team
 from marl_stl_agents.evaluation.new_traffic.decision_file import decision_writer
 
 from marl_stl_env.config import DataConfig, EnvConfig
-from marl_stl_env.errors import ConfigError, DecidingError, MissingColumnError
+from marl_stl_env.errors import ConfigError, DecidingError, MissingColumnError, OutputError
 from tests.agents.evaluation.random_runs import make_run
 from tests.data.samples import CUSTOM_COLUMNS, CUSTOM_OPTIONS, custom_rows, write_csv
 
@@ -95,7 +95,7 @@ def test_nothing_is_written_over(place: Path, source: str, target: str, problem:
     (place / "linked").symlink_to(place / "run")
     (place / "hard.csv").hardlink_to(place / source)
     before = contents(place)
-    with pytest.raises(DecidingError, match=problem):
+    with pytest.raises((DecidingError, OutputError), match=problem):
         decide(DecideConfig(place / source, place / "run", decisions=place / target))
     assert contents(place) == before
 

@@ -17,7 +17,7 @@ from gymnasium import spaces
 from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint, list_checkpoints
 from marl_stl_agents.config import EvaluateConfig
-from marl_stl_agents.evaluation.evaluation import evaluate
+from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.run_directory import (
     find_run,
     new_run,

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from marl_stl_env.errors import DecidingError, MarlStlError
-from marl_stl_env.files import atomic_path
+from marl_stl_env.errors import DecidingError
+from marl_stl_env.files import atomic_path, output_errors
 
 #: Name of the file of decisions in its run directory, without its ending.
 DECISIONS = "decisions"
@@ -83,17 +83,12 @@ def new_file(path: Path) -> Iterator[Path]:
     """Yield a draft that becomes a new file whole or not at all; an existing one stays.
 
     Raises:
-        DecidingError: If it cannot be written, or a file of this name has come up meanwhile.
+        OutputError: If it cannot be written.
+        DecidingError: If a file of this name has come up meanwhile.
     """
-    try:
-        with atomic_path(path) as draft:
-            yield draft
-            _check_free("the file", path)
-    except MarlStlError:
-        raise
-    except OSError as error:
-        problem = error.strerror or str(error)
-        raise DecidingError(f"{path} cannot be written ({problem}); {_REMEDY}") from None
+    with output_errors(path), atomic_path(path) as draft:
+        yield draft
+        _check_free("the file", path)
 
 
 @contextmanager
