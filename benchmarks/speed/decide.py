@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,10 @@ def measured(name: str, env: EnvConfig, settings: Settings, folder: Path) -> lis
     for kind, write in (("CSV", csv.write_csv), ("Parquet", parquet.write_table)):
         path = folder / f"{name}.{kind.lower()}"
         write(table, path)
-        asked = DecideConfig(path, run, device="cpu", threads=settings.threads)
+        asked = DecideConfig(path, run, reason_columns=0, device="cpu", threads=settings.threads)
         took, worked = [], []
-        for _ in range(settings.repeats):
+        for number in range(settings.repeats):
+            asked = replace(asked, decisions=folder / f"{name}-{kind}-{number}-out.parquet")
             start, busy = time.perf_counter(), time.process_time()
             decide(asked)
             took.append(time.perf_counter() - start)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from marl_stl_agents.evaluation.new_traffic import decide, team
 from marl_stl_agents.evaluation.new_traffic.decision_file import decision_writer
 
 from marl_stl_env.config import DataConfig, EnvConfig
-from marl_stl_env.errors import ConfigError, DecidingError, MissingColumnError
+from marl_stl_env.errors import ConfigError, DecidingError, MissingColumnError, OutputError
 from tests.agents.evaluation.random_runs import make_run
 from tests.data.samples import CUSTOM_COLUMNS, CUSTOM_OPTIONS, custom_rows, write_csv
 
@@ -74,7 +77,13 @@ def contents(folder: Path) -> dict[str, str]:
         ("flows.csv", "new", r"end in \.csv, \.parquet or \.ndjson"),
         ("flows.csv", "new.csv.gz", r"end in \.csv, \.parquet or \.ndjson"),
         ("flows.csv", ".csv", r"end in \.csv, \.parquet or \.ndjson"),
+        ("flows.csv", "loop.csv", "which exists; remove it, or choose another --decisions"),
+        ("flows.csv", "loop.csv/new.csv", "cannot be written"),
+        ("flows.csv", "hard.csv", "the decisions cannot be written to their input"),
+        ("flows.csv", "linked/config.csv", "the summary beside them would replace"),
+        ("flows.csv", "linked/new.csv", "can only be called decisions"),
         ("flows.csv", "taken.csv/new.csv", "cannot be written"),
+        ("flows.csv", f"{'x' * 300}.csv", "cannot be written"),
     ],
 )
 def test_nothing_is_written_over(place: Path, source: str, target: str, problem: str) -> None:
@@ -82,8 +91,11 @@ def test_nothing_is_written_over(place: Path, source: str, target: str, problem:
     (place / "taken.csv").write_text("precious")
     (place / "nowhere.csv").symlink_to(place / "not there")
     (place / "folder.csv").mkdir()
+    (place / "loop.csv").symlink_to(place / "loop.csv")
+    (place / "linked").symlink_to(place / "run")
+    (place / "hard.csv").hardlink_to(place / source)
     before = contents(place)
-    with pytest.raises(DecidingError, match=problem):
+    with pytest.raises((DecidingError, OutputError), match=problem):
         decide(DecideConfig(place / source, place / "run", decisions=place / target))
     assert contents(place) == before
 
@@ -194,3 +206,22 @@ def test_columns_that_cannot_be_kept(
     with pytest.raises(error, match=keep[0]):
         decide(DecideConfig(place / "more.csv", place / "run", place / "o.csv", keep=keep))
     assert not (place / "o.csv").exists()
+
+
+def test_killed_while_it_decides(place: Path) -> None:
+    """Nothing of its name is left, and the same command works afterwards."""
+    rows = (place / "flows.csv").read_text().splitlines(keepends=True)
+    (place / "many.csv").write_text("".join([rows[0], *rows[1:] * 2_000]))
+    line = ["-m", "marl_stl_agents.commands.decide", str(place / "run")]
+    line += ["--input", str(place / "many.csv"), "--decisions", str(place / "out.csv")]
+    before = contents(place)
+    with subprocess.Popen([sys.executable, *line], stdout=subprocess.DEVNULL) as program:
+        while not list(place.glob(".out.csv.*/out.csv")):
+            assert program.poll() is None
+            time.sleep(0.01)
+        program.kill()
+    assert before.items() <= contents(place).items()
+    assert not (place / "out.csv").exists()
+    (place / "many.csv").write_text("".join(rows))
+    assert main(line[2:]) == 0
+    assert len(read(place / "out.csv")) == len(rows) - 1

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from marl_stl_env.errors import DecidingError, MarlStlError
-from marl_stl_env.files import atomic_path
+from marl_stl_env.errors import DecidingError
+from marl_stl_env.files import atomic_path, output_errors
 
 #: Name of the file of decisions in its run directory, without its ending.
 DECISIONS = "decisions"
@@ -51,18 +51,26 @@ def check_target(target: Path, source: Path, run: Path) -> Path:
         )
     summary = target.with_suffix(".json")
     for what, path in (("the decisions", target), ("the summary beside them", summary)):
-        if path.resolve() == source.resolve():
+        if _is_same(path, source):
             raise DecidingError(f"{what} cannot be written to their input {source}; {_REMEDY}")
         _check_free(what, path)
-    place = target.parent.resolve() / target.name
-    if run.resolve() in place.parents and not (
-        place.parent == run.resolve() and target.name.startswith(DECISIONS)
+    # Not Path.resolve, which fails at a loop of links.
+    folder, home = Path(os.path.realpath(target.parent)), Path(os.path.realpath(run))
+    if home in (folder, *folder.parents) and not (
+        folder == home and target.name.startswith(DECISIONS)
     ):
         raise DecidingError(
             f"{target} would stand among the files of the run {run}; there the decisions can only "
             f"be called {DECISIONS}*, or {_REMEDY} outside"
         )
     return summary
+
+
+def _is_same(path: Path, source: Path) -> bool:
+    try:
+        return path.samefile(source)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _check_free(what: str, path: Path) -> None:
@@ -75,17 +83,12 @@ def new_file(path: Path) -> Iterator[Path]:
     """Yield a draft that becomes a new file whole or not at all; an existing one stays.
 
     Raises:
-        DecidingError: If it cannot be written, or a file of this name has come up meanwhile.
+        OutputError: If it cannot be written.
+        DecidingError: If a file of this name has come up meanwhile.
     """
-    try:
-        with atomic_path(path) as draft:
-            yield draft
-            _check_free("the file", path)
-    except MarlStlError:
-        raise
-    except OSError as error:
-        problem = error.strerror or str(error)
-        raise DecidingError(f"{path} cannot be written ({problem}); {_REMEDY}") from None
+    with output_errors(path), atomic_path(path) as draft:
+        yield draft
+        _check_free("the file", path)
 
 
 @contextmanager

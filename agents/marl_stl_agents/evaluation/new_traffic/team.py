@@ -59,6 +59,7 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
         DecidingError: If the run cannot decide on events one by one, the input is empty, or the
             decisions cannot be written where they should be.
         DataError: If the input cannot be read.
+        OutputError: If the decisions cannot be written.
     """
     run = find_run(settings.run)
     config = read_config(run)
