@@ -166,7 +166,7 @@ def test_proposal_rounds_are_no_events_of_a_certificate() -> None:
 
 
 def test_seeds_of_evaluation_are_not_those_of_training() -> None:
-    largest = TrainConfig(seed=2**32 - 1, lanes=2**24)
+    largest = TrainConfig(seed=2**32 - 1, lanes=2**20)
     assert largest.seed + largest.lanes < FRESH_SEEDS
 
 
