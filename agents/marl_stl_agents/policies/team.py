@@ -16,10 +16,16 @@ from torch import Tensor, nn
 
 from marl_stl_agents.policies.encoding import code_columns
 from marl_stl_agents.policies.independent import SensorNetworks
+from marl_stl_env.stl.shield import FALLBACK
 from marl_stl_env.types import ACTIONS
 
 #: Logit of an action that is not allowed.
 _FORBIDDEN = -1e8
+#: For each action the other one that becomes it when it is masked; itself where there is none.
+_FALLS_BACK_TO = [
+    next((i for i, fallback in enumerate(FALLBACK.tolist()) if fallback == a != i), a)
+    for a in range(ACTIONS)
+]
 
 
 class ActorView(nn.Module):
@@ -66,6 +72,10 @@ class ActorView(nn.Module):
 class MaskedLogits(nn.Module):
     """Logits of the actions that are allowed; the others get probability 0.
 
+    What an action would have had goes to the one that a shield carries out in its place (Block for
+    Quarantine, Allow for Alert). So a sensor that would isolate a host blocks it where it may not,
+    without having to learn that.
+
     Args:
         head: From hidden units to logits.
     """
@@ -84,7 +94,10 @@ class MaskedLogits(nn.Module):
             (batch, actions) float32
         """
         logits: Tensor = self.head(latent[:, :-ACTIONS])
-        return torch.where(latent[:, -ACTIONS:] > 0.5, logits, _FORBIDDEN)
+        allowed = latent[:, -ACTIONS:] > 0.5
+        masked = torch.where(allowed, _FORBIDDEN, logits)
+        moved = masked[:, _FALLS_BACK_TO]
+        return torch.where(allowed, torch.logaddexp(logits, moved), _FORBIDDEN)
 
 
 class TeamPolicy(ActorCriticPolicy):

@@ -66,6 +66,13 @@ def test_masked_actions_have_no_probability(sharing: Sharing, bins: int) -> None
     distribution: Any = policy.get_distribution(seen).distribution
     assert (distribution.probs[mask == 0] == 0).all()
     assert (distribution.probs[mask == 1] > 0).all()
+    head = policy.action_net
+    latent = policy.mlp_extractor.forward_actor(torch.as_tensor(policy.extract_features(seen)))
+    unmasked = head(torch.cat([latent[:, :-4], torch.ones(24, 4)], dim=1)).softmax(dim=1)
+    moved = torch.stack(
+        [unmasked[:, 0] + unmasked[:, 3] * (1 - mask[:, 3]), unmasked[:, 1], unmasked[:, 2]], dim=1
+    )  # what Alert would have had goes to Allow
+    torch.testing.assert_close(distribution.probs[:, :3], moved)
     _, _, entropy = policy.evaluate_actions(seen, torch.zeros(24))
     assert entropy is not None
     assert torch.isfinite(entropy).all()
