@@ -32,6 +32,7 @@ def run_program(*line: str | Path) -> int:
         if program == "-m":
             module, *arguments = arguments
             patch.setattr(sys, "argv", [module, *arguments])
+            patch.delitem(sys.modules, module, raising=False)  # else runpy warns
             return status_of(lambda: runpy.run_module(module, run_name="__main__") and None)
         patch.setattr(sys, "argv", [program, *arguments])
         path = str(ROOT / program)

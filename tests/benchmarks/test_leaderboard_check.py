@@ -145,7 +145,7 @@ def remove(name: str) -> Callable[[Path], None]:
         (
             lambda run: max(run.glob("checkpoints/*/policy.safetensors")).write_bytes(b"no"),
             RunError,
-            "does not hold",
+            "damaged",
         ),
         (
             lambda run: edit(run / "data.json", set_at("splits", "test", "threats", value=1)),

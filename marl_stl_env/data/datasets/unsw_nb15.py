@@ -49,7 +49,7 @@ DATASET = Dataset(
         "attack_cat: the label itself; it becomes the family",
     ),
     defects=(
-        "public copies often swap the names of the two files; they are told apart by their rows",
+        "public copies often swap the names of the two files; they are distinguished by their rows",
         "34 % of the testing file repeats another row's features; use --drop-duplicates to see "
         "what is left (36.6 % attacks instead of 55.1 %)",
         "sorted in label blocks, so the order means nothing; rows are shuffled with seed 0",
