@@ -82,7 +82,7 @@ def run(name: str, seed: int, settings: Settings) -> dict[str, Any]:
     """Train once, and evaluate the checkpoint that is best on validation."""
     config = replace(SETTINGS[name], seed=seed)
     if settings.quick:
-        config = replace(config, lanes=2, iterations=2)
+        config = replace(config, lanes=2, iterations=2, ppo=replace(config.ppo, batch_size=512))
     prepared = prepare(config.task)
     folder = settings.folder / f"{name.replace(' ', '-')}-{seed}"
     started = time.process_time()
