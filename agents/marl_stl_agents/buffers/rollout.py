@@ -45,7 +45,8 @@ class TeamRolloutBuffer(RolloutBuffer):
         ended: Whether the step was its episode's last.  # (steps, n_envs) bool
         costs: 1 where the step violated the specification.  # (steps, n_envs, costs) float32
         violated: Whether it is violated after the step.  # (steps, n_envs, costs) bool
-        cost_returns: What the cost heads learn.  # (steps, n_envs, costs) float32
+        cost_returns: What the cost heads learn; 0 where nothing is priced, as by an exported policy
+            that another trainer goes on with.  # (steps, n_envs, costs) float32
     """
 
     unit: float = 1.0
@@ -75,6 +76,7 @@ class TeamRolloutBuffer(RolloutBuffer):
         self.entities: IntArray = np.zeros(shape, dtype=np.int64)
         self.costs: Float32Array = np.zeros((*shape, len(self.credit.costs)), np.float32)
         self.violated: BoolArray = np.zeros(self.costs.shape, np.bool_)
+        self.cost_returns: Float32Array = np.zeros(self.costs.shape, np.float32)
 
     def add(self, *args: Any, **settings: Any) -> None:
         """Store the transitions of the step that the environment has just done."""
@@ -135,7 +137,7 @@ class TeamRolloutBuffer(RolloutBuffer):
         """
         advantages = [self._cost_advantages(i, values[..., i]) for i in range(values.shape[2])]
         cost_advantages = np.stack(advantages, axis=-1)
-        self.cost_returns: Float32Array = cost_advantages + values[:-1]
+        self.cost_returns = cost_advantages + values[:-1]
         counted = self.advantages[self.honest]
         standardized = (self.advantages - counted.mean()) / (counted.std() + _EPSILON)
         mixed = (standardized - cost_advantages @ multipliers) / (1.0 + multipliers.sum())

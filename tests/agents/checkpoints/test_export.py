@@ -14,14 +14,14 @@ from marl_stl_agents.algorithms.ppo import make_vec_env
 from marl_stl_agents.checkpoints import onnx as onnx_file
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.commands.export import ExportConfig, export, load_best, main, some_observations
-from marl_stl_agents.config import PPOConfig, TrainConfig
+from marl_stl_agents.config import ConstraintConfig, PPOConfig, TrainConfig
 from marl_stl_agents.run_data import describe_data
 from marl_stl_agents.run_directory import DATA, new_run, read_config, write_json
 from marl_stl_agents.training.run import learn
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 
-from marl_stl_env.config import DataConfig, EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig, StlConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.errors import ExportError, RunError
 
@@ -52,7 +52,25 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     memory = replace(CONFIG, ppo=replace(CONFIG.ppo, policy="lstm"))
     alone = replace(CONFIG, ppo=replace(CONFIG.ppo, sharing="independent"))
     compares = replace(CONFIG, ppo=replace(CONFIG.ppo, prototypes=50))
-    configs = {"mlp": CONFIG, "lstm": memory, "independent": alone, "prototypes": compares}
+    shielded = replace(
+        CONFIG,
+        env=EnvConfig(
+            data=CONFIG.env.data,
+            dynamics="response",
+            episode_length=32,
+            stl=StlConfig(monitor=True, shield=True),
+        ),
+        ppo=replace(CONFIG.ppo, discount=0.8, credit="entity"),
+        constraints=ConstraintConfig(measure_episodes=4),
+        stl="lagrangian",
+    )
+    configs = {
+        "mlp": CONFIG,
+        "lstm": memory,
+        "independent": alone,
+        "prototypes": compares,
+        "shielded": shielded,
+    }
     return {name: short_run(config, folder / name) for name, config in configs.items()}
 
 
@@ -64,7 +82,7 @@ def trainer_and_observations(run: Path) -> tuple[Any, Any]:
     return load_best(run, config, prepared), observations
 
 
-@pytest.mark.parametrize("policy", ["mlp", "lstm", "independent", "prototypes"])
+@pytest.mark.parametrize("policy", ["mlp", "lstm", "independent", "prototypes", "shielded"])
 def test_the_zip_file_is_loaded_by_sb3(runs: dict[str, Path], policy: str, tmp_path: Path) -> None:
     out = export(ExportConfig(runs[policy], "sb3", tmp_path / "policy.zip"))
     model, observations = trainer_and_observations(runs[policy])
@@ -88,7 +106,7 @@ def session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("policy", ["mlp", "independent", "prototypes"])
+@pytest.mark.parametrize("policy", ["mlp", "independent", "prototypes", "shielded"])
 def test_the_onnx_file_says_the_same(runs: dict[str, Path], policy: str, tmp_path: Path) -> None:
     out = export(ExportConfig(runs[policy], "onnx", tmp_path / "policy.onnx"))
     model, observations = trainer_and_observations(runs[policy])
