@@ -1,6 +1,7 @@
 """Reads traces from CSV files: one column per signal, one row per sample.
 
-Intervals of a formula count rows, whatever a column of times says.
+Intervals of a formula count rows. A column of times that says otherwise is refused, unless the
+caller says that rows are meant.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from marl_stl_env.errors import DataFileNotFoundError, DataFormatError, UnknownNameError
-from marl_stl_env.stl.formula import Formula
+from marl_stl_env.stl.formula import Formula, Node
 from marl_stl_env.stl.signals import Traces
 from marl_stl_env.types import AnyArray
 
@@ -24,6 +25,8 @@ from marl_stl_env.types import AnyArray
 LANE = "lane"
 #: Columns of times, in any case; the first one found must not fall within a lane.
 TIMES = ("time", "timestamp", "t", "ts")
+#: How far two times may differ from 1 and still be one unit apart.
+_TOLERANCE = 1e-6
 _TRUTHS = {"true": True, "false": False}
 _FLOAT64_EXACT = 2**53
 #: Longer integers exceed 64 bits and are read as floats.
@@ -44,24 +47,27 @@ class RecordedTraces(NamedTuple):
     time: str | None
 
 
-def read_traces(path: Path, formula: Formula) -> RecordedTraces:
+def read_traces(path: Path, formula: Formula, *, by_row: bool = False) -> RecordedTraces:
     """Read the signals of a formula.
 
     Rows of a lane are in time order: a column named as in :data:`TIMES` may repeat a time but not
-    fall. Booleans are written ``true`` and ``false``; in a column that the formula uses as a
-    condition also 1 and 0. Digits alone are read as integers. Other columns are ignored.
+    fall. Where the formula has an interval such as ``[0,5]``, its times must grow by 1 a row, so
+    that rows and units of time are the same; ``by_row`` takes any times. Booleans are written
+    ``true`` and ``false``; in a column that the formula uses as a condition also 1 and 0. Digits
+    alone are read as integers. Other columns are ignored.
 
     Args:
         path: A UTF-8 CSV file with a header.
         formula: The formula whose signals are wanted.
+        by_row: Whether intervals count rows even where the times do not grow by 1 a row.
 
     Returns:
         The traces, the name of each lane, and the column of times.
 
     Raises:
         DataFileNotFoundError: If there is no such file.
-        DataFormatError: With row and column, if a value is missing or malformed, or a time
-            falls.
+        DataFormatError: With row and column, if a value is missing or malformed, a time falls,
+            or rows and units of time differ.
         UnknownNameError: If a signal has no column.
     """
     conditions = formula.propositions()
@@ -71,7 +77,7 @@ def read_traces(path: Path, formula: Formula) -> RecordedTraces:
         wanted = sorted(formula.signals()) or columns[:1]
         time = next((name for name in columns if name.lower() in TIMES), None)
         lanes: dict[str, list[list[float | bool]]] = {}
-        clock = _Clock(path, time)
+        clock = _Clock(path, time, by_unit=_counts_steps(formula) and not by_row)
         for number, row in rows:
             key = row.get(LANE) or ""
             clock.check(key, number, row)
@@ -88,24 +94,44 @@ def read_traces(path: Path, formula: Formula) -> RecordedTraces:
     return RecordedTraces(Traces(values, lengths), list(lanes), time)
 
 
-class _Clock:
-    """Refuses a time that falls within its lane."""
+def _counts_steps(node: Node) -> bool:
+    """Whether an interval of the formula says a number of steps: any but [0,0] and [0,inf)."""
+    interval = getattr(node, "interval", None)
+    if interval is not None and (interval.start, interval.end) not in {(0, 0), (0, None)}:
+        return True
+    return any(map(_counts_steps, node.children))
 
-    def __init__(self, path: Path, column: str | None) -> None:
-        self._path, self._column = path, column
+
+class _Clock:
+    """Refuses a time that falls within its lane and, ``by_unit``, one that does not grow by 1."""
+
+    def __init__(self, path: Path, column: str | None, *, by_unit: bool) -> None:
+        self._path, self._column, self._by_unit = path, column, by_unit
         self._last: dict[str, float] = {}
 
     def check(self, lane: str, number: int, row: dict[str, str]) -> None:
         if self._column is None:
             return
         now = _time(self._path, number, self._column, row[self._column])
-        if now < self._last.get(lane, now):
+        last = self._last.get(lane)
+        self._last[lane] = now
+        if last is None:
+            return
+        if now < last:
             problem = f"the time {row[self._column]} lies before that of the row above"
             remedy = "sort the rows of each lane by time, or rename the column"
-            raise DataFormatError(
-                self._path, f"{problem}; {remedy}", row=number, column=self._column
+        elif self._by_unit and not math.isclose(now - last, 1, abs_tol=_TOLERANCE):
+            problem = (
+                f"the time grows by {now - last:g} from the row above, but the intervals of the "
+                "formula count rows"
             )
-        self._last[lane] = now
+            remedy = (
+                "write one row per unit of time, or say that rows are meant: --by-row on the "
+                "command line, by_row=True in Python"
+            )
+        else:
+            return
+        raise DataFormatError(self._path, f"{problem}; {remedy}", row=number, column=self._column)
 
 
 def _time(path: Path, row: int, column: str, text: str) -> float:

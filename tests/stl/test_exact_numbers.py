@@ -117,6 +117,25 @@ def test_a_time_that_falls_is_refused_with_its_row(tmp_path: Path) -> None:
     assert read_traces(path, parse("x > 0")).time == "time"
 
 
+_HALF_SECONDS = "time,x\n0.0,1\n0.5,1\n1.0,-1\n1.5,1\n"
+_SECONDS = "time,x\n2017-07-03T09:00:00,1\n2017-07-03T09:00:01,1\n2017-07-03T09:00:02,-1\n"
+
+
+def test_an_interval_is_refused_where_rows_and_units_of_time_differ(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(_HALF_SECONDS)
+    for text in ("G[0,1] (x > 0)", "F (x > 0 and G[1,inf) (x > 0))", "(x > 0) U[0,2] (x < 0)"):
+        with pytest.raises(DataFormatError, match=r"row 3, column 'time': the time grows by 0\.5"):
+            read_traces(path, parse(text))
+        assert read_traces(path, parse(text), by_row=True).time == "time"
+    for text in ("G (x > 0)", "F[0,0] (x > 0)", "O (x > 0)"):
+        assert read_traces(path, parse(text)).time == "time"
+    path.write_text(_SECONDS)
+    for text, truth in (("G[0,1] (x > 0)", True), ("G[0,2] (x > 0)", False)):
+        parsed = parse(text)
+        assert satisfied(parsed, read_traces(path, parsed).traces).tolist() == [truth]
+
+
 @pytest.mark.parametrize("text", ["1" * 10**6 + "x", "(" * 10**6, "not " * 10**5, "-" * 10**6])
 def test_long_malformed_formulas_are_typed_errors(text: str) -> None:
     with pytest.raises(FormulaError):

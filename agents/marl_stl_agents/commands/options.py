@@ -62,6 +62,7 @@ class TrainCommand(TrainConfig):
         if self.resume is None and self.restart is None:
             return
         allowed = TrainConfig(
+            progress=self.progress,
             run_dir=self.run_dir if self.resume is None else None,
             iterations=settings.iterations if self.resume is not None else TrainConfig.iterations,
         )
@@ -69,7 +70,8 @@ class TrainCommand(TrainConfig):
         if settings != allowed or several:
             raise ConfigError(
                 "--resume and --restart take the settings of the run they name: give one of them, "
-                "and no other flag (but --iterations with --resume, and --run-dir with --restart)"
+                "and no other flag (but --progress and --no-progress, --iterations with --resume, "
+                "and --run-dir with --restart)"
             )
 
     def settings(self) -> TrainConfig:

@@ -18,9 +18,9 @@ def act(command: TrainCommand) -> None:
 
         sweep(command.settings(), command.sweep)
     elif command.resume is not None:
-        resume(command.resume, command.iterations)
+        resume(command.resume, command.iterations, progress=command.progress)
     elif command.restart is not None:
-        restart(command.restart, command.run_dir)
+        restart(command.restart, command.run_dir, progress=command.progress)
     else:
         train(command.settings())
 

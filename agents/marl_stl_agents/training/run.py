@@ -101,7 +101,7 @@ def train(config: TrainConfig) -> Path:
         return _learn_and_evaluate(config, run, prepared, device)
 
 
-def resume(run: Path, iterations: int | None = None) -> Path:
+def resume(run: Path, iterations: int | None = None, *, progress: bool | None = None) -> Path:
     """Continue a run where its newest checkpoint stands, bit-identically on the CPU.
 
     Args:
@@ -109,6 +109,7 @@ def resume(run: Path, iterations: int | None = None) -> Path:
         iterations: Iterations in all, where they shall be more than the run was begun with. With
             ``schedule="constant"``, and an entropy bonus that does not change, the run ends as if
             it had been begun with so many.
+        progress: Show a progress bar; None does as the run did.
 
     Returns:
         The run directory.
@@ -130,7 +131,7 @@ def resume(run: Path, iterations: int | None = None) -> Path:
         check_data(run, prepared)
         if iterations is not None:
             write_config(run, config)
-        return _learn_and_evaluate(config, run, prepared, device)
+        return _learn_and_evaluate(_shown(config, progress), run, prepared, device)
 
 
 def longer(config: TrainConfig, iterations: int | None) -> TrainConfig:
@@ -163,17 +164,22 @@ def longer(config: TrainConfig, iterations: int | None) -> TrainConfig:
     return replace(config, iterations=iterations)
 
 
-def restart(run: Path, run_dir: Path | None = None) -> Path:
+def _shown(config: TrainConfig, progress: bool | None) -> TrainConfig:
+    return config if progress is None else replace(config, progress=progress)
+
+
+def restart(run: Path, run_dir: Path | None = None, *, progress: bool | None = None) -> Path:
     """Begin anew with the settings of a run.
 
     Args:
         run: The run whose settings are taken.
         run_dir: The new run directory; None makes ``runs/<time>-<dataset>``.
+        progress: Show a progress bar; None does as the run did.
 
     Returns:
         The new run directory.
     """
-    return train(replace(read_config(find_run(run)), run_dir=run_dir))
+    return train(_shown(replace(read_config(find_run(run)), run_dir=run_dir), progress))
 
 
 def _device(config: TrainConfig) -> torch.device:

@@ -10,6 +10,7 @@ from marl_stl_agents.commands.train import main
 from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.diagnostics.log import ProgressWriter, cut_events, open_log
 from marl_stl_agents.run_directory import read_config
+from marl_stl_agents.training.progress import ProgressCallback
 from marl_stl_agents.training.run import resume, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -72,6 +73,25 @@ def test_the_command_tells_given_iterations_from_the_default() -> None:
     assert TrainCommand(resume=Path("x")).iterations is None
     with pytest.raises(ConfigError, match="--iterations with --resume"):
         TrainCommand(restart=Path("x"), iterations=3)
+
+
+def test_a_resumed_run_is_silent_where_it_is_asked_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[int] = []
+
+    class Counted(ProgressCallback):
+        def __init__(self, total: int) -> None:
+            bars.append(total)
+            super().__init__(total)
+
+    monkeypatch.setattr("marl_stl_agents.training.run.ProgressCallback", Counted)
+    run = train(small(tmp_path / "run", iterations=1, schedule="constant"))
+    assert main(["--resume", str(run), "--iterations", "2", "--no-progress"]) == 0
+    assert bars == []
+    assert main(["--resume", str(run), "--iterations", "3"]) == 0
+    assert bars == [3 * STEP]
+    assert read_config(run).progress is False  # a bar is the terminal's, not the run's
 
 
 def test_every_step_is_shown_once_after_a_resume(tmp_path: Path) -> None:
