@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from marl_stl_env.data import load_dataset
 from marl_stl_env.data.table import TrafficTable
 
 
@@ -24,3 +26,8 @@ def make_table(features: Any, labels: Any, families: Any = None, **fields: Any) 
         views=fields.pop("views", {"all": tuple(range(features.shape[1]))}),
         **fields,
     )
+
+
+def of_text(path: Path, text: str | bytes, **options: Any) -> TrafficTable:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load_dataset("custom", path=path, **{"label": "y"} | options)

@@ -19,19 +19,14 @@ from marl_stl_env.data import TrafficTable, load_dataset
 from marl_stl_env.data.datasets.benign import spelled
 from marl_stl_env.data.ingest.incoming import IncomingTraffic
 from marl_stl_env.data.ingest.readers.decode import decoded
-from marl_stl_env.data.ingest.texts import is_other_number
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.errors import ConfigError, DataFileNotFoundError, DataFormatError, LabelError
+from tests.data.tables import of_text
 
 
 def of_labels(labels: list[Any], **options: Any) -> TrafficTable:
     frame = pd.DataFrame({"x": np.arange(len(labels)) * 1.5, "y": labels})
     return load_dataset("custom", frame=frame, label="y", **options)
-
-
-def of_text(path: Path, text: str | bytes, **options: Any) -> TrafficTable:
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return load_dataset("custom", path=path, **{"label": "y"} | options)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +82,9 @@ def test_numbers_have_one_spelling(value: int, form: str) -> None:
     assert spelled(form.format(value)) == str(value)
 
 
-@pytest.mark.parametrize("mark", ["-", "?", "n/a", "NaN", "<NA>", "", "(empty)", "none of it"])
+@pytest.mark.parametrize(
+    "mark", ["-", "?", "n/a", "NaN", "<NA>", "", "(empty)", "\\N", "1.#QNAN", "none of it"]
+)
 def test_missing_values_in_every_role(tmp_path: Path, mark: str) -> None:
     rows = [
         ("1.5", "tcp", "h0", "scan", 1),
@@ -115,6 +112,11 @@ def test_missing_values_in_every_role(tmp_path: Path, mark: str) -> None:
 
 KINDS: dict[str, tuple[Any, list[Any]]] = {
     "dictionary": (pa.array(["a", None, "b"]).dictionary_encode(), [b"a", None, b"b"]),
+    "whole decimal": (pa.array([decimal.Decimal(7), None], pa.decimal128(38, 0)), [7, None]),
+    "long decimal": (
+        pa.array([decimal.Decimal(10**30 + 1), None], pa.decimal256(50, 0)),
+        [b"1000000000000000000000000000001", None],
+    ),
     "decimal": (pa.array([decimal.Decimal("1.25"), None]), [1.25, None]),
     "duration": (pa.array([dt.timedelta(milliseconds=2500), None]), [2.5, None]),
     "date": (pa.array([dt.date(1970, 1, 2)]), [dt.datetime(1970, 1, 2)]),
@@ -162,58 +164,6 @@ def test_types_of_parquet_files(name: str, tmp_path: Path) -> None:
     read = load_dataset("custom", path=tmp_path / "a.parquet", label="y")
     codes = read.features[:, read.feature_names.index("proto")].astype(int)
     assert [read.categories["proto"][code] for code in codes] == ["tcp", "", "udp", "tcp"]
-
-
-@pytest.mark.parametrize("text", ["1.234,5", "1,5", "12 %", "12.5%", "0x1F", "1 234", "1'234.5"])
-def test_numbers_in_another_notation_are_refused(text: str, tmp_path: Path) -> None:
-    rows = "".join(f"{value};{i % 2}\n" for i, value in enumerate(["abc", "-", text, "b"]))
-    with pytest.raises(DataFormatError, match="looks like a number in another notation") as caught:
-        of_text(tmp_path / "a.csv", "x;y\n" + rows, sep=";")
-    assert (caught.value.row, caught.value.column) == (4, "x")
-    table = of_text(tmp_path / "a.csv", "x;y\n" + rows, sep=";", categorical="x")
-    assert table.categories["x"] == ("abc", "", text, "b")
-
-
-@pytest.mark.parametrize("text", ["10.0.0.1", "192.168.100.200", "tcp", "1.2.3", "a,b", "12:30:00"])
-def test_texts_that_are_no_numbers(text: str) -> None:
-    assert not is_other_number(text)
-
-
-def test_a_number_that_comes_late_in_a_column_of_text(tmp_path: Path) -> None:
-    rows = 1_000_000  # more than one block of 8 MB
-    lines = [f"w{i % 7}word,{i % 2}" for i in range(rows)]
-    lines[rows - 2] = "12,1"
-    with pytest.raises(DataFormatError, match="'12' is a number, though") as caught:
-        of_text(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")
-    assert caught.value.row == rows
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        [16777216, 16777217] * 20,
-        [2**53 + i for i in range(40)],
-        [1_500_000_000_000 + 1000 * i for i in range(40)],
-        [1.5e9 + i for i in range(40)],
-    ],
-)
-@pytest.mark.parametrize("text", [False, True])
-def test_numbers_that_single_precision_merges(
-    values: list[float], text: bool, tmp_path: Path
-) -> None:
-    frame = pd.DataFrame({"x": values, "z": np.arange(40) ** 2, "y": np.arange(40) % 2})
-    frame.to_csv(tmp_path / "a.csv", index=False)
-    table = {"path": tmp_path / "a.csv"} if text else {"frame": frame}
-    with pytest.raises(DataFormatError, match="single precision") as caught:
-        load_dataset("custom", label="y", **table)
-    assert caught.value.column == "x"
-
-
-def test_large_counters_are_kept() -> None:
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"x": rng.integers(0, 2**32, 5000), "y": np.arange(5000) % 2})
-    table = load_dataset("custom", frame=frame, label="y")
-    np.testing.assert_allclose(table.features[:, 0], frame["x"], rtol=2**-24)
 
 
 def test_indices_and_row_numbers_are_left_out(tmp_path: Path) -> None:

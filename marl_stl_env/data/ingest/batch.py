@@ -148,14 +148,15 @@ class Batch:
         """
         if not (np.isfinite(values) & (np.abs(values) >= _EXACT)).any():
             return
-        exact, first = np.unique(_exact_numbers(self, column), return_index=True)
+        known = np.flatnonzero(np.isfinite(values))
+        exact, first = np.unique(_exact_numbers(self, column)[known], return_index=True)
         rounded = exact.astype(np.float32)
         merged = rounded[1:] == rounded[:-1]
         low, high = exact[[int(0.05 * (len(exact) - 1)), -1 - int(0.05 * (len(exact) - 1))]]
         step = float(np.spacing(np.abs(rounded).max()))
         if not len(merged) or merged.mean() <= _MERGED or int(high) - int(low) >= _STEPS * step:
             return
-        at = int(first[1:][merged].min())
+        at = int(known[first[1:][merged]].min())
         raise self.error(
             f"{self.shown(column, at)} and its neighbours are too large to be told apart in single "
             f"precision ({merged.mean():.0%} of the values would be merged): subtract a base or "
@@ -189,20 +190,42 @@ def _numbers(batch: Batch, column: str) -> Float64Array:
 
 
 def _exact_numbers(batch: Batch, column: str) -> AnyArray:
-    """The finite numbers of a column in their own type; integers beyond 2**53 stay apart."""
+    """A column in its own type, so that integers beyond 2**53 stay apart; 0 for no value."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     array = batch.columns[column]
     if pa.types.is_binary(array.type):
-        try:
-            array = _trimmed(array).cast(pa.string()).cast(pa.int64())
-        except (pa.ArrowInvalid, UnicodeDecodeError):
-            array = None
-    if array is None or array.null_count or not pa.types.is_integer(array.type):
-        values = batch.numbers(column, missing=True)
-        return np.where(np.isfinite(values), values, 0.0)
-    exact: AnyArray = array.to_numpy(zero_copy_only=False)
+        array = _integers(_without_marks(array, batch.missing))
+    if array is None or not (pa.types.is_integer(array.type) or pa.types.is_decimal(array.type)):
+        return batch.numbers(column, missing=True)
+    exact: AnyArray = pc.fill_null(array, pa.scalar(0).cast(array.type)).to_numpy(
+        zero_copy_only=False
+    )
     return exact
+
+
+def _integers(texts: Any) -> Any:
+    """Text as integers of the narrowest type that holds them all; None where it holds others."""
+    import pyarrow as pa
+
+    for kind in (pa.int64(), pa.uint64(), pa.decimal256(76, 0)):
+        try:
+            return texts.cast(kind)
+        except (pa.ArrowInvalid, UnicodeDecodeError):
+            continue
+    return None
+
+
+def _without_marks(array: Any, missing: frozenset[str]) -> Any:
+    """Text without spaces around it; the marks for "no value" become null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    options = pc.CastOptions(pa.string(), allow_invalid_utf8=True)
+    trimmed = pc.ascii_trim_whitespace(pc.cast(array, options=options))
+    absent = pc.is_in(trimmed, pa.array(sorted(missing), trimmed.type))
+    return pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
 
 
 def _trimmed(array: Any) -> Any:
@@ -225,9 +248,7 @@ def _parse(batch: Batch, column: str, array: Any) -> Any:
         return array.cast(pa.float64())
     except pa.ArrowInvalid:
         pass
-    trimmed = pc.ascii_trim_whitespace(array)
-    absent = pc.is_in(trimmed, pa.array(sorted(batch.missing), trimmed.type))
-    trimmed = pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
+    trimmed = _without_marks(array, batch.missing)
     try:
         return trimmed.cast(pa.float64())
     except pa.ArrowInvalid:

@@ -95,8 +95,8 @@ def _is_numeric(batch: Batch, column: str) -> bool:
                 raise
             raise DataFormatError(
                 batch.file,
-                f"{error.problem}, though other rows hold numbers; mend it, drop= the column, or "
-                "take it for text with categorical=",
+                f"{error.problem}, though other rows hold numbers; mend it, add it to missing= "
+                "where it means no value, drop= the column, or take it for text with categorical=",
                 row=error.row,
                 column=column,
             ) from None

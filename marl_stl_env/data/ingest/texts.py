@@ -8,18 +8,27 @@ import re
 MISSING = frozenset(
     [
         *("", "-", "?", "(empty)", "NA", "N/A", "n/a", "na", "#N/A", "<NA>", "<na>"),
-        *("NaN", "nan", "NAN", "-nan", "-NaN", "NaT", "null", "NULL", "Null", "None"),
+        *("NaN", "nan", "NAN", "-nan", "-NaN", "NaT", "null", "NULL", "Null", "None", "\\N"),
+        *("#NA", "#N/A N/A", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
     ]
 )
 _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _OTHER_NOTATION = re.compile(
-    r"[+-]?(?:"
+    r"[+\u2212-]?(?:[$\u20ac\u00a3\u00a5]\s?)?(?:"
     r"\d{1,3}(?:(?P<group>[.,' \u00a0\u202f_])\d{3})(?:(?P=group)\d{3})*(?:[.,]\d+)?"  # 1.234,5
     r"|\d+,\d+(?:[eE][+-]?\d+)?"  # 1,5
     r"|\d+(?:[.,]\d+)?\s?%"
+    r"|\d+(?:[.,]\d+)?\s(?:[kKMGTP]i?[bB]?|[bB](?:ytes)?)"  # 1.2 M, 512 B
+    r"|\d+[.,]\d+[kKMGTP]|\d+(?:[.,]\d+)?[kKMGTP]i?B"  # 1.2M and 512KB, but not 5G
+    r"|\d+(?:[.,]\d+)?\s?(?:ns|us|\u00b5s|ms|sec)"
+    r"|\d+(?:[.,]\d+)?\s?[$\u20ac\u00a3\u00a5]"
+    r"|\(\d+(?:[.,]\d+)?\)"  # an accountant's -12.5
+    r"|\d+(?:\.\d*)?[dD][+-]?\d+"  # Fortran's 1.0D+02
     r"|0[xX][0-9a-fA-F]+"
     r")"
 )
+#: A plain number behind a sign of money or the true minus sign.
+_SIGNED = re.compile(r"[+-]?(?:\u2212|[$\u20ac\u00a3\u00a5]\s?)\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
 def is_number(text: str) -> bool:
@@ -32,9 +41,10 @@ def is_number(text: str) -> bool:
 
 
 def is_other_number(text: str) -> bool:
-    """Whether a text looks like a number in another notation: 1.234,5 or 1,5 or 12 % or 0x1f."""
+    """Whether a text looks like a number in another notation: 1.234,5, 12 %, 0x1f, 1.2 M, $5."""
     text = text.strip()
-    return bool(_OTHER_NOTATION.fullmatch(text)) and not _IPV4.fullmatch(text)
+    other = _OTHER_NOTATION.fullmatch(text) or _SIGNED.fullmatch(text)
+    return other is not None and not _IPV4.fullmatch(text)
 
 
 def as_category(text: str, missing: frozenset[str] = MISSING) -> str:

@@ -12,7 +12,8 @@ def decoded(array: Any) -> Any:
 
     Dictionaries and run-end encoded columns are spelled out, whatever their index type; text and
     binary of every layout becomes ``binary``; decimals, half floats and durations (in seconds)
-    become ``float64``; dates become timestamps. All else is returned as it is.
+    become ``float64``, but decimals without a fraction ``int64`` or, where they are longer, text
+    in ``binary``; dates become timestamps. All else is returned as it is.
 
     Args:
         array: An Arrow array.
@@ -31,8 +32,20 @@ def decoded(array: Any) -> Any:
     if types.is_duration(kind):
         counts = array.cast(pa.int64()).cast(pa.float64(), safe=False)
         return pc.multiply(counts, _UNIT_SECONDS[kind.unit])
+    if types.is_decimal(kind) and kind.scale == 0:
+        return _whole(array)
     target = _target(kind)
     return array if target is None else array.cast(target)
+
+
+def _whole(array: Any) -> Any:
+    """Decimals without a fraction, every digit kept."""
+    import pyarrow as pa
+
+    try:
+        return array.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return array.cast(pa.string()).cast(pa.binary())
 
 
 def _target(kind: Any) -> Any:
