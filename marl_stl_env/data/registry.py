@@ -3,14 +3,15 @@
 A loader is a module with ``DATASET``, ``files(data_dir, ...)``, which names the files to read,
 ``load(paths, folder, ...)``, which reads them into a raw table whose features stand in ``folder``
 (or in memory where it is None), and ``written(...)``, which says how they are written. Further
-parameters of the first two are the options of the data set; ``written`` takes some of them.
+parameters of the first two are the options of the data set; ``written`` takes some of them. For a
+``dialect`` of ``load`` and ``written`` the options are ``sep``, ``encoding`` and ``missing``.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -22,6 +23,7 @@ from marl_stl_env.data.ingest.build import Format
 from marl_stl_env.data.ingest.cache import content_digest, entry, file_digest, key_of
 from marl_stl_env.data.ingest.locate import named_files
 from marl_stl_env.data.ingest.manifest import file_state
+from marl_stl_env.data.ingest.readers.csv_rows import dialect
 from marl_stl_env.data.ingest.store import open_table, save_table
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import (
@@ -42,6 +44,14 @@ _LOADERS = {
     "ctu-13": "marl_stl_env.data.datasets.ctu_13",
     "zeek": "marl_stl_env.data.datasets.zeek",
     "custom": "marl_stl_env.data.datasets.custom",
+}
+
+
+#: Options of every data set whose files are text with separators, with their types.
+_TEXT: Mapping[str, Any] = {
+    "sep": str | None,
+    "encoding": str | None,
+    "missing": str | Sequence[str],
 }
 
 
@@ -109,7 +119,8 @@ def cached_table(
                     path, "it was changed while it was read; try again when it is complete"
                 )
 
-    return entry("tables", key_of([name, sorted(reading.items()), contents]), build)
+    given = sorted((option, options[option]) for option in options if option in {*reading, *_TEXT})
+    return entry("tables", key_of([name, given, contents]), build)
 
 
 def _paths(
@@ -173,9 +184,13 @@ def _loader(name: str) -> Any:
 
 
 def _of(function: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a function takes."""
+    """The options that a function takes; those of text files become its ``dialect``."""
     taken = inspect.signature(function).parameters
-    return {name: value for name, value in options.items() if name in taken}
+    chosen = {name: value for name, value in options.items() if name in taken}
+    text = {name: value for name, value in options.items() if name in _TEXT}
+    if text and "dialect" in taken:
+        chosen["dialect"] = dialect(**text)
+    return chosen
 
 
 def _check_options(name: str, loader: Any, options: Mapping[str, Any]) -> None:
@@ -185,9 +200,12 @@ def _check_options(name: str, loader: Any, options: Mapping[str, Any]) -> None:
     ]
     if loader.DATASET.folder:  # its files may be named instead of found
         known.append("path")
-    known = [option for option in known if option not in ("data_dir", "paths", "folder")]
+    if "dialect" in known:
+        known += _TEXT
+    fixed = ("data_dir", "paths", "folder", "dialect")
+    known = [option for option in known if option not in fixed]
     known = list(dict.fromkeys(known))
-    hints = get_type_hints(loader.files) | get_type_hints(loader.load)
+    hints = {**_TEXT, **get_type_hints(loader.files), **get_type_hints(loader.load)}
     for option, value in options.items():
         if option not in known:
             raise UnknownNameError(f"option of data set {name!r}", option, known or ["none"])

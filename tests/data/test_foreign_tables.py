@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import datetime as dt
 import decimal
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +236,14 @@ def test_what_to_give_is_said(tmp_path: Path) -> None:
         of_text(tmp_path / "a.csv", "x;y\n1;0\n2;1\n")
     with pytest.raises(DataFormatError, match="encoding=utf-16"):
         of_text(tmp_path / "a.csv", "x,y\n1,0\n2,1\n".encode("utf-16"))
+    for order in ("utf-16-le", "utf-16-be"):
+        with pytest.raises(DataFormatError, match=f"encoding={order}"):
+            of_text(tmp_path / "a.csv", "x,y\n1,0\n2,1\n".encode(order))
+    for packed in (bz2.compress, lzma.compress):
+        with pytest.raises(DataFormatError, match="archive; unpack it first"):
+            of_text(tmp_path / "a.csv", packed(b"x,y\n1,0\n2,1\n"))
+    with pytest.raises(DataFormatError, match="a capture of packets; make flows of it"):
+        of_text(tmp_path / "a.csv", b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00" + bytes(16))
     with pytest.raises(DataFormatError, match="encoding="):
         of_text(tmp_path / "a.csv", "x,p,y\n1,ä,0\n2,b,1\n".encode("cp1252"))
     with pytest.raises(DataFormatError, match="give another encoding="):

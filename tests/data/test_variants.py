@@ -13,10 +13,12 @@ import pytest
 from marl_stl_env.data import Preprocessor, load_dataset
 from marl_stl_env.data.datasets import cic_ids2017, unsw_nb15_raw, zeek
 from marl_stl_env.data.ingest.incoming import IncomingTraffic
+from marl_stl_env.data.registry import file_format
 from marl_stl_env.errors import DataFormatError, LabelError
 
 from .samples import (
     CIC_COLUMNS,
+    SAMPLES,
     ZEEK_COLUMNS,
     cic_rows,
     unsw_raw_rows,
@@ -148,3 +150,32 @@ def test_malformed_zeek_logs(tmp_path: Path) -> None:
     path.write_text('{"ts": 1\n')
     with pytest.raises(DataFormatError, match="no JSON lines"):
         load_dataset("zeek", path=path)
+
+
+def resaved(path: Path) -> None:
+    """Write a file anew as a German spreadsheet would."""
+    plain = path.read_bytes()
+    text = (gzip.decompress(plain) if path.suffix == ".gz" else plain).decode("cp1252")
+    written = text.replace(",", ";").encode("utf-16")
+    path.write_bytes(gzip.compress(written) if path.suffix == ".gz" else written)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name not in ("synthetic", "zeek")])
+def test_files_saved_anew(name: str, tmp_path: Path) -> None:
+    options = SAMPLES[name](tmp_path)
+    want = load_dataset(name, data_dir=tmp_path, **options)
+    for path in filter(Path.is_file, tmp_path.rglob("*")):
+        resaved(path)
+    with pytest.raises(DataFormatError, match="give encoding=utf-16"):
+        load_dataset(name, data_dir=tmp_path, **options)
+    options |= {"encoding": "utf-16"}
+    with pytest.raises(DataFormatError, match="give sep=semicolon"):
+        load_dataset(name, data_dir=tmp_path, **options)
+    options |= {"sep": "semicolon"}
+    table = load_dataset(name, data_dir=tmp_path, **options)
+    np.testing.assert_array_equal(table.features, want.features)
+    np.testing.assert_array_equal(table.labels, want.labels)
+    assert (table.feature_names, table.categories) == (want.feature_names, want.categories)
+    form = file_format(name, options).dialect  # as the input of new traffic is read
+    assert form is not None
+    assert (form.sep, form.encoding) == (";", "utf-16")

@@ -22,6 +22,7 @@ from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.clock import seconds
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_all, missing_file
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import DataFormatError, LabelError
 from marl_stl_env.types import BoolArray, Float64Array
@@ -142,13 +143,15 @@ def files(data_dir: Path | str | None = None, pattern: str = "*.csv") -> tuple[P
     return found
 
 
-def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
+def load(
+    paths: Sequence[Path], folder: Path | None = None, dialect: Dialect | None = None
+) -> TrafficTable:
     """Read the files into one raw table.
 
     Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    form = written()
+    form = written(dialect)
     sources = [form.open(path) for path in paths]
     flows = _are_flows(sources)
     clock = HalfDayClock()
@@ -166,7 +169,7 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     )  # fmt: skip
 
 
-def written() -> Format:
+def written(dialect: Dialect | None = None) -> Format:
     """How the files are written."""
     families = Coder(family_name, limit=MAX_FAMILIES, fallback="cp1252", kind=LabelError)
     families.add(BENIGN)
@@ -177,6 +180,7 @@ def written() -> Format:
         keep=_events,
         rename=clean_header,
         fallback="cp1252",
+        dialect=dialect,
         entity="Source IP",
         clock="Timestamp",
     )

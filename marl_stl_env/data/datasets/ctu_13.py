@@ -21,6 +21,7 @@ from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.clock import seconds
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_all, missing_file
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError, UnknownNameError
 from marl_stl_env.types import BoolArray
@@ -74,6 +75,7 @@ def load(
     paths: Sequence[Path],
     folder: Path | None = None,
     background: Literal["benign", "drop"] = "benign",
+    dialect: Dialect | None = None,
 ) -> TrafficTable:
     """Read the files into one raw table in time order.
 
@@ -81,12 +83,13 @@ def load(
         paths: The files.
         folder: Holds the features; None keeps them in memory.
         background: Whether Background flows are benign, or left out.
+        dialect: How the files are written; None is UTF-8 with commas.
 
     Raises:
         UnknownNameError: If ``background`` is neither.
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    form = written(background)
+    form = written(background, dialect)
     layout = Layout(
         form,
         views=VIEWS,
@@ -100,7 +103,9 @@ def load(
     )  # fmt: skip
 
 
-def written(background: Literal["benign", "drop"] = "benign") -> Format:
+def written(
+    background: Literal["benign", "drop"] = "benign", dialect: Dialect | None = None
+) -> Format:
     """How the files are written.
 
     Raises:
@@ -116,6 +121,7 @@ def written(background: Literal["benign", "drop"] = "benign") -> Format:
         keep=_not_background if background == "drop" else None,
         entity="SrcAddr",
         clock="StartTime",
+        dialect=dialect,
     )
 
 

@@ -16,6 +16,7 @@ from marl_stl_env.data.ingest.batches import Batches, frame_batches
 from marl_stl_env.data.ingest.build import Format, Layout, build_table
 from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.locate import find_file, missing_file
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect
 from marl_stl_env.data.table import TrafficTable
 
 NAMES = (
@@ -76,13 +77,15 @@ def files(data_dir: Path | str | None = None) -> tuple[Path, ...]:
     )
 
 
-def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
+def load(
+    paths: Sequence[Path], folder: Path | None = None, dialect: Dialect | None = None
+) -> TrafficTable:
     """Read the connections into a raw table.
 
     Raises:
         DataFormatError: If the file is not what it should be, with file, row and column.
     """
-    form = written()
+    form = written(dialect)
     copy = paths[0].parent.name == _SKLEARN
     sources = [_sklearn_batches(paths[0].parent)] if copy else [form.open(p) for p in paths]
     return build_table(
@@ -92,9 +95,9 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     )  # fmt: skip
 
 
-def written() -> Format:
+def written(dialect: Dialect | None = None) -> Format:
     """How the files are written."""
-    return nsl_kdd.kdd_format(family_name, _COLUMNS)
+    return nsl_kdd.kdd_format(family_name, _COLUMNS, dialect=dialect)
 
 
 def family_name(text: str) -> str:

@@ -19,6 +19,7 @@ from marl_stl_env.data.ingest.build import MAX_FAMILIES, Format, Layout, Target,
 from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_file, missing_file
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError
 from marl_stl_env.types import IntArray
@@ -93,6 +94,7 @@ def _find(names: Sequence[str], data_dir: Path | str | None) -> Path:
 def load(
     paths: Sequence[Path],
     folder: Path | None = None,  # noqa: ARG001 - small enough for the memory
+    dialect: Dialect | None = None,
 ) -> TrafficTable:
     """Read the files as one raw table; ``official_test`` marks the rows of KDDTest+.txt.
 
@@ -101,7 +103,7 @@ def load(
     Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    form = written()
+    form = written(dialect)
     tests = ["test" in path.name.lower() for path in paths]
     table = build_table(
         DATASET.name,
@@ -113,13 +115,17 @@ def load(
     return _by_name(table)
 
 
-def written() -> Format:
+def written(dialect: Dialect | None = None) -> Format:
     """How the files are written."""
-    return kdd_format(_attack, COLUMNS, optional=1)
+    return kdd_format(_attack, COLUMNS, optional=1, dialect=dialect)
 
 
 def kdd_format(
-    family: Callable[[str], str], columns: Sequence[str], *, optional: int = 0
+    family: Callable[[str], str],
+    columns: Sequence[str],
+    *,
+    optional: int = 0,
+    dialect: Dialect | None = None,
 ) -> Format:
     """The format of files in the style of KDD Cup 1999: no header, the attack as label.
 
@@ -127,6 +133,7 @@ def kdd_format(
         family: From a label to the name of its family.
         columns: Columns of the files.
         optional: Number of trailing columns that may be missing.
+        dialect: How the files are written; None is UTF-8 with commas.
     """
     families = Coder(family, limit=MAX_FAMILIES, kind=LabelError)
     normal = families.add(NORMAL)
@@ -142,6 +149,7 @@ def kdd_format(
         header=columns,
         optional=optional,
         quoted=False,
+        dialect=dialect,
     )
 
 

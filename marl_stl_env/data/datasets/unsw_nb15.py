@@ -16,6 +16,7 @@ from marl_stl_env.data.ingest.build import MAX_FAMILIES, Format, Layout, Target,
 from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_file, missing_file
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError
 
@@ -83,13 +84,15 @@ def files(data_dir: Path | str | None = None) -> tuple[Path, ...]:
     return paths
 
 
-def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
+def load(
+    paths: Sequence[Path], folder: Path | None = None, dialect: Dialect | None = None
+) -> TrafficTable:
     """Read one or both files into a raw table.
 
     Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    form = written()
+    form = written(dialect)
     views = {view: names.split() for view, names in VIEWS.items()}
     return build_table(
         DATASET.name,
@@ -102,7 +105,7 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     )
 
 
-def written() -> Format:
+def written(dialect: Dialect | None = None) -> Format:
     """How the files are written."""
     families = Coder(family_name, limit=MAX_FAMILIES, kind=LabelError)
     families.add(NORMAL)
@@ -111,6 +114,7 @@ def written() -> Format:
         labels=("attack_cat", "label"),
         target=lambda batch: target(batch, families, "attack_cat", "label"),
         rename=lower,
+        dialect=dialect,
     )
 
 

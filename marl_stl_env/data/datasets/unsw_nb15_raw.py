@@ -18,6 +18,7 @@ from marl_stl_env.data.ingest.build import MAX_FAMILIES, Format, Layout, build_t
 from marl_stl_env.data.ingest.cache import file_digest
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.locate import find_all, missing_file
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import LabelError
 from marl_stl_env.types import BoolArray
@@ -72,13 +73,15 @@ def files(data_dir: Path | str | None = None) -> tuple[Path, ...]:
     return found
 
 
-def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
+def load(
+    paths: Sequence[Path], folder: Path | None = None, dialect: Dialect | None = None
+) -> TrafficTable:
     """Read the files into one raw table in time order.
 
     Raises:
         DataFormatError: If a file is not what it should be, with file, row and column.
     """
-    form = written()
+    form = written(dialect)
     layout = Layout(
         form,
         views={view: names.split() for view, names in VIEWS.items()},
@@ -95,7 +98,7 @@ def load(paths: Sequence[Path], folder: Path | None = None) -> TrafficTable:
     )
 
 
-def written() -> Format:
+def written(dialect: Dialect | None = None) -> Format:
     """How the files are written."""
     families = Coder(unsw_nb15.family_name, limit=MAX_FAMILIES, kind=LabelError)
     families.add(unsw_nb15.NORMAL)
@@ -108,6 +111,7 @@ def written() -> Format:
         rename=unsw_nb15.lower,
         entity="srcip",
         clock="stime",
+        dialect=dialect,
     )
 
 

@@ -22,7 +22,7 @@ from marl_stl_env.files import atomic_path, clear_drafts, write_text
 
 CACHE_DIR_VARIABLE = "MARL_STL_CACHE_DIR"
 #: Raised whenever loaders, splits or scaling change what they write.
-VERSION = 3
+VERSION = 4
 #: Two changes of a file within this time may bear the same time.
 _TICK_NS = 100_000_000
 

@@ -19,18 +19,12 @@ from typing import Any, TextIO
 import numpy as np
 
 from marl_stl_env.data.ingest.batch import Batch
+from marl_stl_env.data.ingest.readers.kind import check_kind, is_gzip
 from marl_stl_env.data.ingest.texts import MISSING
 from marl_stl_env.errors import ConfigError, DataFileNotFoundError, DataFormatError
 from marl_stl_env.types import IntArray
 
 BLOCK_BYTES = 8 << 20
-_NOT_CSV = {
-    b"PK\x03\x04": "a zip archive; unpack it first",
-    b"PAR1": "a Parquet file; name it *.parquet",
-    b"<!DO": "a web page; the download went wrong, get the file again",
-    b"<htm": "a web page; the download went wrong, get the file again",
-}
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "semicolon": ";", "comma": ",", "space": " ", "pipe": "|"}
 _COMMENT = re.compile(rb"^#[^\r\n]*", re.MULTILINE)
 #: Arrow's words for a row with too many or too few fields.
@@ -100,8 +94,8 @@ def first_fields(path: Path, *, quoted: bool = True, form: Dialect | None = None
     form = form or Dialect()
     if not path.is_file():
         raise DataFileNotFoundError(f"{path} is not a file; check the path")
-    _check_kind(path, form)
     try:
+        check_kind(path, form.encoding)
         with _opened(path, form) as handle:
             text = handle.readline(1 << 20).rstrip("\r\n")
     except (OSError, EOFError, zlib.error) as error:
@@ -130,18 +124,6 @@ def first_fields(path: Path, *, quoted: bool = True, form: Dialect | None = None
     return fields
 
 
-def _check_kind(path: Path, form: Dialect) -> None:
-    with path.open("rb") as handle:
-        start = handle.read(4)
-    for magic, what in _NOT_CSV.items():
-        if start.lower().startswith(magic.lower()):
-            raise DataFormatError(path, f"this is {what}")
-    if form.encoding is None and start.startswith(_UTF_16):
-        raise DataFormatError(
-            path, "this is UTF-16 text; give encoding=utf-16, or save it as UTF-8"
-        )
-
-
 def _opened(path: Path, form: Dialect) -> TextIO:
     encoding, errors = (
         ("utf-8-sig", "replace") if form.encoding is None else (form.encoding, "strict")
@@ -149,12 +131,6 @@ def _opened(path: Path, form: Dialect) -> TextIO:
     if is_gzip(path):
         return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="\n")
     return path.open(encoding=encoding, errors=errors, newline="\n")
-
-
-def is_gzip(path: Path) -> bool:
-    """Whether a file is gzipped, by its content."""
-    with path.open("rb") as handle:
-        return handle.read(2) == b"\x1f\x8b"
 
 
 def read_csv(

@@ -14,8 +14,9 @@ import numpy as np
 
 from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.batches import BATCH_ROWS, Batches, Rename, check_header
-from marl_stl_env.data.ingest.readers.csv_rows import Dialect, is_gzip, read_csv
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect, read_csv
 from marl_stl_env.data.ingest.readers.decode import decoded
+from marl_stl_env.data.ingest.readers.kind import is_gzip
 from marl_stl_env.errors import DataFileNotFoundError, DataFormatError
 
 _HEADER_LINES = 100
