@@ -29,6 +29,7 @@ from marl_stl_env.stl.formula import (
 )
 from marl_stl_env.stl.signals import Atom, atom
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
+from marl_stl_env.validation import check_memory
 
 #: Up to this width a plain ring is faster than two stacks.
 _WIDEST_RING = 8
@@ -46,9 +47,16 @@ class Memory:
         self.age: IntArray = np.full(lanes, -1)  # number of the current sample in its episode
         self._together = True  # whether all lanes have the same tick
         self._rows: list[tuple[Float32Array, float]] = []
+        self._bytes = 0
 
     def rows(self, count: int, fill: float) -> Float32Array:
-        """New rows, holding ``fill`` until written and after a reset.  # (count, lanes) float32."""
+        """New rows, holding ``fill`` until written and after a reset.  # (count, lanes) float32.
+
+        Raises:
+            ConfigError: If all rows together would not fit into memory.
+        """
+        self._bytes += count * self.lanes * np.float32().nbytes
+        check_memory({f"an interval of {count} steps in {self.lanes} lanes": self._bytes})
         rows = np.full((count, self.lanes), fill, np.float32)
         self._rows.append((rows, fill))
         return rows

@@ -180,3 +180,11 @@ def test_bad_arguments() -> None:
         Allowances.for_rates(64, 1000, detection_rate=1.5)
     with pytest.raises(ConfigError, match="at least one"):
         conjunction([])
+
+
+@pytest.mark.parametrize("interval", ["O[0,1000000000000]", "G F[0,1000000000000]"])
+def test_an_interval_that_no_memory_holds_is_refused(interval: str) -> None:
+    with pytest.raises(ConfigError, match="of them for an interval of 1000000000001 steps in 8 l"):
+        MonitorSet([Specification("wide", parse(f"{interval} (x > 0)"))], 8)
+    with pytest.raises(ConfigError, match="of them for an interval of 1000000000001 steps"):
+        MonitorSet([Specification("wide", parse("(x > 0) S[0,1000000000000] (x < 0)"))], 8)
