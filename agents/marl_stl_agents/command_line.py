@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar, get_type_hints
 
 import tyro
@@ -119,12 +120,22 @@ def parse_config(
         return tyro.cli(
             config_type,
             prog=prog,
-            args=arguments,
+            args=[at_home(argument) for argument in arguments],
             description=description,
             default=tyro.MISSING_NONPROP if default is None else default,
             config=(tyro.conf.OmitArgPrefixes,),
             registry=_registry(python_only),
         )
+
+
+def at_home(argument: str) -> str:
+    """An argument with the home folder for ``~``, which a shell leaves after a flag's ``=``."""
+    flag, equals, value = argument.partition("=")
+    if argument.startswith("~/"):
+        return str(Path(argument).expanduser())
+    if flag.startswith("--") and value.startswith("~/"):
+        return f"{flag}{equals}{Path(value).expanduser()}"
+    return argument
 
 
 @contextmanager

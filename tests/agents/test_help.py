@@ -1,6 +1,10 @@
 """``--help`` of the commands begins with what the command does."""
 
+from pathlib import Path
+
 import pytest
+from marl_stl_agents.command_line import parse_config
+from marl_stl_agents.config.evaluate import DecideConfig
 
 from tests.programs import run_program
 
@@ -26,3 +30,12 @@ def test_help_says_what_the_command_does(
     lines = capsys.readouterr().out.splitlines()
     options = next(i for i, line in enumerate(lines) if "options" in line)
     assert description in (line.strip() for line in lines[:options])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--input=~/in.csv", "~/run"], ["--input", "~/in.csv", "~/run"]]
+)
+def test_the_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setenv("HOME", "/home/one")
+    config = parse_config(DecideConfig, arguments, "")
+    assert (config.input, config.run) == (Path("/home/one/in.csv"), Path("/home/one/run"))

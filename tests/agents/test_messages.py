@@ -19,7 +19,7 @@ from marl_stl_agents.commands.sweep import Space
 
 from marl_stl_env.data.registry import dataset_info, datasets
 from tests.documents import ROOT
-from tests.programs import status_of
+from tests.programs import run_program, status_of
 
 #: A flag in a sentence; ``var(--paper)`` of a style sheet is none.
 FLAG = re.compile(r"(?<![\w(-])--[a-z][a-z0-9-]+")
@@ -42,6 +42,8 @@ def flags(capsys: pytest.CaptureFixture[str]) -> set[str]:
     found = set(FOREIGN)
     for config in (CompareConfig, ExportConfig):
         found |= {f"--{item.name.replace('_', '-')}" for item in fields(config)}
+    assert run_program("-m", "marl_stl_env.stl", "check", "--help") == 0
+    found |= set(FLAG.findall(capsys.readouterr().out))
     for command, first in COMMANDS:
         assert status_of(partial(command.main, [*first, "--help"])) == 0
         shown = FLAG.findall(capsys.readouterr().out)

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from marl_stl_agents.commands.decide import main
 from marl_stl_agents.config import DecideConfig, PPOConfig
 from marl_stl_agents.evaluation.new_traffic import decide, team
-from marl_stl_agents.evaluation.new_traffic.decision_file import decision_writer
+from marl_stl_agents.evaluation.new_traffic.decision_file import ENDINGS, decision_writer
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.errors import ConfigError, DecidingError, MissingColumnError, OutputError
@@ -225,3 +226,14 @@ def test_killed_while_it_decides(place: Path) -> None:
     (place / "many.csv").write_text("".join(rows))
     assert main(line[2:]) == 0
     assert len(read(place / "out.csv")) == len(rows) - 1
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_folder_called_tilde_is_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    with decision_writer(Path("~") / f"x{ending}", pa.schema([("event", pa.int64())]), ending):
+        pass
+    assert (tmp_path / "~" / f"x{ending}").exists()

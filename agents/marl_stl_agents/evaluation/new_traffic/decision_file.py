@@ -100,6 +100,7 @@ def decision_writer(draft: Path, schema: Any, ending: str) -> Iterator[DecisionW
         schema: The arrow schema of the rows.
         ending: One of :data:`ENDINGS`.
     """
+    draft = draft.absolute()  # pyarrow would take a folder "~" for the home folder
     if ending.lower() == ".parquet":
         from pyarrow import parquet
 
