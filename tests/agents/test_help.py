@@ -36,6 +36,6 @@ def test_help_says_what_the_command_does(
     "arguments", [["--input=~/in.csv", "~/run"], ["--input", "~/in.csv", "~/run"]]
 )
 def test_the_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
-    monkeypatch.setenv("HOME", "/home/one")
+    monkeypatch.setenv("HOME", "/folder/of/one")
     config = parse_config(DecideConfig, arguments, "")
-    assert (config.input, config.run) == (Path("/home/one/in.csv"), Path("/home/one/run"))
+    assert (config.input, config.run) == (Path("/folder/of/one/in.csv"), Path("/folder/of/one/run"))

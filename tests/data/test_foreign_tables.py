@@ -219,6 +219,34 @@ def test_events_are_counted_as_pandas_counts_them(tmp_path: Path) -> None:
     assert incoming.filled.absent == {"x": 1}
 
 
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (["1", "ok", "1"], "numbers and words are mixed"),
+        (["attack", "ok", "ok"], "ok may be benign; the labels are attack, ok"),
+        (["0", "2", "0"], "numbered classes"),
+        (["normal", "clean", "dos"], "normal would be benign, but clean may be as well"),
+        (["1", "1", "1"], None),
+        (["dos", "Normal", "a new attack"], None),
+    ],
+)
+def test_unclear_labels_of_new_traffic_are_refused(
+    tmp_path: Path, labels: list[str], problem: str | None
+) -> None:
+    train = of_text(tmp_path / "a.csv", "x,y\n" + "".join(f"{i * i},{i % 2}\n" for i in range(30)))
+    new = tmp_path / "new.csv"
+    new.write_text("x,y\n" + "".join(f"{i},{name}\n" for i, name in enumerate(labels)))
+    for named in ({}, {"benign_values": ["0", "ok", "normal", "clean"]}):
+        options = {"label": "y"} | named
+        incoming = IncomingTraffic(new, "custom", options, Preprocessor.fit(train))
+        if problem is None or named:
+            assert sum(len(chunk.events) for chunk in incoming.chunks()) == 3
+            continue
+        with pytest.raises(LabelError, match=problem) as caught:
+            list(incoming.chunks())
+        assert "Write them as in the training files, or leave the column out" in str(caught.value)
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "latin-1", "utf-8"])
 @pytest.mark.parametrize(
     ("sep", "given"), [(";", ";"), ("\t", "tab"), ("\t", "\\t"), ("|", "pipe")]

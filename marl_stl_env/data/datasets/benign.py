@@ -7,8 +7,10 @@ user is asked to name those.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from marl_stl_env.data.ingest.batch import Batch
+from marl_stl_env.data.ingest.build import Target
 from marl_stl_env.data.ingest.coder import Coder
 from marl_stl_env.data.ingest.texts import MISSING, is_number
 from marl_stl_env.errors import LabelError
@@ -80,6 +82,34 @@ def count_benign(
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
+def clear(
+    target: Callable[[Batch], Target], column: str, labels: Coder, benign: frozenset[str]
+) -> Callable[[Batch], Target]:
+    """A target of new traffic that refuses labels of which it is not clear which are benign.
+
+    Args:
+        target: The target; it codes the labels.
+        column: Name of the column of labels.
+        labels: Coder of all labels that have occurred.
+        benign: Benign labels, as :func:`spelled`.
+    """
+
+    def checked(batch: Batch) -> Target:
+        found = target(batch)
+        problem = _ambiguity(column, labels.names, benign)
+        if problem is not None:
+            shown = ", ".join(labels.names[:20])
+            raise LabelError(
+                batch.file,
+                f"{problem}; the labels are {shown}. Write them as in the training files, or leave "
+                "the column out",
+                column=column,
+            )
+        return found
+
+    return checked
+
+
 def _problem(
     column: str, names: Sequence[str], benign: frozenset[str], *, given: bool
 ) -> str | None:
@@ -104,5 +134,7 @@ def _ambiguity(column: str, names: Sequence[str], benign: frozenset[str]) -> str
         return f"the name {column!r} suggests that {'1' if numbers else 'true'} is benign"
     if also:
         taken = [name for name in names if spelled(name) in benign]
+        if not taken:
+            return f"{', '.join(also)} may be benign"
         return f"{', '.join(taken)} would be benign, but {', '.join(also)} may be as well"
     return None

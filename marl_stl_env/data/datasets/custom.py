@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from marl_stl_env.data.datasets.benign import BENIGN_VALUES, count_benign, label_name, spelled
+from marl_stl_env.data.datasets.benign import (
+    BENIGN_VALUES,
+    clear,
+    count_benign,
+    label_name,
+    spelled,
+)
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.batches import Batches, frame_batches, table_batches
@@ -204,8 +210,12 @@ def written(
     """The format of the table; the arguments are those of :func:`load`."""
     form = dialect(sep, encoding, _names(missing))
     labels = Coder(partial(label_name, missing=form.missing), limit=MAX_FAMILIES, kind=LabelError)
-    plain = _format(label, family, labels, _benign(benign_values), form)
-    return replace(plain, entity=entity, clock=time)
+    benign = _benign(benign_values)
+    plain = _format(label, family, labels, benign, form)
+    target = plain.target
+    if benign_values is None:
+        target = clear(target, label, labels, benign)
+    return replace(plain, target=target, entity=entity, clock=time)
 
 
 def _format(
