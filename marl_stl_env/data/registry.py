@@ -177,6 +177,25 @@ def parse_options(settings: tuple[str, ...]) -> dict[str, Any]:
     return options
 
 
+def text_options(name: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Options that say how a text file of a data set is written, from texts ``name=value``.
+
+    Args:
+        name: One of :func:`datasets`.
+        settings: ``sep``, ``encoding`` and ``missing``.
+
+    Raises:
+        UnknownNameError: If there is another one, or files of the data set are written in one way.
+        ConfigError: If a text is not of this form, or a value is not allowed.
+    """
+    options = parse_options(settings)
+    for option in options:
+        if option not in _TEXT:
+            raise UnknownNameError("option of a text file", option, list(_TEXT))
+    _check_options(name, _loader(name), options)
+    return options
+
+
 def _loader(name: str) -> Any:
     if name not in _LOADERS:
         raise UnknownNameError("dataset", name, _LOADERS)

@@ -69,6 +69,8 @@ class DecideConfig:
         run: The run directory; None takes the newest under ``runs``.
         decisions: A new file for the decisions, ``.csv``, ``.parquet`` or ``.ndjson``; None takes
             ``decisions.parquet`` in the run directory.
+        input_options: How the input is written where that differs from the training files: sep,
+            encoding and missing, each a text ``name=value``.
         keep: Columns of the input that stand beside the decisions.
         threshold: Decide "threat" where the threat score reaches this, 0 to 1; None leaves it to
             the vote. The evaluation prints the threshold that is best on validation.
@@ -86,6 +88,7 @@ class DecideConfig:
     reason_columns: int = 3
     device: Device = "auto"
     threads: int = 1
+    input_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_types(self)

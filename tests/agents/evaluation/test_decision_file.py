@@ -237,3 +237,17 @@ def test_a_folder_called_tilde_is_no_home(
     with decision_writer(Path("~") / f"x{ending}", pa.schema([("event", pa.int64())]), ending):
         pass
     assert (tmp_path / "~" / f"x{ending}").exists()
+
+
+def test_an_input_that_is_written_in_another_way(trained: Path, tmp_path: Path) -> None:
+    text = (trained / "flows.csv").read_text(encoding="utf-8")
+    path = tmp_path / "new.csv"
+    path.write_bytes(text.replace(",", ";").encode("utf-16"))
+    plain, other = tmp_path / "plain.csv", tmp_path / "other.csv"
+    decide(DecideConfig(trained / "flows.csv", trained / "run", plain))
+    options = ["--input-options", "sep=semicolon", "encoding=utf-16"]
+    command = [str(trained / "run"), "--input", str(path), "--decisions", str(other)]
+    assert main(command) == 2
+    assert main([*command, *options]) == 0
+    assert other.read_text() == plain.read_text()
+    assert main([*command[:-1], str(tmp_path / "c.csv"), "--input-options", "label=x"]) == 2

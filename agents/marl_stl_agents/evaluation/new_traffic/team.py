@@ -31,7 +31,7 @@ from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy
 from marl_stl_agents.run_directory import find_run, read_config, saved_preprocessor, write_json
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic
-from marl_stl_env.data.registry import parse_options
+from marl_stl_env.data.registry import parse_options, text_options
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
@@ -68,10 +68,12 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
     target = settings.decisions or run / f"{DECISIONS}.parquet"
     summary_file = check_target(target, settings.input, run)
     team = Team(run, config, settings)
+    data = config.env.data
+    written = text_options(data.dataset, settings.input_options)
     incoming = IncomingTraffic(
         settings.input,
-        config.env.data.dataset,
-        parse_options(config.env.data.dataset_options),
+        data.dataset,
+        parse_options(data.dataset_options) | written,
         team.preprocessor,
         settings.keep,
     )
