@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial
@@ -18,8 +19,9 @@ from marl_stl_agents.commands.export import ExportConfig
 from marl_stl_agents.commands.sweep import Space
 
 from marl_stl_env.data.registry import dataset_info, datasets
+from marl_stl_env.stl.__main__ import main as stl
 from tests.documents import ROOT
-from tests.programs import run_program, status_of
+from tests.programs import status_of
 
 #: A flag in a sentence; ``var(--paper)`` of a style sheet is none.
 FLAG = re.compile(r"(?<![\w(-])--[a-z][a-z0-9-]+")
@@ -38,11 +40,12 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 @pytest.fixture
-def flags(capsys: pytest.CaptureFixture[str]) -> set[str]:
+def flags(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> set[str]:
     found = set(FOREIGN)
     for config in (CompareConfig, ExportConfig):
         found |= {f"--{item.name.replace('_', '-')}" for item in fields(config)}
-    assert run_program("-m", "marl_stl_env.stl", "check", "--help") == 0
+    monkeypatch.setattr(sys, "argv", ["stl", "check", "--help"])
+    assert status_of(stl) == 0
     found |= set(FLAG.findall(capsys.readouterr().out))
     for command, first in COMMANDS:
         assert status_of(partial(command.main, [*first, "--help"])) == 0
