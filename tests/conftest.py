@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from marl_stl_env.data.table import TrafficTable
 
@@ -12,6 +13,10 @@ from marl_stl_env.data.table import TrafficTable
 # wait for one another cost far more than they bring to networks of this size.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
+
+# The same examples in every run: a test that fails on one machine fails on all.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 VIEWS = {"flow": (0, 1, 2), "content": (3, 4), "timing": (5, 6), "host": (7, 8, 9)}
 

@@ -43,6 +43,7 @@ def test_decide(tmp_path: Path) -> None:
     assert all(row["events/s"] > 0 for row in figures)
 
 
+@pytest.mark.slow
 def test_growth(tmp_path: Path) -> None:
     out, image = tmp_path / "scaling.json", tmp_path / "scaling.png"
     growth.main(growth.Settings(quick=True, out=out, image=image))
@@ -81,6 +82,7 @@ def test_the_parts_that_must_not_wait_run_on_the_cpu() -> None:
     assert optimizer_steps(model) == before + 1
 
 
+@pytest.mark.slow
 def test_device_learning(tmp_path: Path) -> None:
     out, image = tmp_path / "device.json", tmp_path / "device.png"
     device_learning.main(device_learning.Settings(quick=True, out=out, image=image))
@@ -103,6 +105,7 @@ def test_both_paths_learn_the_same() -> None:
         assert path["final_mean"] > untrained + 0.5
 
 
+@pytest.mark.slow
 def test_return_normalization(tmp_path: Path) -> None:
     out, image = tmp_path / "returns.json", tmp_path / "returns.png"
     return_normalization.main(return_normalization.Settings(quick=True, out=out, image=image))

@@ -133,7 +133,7 @@ def test_properties(seed: int, noise: float, size: int) -> None:
     smallest = min(part.rows for part in report.parts.values())
     assert max(rates) - min(rates) <= max(RATE_TOLERANCE, 1 / smallest)
     for share, asked in zip(report.shares, SHARES, strict=True):
-        assert share == pytest.approx(asked, abs=0.03 + 30 / size)
+        assert share == pytest.approx(asked, abs=0.05 + 30 / size)
 
 
 HOPELESS = {

@@ -185,6 +185,7 @@ def assert_killed_run_ends_the_same(backend: str, kills: int, folder: Path) -> N
         assert logs[1][name].tolist() == logs[0][name].tolist()
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert_killed_run_ends_the_same("native", 1, tmp_path)
 

@@ -188,7 +188,10 @@ def test_a_damaged_configuration_is_named(content: str, tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.4, 1.1])
+@pytest.mark.parametrize(
+    "delay",
+    [pytest.param(0.0, marks=pytest.mark.slow), 0.4, pytest.param(1.1, marks=pytest.mark.slow)],
+)
 def test_a_killed_run_leaves_whole_files(delay: float, tmp_path: Path) -> None:
     flags = [*TRAIN[1:], "--no-preflight", "--run-dir", str(tmp_path / "run")]
     flags[flags.index("--evaluate-every") + 1] = "1"
