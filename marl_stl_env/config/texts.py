@@ -53,6 +53,8 @@ def from_plain(config_type: type[_Config], values: Mapping[str, Any]) -> _Config
         UnknownNameError: If a key is not a field.
         ConfigError: If a value is not allowed.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{config_type.__name__} is written as a mapping, not {values!r:.80}")
     hints = get_type_hints(config_type)
     known = [item.name for item in fields(config_type)]  # type: ignore[arg-type]
     for name in values:

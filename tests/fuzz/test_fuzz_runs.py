@@ -114,3 +114,17 @@ def test_a_damaged_run_is_read_or_refused(trained: Path, data: st.DataObject) ->
 @given(st.data())
 def test_a_thousand_damaged_runs_are_read_or_refused(trained: Path, data: st.DataObject) -> None:
     check(trained, data)
+
+
+@pytest.mark.parametrize("architecture", [[], 7, None, "shared"])
+def test_an_architecture_that_is_no_mapping_is_refused(
+    trained: Path, tmp_path: Path, architecture: object
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    checkpoint = best_checkpoint(run)
+    facts = checkpoint.path / "checkpoint.json"
+    stated = json.loads(facts.read_text()) | {"architecture": architecture}
+    facts.write_text(json.dumps(stated))
+    with pytest.raises(MarlStlError, match="mapping"):
+        read_architecture(checkpoint)
