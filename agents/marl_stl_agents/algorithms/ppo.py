@@ -161,7 +161,7 @@ def _team_trainer(config: TrainConfig) -> Callable[..., OnPolicyAlgorithm]:
         "rollout_buffer_class": TeamRolloutBuffer,
         "rollout_buffer_kwargs": {"credit": credit},
     }
-    if config.stl == "lagrangian":
+    if credit.costs:  # none where a shield enforces every specification
         return partial(LagrangianPPO, constraints=config.constraints, **buffer)
     return partial(PPO, **buffer)
 

@@ -23,6 +23,11 @@ _DRILLED = EnvConfig(
     reward=RewardConfig(team_share=0.0),
 )
 
+#: In a response an action has consequences for its entity.
+_FORESIGHT = PPOConfig(
+    learning_rate=1e-3, n_steps=256, discount=0.8, credit="entity", entropy_coefficient=0.03
+)
+
 #: ``docs/results/`` says which settings of "seed" are published and which are assumed, and how
 #: those of the others were chosen. "unseen" and "prototypes" have no choice of a checkpoint, since
 #: validation holds no unseen attacks.
@@ -75,13 +80,7 @@ PRESETS: dict[str, TrainCommand] = {
     "response": TrainCommand(
         preset="response",
         env=EnvConfig(dynamics="response"),
-        ppo=PPOConfig(
-            learning_rate=1e-3,
-            n_steps=256,
-            discount=0.8,
-            credit="entity",
-            entropy_coefficient=0.03,
-        ),
+        ppo=_FORESIGHT,
         lanes=16,
         iterations=100,
     ),
@@ -95,14 +94,7 @@ PRESETS: dict[str, TrainCommand] = {
             faults=FaultConfig(2, "mixed"),
             stl=StlConfig(monitor=True, shield=True),
         ),
-        ppo=PPOConfig(
-            learning_rate=1e-3,
-            n_steps=256,
-            discount=0.8,
-            credit="entity",
-            entropy_coefficient=0.03,
-            final_entropy_coefficient=0.005,
-        ),
+        ppo=replace(_FORESIGHT, final_entropy_coefficient=0.005),
         stl="lagrangian",
         lanes=32,
         iterations=80,

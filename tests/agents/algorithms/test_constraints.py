@@ -16,6 +16,7 @@ from marl_stl_agents.training.callbacks import ViolationRatesCallback
 from stable_baselines3 import PPO
 
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
+from marl_stl_env.envs.base import team_env
 from tests.conftest import make_table
 
 CPU, TABLE = torch.device("cpu"), make_table()
@@ -126,6 +127,14 @@ def test_without_a_price_it_is_ppo() -> None:
     assert model.multipliers.values.tolist() == [0.0, 0.0]
     assert buffer.advantages == pytest.approx(earned(model), abs=1e-5)
     assert isinstance(model, PPO)
+
+
+def test_where_a_shield_enforces_everything_nothing_is_priced() -> None:
+    quiet = StlConfig(specs=("quiet=G (alerts_4 <= 2)",), shield=True)
+    model: Any = collected(replace(CONFIG, env=replace(CONFIG.env, stl=quiet)))
+    assert not isinstance(model, LagrangianPPO)
+    assert model.policy.costs == 0
+    assert not team_env(model.env).last_step.violated.any()
 
 
 def test_every_head_learns_its_own_returns() -> None:
