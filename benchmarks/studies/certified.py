@@ -31,14 +31,24 @@ from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 from marl_stl_agents.training.run import learn
 
 from benchmarks.common.measure import show
-from marl_stl_env.config import FaultConfig, Split
+from benchmarks.studies.certified_rules import EvidenceRule
+from marl_stl_env.config import DataConfig, FaultConfig, Split, Views
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.stl.specs import CONJUNCTION
+from marl_stl_env.types import Float32Array, Float64Array, Int8Array
 
 PRESET = replace(PRESETS["certified"].settings(), backend="native", preflight=False, progress=False)
-#: The preset, and what is taken away from it for the ablation.
+#: Real traffic with entities and times, split in time order.
+REAL_DATA = {
+    "unsw-nb15-raw": DataConfig(dataset="unsw-nb15-raw", split_method="temporal"),
+    "ctu-13": DataConfig(
+        dataset="ctu-13", split_method="temporal", dataset_options=("pattern=scenario12*",)
+    ),
+    "zeek": DataConfig(dataset="zeek", split_method="temporal"),
+}
+#: The preset, what is taken away from it for the ablation, and the preset on other data.
 SETTINGS: dict[str, TrainConfig] = {
     "certified": PRESET,
     "without shield": replace(
@@ -52,6 +62,31 @@ SETTINGS: dict[str, TrainConfig] = {
     "four views": replace(
         PRESET, env=replace(PRESET.env, agents=4, views="groups", faults=FaultConfig())
     ),
+    **{
+        name: replace(PRESET, env=replace(PRESET.env, data=data))
+        for name, data in REAL_DATA.items()
+    },
+}
+
+
+def rule_setting(config: TrainConfig, views: Views) -> TrainConfig:
+    """The setting of a rule: the same shield and data, other views, and nobody faulty."""
+    agents = 4 if views == "groups" else config.env.agents
+    env = replace(config.env, agents=agents, views=views, faults=FaultConfig())
+    return replace(config, env=env)
+
+
+#: Rules that need no training, under the same shield.
+RULES: dict[str, TrainConfig] = {
+    "rule, all columns": rule_setting(PRESET, "full"),
+    "rule, overlapping views": rule_setting(PRESET, "overlap"),
+    "rule, four views": rule_setting(PRESET, "groups"),
+    **{f"rule, {name}": rule_setting(SETTINGS[name], "full") for name in REAL_DATA},
+}
+#: What ignores every event, under the same shield.
+CONSTANTS: dict[str, TrainConfig] = {
+    "always allow": PRESET,
+    **{f"always allow, {name}": SETTINGS[name] for name in REAL_DATA},
 }
 
 
@@ -63,7 +98,7 @@ class Settings:
         what: "train" trains and evaluates; "table" shows what was found.
         folder: Folder of the JSON files.
         seeds: Seeds of every setting.
-        only: Settings to train, by name; none means the preset alone.
+        only: Settings to train, rules or constants, by name.
         split: The split on which trained teams are evaluated.
         episodes: Episodes of the honest team and of each kind of fault.
         quick: Two iterations of two lanes and 20 episodes, to see it work.
@@ -79,19 +114,21 @@ class Settings:
 
 
 def run(name: str, seed: int, settings: Settings) -> dict[str, Any]:
-    """Train once, and evaluate the checkpoint that is best on validation."""
-    config = replace(SETTINGS[name], seed=seed)
-    if settings.quick:
-        config = replace(config, lanes=2, iterations=2, ppo=replace(config.ppo, batch_size=512))
-    prepared = prepare(config.task)
-    folder = settings.folder / f"{name.replace(' ', '-')}-{seed}"
+    """Train once where there is something to train, and evaluate.
+
+    A trained team is the checkpoint that is best on validation.
+    """
     started = time.process_time()
-    made = new_run(replace(config, run_dir=folder))
-    write_json(made / DATA, {})
-    learn(config, made, prepared, resolve_device("cpu", 1))
+    if name in RULES:
+        config = RULES[name]
+        prepared = prepare(config.task)
+        act = EvidenceRule().act(config.task, prepared)
+    elif name in CONSTANTS:
+        config, act = CONSTANTS[name], _allow
+        prepared = prepare(config.task)
+    else:
+        config, prepared, act = _trained(name, seed, settings)
     seconds = time.process_time() - started
-    space = observation_space(Engine(config.task, prepared.tables[settings.split], lanes=1))
-    act = greedy(saved_policy(best_checkpoint(made), space, resolve_device("cpu", 1)))
     return {
         "setting": name,
         "seed": seed,
@@ -99,6 +136,24 @@ def run(name: str, seed: int, settings: Settings) -> dict[str, Any]:
         "cpu_seconds": seconds,
         **evaluated(config, prepared, act, settings),
     }
+
+
+def _allow(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+    return np.zeros(len(observations), np.int8), np.zeros(len(observations))
+
+
+def _trained(name: str, seed: int, settings: Settings) -> tuple[TrainConfig, PreparedData, Act]:
+    config = replace(SETTINGS[name], seed=seed)
+    if settings.quick:
+        config = replace(config, lanes=2, iterations=2, ppo=replace(config.ppo, batch_size=512))
+    prepared = prepare(config.task)
+    folder = settings.folder / f"{name.replace(' ', '-')}-{seed}"
+    made = new_run(replace(config, run_dir=folder))
+    write_json(made / DATA, {})
+    learn(config, made, prepared, resolve_device("cpu", 1))
+    space = observation_space(Engine(config.task, prepared.tables[settings.split], lanes=1))
+    act = greedy(saved_policy(best_checkpoint(made), space, resolve_device("cpu", 1)))
+    return config, prepared, act
 
 
 def evaluated(
@@ -161,7 +216,7 @@ def interval(values: list[float]) -> tuple[float, float]:
 def table(settings: Settings) -> None:
     """Print satisfaction and reward of every setting, honest and under each kind of fault."""
     runs = [read_json(path) for path in sorted(settings.folder.glob(f"{settings.split}-*.json"))]
-    for name in SETTINGS:
+    for name in (*SETTINGS, *RULES, *CONSTANTS):
         own = [one for one in runs if one["setting"] == name]
         if own:
             show(

@@ -160,14 +160,30 @@ class SupervisedBaselines:
         """Calibrated P(threat) of every event of a split.  # (rows,) float64."""
         self.fit([views])
         labels = self._prepared.tables["validation"].labels
-        known = self._raw_probabilities(views, "validation")
+        known = self._raw(views, self._prepared.tables["validation"].features)
         if split != "validation":
-            return _calibrated(known, labels, self._raw_probabilities(views, split))
+            scores = self._raw(views, self._prepared.tables[split].features)
+            return _calibration(known, labels)(scores)
         half = np.random.default_rng(_SEED).permutation(len(labels)) % 2 == 0
         scores = np.empty(len(labels))
         for part in (half, ~half):
-            scores[part] = _calibrated(known[~part], labels[~part], known[part])
+            scores[part] = _calibration(known[~part], labels[~part])(known[part])
         return scores
+
+    def scorer(self, views: tuple[str, ...]) -> Callable[[Float32Array], Float64Array]:
+        """One classifier as a function of any events; its calibration is the validation split's.
+
+        Args:
+            views: The groups of columns that it sees.
+
+        Returns:
+            Maps all columns of some events, scaled, (events, features) float32, to calibrated
+            P(threat), (events,) float64.
+        """
+        self.fit([views])
+        validation = self._prepared.tables["validation"]
+        calibrate = _calibration(self._raw(views, validation.features), validation.labels)
+        return lambda features: calibrate(self._raw(views, features))
 
     def _columns(self, views: tuple[str, ...]) -> list[int]:
         of_view = self._prepared.tables["train"].views
@@ -182,14 +198,12 @@ class SupervisedBaselines:
         with threadpool_limits(1):
             return self._make_model().fit(features, train.labels[::step])
 
-    def _raw_probabilities(self, views: tuple[str, ...], split: Split) -> Float64Array:
+    def _raw(self, views: tuple[str, ...], features: Float32Array) -> Float64Array:
         from threadpoolctl import threadpool_limits
 
-        features = self._prepared.tables[split].features
+        seen = features[:, self._columns(views)]
         with threadpool_limits(1):
-            scores: Float64Array = self._models[views].predict_proba(
-                features[:, self._columns(views)]
-            )[:, 1]
+            scores: Float64Array = self._models[views].predict_proba(seen)[:, 1]
         return scores
 
 
@@ -199,8 +213,8 @@ def _boosting() -> Any:
     return HistGradientBoostingClassifier(random_state=_SEED)
 
 
-def _calibrated(known: Float64Array, labels: BoolArray, scores: Float64Array) -> Float64Array:
-    """Scores through the isotonic regression of the labels on known scores.
+def _calibration(scores: Float64Array, labels: BoolArray) -> Callable[[Float64Array], Float64Array]:
+    """The isotonic regression of labels on scores, which makes probabilities of further scores.
 
     Zadrozny and Elkan (2002), "Transforming classifier scores into accurate multiclass probability
     estimates".
@@ -208,8 +222,10 @@ def _calibrated(known: Float64Array, labels: BoolArray, scores: Float64Array) ->
     from sklearn.isotonic import IsotonicRegression
 
     model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    calibrated: Float64Array = model.fit(known, labels.astype(np.float64)).predict(scores)
-    return calibrated
+    calibrate: Callable[[Float64Array], Float64Array] = model.fit(
+        scores, labels.astype(np.float64)
+    ).predict
+    return calibrate
 
 
 def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[str, Baseline]:

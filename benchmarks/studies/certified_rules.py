@@ -1,0 +1,67 @@
+"""The rule that the preset ``certified`` is compared with: learned evidence, record and verdict.
+
+Each sensor asks a classifier, fitted on the training split and calibrated on the validation split,
+how probable a threat is on the columns that it sees. To its log-odds it adds what the team knows
+of the entity, and it blocks at the cost-optimal threshold of the reward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from marl_stl_agents.evaluation.baselines import SupervisedBaselines, threat_groups
+from marl_stl_agents.evaluation.rollouts import Act
+
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.prepare import PreparedData
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.types import Action, Float32Array, Float64Array, Int8Array
+
+
+@dataclass(frozen=True)
+class EvidenceRule:
+    """How a rule weighs what the team knows of an entity.
+
+    Attributes:
+        record: Log-odds that are added where an entity's record is 1.
+        verdict: Log-odds that an analyst's verdict adds or subtracts.
+        action: What a probable threat is answered with.
+    """
+
+    record: float = 2.0
+    verdict: float = 4.0
+    action: Action = Action.BLOCK
+
+    def act(self, config: EnvConfig, prepared: PreparedData) -> Act:
+        """The rule as the policy of every sensor.
+
+        Args:
+            config: The environment, with the dynamics of a response.
+            prepared: Its data.
+        """
+        layout = Engine(config, prepared.tables["validation"], lanes=1).observations.layout
+        column = {name: number for number, name in enumerate(layout)}
+        known = [column[name] for name in ("record", "verdict_threat", "verdict_benign")]
+        weights = np.array([self.record, self.verdict, -self.verdict])
+        sensors = [column[f"sensor_{i}"] for i in range(config.agents)]
+        features = prepared.tables["train"].features.shape[1]
+        classifiers = SupervisedBaselines(config, prepared)
+        groups = threat_groups(config, prepared)
+        classifiers.fit(groups)
+        scorers = {seen: classifiers.scorer(seen) for seen in dict.fromkeys(groups)}
+        allowed = np.int8(Action.ALLOW)
+
+        def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
+            sensor = observations[:, sensors].argmax(axis=1)
+            probable = np.empty(len(observations))
+            for seen, score in scorers.items():
+                here = np.isin(sensor, [i for i, own in enumerate(groups) if own == seen])
+                probable[here] = score(observations[here, :features])
+            probable = probable.clip(1e-5, 1 - 1e-5)
+            odds = np.log(probable / (1 - probable)) + observations[:, known] @ weights
+            belief = 1 / (1 + np.exp(-odds))
+            threat = belief >= config.reward.threshold
+            return np.where(threat, np.int8(self.action), allowed), belief
+
+        return act
