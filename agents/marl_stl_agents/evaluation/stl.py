@@ -32,6 +32,8 @@ from marl_stl_env.types import (
 FRESH_SEEDS = 2**40
 #: Episodes for the certificate, where training monitored specifications and no number is given.
 DEFAULT_EPISODES = 200
+#: Episodes in which the specifications of a checkpoint are watched.
+CHECKPOINT_EPISODES = 100
 _LANES = 1024
 _TRIVIAL_EPISODES = 64
 _KEPT = 0.99
@@ -58,6 +60,11 @@ class Watched(NamedTuple):
         each = zip(self.names, self.satisfied.T, self.robustness.T, strict=True)
         together = (self.satisfied.all(axis=1), self.robustness.min(axis=1))
         return {**{name: (truth, value) for name, truth, value in each}, CONJUNCTION: together}
+
+    def shares(self) -> dict[str, float]:
+        """Share of the episodes that satisfy each, and all together, as they are logged."""
+        truths = self.by_name().items()
+        return {f"stl/{name}": float(truth.mean()) for name, (truth, _) in truths}
 
     def excess(self, budget: float) -> float:
         """By how much the share of episodes that violate any specification exceeds the budget."""
