@@ -16,34 +16,52 @@ from marl_stl_env.errors import (
     UnknownNameError,
 )
 from marl_stl_env.types import Action
-from tests.conftest import make_table
+from tests.conftest import FOUR, UNWATCHED, make_table
 from tests.oracles import FAULT_NAMES, ScalarEnv
 
 CONFIGS = {
-    "default": EnvConfig(episode_length=40),
+    "default": EnvConfig(episode_length=40, **FOUR),
     "own rewards, costs": EnvConfig(
         episode_length=25,
         reward=RewardConfig(team_share=0.3, block_cost=0.5, quarantine_cost=2.0, alert_cost=0.25),
+        **FOUR,
     ),
-    "one analyst": EnvConfig(agents=1, views="full", episode_length=30),
-    "three sensors": EnvConfig(agents=3, episode_length=30),
+    "one analyst": EnvConfig(agents=1, views="full", episode_length=30, stl=UNWATCHED),
+    "three sensors": EnvConfig(agents=3, episode_length=30, views="groups", stl=UNWATCHED),
     "seven sensors, five votes": EnvConfig(
-        agents=7, episode_length=30, consensus=ConsensusConfig(threshold=5)
+        agents=7,
+        episode_length=30,
+        consensus=ConsensusConfig(threshold=5),
+        views="groups",
+        stl=UNWATCHED,
     ),
-    "nine sensors": EnvConfig(agents=9, episode_length=30),
-    "longer than the table": EnvConfig(episode_length=10_000),
-    "deliberation": EnvConfig(episode_length=20, deliberation=1),
+    "nine sensors": EnvConfig(agents=9, episode_length=30, views="groups", stl=UNWATCHED),
+    "longer than the table": EnvConfig(episode_length=10_000, **FOUR),
+    "deliberation": EnvConfig(episode_length=20, deliberation=1, **FOUR),
     "deliberation, unpaid proposals": EnvConfig(
-        episode_length=20, deliberation=1, reward=RewardConfig(proposal_weight=0.0)
+        episode_length=20, deliberation=1, reward=RewardConfig(proposal_weight=0.0), **FOUR
     ),
-    "mixed faults": EnvConfig(agents=7, episode_length=20, faults=FaultConfig(2, "mixed", 8)),
+    "mixed faults": EnvConfig(
+        agents=7,
+        episode_length=20,
+        faults=FaultConfig(2, "mixed", 8),
+        views="groups",
+        stl=UNWATCHED,
+    ),
     "mixed faults, deliberation": EnvConfig(
-        agents=5, episode_length=20, faults=FaultConfig(2, "mixed", 8), deliberation=1
+        agents=5,
+        episode_length=20,
+        faults=FaultConfig(2, "mixed", 8),
+        deliberation=1,
+        views="groups",
+        stl=UNWATCHED,
     ),
     "reliability-weighted votes": EnvConfig(
         agents=7,
         episode_length=40,
         consensus=ConsensusConfig(weights="reliability", feedback_share=0.5),
+        views="groups",
+        stl=UNWATCHED,
     ),
     "reliability-weighted votes, mixed faults, deliberation": EnvConfig(
         agents=4,
@@ -51,6 +69,8 @@ CONFIGS = {
         consensus=ConsensusConfig(weights="reliability", feedback_share=1.0),
         faults=FaultConfig(1, "mixed", 8),
         deliberation=1,
+        views="groups",
+        stl=UNWATCHED,
     ),
     **{
         f"reliability-weighted votes, two {fault}": EnvConfig(
@@ -58,13 +78,18 @@ CONFIGS = {
             episode_length=40,
             consensus=ConsensusConfig(weights="reliability", feedback_share=0.6),
             faults=FaultConfig(2, fault, 15),
+            views="groups",
+            stl=UNWATCHED,
         )
         for fault in FAULT_NAMES
     },
-    "all faulty": EnvConfig(episode_length=20, faults=FaultConfig(4, "random")),
+    "all faulty": EnvConfig(episode_length=20, faults=FaultConfig(4, "random"), **FOUR),
     **{
         f"one {fault}": EnvConfig(
-            episode_length=12, reward=RewardConfig(team_share=0.5), faults=FaultConfig(1, fault, 5)
+            episode_length=12,
+            reward=RewardConfig(team_share=0.5),
+            faults=FaultConfig(1, fault, 5),
+            **FOUR,
         )
         for fault in FAULT_NAMES
     },
