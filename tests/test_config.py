@@ -82,6 +82,14 @@ def test_unknown_names_list_the_known_ones(make: Any, known: str) -> None:
         make()
 
 
+def test_the_default_team_tolerates_two_and_is_watched() -> None:
+    env = EnvConfig()
+    assert (env.agents, env.views, env.seen_by) == (7, "overlap", 6)
+    assert env.consensus.faulty_for(env.agents) == 2
+    assert (env.stl.monitor, env.stl.observe, env.stl.shield) == (True, False, False)
+    assert TrainConfig().task == env
+
+
 def test_overrides_replace_single_fields() -> None:
     config = make_config(EnvConfig(agents=7), {"split": "test"})
     assert (config.agents, config.split) == (7, "test")

@@ -33,6 +33,8 @@ SHIELDED = EnvConfig(
     dynamics="response",
     episode_length=250,
     stl=StlConfig(monitor=True, shield=True),
+    agents=4,
+    views="groups",
 )
 
 

@@ -150,8 +150,8 @@ def test_one_lane_out_of_bounds_is_refused(change: Callable[[Any], None]) -> Non
 def test_sb3_view_has_a_default_environment() -> None:
     venv, named = TrafficVecEnv(), TrafficVecEnv(EnvConfig(), 256, None)
     assert venv.config == named.config == EnvConfig()
-    assert (venv.lanes, venv.agents, venv.num_envs) == (256, 4, 1024)
+    assert (venv.lanes, venv.agents, venv.num_envs) == (256, 7, 1792)
     venv.seed(3)
     named.seed(3)
     np.testing.assert_array_equal(np.asarray(venv.reset()), np.asarray(named.reset()))
-    assert venv.step(np.zeros(1024, int))[1].shape == (1024,)
+    assert venv.step(np.zeros(1792, int))[1].shape == (1792,)

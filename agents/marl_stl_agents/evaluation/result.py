@@ -285,7 +285,7 @@ class EvaluationResult:
 
     @property
     def gain_under_faults(self) -> float | None:
-        """Share of the honest team's gain over the best constant policy that the worst fault leaves.
+        """Share of the honest gain over the best constant policy that the worst fault leaves.
 
         Negative where the team is then worse than that policy. None without faulty sensors, and
         where the honest team gains nothing.

@@ -164,7 +164,7 @@ def test_both_paths_train_the_same_weights() -> None:
 
 def test_a_team_of_faulty_sensors_cannot_be_trained() -> None:
     with pytest.raises(ConfigError, match="at least one honest"):
-        TrainConfig(env=EnvConfig(faults=FaultConfig(4)))
+        TrainConfig(env=EnvConfig(faults=FaultConfig(7)))
 
 
 def test_faulty_sensors_earn_nothing_in_the_parallel_view() -> None:
