@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from marl_stl_env.config import StlConfig
 from marl_stl_env.data.table import TrafficTable
 
 # Before torch is imported, and for the programs that tests start: on a busy machine threads that
@@ -17,6 +19,14 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # The same examples in every run: a test that fails on one machine fails on all.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
+
+#: A team that is small and not watched, for numbers worked out by hand and for short trainings.
+UNWATCHED = StlConfig(monitor=False)
+FOUR: dict[str, Any] = {"agents": 4, "views": "groups", "stl": UNWATCHED}
+
+#: A team that is small and not watched, for numbers worked out by hand and for short trainings.
+UNWATCHED = StlConfig(monitor=False)
+FOUR: dict[str, Any] = {"agents": 4, "views": "groups", "stl": UNWATCHED}
 
 VIEWS = {"flow": (0, 1, 2), "content": (3, 4), "timing": (5, 6), "host": (7, 8, 9)}
 

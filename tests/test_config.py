@@ -35,14 +35,14 @@ def test_default_quorums(agents: int, faulty: int, threshold: int) -> None:
         (lambda: EnvConfig(data=DataConfig(threat_rate=1.0)), "threat_rate=1.0"),
         (lambda: EnvConfig(data=DataConfig(threat_rate=0.0)), "threat_rate=0.0"),
         (lambda: EnvConfig(data=DataConfig(split_seed=-1)), "split_seed=-1"),
-        (lambda: EnvConfig(consensus=ConsensusConfig(threshold=0)), r"outside \[2, 3\]"),
-        (lambda: EnvConfig(consensus=ConsensusConfig(threshold=4)), r"outside \[2, 3\]"),
+        (lambda: EnvConfig(consensus=ConsensusConfig(threshold=0)), r"outside \[3, 5\]"),
+        (lambda: EnvConfig(consensus=ConsensusConfig(threshold=6)), r"outside \[3, 5\]"),
         (
             lambda: EnvConfig(agents=3, consensus=ConsensusConfig(max_faulty=1)),
             "at least 4 sensors",
         ),
         (lambda: EnvConfig(consensus=ConsensusConfig(max_faulty=-1)), "max_faulty=-1"),
-        (lambda: EnvConfig(faults=FaultConfig(5)), r"faulty=5 is outside \[0, 4\]"),
+        (lambda: EnvConfig(faults=FaultConfig(8)), r"faulty=8 is outside \[0, 7\]"),
         (lambda: FaultConfig(-1), "faulty=-1"),
         (lambda: FaultConfig(sleeper_start=-1), "sleeper_start=-1"),
         (lambda: EnvConfig(agents=1, deliberation=1), "at least 2 agents"),
@@ -80,6 +80,14 @@ def test_values_out_of_range_are_refused(make: Any, message: str) -> None:
 def test_unknown_names_list_the_known_ones(make: Any, known: str) -> None:
     with pytest.raises(UnknownNameError, match=known):
         make()
+
+
+def test_the_default_team_tolerates_two_and_is_watched() -> None:
+    env = EnvConfig()
+    assert (env.agents, env.views, env.seen_by) == (7, "overlap", 6)
+    assert env.consensus.faulty_for(env.agents) == 2
+    assert (env.stl.monitor, env.stl.observe, env.stl.shield) == (True, False, False)
+    assert TrainConfig().task == env
 
 
 def test_overrides_replace_single_fields() -> None:

@@ -33,6 +33,7 @@ def train_team(env: EnvConfig, seed: int, iterations: int, ppo: PPOConfig | None
     config = TrainConfig(
         env,
         ppo or PPOConfig(),
+        stl="off",
         backend="native",
         lanes=lanes,
         iterations=iterations,

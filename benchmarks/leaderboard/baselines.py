@@ -22,29 +22,34 @@ from marl_stl_agents.run_data import describe_data
 from marl_stl_agents.run_directory import CONFIG, DATA, EVALUATION, new_run, read_json, write_json
 from marl_stl_agents.training.run import learn
 
+from benchmarks.common.partial import PARTIAL
 from benchmarks.leaderboard.check import team_of
 from benchmarks.leaderboard.table import Entry
 from benchmarks.leaderboard.track import Result, Track, of_decisions, of_votes
-from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
+from marl_stl_env.config import FaultConfig, RewardConfig
 from marl_stl_env.data.datasets.synthetic.model import posterior
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.errors import SubmissionError
 
 _CPU = "cpu_seconds.json"
 _OWN = RewardConfig(team_share=0.0)  # best with full views and with deliberation
-_LONG = TrainConfig(backend="native", progress=False, preflight=False)
+_LONG = TrainConfig(
+    PARTIAL, stl="off", backend="native", iterations=60, progress=False, preflight=False
+)
 _SHORT = replace(_LONG, iterations=20)  # a third of the default length
 
 #: Trained baselines. docs/results/ explains how these settings were chosen on validation data.
 BASELINES: dict[str, TrainConfig] = {
     "short, partial views": _SHORT,
-    "short, full views": replace(_SHORT, env=EnvConfig(views="full", reward=_OWN)),
+    "short, full views": replace(_SHORT, env=replace(PARTIAL, views="full", reward=_OWN)),
     "short, single analyst": replace(
-        _SHORT, env=EnvConfig(agents=1, views="full", reward=_OWN), lanes=256
+        _SHORT, env=replace(PARTIAL, agents=1, views="full", reward=_OWN), lanes=256
     ),
-    "short, trained with a faulty sensor": replace(_SHORT, env=EnvConfig(faults=FaultConfig(1))),
+    "short, trained with a faulty sensor": replace(
+        _SHORT, env=replace(PARTIAL, faults=FaultConfig(1))
+    ),
     "short, deliberation": replace(
-        _SHORT, env=EnvConfig(deliberation=1, reward=_OWN), iterations=40
+        _SHORT, env=replace(PARTIAL, deliberation=1, reward=_OWN), iterations=40
     ),
     "default": _LONG,
 }

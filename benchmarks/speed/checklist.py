@@ -25,7 +25,8 @@ from marl_stl_agents.training.checklist import ChecklistCallback
 from stable_baselines3.common.callbacks import BaseCallback
 
 from benchmarks.common.measure import show, write_result
-from marl_stl_env.config import DataConfig, EnvConfig
+from benchmarks.common.partial import PARTIAL
+from marl_stl_env.config import DataConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 
 PATHS: tuple[Backend, ...] = ("native", "supersuit", "torch")
@@ -126,11 +127,14 @@ def measure(config: TrainConfig, prepared: PreparedData, repeats: int) -> dict[s
 def main(settings: Settings) -> None:
     """Measure, print and write."""
     torch.set_num_threads(1)
-    config, repeats = TrainConfig(iterations=settings.iterations), settings.repeats
+    config, repeats = (
+        TrainConfig(PARTIAL, stl="off", iterations=settings.iterations),
+        settings.repeats,
+    )
     if settings.quick:
-        env, repeats = EnvConfig(data=DataConfig(dataset_options=("rows=5000",))), 1
+        env, repeats = replace(PARTIAL, data=DataConfig(dataset_options=("rows=5000",))), 1
         small = PPOConfig(n_steps=8, batch_size=64, width=8)
-        config = TrainConfig(env=env, ppo=small, lanes=8, iterations=3)
+        config = TrainConfig(env=env, ppo=small, stl="off", lanes=8, iterations=3)
     prepared = prepare(config.env)
     rows = [measure(replace(config, backend=backend), prepared, repeats) for backend in PATHS]
     show("CPU seconds of an iteration", list(rows[0]), [list(row.values()) for row in rows])

@@ -21,6 +21,7 @@ from marl_stl_agents.rllib.training import ClusterTrainer
 from stable_baselines3.common.logger import Logger
 
 from benchmarks.common.measure import show, versions
+from benchmarks.common.partial import PARTIAL
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.files import write_text
 
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--address", default=None)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    base = TrainConfig(progress=False, backend="native")
+    base = TrainConfig(PARTIAL, stl="off", progress=False, backend="native")
     single = single_rate(base, arguments.iterations)
     rows: list[dict[str, Any]] = [{"engine": "sb3", "runners": None, "rate": single}]
     for runners in arguments.runners:

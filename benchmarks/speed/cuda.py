@@ -22,8 +22,8 @@ from marl_stl_agents.config import Backend, Device, PPOConfig, TrainConfig
 
 from benchmarks.common.learning_curve import Scores, best_constant, wait
 from benchmarks.common.measure import generated_table, rate, show, write_result
+from benchmarks.common.partial import PARTIAL
 from benchmarks.speed.throughput import row
-from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.torch_engine import Precision, TorchEngine
@@ -147,7 +147,7 @@ def engine_rows(
         variants.append(("engine, torch.compile", "float32", compiled))
     rows = []
     for lanes in settings.lanes:
-        config = EnvConfig(agents=AGENTS)
+        config = replace(PARTIAL, agents=AGENTS)
         engine = TorchEngine(config, table, lanes, 0, device)
         limit = copy_rate(engine, settings)
         rows.append(row("copy of the observations", lanes, limit, 1.0))
@@ -165,7 +165,7 @@ def train_config(backend: Backend, settings: Settings) -> TrainConfig:
     lanes = settings.train_lanes if backend == "torch" else settings.sb3_lanes
     steps, batch = (16, 65_536) if backend == "torch" else (64, 16_384)
     ppo = PPOConfig(bins=0, n_steps=steps, batch_size=batch)
-    return TrainConfig(backend=backend, lanes=lanes, ppo=ppo, progress=False)
+    return TrainConfig(PARTIAL, ppo, stl="off", backend=backend, lanes=lanes, progress=False)
 
 
 def training_rate(
@@ -191,11 +191,11 @@ def seconds_to_score(device: torch.device, settings: Settings) -> dict[str, Any]
     The score is the mean decision reward minus that of the best constant policy. If the final
     score is negative, the time is undefined.
     """
-    env = EnvConfig()
+    env = PARTIAL
     prepared = prepare(env)
     ppo = PPOConfig(n_steps=16, batch_size=8192)
     config = TrainConfig(
-        env=env, ppo=ppo, backend="torch", lanes=settings.score_lanes, progress=False
+        env, ppo, stl="off", backend="torch", lanes=settings.score_lanes, progress=False
     )
     train = prepared.tables["train"]
     model = make_trainer(config, train, device)

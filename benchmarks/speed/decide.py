@@ -30,6 +30,7 @@ from marl_stl_agents.run_directory import DATA, new_run, write_json
 from pyarrow import csv, parquet
 
 from benchmarks.common.measure import show, versions
+from benchmarks.common.partial import PARTIAL
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
@@ -58,7 +59,7 @@ class Settings:
 
 def untrained_run(folder: Path, env: EnvConfig, prepared: PreparedData) -> Path:
     """A run directory with an untrained policy."""
-    config = TrainConfig(env=env, run_dir=folder)
+    config = TrainConfig(env=env, stl="off", run_dir=folder)
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
     train = prepared.tables["train"]
@@ -107,9 +108,11 @@ def measured(name: str, env: EnvConfig, settings: Settings, folder: Path) -> lis
 
 def main(settings: Settings) -> None:
     """Measure, print and write."""
-    sets = {"synthetic": EnvConfig()}
+    sets = {"synthetic": PARTIAL}
     if settings.data_dir is not None:
-        sets["nsl-kdd"] = EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=settings.data_dir))
+        sets["nsl-kdd"] = replace(
+            PARTIAL, data=DataConfig(dataset="nsl-kdd", data_dir=settings.data_dir)
+        )
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, env in sets.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 import tyro
 
 from benchmarks.common.measure import VIEW_SIZES, generated_table, rate, show, write_result
+from benchmarks.common.partial import PARTIAL
 from benchmarks.speed.throughput import engine_rate
-from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.files import atomic_path
@@ -89,7 +89,7 @@ def view_sizes(features: int) -> list[int]:
 
 def measure(case: Case, table: TrafficTable, settings: Settings) -> dict[str, Any]:
     """The engine's speed at one size."""
-    engine = Engine(EnvConfig(agents=case.sensors), table, case.lanes, seeds=0)
+    engine = Engine(replace(PARTIAL, agents=case.sensors), table, case.lanes, seeds=0)
     seconds, repeats = (0.02, 1) if settings.quick else (settings.seconds, settings.repeats)
     found = engine_rate(engine, seconds, repeats)
     target = engine.observe()

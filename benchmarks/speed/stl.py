@@ -19,7 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.common.measure import write_result
-from marl_stl_env.config import Dynamics, EnvConfig, StlConfig
+from benchmarks.common.partial import PARTIAL
+from marl_stl_env.config import Dynamics, StlConfig
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.stl.monitor import Monitor, MonitorSet
 from marl_stl_env.stl.parser import parse
@@ -154,7 +155,7 @@ def environment(lanes: int, repeats: int, steps: int = 50) -> dict[str, dict[str
     found: dict[str, dict[str, float]] = {}
     dynamics: tuple[Dynamics, ...] = ("replay", "response")
     for one in dynamics:
-        bare = EnvConfig(dynamics=one)
+        bare = replace(PARTIAL, dynamics=one)
         watched = replace(bare, stl=StlConfig(monitor=True))
         shown = replace(bare, stl=StlConfig(monitor=True, observe=True))
         shielded = replace(bare, stl=StlConfig(monitor=True, shield=True))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import tyro
 from stable_baselines3.common.vec_env import VecEnv
 
 from benchmarks.common.measure import generated_table, rate, show, write_result
+from benchmarks.common.partial import PARTIAL
 from benchmarks.speed.peers import NothingParallelEnv, OrdinaryParallelEnv, gymnasium_vector
 from benchmarks.speed.trainer import bare_trainer, make_trainer, ppo_profile, ppo_rates
-from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.parallel import TrafficParallelEnv
@@ -120,7 +120,7 @@ def engine_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]
     """The engine beside the limit of memory bandwidth."""
     rows = []
     for lanes in settings.lanes:
-        engine = Engine(EnvConfig(agents=AGENTS), table, lanes, seeds=0)
+        engine = Engine(replace(PARTIAL, agents=AGENTS), table, lanes, seeds=0)
         limit = take_rate(engine, settings)
         rows.append(row("np.take of the same rows, into a buffer", lanes, limit, 1.0))
         for name, fresh in (("engine, into a buffer", False), ("engine, fresh arrays", True)):
@@ -131,7 +131,7 @@ def engine_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]
 
 def adapter_rows(table: TrafficTable, settings: Settings) -> list[dict[str, Any]]:
     """The environment's views and their peers; ``relative`` is the ratio to the peer."""
-    config, lanes = EnvConfig(agents=AGENTS), settings.train_lanes
+    config, lanes = replace(PARTIAL, agents=AGENTS), settings.train_lanes
     one = parallel_rate(OrdinaryParallelEnv(table, AGENTS), settings)
     ours = parallel_rate(TrafficParallelEnv(config, table=table), settings)
     suit = vec_rate(SuperSuitVecEnv(lambda: OrdinaryParallelEnv(table, AGENTS), lanes), settings)

@@ -16,6 +16,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from benchmarks.common.partial import PARTIAL
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import AnyArray
 
@@ -76,7 +77,9 @@ class NoOpVecEnv(VecEnv):
 
 def train_config(backend: Backend, lanes: int) -> TrainConfig:
     """The default trainer on raw features, as in every row of the comparison."""
-    return TrainConfig(backend=backend, lanes=lanes, ppo=PPOConfig(bins=0), progress=False)
+    return TrainConfig(
+        PARTIAL, PPOConfig(bins=0), stl="off", backend=backend, lanes=lanes, progress=False
+    )
 
 
 def make_trainer(backend: Backend, table: TrafficTable, lanes: int) -> OnPolicyAlgorithm:

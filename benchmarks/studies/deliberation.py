@@ -21,15 +21,16 @@ from marl_stl_agents.evaluation.rollouts import collect_rollout
 from marl_stl_agents.run_directory import read_json, write_json
 
 from benchmarks.common.measure import show
+from benchmarks.common.partial import PARTIAL
 from benchmarks.common.tables import replace_section, table_lines
 from benchmarks.common.teams import PPO, f1, normalized, train_team
-from marl_stl_env.config import DataConfig, EnvConfig, FaultConfig, RewardConfig
+from marl_stl_env.config import DataConfig, FaultConfig, RewardConfig
 from marl_stl_env.data.prepare import prepare
 
 DATASETS = {
-    "synthetic": EnvConfig(),
-    "nsl-kdd": EnvConfig(
-        data=DataConfig(dataset="nsl-kdd", split_method="stratified", threat_rate=0.109)
+    "synthetic": PARTIAL,
+    "nsl-kdd": replace(
+        PARTIAL, data=DataConfig(dataset="nsl-kdd", split_method="stratified", threat_rate=0.109)
     ),
 }
 #: Rewards of a sensor's own vote are best if every sensor has nearly all information: with full

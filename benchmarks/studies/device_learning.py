@@ -18,7 +18,7 @@ from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 
 from benchmarks.common.learning_curve import Scores
 from benchmarks.common.measure import show, write_result
-from marl_stl_env.config import EnvConfig
+from benchmarks.common.partial import PARTIAL
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.files import atomic_path
 
@@ -51,8 +51,10 @@ def learning_curve(
 ) -> list[tuple[float, float]]:
     """Seconds and mean decision reward on the validation split, before and after each iteration."""
     lanes, iterations = (4, 2) if settings.quick else (settings.lanes, settings.iterations)
-    env, ppo = EnvConfig(), PPOConfig()
-    config = TrainConfig(env=env, ppo=ppo, backend=backend, lanes=lanes, seed=seed, progress=False)
+    env, ppo = PARTIAL, PPOConfig()
+    config = TrainConfig(
+        env, ppo, stl="off", backend=backend, lanes=lanes, seed=seed, progress=False
+    )
     device = torch.device("cpu")
     model = make_trainer(config, prepared, device)
     scores = Scores(env, prepared.tables["validation"], device)
@@ -62,7 +64,7 @@ def learning_curve(
 
 def study(settings: Settings) -> dict[str, Any]:
     """Learning curves of both backends and their final scores."""
-    prepared = prepare(EnvConfig())
+    prepared = prepare(PARTIAL)
     seeds = settings.seeds[:1] if settings.quick else settings.seeds
     result: dict[str, Any] = {}
     for backend in VECS:

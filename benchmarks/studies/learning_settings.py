@@ -8,11 +8,12 @@ from typing import Any
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import PPOConfig, TrainConfig
 
+from benchmarks.common.partial import PARTIAL
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
 
 OWN = RewardConfig(team_share=0.0)
 FULL: dict[str, Any] = {"views": "full", "reward": OWN}
-NSL = EnvConfig(data=DataConfig(dataset="nsl-kdd"))
+NSL = replace(PARTIAL, data=DataConfig(dataset="nsl-kdd"))
 STRATIFIED = replace(NSL, data=replace(NSL.data, split_method="stratified"))
 RARE = replace(STRATIFIED, data=replace(STRATIFIED.data, threat_rate=0.109))
 
@@ -44,6 +45,7 @@ class Setting:
             if self.redraw
             else self.env,
             ppo=self.ppo,
+            stl="off",
             seed=seed,
             backend="native",
             lanes=max(1, 256 // self.env.agents),
@@ -74,8 +76,8 @@ _SHORT = replace(_UNSEEN, env=replace(_UNSEEN.env, consensus=_NINE_VOTES), itera
 #: Two votes of 16 are the best of the folds of types without synthetic outliers.
 _TWO_VOTES = ConsensusConfig(max_faulty=0, threshold=2)
 SETTINGS = {
-    "synthetic": Setting(EnvConfig(), iterations=60),
-    "synthetic, full views": Setting(EnvConfig(**FULL), iterations=45),
+    "synthetic": Setting(PARTIAL, iterations=60),
+    "synthetic, full views": Setting(replace(PARTIAL, **FULL), iterations=45),
     "nsl-kdd stratified": Setting(STRATIFIED, iterations=60),
     "nsl-kdd stratified, full views": Setting(replace(STRATIFIED, **FULL), iterations=45),
     "nsl-kdd stratified at 10.9 %": Setting(
@@ -94,24 +96,24 @@ SETTINGS = {
             _SHORT.env, data=replace(_SHORT.env.data, synthetic_outliers=0.0), consensus=_TWO_VOTES
         ),
     ),
-    "unsw-nb15 official": Setting(EnvConfig(data=DataConfig(dataset="unsw-nb15"))),
+    "unsw-nb15 official": Setting(replace(PARTIAL, data=DataConfig(dataset="unsw-nb15"))),
 }
-_THREE_VOTES = EnvConfig(consensus=ConsensusConfig(threshold=3))
+_THREE_VOTES = replace(PARTIAL, consensus=ConsensusConfig(threshold=3))
 _CHOICES = {
-    "defaults": Setting(EnvConfig()),
-    "team_share 0.5": Setting(EnvConfig(reward=RewardConfig(team_share=0.5))),
-    "team_share 0": Setting(EnvConfig(reward=OWN)),
+    "defaults": Setting(PARTIAL),
+    "team_share 0.5": Setting(replace(PARTIAL, reward=RewardConfig(team_share=0.5))),
+    "team_share 0": Setting(replace(PARTIAL, reward=OWN)),
     "threshold 3": Setting(_THREE_VOTES),
-    "discount 0.5": Setting(EnvConfig(), PPOConfig(discount=0.5)),
-    "discount 0.99": Setting(EnvConfig(), PPOConfig(discount=0.99)),
-    "independent": Setting(EnvConfig(), PPOConfig(sharing="independent")),
-    "width 64": Setting(EnvConfig(), PPOConfig(width=64)),
-    "width 256": Setting(EnvConfig(), PPOConfig(width=256)),
-    "no encoding": Setting(EnvConfig(), PPOConfig(bins=0)),
-    "learning rate 3e-4": Setting(EnvConfig(), PPOConfig(learning_rate=3e-4)),
-    "entropy 0.02": Setting(EnvConfig(), PPOConfig(entropy_coefficient=0.02)),
-    "full views": Setting(EnvConfig(views="full")),
-    "full views, team_share 0": Setting(EnvConfig(**FULL)),
+    "discount 0.5": Setting(PARTIAL, PPOConfig(discount=0.5)),
+    "discount 0.99": Setting(PARTIAL, PPOConfig(discount=0.99)),
+    "independent": Setting(PARTIAL, PPOConfig(sharing="independent")),
+    "width 64": Setting(PARTIAL, PPOConfig(width=64)),
+    "width 256": Setting(PARTIAL, PPOConfig(width=256)),
+    "no encoding": Setting(PARTIAL, PPOConfig(bins=0)),
+    "learning rate 3e-4": Setting(PARTIAL, PPOConfig(learning_rate=3e-4)),
+    "entropy 0.02": Setting(PARTIAL, PPOConfig(entropy_coefficient=0.02)),
+    "full views": Setting(replace(PARTIAL, views="full")),
+    "full views, team_share 0": Setting(replace(PARTIAL, **FULL)),
 }
 #: Each changes one default, and is trained as long as the default.
 CHOICES = {name: replace(one, iterations=60, every=10) for name, one in _CHOICES.items()}

@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import bootstrap
 
+from benchmarks.common.partial import PARTIAL
 from benchmarks.studies.response_rules import (
     Rule,
     always,
@@ -84,9 +85,8 @@ class Settings:
 def environment(settings: Settings) -> EnvConfig:
     """The environment of the study."""
     rows = ("rows=4000",) if settings.quick else ()
-    return EnvConfig(
-        data=DataConfig(split_method="temporal", dataset_options=rows), dynamics="response"
-    )
+    data = DataConfig(split_method="temporal", dataset_options=rows)
+    return replace(PARTIAL, data=data, dynamics="response")
 
 
 def trainings(settings: Settings) -> dict[str, TrainConfig]:

@@ -21,6 +21,7 @@ from marl_stl_agents.run_directory import write_json
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.common.partial import PARTIAL
 from benchmarks.common.teams import normalized
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.datasets.synthetic.model import log_joint, threat_share
@@ -109,7 +110,7 @@ class Exchange:
 
 def study(settings: Settings) -> list[dict[str, Any]]:
     """Score of every set of symbols."""
-    config = EnvConfig()
+    config = PARTIAL
     exchange, middle = Exchange(config, prepare(config)), config.reward.threshold
     ways: dict[str, Float64Array | None] = {"none: the vote": None, "2": np.array([middle])}
     for ratio in settings.ratios[:1] if settings.quick else settings.ratios:

@@ -26,6 +26,7 @@ from marl_stl_agents.evaluation.rollouts import collect_rollout
 from marl_stl_agents.run_directory import write_json
 
 from benchmarks.common.measure import show
+from benchmarks.common.partial import PARTIAL
 from benchmarks.common.teams import train_team
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
@@ -279,7 +280,7 @@ def compare(nsl: EnvConfig, settings: Settings) -> dict[str, Any]:
 
 def main(settings: Settings) -> None:
     """Run, print tables and write the figures."""
-    nsl = EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=settings.data_dir))
+    nsl = replace(PARTIAL, data=DataConfig(dataset="nsl-kdd", data_dir=settings.data_dir))
     results: dict[str, Any] = {}
     if settings.what == "forest":
         results = forest(nsl, settings)

@@ -51,8 +51,8 @@ class EnvConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     split: Split = "train"
-    agents: int = 4
-    views: Views = "groups"
+    agents: int = 7
+    views: Views = "overlap"
     view_share: float | None = None
     episode_length: int = 1000
     order: Order = "sequential"

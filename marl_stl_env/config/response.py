@@ -43,7 +43,7 @@ class StlConfig:
     """Which specifications are watched.
 
     Attributes:
-        monitor: Watch them in every lane.
+        monitor: Watch them in every lane: costs in infos and records, nothing in observations.
         shield: Mask the actions that could break those among them that a shield can enforce; see
             :func:`~marl_stl_env.stl.enforcement.classify`.
         observe: Also show every sensor how much of each specification is left, in [-1, 1].
@@ -53,7 +53,7 @@ class StlConfig:
         posture_window: Steps over which the default specification "posture" counts errors.
     """
 
-    monitor: bool = False
+    monitor: bool = True
     observe: bool = False
     specs: tuple[str, ...] = ()
     posture_window: int = 64

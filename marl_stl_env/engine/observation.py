@@ -39,7 +39,8 @@ def sensor_groups(
     With no more sensors than groups, sensor i sees every group j with ``j mod agents == i``
     (nothing stays unseen); with more, sensor i sees group ``i mod groups``. Where views overlap,
     ``seen_by`` copies of the first group go to the sensors in turn, then those of the next, and
-    so on: nobody gets a group twice, or more than one group more than another.
+    so on: nobody gets a group twice, or more than one group more than another. A single group goes
+    to everybody.
 
     Args:
         names: Names of the groups, in the table's order.
@@ -55,13 +56,13 @@ def sensor_groups(
         ConfigError: If a sensor would see nothing.
     """
     groups = len(names)
-    if views == "full":
+    if views == "full" or groups == 1:
         return (tuple(names),) * agents
     if views == "overlap":
         if seen_by * groups < agents:
             raise ConfigError(
-                f"redundancy={seen_by}: {seen_by} copies of {groups} groups of columns leave some "
-                f"of {agents} sensors without any; use at least {-(-agents // groups)}"
+                f"views='overlap' with {seen_by} of {agents} sensors for each of {groups} groups of "
+                f"columns leaves some without any; use a view_share of at least {1 / groups:.2f}"
             )
         copies = [name for name in names for _ in range(seen_by)]
         return tuple(tuple(copies[i::agents]) for i in range(agents))

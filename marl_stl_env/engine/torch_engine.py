@@ -122,10 +122,14 @@ class TorchEngine(Engine):
                 f"faulty={config.faults.faulty}: faulty sensors are simulated by the numpy engine "
                 "only; use --backend native, or no faulty sensors"
             )
+        if config.stl.monitor:
+            raise DeviceError(
+                "monitor=True: specifications are monitored by the numpy engine only; use "
+                "stl=StlConfig(monitor=False), which changes no observation"
+            )
         for setting, wanted in {
             f"weights={config.consensus.weights!r}": config.consensus.weights != "equal",
             "dynamics='response'": config.dynamics == "response",
-            "monitor=True": config.stl.monitor,
             "shield=True": config.stl.shield,
         }.items():
             if wanted:

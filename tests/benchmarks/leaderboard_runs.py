@@ -21,8 +21,9 @@ from benchmarks.leaderboard.track import Track
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.types import AnyArray
+from tests.conftest import FOUR
 
-TRACK = Track("toy", EnvConfig(data=DataConfig(dataset_options=("rows=4000",))))
+TRACK = Track("toy", EnvConfig(data=DataConfig(dataset_options=("rows=4000",)), **FOUR))
 
 
 def train(run: Path, seed: int, **env: Any) -> Path:
@@ -37,6 +38,7 @@ def train(run: Path, seed: int, **env: Any) -> Path:
         seed=seed,
         run_dir=run,
         progress=False,
+        stl="off",
     )
     prepared = prepare(config.env)
     write_json(new_run(config) / "data.json", describe_data(prepared))

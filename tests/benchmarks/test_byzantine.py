@@ -13,11 +13,11 @@ from benchmarks.studies import byzantine, byzantine_report, deliberation, symbol
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.consensus.faults import FAULTS
 from marl_stl_env.types import Int8Array
-from tests.conftest import make_table
+from tests.conftest import UNWATCHED, make_table
 
 ROOT = Path(__file__).parents[2]
 TABLE = make_table(400)
-ENV = EnvConfig(agents=4)
+ENV = EnvConfig(agents=4, views="groups", stl=UNWATCHED)
 
 
 def block(votes: Any) -> Int8Array:

@@ -25,10 +25,11 @@ from stable_baselines3.common.logger import Logger
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import prepare
 from tests.compat.common import COMPAT
+from tests.conftest import UNWATCHED
 
 pytestmark = COMPAT
 TINY = TrainConfig(
-    env=EnvConfig(agents=4, episode_length=40),
+    env=EnvConfig(agents=4, episode_length=40, views="groups", stl=UNWATCHED),
     ppo=PPOConfig(width=16, n_steps=32, batch_size=256, n_epochs=2),
     backend="rllib",
     cluster=ClusterConfig(runners=2),
@@ -37,6 +38,7 @@ TINY = TrainConfig(
     evaluate_every=2,
     progress=False,
     preflight=False,
+    stl="off",
 )
 
 

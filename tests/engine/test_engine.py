@@ -16,34 +16,52 @@ from marl_stl_env.errors import (
     UnknownNameError,
 )
 from marl_stl_env.types import Action
-from tests.conftest import make_table
+from tests.conftest import FOUR, UNWATCHED, make_table
 from tests.oracles import FAULT_NAMES, ScalarEnv
 
 CONFIGS = {
-    "default": EnvConfig(episode_length=40),
+    "default": EnvConfig(episode_length=40, **FOUR),
     "own rewards, costs": EnvConfig(
         episode_length=25,
         reward=RewardConfig(team_share=0.3, block_cost=0.5, quarantine_cost=2.0, alert_cost=0.25),
+        **FOUR,
     ),
-    "one analyst": EnvConfig(agents=1, views="full", episode_length=30),
-    "three sensors": EnvConfig(agents=3, episode_length=30),
+    "one analyst": EnvConfig(agents=1, views="full", episode_length=30, stl=UNWATCHED),
+    "three sensors": EnvConfig(agents=3, episode_length=30, views="groups", stl=UNWATCHED),
     "seven sensors, five votes": EnvConfig(
-        agents=7, episode_length=30, consensus=ConsensusConfig(threshold=5)
+        agents=7,
+        episode_length=30,
+        consensus=ConsensusConfig(threshold=5),
+        views="groups",
+        stl=UNWATCHED,
     ),
-    "nine sensors": EnvConfig(agents=9, episode_length=30),
-    "longer than the table": EnvConfig(episode_length=10_000),
-    "deliberation": EnvConfig(episode_length=20, deliberation=1),
+    "nine sensors": EnvConfig(agents=9, episode_length=30, views="groups", stl=UNWATCHED),
+    "longer than the table": EnvConfig(episode_length=10_000, **FOUR),
+    "deliberation": EnvConfig(episode_length=20, deliberation=1, **FOUR),
     "deliberation, unpaid proposals": EnvConfig(
-        episode_length=20, deliberation=1, reward=RewardConfig(proposal_weight=0.0)
+        episode_length=20, deliberation=1, reward=RewardConfig(proposal_weight=0.0), **FOUR
     ),
-    "mixed faults": EnvConfig(agents=7, episode_length=20, faults=FaultConfig(2, "mixed", 8)),
+    "mixed faults": EnvConfig(
+        agents=7,
+        episode_length=20,
+        faults=FaultConfig(2, "mixed", 8),
+        views="groups",
+        stl=UNWATCHED,
+    ),
     "mixed faults, deliberation": EnvConfig(
-        agents=5, episode_length=20, faults=FaultConfig(2, "mixed", 8), deliberation=1
+        agents=5,
+        episode_length=20,
+        faults=FaultConfig(2, "mixed", 8),
+        deliberation=1,
+        views="groups",
+        stl=UNWATCHED,
     ),
     "reliability-weighted votes": EnvConfig(
         agents=7,
         episode_length=40,
         consensus=ConsensusConfig(weights="reliability", feedback_share=0.5),
+        views="groups",
+        stl=UNWATCHED,
     ),
     "reliability-weighted votes, mixed faults, deliberation": EnvConfig(
         agents=4,
@@ -51,6 +69,8 @@ CONFIGS = {
         consensus=ConsensusConfig(weights="reliability", feedback_share=1.0),
         faults=FaultConfig(1, "mixed", 8),
         deliberation=1,
+        views="groups",
+        stl=UNWATCHED,
     ),
     **{
         f"reliability-weighted votes, two {fault}": EnvConfig(
@@ -58,13 +78,18 @@ CONFIGS = {
             episode_length=40,
             consensus=ConsensusConfig(weights="reliability", feedback_share=0.6),
             faults=FaultConfig(2, fault, 15),
+            views="groups",
+            stl=UNWATCHED,
         )
         for fault in FAULT_NAMES
     },
-    "all faulty": EnvConfig(episode_length=20, faults=FaultConfig(4, "random")),
+    "all faulty": EnvConfig(episode_length=20, faults=FaultConfig(4, "random"), **FOUR),
     **{
         f"one {fault}": EnvConfig(
-            episode_length=12, reward=RewardConfig(team_share=0.5), faults=FaultConfig(1, fault, 5)
+            episode_length=12,
+            reward=RewardConfig(team_share=0.5),
+            faults=FaultConfig(1, fault, 5),
+            **FOUR,
         )
         for fault in FAULT_NAMES
     },
@@ -168,7 +193,7 @@ def test_lane_i_of_seed_s_is_the_only_lane_of_seed_s_plus_i(
 
 
 def test_resetting_one_lane_leaves_the_others_alone(table: TrafficTable) -> None:
-    config = EnvConfig(episode_length=50)
+    config = EnvConfig(episode_length=50, **FOUR)
     first, second = (Engine(config, table, 3, 5) for _ in range(2))
     actions = np.zeros((3, 4), dtype=int)
     for engine in (first, second):
@@ -236,7 +261,7 @@ def test_foreign_states_are_refused(table: TrafficTable, change: object) -> None
 
 
 def test_shuffled_order_shows_every_row_once(table: TrafficTable) -> None:
-    config = EnvConfig(episode_length=len(table), order="shuffled")
+    config = EnvConfig(episode_length=len(table), order="shuffled", **FOUR)
     engine = Engine(config, table, 1, 0)
     engine.reset()
     rows = [int(engine.step(np.zeros((1, 4), dtype=int)).rows[0]) for _ in range(len(table))]
@@ -245,7 +270,7 @@ def test_shuffled_order_shows_every_row_once(table: TrafficTable) -> None:
 
 
 def test_stretches_evaluate_every_row_once(table: TrafficTable) -> None:
-    engine = Engine(EnvConfig(), table, 7, 0)
+    engine = Engine(EnvConfig(**FOUR), table, 7, 0)
     starts = np.minimum(np.arange(7) * 90, len(table))
     engine.place(starts, np.minimum(starts + 90, len(table)))
     seen = np.zeros(len(table), dtype=int)
@@ -259,8 +284,8 @@ def test_labels_never_enter_an_observation(table: TrafficTable) -> None:
     state = {name: getattr(table, name) for name in table.__dataclass_fields__}
     flipped = TrafficTable(**(state | {"labels": ~table.labels}))
     for one, other in zip(
-        (Engine(EnvConfig(), t, 8, 0) for t in (table, table)),
-        (Engine(EnvConfig(), t, 8, 0) for t in (flipped, flipped)),
+        (Engine(EnvConfig(**FOUR), t, 8, 0) for t in (table, table)),
+        (Engine(EnvConfig(**FOUR), t, 8, 0) for t in (flipped, flipped)),
         strict=True,
     ):
         one.reset()
@@ -292,7 +317,7 @@ def test_wrong_actions_are_refused(table: TrafficTable, actions: np.ndarray) -> 
 
 
 def test_stepping_without_an_episode_is_refused(table: TrafficTable) -> None:
-    engine = Engine(EnvConfig(episode_length=2), table, 2, 0)
+    engine = Engine(EnvConfig(episode_length=2, **FOUR), table, 2, 0)
     actions = np.zeros((2, 4), dtype=int)
     with pytest.raises(ResetNeededError):
         engine.step(actions)
@@ -334,7 +359,7 @@ def test_every_sensor_and_every_fault_comes_up_alike(table: TrafficTable) -> Non
 
 
 def test_records_are_not_changed_by_later_resets(table: TrafficTable) -> None:
-    config = EnvConfig(episode_length=2, faults=FaultConfig(2), deliberation=1)
+    config = EnvConfig(episode_length=2, faults=FaultConfig(2), deliberation=1, **FOUR)
     engine = Engine(config, table, 50, 0)
     engine.reset()
     record = engine.step(np.zeros((50, 4), dtype=int))
@@ -359,7 +384,8 @@ def test_new_seeds_leave_running_episodes_their_faulty_sensors(table: TrafficTab
 
 def test_faulty_sensors_are_not_observed(table: TrafficTable) -> None:
     honest, lying = (
-        Engine(EnvConfig(faults=FaultConfig(count, "random")), table, 16, 0) for count in (0, 2)
+        Engine(EnvConfig(faults=FaultConfig(count, "random"), **FOUR), table, 16, 0)
+        for count in (0, 2)
     )
     for _ in range(3):
         honest.reset()

@@ -7,7 +7,7 @@ from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.observation import ObservationModel, sensor_groups
 from marl_stl_env.errors import ConfigError
-from tests.conftest import VIEWS, make_table
+from tests.conftest import FOUR, VIEWS, make_table
 
 NAMES = tuple(VIEWS)
 
@@ -38,8 +38,12 @@ def test_overlapping_views_are_dealt_evenly(agents: int) -> None:
             assert sum(name in groups for groups in deal) == seen_by
     assert sensor_groups(NAMES, agents, "overlap", agents) == (NAMES,) * agents
     if agents > 4:
-        with pytest.raises(ConfigError, match=f"redundancy=1: .* at least {-(-agents // 4)}"):
+        with pytest.raises(
+            ConfigError, match=f"with 1 of {agents} sensors .* view_share of at least 0.25"
+        ):
             sensor_groups(NAMES, agents, "overlap", 1)
+    for seen_by in range(1, agents + 1):
+        assert sensor_groups(("all",), agents, "overlap", seen_by) == (("all",),) * agents
 
 
 @pytest.mark.parametrize("agents", range(4, 17))
@@ -108,7 +112,7 @@ def test_observations_are_fresh_arrays(table: TrafficTable) -> None:
 
 @pytest.mark.parametrize("deliberation", [0, 1])
 def test_a_given_array_is_written_over(deliberation: int, table: TrafficTable) -> None:
-    config = EnvConfig(deliberation=deliberation)  # type: ignore[arg-type]
+    config = EnvConfig(deliberation=deliberation, **FOUR)  # type: ignore[arg-type]
     engine, rng = Engine(config, table, 3, 0), np.random.default_rng(0)
     engine.reset()
     buffer = engine.observe()

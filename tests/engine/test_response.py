@@ -177,7 +177,8 @@ def test_an_unknown_signal_lists_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "stl", [{"specs": ("no formula",)}, {"specs": ("=G (threat)",)}, {"observe": True}]
+    "stl",
+    [{"specs": ("no formula",)}, {"specs": ("=G (threat)",)}, {"monitor": False, "observe": True}],
 )
 def test_malformed_specs_are_refused(stl: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -33,6 +33,8 @@ SHIELDED = EnvConfig(
     dynamics="response",
     episode_length=250,
     stl=StlConfig(monitor=True, shield=True),
+    agents=4,
+    views="groups",
 )
 
 
@@ -352,5 +354,5 @@ def test_no_shield_on_a_device() -> None:
     torch_engine = pytest.importorskip("marl_stl_env.engine.torch_engine")
     with pytest.raises(DeviceError, match="shield=True"):
         torch_engine.TorchEngine(
-            EnvConfig(stl=StlConfig(shield=True)), make_table(), 2, device="cpu"
+            EnvConfig(stl=StlConfig(monitor=False, shield=True)), make_table(), 2, device="cpu"
         )

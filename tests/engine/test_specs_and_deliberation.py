@@ -30,6 +30,8 @@ PLAIN = EnvConfig(
     episode_length=80,
     response=ResponseConfig(quarantine_length=6),
     stl=StlConfig(monitor=True, observe=True, specs=SPECS),
+    agents=4,
+    views="groups",
 )
 TWO_ROUNDS = replace(PLAIN, deliberation=1)
 SHIELD = StlConfig(monitor=True, observe=True, shield=True, specs=SPECS)

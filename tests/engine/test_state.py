@@ -11,22 +11,26 @@ from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, StlConf
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.errors import ResetNeededError, StateError
-from tests.conftest import make_table, with_entities
+from tests.conftest import FOUR, make_table, with_entities
 
 TABLE = with_entities(make_table(), 30)
 LANES, LENGTH = 3, 6
 CONFIGS = {
-    "plain": EnvConfig(episode_length=LENGTH),
+    "plain": EnvConfig(episode_length=LENGTH, **FOUR),
     "response": EnvConfig(
-        episode_length=LENGTH, dynamics="response", stl=StlConfig(monitor=True, observe=True)
+        episode_length=LENGTH,
+        dynamics="response",
+        stl=StlConfig(monitor=True, observe=True),
+        agents=4,
+        views="groups",
     ),
     "deliberation, faults": EnvConfig(
-        episode_length=LENGTH, deliberation=1, faults=FaultConfig(1, "mixed")
+        episode_length=LENGTH, deliberation=1, faults=FaultConfig(1, "mixed"), **FOUR
     ),
     "reliability": EnvConfig(
-        episode_length=LENGTH, consensus=ConsensusConfig(weights="reliability")
+        episode_length=LENGTH, consensus=ConsensusConfig(weights="reliability"), **FOUR
     ),
-    "the whole table": EnvConfig(episode_length=len(TABLE)),
+    "the whole table": EnvConfig(episode_length=len(TABLE), **FOUR),
 }
 each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
@@ -146,8 +150,8 @@ def test_one_lane_out_of_bounds_is_refused(change: Callable[[Any], None]) -> Non
 def test_sb3_view_has_a_default_environment() -> None:
     venv, named = TrafficVecEnv(), TrafficVecEnv(EnvConfig(), 256, None)
     assert venv.config == named.config == EnvConfig()
-    assert (venv.lanes, venv.agents, venv.num_envs) == (256, 4, 1024)
+    assert (venv.lanes, venv.agents, venv.num_envs) == (256, 7, 1792)
     venv.seed(3)
     named.seed(3)
     np.testing.assert_array_equal(np.asarray(venv.reset()), np.asarray(named.reset()))
-    assert venv.step(np.zeros(1024, int))[1].shape == (1024,)
+    assert venv.step(np.zeros(1792, int))[1].shape == (1792,)

@@ -12,24 +12,31 @@ from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.engine.streams import random_bits, random_words
 from marl_stl_env.engine.torch_engine import TorchArrays, TorchEngine
 from marl_stl_env.errors import ConfigError, DeviceError, InvalidActionError, StateError
-from tests.conftest import make_table
+from tests.conftest import FOUR, UNWATCHED, make_table
 
 TABLE = make_table(300)
 CONFIGS = {
-    "default": EnvConfig(episode_length=40),
+    "default": EnvConfig(episode_length=40, **FOUR),
     "own rewards, costs": EnvConfig(
         episode_length=25,
         reward=RewardConfig(team_share=0.3, block_cost=0.5, quarantine_cost=2.0, alert_cost=0.25),
+        **FOUR,
     ),
-    "one analyst": EnvConfig(agents=1, views="full", episode_length=30),
-    "three sensors, shuffled": EnvConfig(agents=3, episode_length=30, order="shuffled"),
+    "one analyst": EnvConfig(agents=1, views="full", episode_length=30, stl=UNWATCHED),
+    "three sensors, shuffled": EnvConfig(
+        agents=3, episode_length=30, order="shuffled", views="groups", stl=UNWATCHED
+    ),
     "seven sensors, five votes": EnvConfig(
-        agents=7, episode_length=30, consensus=ConsensusConfig(threshold=5)
+        agents=7,
+        episode_length=30,
+        consensus=ConsensusConfig(threshold=5),
+        views="groups",
+        stl=UNWATCHED,
     ),
-    "nine sensors": EnvConfig(agents=9, episode_length=30),
-    "thirteen sensors": EnvConfig(agents=13, episode_length=20),
-    "longer than the table": EnvConfig(episode_length=10_000),
-    "deliberation": EnvConfig(episode_length=15, deliberation=1),
+    "nine sensors": EnvConfig(agents=9, episode_length=30, views="groups", stl=UNWATCHED),
+    "thirteen sensors": EnvConfig(agents=13, episode_length=20, views="groups", stl=UNWATCHED),
+    "longer than the table": EnvConfig(episode_length=10_000, **FOUR),
+    "deliberation": EnvConfig(episode_length=15, deliberation=1, **FOUR),
 }
 EXACT = ("rows", "labels", "actions", "decisions", "truncated", "live", "voting", "faulty")
 
@@ -77,7 +84,10 @@ def test_whole_episodes_equal_the_numpy_engine(config: EnvConfig, seed: int) -> 
 
 @pytest.mark.parametrize("agents", [4, 9])
 def test_lanes_out_of_step_restart_one_by_one(agents: int) -> None:
-    config, rng = EnvConfig(agents=agents, episode_length=9), np.random.default_rng(1)
+    config, rng = (
+        EnvConfig(agents=agents, episode_length=9, views="groups", stl=UNWATCHED),
+        np.random.default_rng(1),
+    )
     torched, plain = TorchEngine(config, TABLE, 5, 0, "cpu"), Engine(config, TABLE, 5, 0)
     for engine in (torched, plain):
         engine.reset()
@@ -106,7 +116,7 @@ def test_bits_are_bit_identical() -> None:
 
 def test_silence_and_every_vector_decide_alike() -> None:
     for agents in (4, 7, 8):
-        config = EnvConfig(agents=agents)
+        config = EnvConfig(agents=agents, views="groups", stl=UNWATCHED)
         rule = Engine(config, TABLE, 1, 0).rule
         vectors = np.random.default_rng(0).integers(-1, 4, (20_000, agents)).astype(np.int8)
         decided = TorchArrays(torch.device("cpu")).decision_rule(rule)(torch.from_numpy(vectors))
@@ -114,7 +124,7 @@ def test_silence_and_every_vector_decide_alike() -> None:
 
 
 def test_states_pass_between_the_engines() -> None:
-    config, rng = EnvConfig(episode_length=12), np.random.default_rng(2)
+    config, rng = EnvConfig(episode_length=12, **FOUR), np.random.default_rng(2)
     torched, plain = TorchEngine(config, TABLE, 4, 7, "cpu"), Engine(config, TABLE, 4, 1)
     torched.reset()
     for _ in range(5):
@@ -134,7 +144,7 @@ def test_states_pass_between_the_engines() -> None:
 
 
 def test_half_precision_rounds_the_features_only() -> None:
-    config = EnvConfig(episode_length=20)
+    config = EnvConfig(episode_length=20, **FOUR)
     half = TorchEngine(config, TABLE, 3, 0, "cpu", precision="float16")
     plain = Engine(config, TABLE, 3, 0)
     for engine in (half, plain):
@@ -149,7 +159,7 @@ def test_half_precision_rounds_the_features_only() -> None:
 
 
 def test_observations_go_into_a_given_tensor() -> None:
-    engine = TorchEngine(EnvConfig(), TABLE, 3, 0, "cpu")
+    engine = TorchEngine(EnvConfig(**FOUR), TABLE, 3, 0, "cpu")
     engine.reset()
     buffer = engine.observe()
     engine.step(torch.zeros(3, 4, dtype=torch.int64))
@@ -161,30 +171,30 @@ def test_observations_go_into_a_given_tensor() -> None:
     "actions", [torch.zeros(3, 3, dtype=torch.int64), torch.zeros(2, 4), np.zeros((2, 4), int)]
 )
 def test_wrong_actions_are_refused(actions: object) -> None:
-    engine = TorchEngine(EnvConfig(), TABLE, 2, 0, "cpu")
+    engine = TorchEngine(EnvConfig(**FOUR), TABLE, 2, 0, "cpu")
     engine.reset()
     with pytest.raises(InvalidActionError, match=r"integer tensor of shape \(2, 4\)"):
         engine.step(actions)
 
 
 REFUSED = {
-    "faulty": EnvConfig(faults=FaultConfig(faulty=1)),
-    "weights": EnvConfig(consensus=ConsensusConfig(weights="reliability")),
-    "dynamics": EnvConfig(dynamics="response"),
-    "monitor": EnvConfig(stl=StlConfig(monitor=True)),
+    "faulty": EnvConfig(faults=FaultConfig(faulty=1), **FOUR),
+    "weights": EnvConfig(consensus=ConsensusConfig(weights="reliability"), **FOUR),
+    "dynamics": EnvConfig(dynamics="response", **FOUR),
+    "monitor": EnvConfig(stl=StlConfig(monitor=True), agents=4, views="groups"),
 }
 
 
 @pytest.mark.parametrize("setting", REFUSED)
 def test_what_the_numpy_engine_alone_has_is_refused(setting: str) -> None:
-    with pytest.raises(DeviceError, match=f"{setting}.*--backend native"):
+    with pytest.raises(DeviceError, match=f"{setting}.*(--backend native|monitor=False)"):
         TorchEngine(REFUSED[setting], TABLE, 2, 0, "cpu")
 
 
 def test_no_lanes_are_refused() -> None:
     with pytest.raises(ConfigError):
-        TorchEngine(EnvConfig(), TABLE, 0, 0, "cpu")
-    engine = TorchEngine(EnvConfig(), TABLE, 2, 0, "cpu")
+        TorchEngine(EnvConfig(**FOUR), TABLE, 0, 0, "cpu")
+    engine = TorchEngine(EnvConfig(**FOUR), TABLE, 2, 0, "cpu")
     with pytest.raises(StateError):
         engine.set_state({})
 
@@ -193,7 +203,9 @@ def test_no_lanes_are_refused() -> None:
 @pytest.mark.parametrize("deliberation", [0, 1])
 def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: int) -> None:
     """Tensors on the meta device have no values: whatever asks for one raises."""
-    config = EnvConfig(agents=agents, deliberation=deliberation, episode_length=3)  # type: ignore[arg-type]
+    config = EnvConfig(
+        agents=agents, deliberation=deliberation, episode_length=3, views="groups", stl=UNWATCHED
+    )  # type: ignore[arg-type]
     engine = TorchEngine(config, TABLE, 5, 0, "meta")
     engine.reset()
     some, actions = (
@@ -215,7 +227,7 @@ def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: int) -> No
 
 def test_the_state_stays_where_it_is() -> None:
     """A CUDA graph of a step reads and writes the same memory at every replay."""
-    engine = TorchEngine(EnvConfig(episode_length=3), TABLE, 4, 0, "cpu")
+    engine = TorchEngine(EnvConfig(episode_length=3, **FOUR), TABLE, 4, 0, "cpu")
     engine.reset()
     before = [getattr(engine._state, item.name) for item in fields(engine._state)]
     for _ in range(7):

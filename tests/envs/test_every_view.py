@@ -79,12 +79,12 @@ def test_a_wrong_seed_is_refused(name: str, seed: Any) -> None:
 
 def test_repr_is_one_readable_line() -> None:
     settings: dict[str, Any] = {"reward": {"true_positive": 5.0}, "episode_length": 9}
-    usual = "toy/train, agents=4, views='groups'"
+    usual = "toy/train, agents=7, views='overlap'"
     analyst = "toy/train, agents=1, views='full'"
     said = {
         repr(mse.parallel_env(table=TABLE)): f"TrafficParallelEnv({usual})",
         repr(mse.aec_env(table=TABLE, split="test")): (
-            "TrafficAecEnv(toy/test, agents=4, views='groups')"
+            "TrafficAecEnv(toy/test, agents=7, views='overlap')"
         ),
         repr(TrafficVecEnv(mse.EnvConfig(deliberation=1), 2, table=TABLE)): (
             f"TrafficVecEnv({usual}, lanes=2, deliberation=1)"
@@ -100,13 +100,13 @@ def test_repr_is_one_readable_line() -> None:
     for given_line, wanted in said.items():
         assert given_line == wanted
     data = mse.DataConfig(data_dir=Path("data").absolute())
-    line = repr(mse.parallel_env(data=data, stl=mse.StlConfig(True)))
-    assert f"data.data_dir={Path('data').absolute()}, stl.monitor=True" in line
+    line = repr(mse.parallel_env(data=data, stl=mse.StlConfig(False)))
+    assert f"data.data_dir={Path('data').absolute()}, stl.monitor=False" in line
 
 
 def test_repr_stays_one_line_whatever_the_settings_hold() -> None:
     specs = ("quiet=G (alerts_16 <= 6)\n", "calm=G\x1b[31m")
-    config = mse.EnvConfig(stl=mse.StlConfig(specs=(*specs, "x=" + "y" * 200)))
+    config = mse.EnvConfig(stl=mse.StlConfig(False, specs=(*specs, "x=" + "y" * 200)))
     line = repr(mse.parallel_env(config, table=TABLE))
     assert line.isprintable()
     assert len(line) < 160

@@ -20,7 +20,7 @@ from marl_stl_env.envs.supersuit import SuperSuitVecEnv, supersuit_vec_env
 from marl_stl_env.envs.vector import TrafficVectorEnv
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import Action
-from tests.conftest import make_table, with_entities
+from tests.conftest import UNWATCHED, make_table, with_entities
 
 TABLE = with_entities(make_table(), 6)
 SPECS = (
@@ -130,7 +130,7 @@ def test_an_analyst_has_them_too() -> None:
 
 
 def test_without_specifications_nothing_costs_and_all_is_allowed() -> None:
-    env = mse.parallel_env(table=TABLE, episode_length=5)
+    env = mse.parallel_env(table=TABLE, episode_length=5, stl=UNWATCHED)
     _, infos = env.reset(seed=0)
     for _ in range(5):
         for info in infos.values():

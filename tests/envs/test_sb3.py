@@ -14,21 +14,43 @@ from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import supersuit_vec_env
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError
-from tests.conftest import make_table, with_entities
+from tests.conftest import FOUR, UNWATCHED, make_table, with_entities
 from tests.oracles import gae
 
 TABLE = with_entities(make_table(), 30)
 
 
 CONFIGS = {
-    **{f"{agents} sensors": EnvConfig(agents=agents, episode_length=13) for agents in (1, 3, 4, 7)},
-    "byzantine": EnvConfig(agents=7, episode_length=13, faults=FaultConfig(2, "mixed", 4)),
-    "response": EnvConfig(
-        dynamics="response", episode_length=13, stl=StlConfig(monitor=True, observe=True)
+    **{
+        f"{agents} sensors": EnvConfig(
+            agents=agents, episode_length=13, views="groups", stl=UNWATCHED
+        )
+        for agents in (1, 3, 4, 7)
+    },
+    "byzantine": EnvConfig(
+        agents=7,
+        episode_length=13,
+        faults=FaultConfig(2, "mixed", 4),
+        views="groups",
+        stl=UNWATCHED,
     ),
-    "deliberation": EnvConfig(episode_length=7, faults=FaultConfig(1, "random"), deliberation=1),
+    "response": EnvConfig(
+        dynamics="response",
+        episode_length=13,
+        stl=StlConfig(monitor=True, observe=True),
+        agents=4,
+        views="groups",
+    ),
+    "deliberation": EnvConfig(
+        episode_length=7, faults=FaultConfig(1, "random"), deliberation=1, **FOUR
+    ),
     "specified deliberation": EnvConfig(
-        dynamics="response", episode_length=9, stl=StlConfig(True, True), deliberation=1
+        dynamics="response",
+        episode_length=9,
+        stl=StlConfig(True, True),
+        deliberation=1,
+        agents=4,
+        views="groups",
     ),
 }
 

@@ -16,10 +16,10 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.envs.supersuit import SuperSuitVecEnv, supersuit_vec_env
 from marl_stl_env.errors import ConfigError
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 
 TABLE = make_table()
-CONFIG = EnvConfig(episode_length=7)
+CONFIG = EnvConfig(episode_length=7, **FOUR)
 COPIES, AGENTS = 3, 4
 
 

@@ -86,7 +86,7 @@ def make_trainer(
     """
     prepared = prepare(config.task, table)
     if config.backend == "torch":
-        venv: VecEnv = DeviceVecEnv(config.task, config.lanes, config.seed, prepared, device)
+        venv: VecEnv = DeviceVecEnv(config.rollouts, config.lanes, config.seed, prepared, device)
     else:
         venv = make_vec_env(config, prepared)
     return make_model(config, venv, prepared.tables["train"], device)

@@ -27,6 +27,7 @@ class TrainConfig:
         stl: "off" ignores specifications; "monitor" logs them; "shape" rewards satisfying them;
             "lagrangian" puts a price on violating each. The last two show the sensors what is
             left of each specification; where that takes labels, only the value function sees it.
+            The backends "torch" and "rllib" monitor at checkpoints, not in their rollouts.
         constraints: The settings of "shape" and "lagrangian".
         backend: "supersuit" goes through PettingZoo and SuperSuit, "native" through the batched
             numpy engine: the same trajectories, many times faster. "torch" keeps engine, rollouts
@@ -45,7 +46,7 @@ class TrainConfig:
 
     env: EnvConfig = field(default_factory=EnvConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
-    stl: Stl = "off"
+    stl: Stl = "monitor"
     constraints: ConstraintConfig = field(default_factory=ConstraintConfig)
     backend: Backend = "supersuit"
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
@@ -90,11 +91,22 @@ class TrainConfig:
 
     @property
     def task(self) -> EnvConfig:
-        """The environment that is trained in: ``env`` with the monitors that ``stl`` needs."""
+        """The environment that is evaluated in: ``env`` with the monitors that ``stl`` needs."""
         if self.stl == "off":
-            return self.env
+            return self._monitored(False)
         observe = self.env.stl.observe or self.enforced
         return replace(self.env, stl=replace(self.env.stl, monitor=True, observe=observe))
+
+    @property
+    def rollouts(self) -> EnvConfig:
+        """The environment that is trained in: ``task``, on all but numpy backends unmonitored.
+
+        What is monitored and not shown changes no observation, so it is the same task.
+        """
+        return self.task if self.backend in {"supersuit", "native"} else self._monitored(False)
+
+    def _monitored(self, monitor: bool) -> EnvConfig:
+        return replace(self.env, stl=replace(self.env.stl, monitor=monitor))
 
     @property
     def enforced(self) -> bool:
@@ -103,20 +115,23 @@ class TrainConfig:
 
     def _incompatible(self) -> Iterator[str]:
         """What the settings exclude, each with the remedy."""
-        ppo, env, monitored = self.ppo, self.env, self.task.stl.monitor
+        ppo, env = self.ppo, self.env
+        if self.stl == "off" and env.stl.observe:
+            yield "stl='off' is not compatible with stl.observe=True; use --stl monitor"
         if self.stl == "shape" and ppo.discount == 0.0:
             yield (
                 "stl='shape' with discount=0: specifications span the whole episode, and without "
                 "foresight only its very last step would be rewarded; use --discount 0.99 or so"
             )
         numpy = "use --backend native or supersuit (with --device cuda for the network)"
+        shown = {f"stl={self.stl!r}": self.enforced, "stl.observe=True": env.stl.observe}
         needs = {
             "backend='torch'": (
                 self.backend == "torch",
                 {
                     "policy='lstm'": ppo.policy == "lstm",
-                    "specifications": monitored,
                     "credit='entity'": ppo.credit == "entity",
+                    **shown,
                 },
                 numpy,
             ),
@@ -127,7 +142,7 @@ class TrainConfig:
                     "sharing='independent'": ppo.sharing == "independent",
                     "credit='entity'": ppo.credit == "entity",
                     f"prototypes={ppo.prototypes}": ppo.prototypes > 0,
-                    "specifications": monitored,
+                    **shown,
                     f"faulty={env.faults.faulty}": env.faults.faulty > 0,
                     "deliberation=1": env.deliberation == 1,
                 },

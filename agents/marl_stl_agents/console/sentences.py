@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from marl_stl_agents.diagnostics.checklist import Check
 from marl_stl_agents.evaluation.result import EvaluationResult, Metrics, SpecResult, Verdict
 
+#: A team tolerates its faulty sensors if the worst fault leaves this share of its gain.
+TOLERANT = 0.5
 #: Two gains are called the same where their ratio is nearer to 1 than this.
 SAME = 0.005
 
@@ -35,6 +37,19 @@ def _compared(ratio: float | None) -> str:
     if ratio > 1.0:
         return f"{ratio - 1.0:.0%} more than that of"
     return f"{ratio:.0%} of that of"
+
+
+def tolerance_sentence(result: EvaluationResult) -> str:
+    """That a team does not tolerate its own faulty sensors, and what helps; empty where it does."""
+    left, worst = result.gain_under_faults, result.worst_fault
+    if left is None or worst is None or left >= TOLERANT:
+        return ""
+    lost = "less than the best constant policy" if left < 0 else f"{left:.0%} of its gain is left"
+    return (
+        f"Does not tolerate its faulty sensors: with {worst.faulty} of {len(result.agents)} faulty "
+        f"({worst.fault}) the mean reward is {worst.reward_per_event:+.3f} per event, {lost}. What "
+        f"helps: --views overlap --agents 7, or training with --faulty {worst.faulty}"
+    )
 
 
 def relative_lines(result: EvaluationResult) -> list[tuple[float, str]]:

@@ -14,6 +14,7 @@ from marl_stl_agents.console.sentences import (
     certificate_sentence,
     operating_point_sentence,
     relative_lines,
+    tolerance_sentence,
     verdict_sentence,
 )
 from marl_stl_agents.evaluation.result import (
@@ -82,6 +83,8 @@ def show_evaluation(result: EvaluationResult) -> None:
         show_specs_under_faults(result)
     if result.byzantine:
         show_byzantine(result.decision, result.byzantine)
+    if intolerant := tolerance_sentence(result):
+        warn(intolerant)
     say(f"verdict: {verdict_sentence(result)}")
 
 

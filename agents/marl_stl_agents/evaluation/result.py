@@ -284,6 +284,18 @@ class EvaluationResult:
         return worst_fault(self.byzantine)
 
     @property
+    def gain_under_faults(self) -> float | None:
+        """Share of the honest gain over the best constant policy that the worst fault leaves.
+
+        Negative where the team is then worse than that policy. None without faulty sensors, and
+        where the honest team gains nothing.
+        """
+        worst, gain = self.worst_fault, self.decision.reward_per_event - self.best_constant
+        if worst is None or gain <= 0.0:
+            return None
+        return (worst.reward_per_event - self.best_constant) / gain
+
+    @property
     def conjunction(self) -> SpecResult | None:
         """All specifications together; None where none were monitored."""
         return self.stl.get(CONJUNCTION)

@@ -12,8 +12,8 @@ import numpy as np
 
 from marl_stl_agents.config import EvaluateConfig
 from marl_stl_agents.evaluation.result import Robustness, SpecResult
-from marl_stl_agents.evaluation.rollouts import Act, RecurrentGreedy
-from marl_stl_env.config import EnvConfig
+from marl_stl_agents.evaluation.rollouts import Act, RecurrentGreedy, collect_rollout
+from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.stl.certificate import Certificate, certify, certify_all
@@ -32,6 +32,8 @@ from marl_stl_env.types import (
 FRESH_SEEDS = 2**40
 #: Episodes for the certificate, where training monitored specifications and no number is given.
 DEFAULT_EPISODES = 200
+#: Episodes in which the specifications of a checkpoint are watched.
+CHECKPOINT_EPISODES = 100
 _LANES = 1024
 _TRIVIAL_EPISODES = 64
 _KEPT = 0.99
@@ -58,6 +60,11 @@ class Watched(NamedTuple):
         each = zip(self.names, self.satisfied.T, self.robustness.T, strict=True)
         together = (self.satisfied.all(axis=1), self.robustness.min(axis=1))
         return {**{name: (truth, value) for name, truth, value in each}, CONJUNCTION: together}
+
+    def shares(self) -> dict[str, float]:
+        """Share of the episodes that satisfy each, and all together, as they are logged."""
+        truths = self.by_name().items()
+        return {f"stl/{name}": float(truth.mean()) for name, (truth, _) in truths}
 
     def excess(self, budget: float) -> float:
         """By how much the share of episodes that violate any specification exceeds the budget."""
@@ -89,22 +96,38 @@ def watch(
         episodes: How many; fixed before the first is run.
         first_seed: Episode i is the first one of seed ``first_seed + i``.
     """
-    parts = []
+    parts, choose = [], _chooser(config, table, act, episodes)
     for begin in range(0, episodes, _LANES):
         lanes = min(_LANES, episodes - begin)
         engine = Engine(monitored(config), table, lanes, first_seed + begin)
         if isinstance(act, RecurrentGreedy):
             act.forget()
-        parts.append(_whole_episodes(engine, partial(_chosen, engine, act)))
+        parts.append(_whole_episodes(engine, partial(choose, engine)))
     together = (
         np.concatenate(arrays) for arrays in zip(*(part[1:] for part in parts), strict=True)
     )
     return Watched(parts[0].names, *together)
 
 
-def _chosen(engine: Engine, act: Act) -> Int8Array:
-    chosen, _ = act(engine.observe().reshape(engine.lanes * engine.agents, -1))
-    return chosen.reshape(engine.lanes, -1)
+def _chooser(
+    config: EnvConfig, table: TrafficTable, act: Act, episodes: int
+) -> Callable[[Engine], Int8Array]:
+    """What the honest sensors of an engine choose on its current events.
+
+    An event that looks the same in every episode is acted on once, not in each of them.
+    """
+    shown = config.stl.observe or config.stl.shield or config.deliberation
+    alike = config.dynamics == "replay" and not shown and not isinstance(act, RecurrentGreedy)
+    if alike and len(table) < episodes * config.episode_length:
+        honest = replace(config, faults=FaultConfig(), stl=StlConfig(monitor=False))
+        actions = collect_rollout(honest, table, act).actions
+        return lambda engine: actions[engine.rows]
+
+    def choose(engine: Engine) -> Int8Array:
+        chosen, _ = act(engine.observe().reshape(engine.lanes * engine.agents, -1))
+        return chosen.reshape(engine.lanes, -1)
+
+    return choose
 
 
 def _whole_episodes(engine: Engine, choose: Callable[[], AnyArray]) -> Watched:

@@ -14,6 +14,7 @@ from marl_stl_agents.console.sentences import (
     certificate_sentence,
     checklist_sentence,
     relative_lines,
+    tolerance_sentence,
     verdict_sentence,
 )
 from marl_stl_agents.diagnostics.checklist import Checked, read_checklist
@@ -89,6 +90,7 @@ def report_page(evaluated: Evaluation) -> str:
         name=evaluated.run.name,
         result=result,
         verdict=verdict_sentence(result),
+        intolerant=tolerance_sentence(result),
         actions=actions_sentence(result),
         facts=_facts(evaluated),
         key_metrics=_key_metrics(result),

@@ -41,7 +41,7 @@ def algorithm_config(config: TrainConfig, blueprint: Blueprint, done: int = 0) -
     cluster = config.cluster
     lanes = config.lanes // cluster.runners
     context = {
-        "env": config.task,
+        "env": config.rollouts,
         "lanes": lanes,
         "seed": config.seed,
         "scale": reward_scale(config.task.reward),

@@ -21,6 +21,7 @@ from marl_stl_agents.console.tables import show_progress
 from marl_stl_agents.diagnostics.log import open_log
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
+from marl_stl_agents.evaluation.stl import CHECKPOINT_EPISODES, watch
 from marl_stl_agents.metric_names import REWARD
 from marl_stl_agents.policies.build import make_blueprint
 from marl_stl_agents.rllib.algorithm import algorithm_config, reward_scale
@@ -91,10 +92,14 @@ class ClusterTrainer:
         """Evaluate the greedy team on the validation split, and log it."""
         self._policy.load_state_dict(self._weights())
         config: EnvConfig = self._config.task
-        rollout = collect_rollout(config, self._validation, greedy(self._policy))
+        act = greedy(self._policy)
+        rollout = collect_rollout(config, self._validation, act)
         metrics = score(self._validation.labels, rollout.decisions, config.reward, rollout.scores)
         figures = metrics.as_dict()
-        for name, value in {**figures, **action_shares(rollout.decisions)}.items():
+        logged = {**figures, **action_shares(rollout.decisions)}
+        if config.stl.monitor:
+            logged |= watch(config, self._validation, act, CHECKPOINT_EPISODES).shares()
+        for name, value in logged.items():
             logger.record(f"validation/{name.lower()}", value)
         return figures
 

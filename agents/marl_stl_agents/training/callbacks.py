@@ -21,15 +21,12 @@ from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.diagnostics.checklist import ITERATIONS
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
-from marl_stl_agents.evaluation.stl import FRESH_SEEDS, watch
+from marl_stl_agents.evaluation.stl import CHECKPOINT_EPISODES, FRESH_SEEDS, watch
 from marl_stl_agents.metric_names import EXCESS, REWARD
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.envs.base import team_env
 from marl_stl_env.stl.specs import CONJUNCTION
 from marl_stl_env.types import BoolArray, Float32Array, Float64Array
-
-#: Validation episodes in which every checkpoint's specifications are watched.
-_WATCHED = 100
 
 
 class RewardCallback(BaseCallback):
@@ -177,7 +174,7 @@ def training_callbacks(config: TrainConfig, table: TrafficTable) -> list[BaseCal
         table: The scaled training table.
     """
     callbacks: list[BaseCallback] = [RewardCallback(), ValueLossCallback()]
-    if config.task.stl.monitor:
+    if config.rollouts.stl.monitor:
         callbacks.append(SpecsCallback())
     if config.stl == "lagrangian":
         callbacks.append(ViolationRatesCallback(config, table))
@@ -265,9 +262,8 @@ class CheckpointCallback(BaseCallback):
         ).as_dict()
         logged = {**metrics, **action_shares(rollout.decisions)}
         if self._config.task.stl.monitor:
-            watched = watch(env, self._table, act, _WATCHED)
-            satisfied = {name: truth.mean() for name, (truth, _) in watched.by_name().items()}
-            logged |= {f"stl/{name}": float(share) for name, share in satisfied.items()}
+            watched = watch(env, self._table, act, CHECKPOINT_EPISODES)
+            logged |= watched.shares()
             if self._config.enforced:
                 metrics[EXCESS] = watched.excess(self._config.constraints.budget)
         for name, value in logged.items():

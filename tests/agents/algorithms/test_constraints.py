@@ -22,7 +22,7 @@ from tests.conftest import make_table
 CPU, TABLE = torch.device("cpu"), make_table()
 SPECS = StlConfig(specs=("quiet=G (alerts_4 <= 2)", "late=G[5,inf) (quarantines_3 <= 1)"))
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=9, stl=SPECS),
+    env=EnvConfig(episode_length=9, stl=SPECS, agents=4, views="groups"),
     ppo=PPOConfig(n_steps=24, batch_size=72, width=16, discount=0.9, schedule="constant"),
     constraints=ConstraintConfig(
         budget=0.2,

@@ -18,18 +18,19 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.errors import DeviceError, DivergedError, StateError
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 from tests.oracles import gae
 
 TABLE = make_table()
 CPU = torch.device("cpu")
 #: Episodes end inside rollouts, and one minibatch is the whole rollout, so that its order is idle.
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=10, reward=RewardConfig(team_share=0.5)),
+    env=EnvConfig(episode_length=10, reward=RewardConfig(team_share=0.5), **FOUR),
     ppo=PPOConfig(n_steps=16, batch_size=16 * 4 * 6, width=16, discount=0.9, n_epochs=3),
     lanes=6,
     seed=3,
     progress=False,
+    stl="off",
 )
 
 
@@ -204,10 +205,10 @@ def test_a_diverged_update_is_refused() -> None:
 
 def test_what_the_device_does_not_have_is_refused() -> None:
     with pytest.raises(DeviceError, match="faulty"):
-        DeviceVecEnv(EnvConfig(faults=FaultConfig(faulty=1)), 2, 0, TABLE, CPU)
+        DeviceVecEnv(EnvConfig(faults=FaultConfig(faulty=1), **FOUR), 2, 0, TABLE, CPU)
     with pytest.raises(DeviceError, match="deliberation"):
-        DeviceVecEnv(EnvConfig(deliberation=1), 2, 0, TABLE, CPU)
-    venv = DeviceVecEnv(EnvConfig(), 2, 0, TABLE, CPU)
+        DeviceVecEnv(EnvConfig(deliberation=1, **FOUR), 2, 0, TABLE, CPU)
+    venv = DeviceVecEnv(EnvConfig(**FOUR), 2, 0, TABLE, CPU)
     venv.reset()
     with pytest.raises(DeviceError, match="TrafficVecEnv"):
         venv.step(np.zeros(8, int))

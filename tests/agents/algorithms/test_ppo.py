@@ -10,15 +10,16 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.errors import DeviceError
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 
 TABLE = make_table()
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=10),
+    env=EnvConfig(episode_length=10, **FOUR),
     ppo=PPOConfig(n_steps=16, batch_size=64, width=16, discount=0.9),
     lanes=4,
     seed=3,
+    stl="off",
 )
 
 

@@ -13,17 +13,18 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 
 from marl_stl_env.config import EnvConfig, FaultConfig
 from marl_stl_env.errors import ConfigError
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 
 TABLE, CPU = make_table(), torch.device("cpu")
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=10, faults=FaultConfig(2, "mixed", 3)),
+    env=EnvConfig(episode_length=10, faults=FaultConfig(2, "mixed", 3), **FOUR),
     ppo=PPOConfig(
         n_steps=16, batch_size=64, width=16, discount=0.7, schedule="constant", policy="lstm"
     ),
     lanes=4,
     seed=3,
     backend="native",
+    stl="off",
 )
 
 
@@ -41,7 +42,7 @@ def weights(model: Any) -> torch.Tensor:
     return torch.cat([value.flatten() for value in model.policy.state_dict().values()])
 
 
-@pytest.mark.parametrize("env", [EnvConfig(episode_length=10), CONFIG.env])
+@pytest.mark.parametrize("env", [EnvConfig(episode_length=10, **FOUR), CONFIG.env])
 def test_both_paths_train_the_same_weights(env: EnvConfig) -> None:
     trained = []
     for backend in ("native", "supersuit"):

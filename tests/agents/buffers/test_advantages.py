@@ -12,15 +12,16 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.envs.supersuit import supersuit_vec_env
 from marl_stl_env.errors import ConfigError, TableError
-from tests.conftest import make_table, with_entities
+from tests.conftest import FOUR, make_table, with_entities
 from tests.oracles import gae
 
 TABLE = with_entities(make_table(), 8)
 CONFIG = TrainConfig(
-    env=EnvConfig(dynamics="response", episode_length=7),
+    env=EnvConfig(dynamics="response", episode_length=7, **FOUR),
     ppo=PPOConfig(credit="entity", discount=0.9, n_steps=40, bins=0, width=8),
     backend="native",
     lanes=3,
+    stl="off",
 )
 
 

@@ -15,16 +15,17 @@ from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.envs.base import team_env
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.errors import ConfigError
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 from tests.oracles import ScalarFaults
 
 TABLE = make_table()
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=10, faults=FaultConfig(2, "mixed", 3)),
+    env=EnvConfig(episode_length=10, faults=FaultConfig(2, "mixed", 3), **FOUR),
     ppo=PPOConfig(n_steps=16, batch_size=64, width=16, discount=0.7, schedule="constant"),
     lanes=4,
     seed=3,
     backend="native",
+    stl="off",
 )
 
 
@@ -163,7 +164,7 @@ def test_both_paths_train_the_same_weights() -> None:
 
 def test_a_team_of_faulty_sensors_cannot_be_trained() -> None:
     with pytest.raises(ConfigError, match="at least one honest"):
-        TrainConfig(env=EnvConfig(faults=FaultConfig(4)))
+        TrainConfig(env=EnvConfig(faults=FaultConfig(7)))
 
 
 def test_faulty_sensors_earn_nothing_in_the_parallel_view() -> None:

@@ -18,17 +18,18 @@ from marl_stl_agents.training.callbacks import ValueLossCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from marl_stl_env.config import EnvConfig, FaultConfig
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 
 TABLE, CPU = make_table(), torch.device("cpu")
 BOX, ACTIONS = spaces.Box(-1.0, 1.0, (2,)), spaces.Discrete(4)
 #: One minibatch is the whole rollout and is learned from once, so that its figures are exact.
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=10),
+    env=EnvConfig(episode_length=10, **FOUR),
     ppo=PPOConfig(n_steps=16, batch_size=16 * 16, n_epochs=1, width=16, discount=0.9),
     lanes=4,
     seed=3,
     backend="native",
+    stl="off",
 )
 
 

@@ -32,7 +32,7 @@ from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import RunError
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 
 SPACE = spaces.Box(-5, 5, (14,), dtype=np.float32)
 CPU = torch.device("cpu")
@@ -42,7 +42,9 @@ TRAINER = TrainerState({"x": np.arange(3, dtype=np.uint64)}, {"updates": 2})
 def policy(seed: int, config: PPOConfig | None = None) -> ActorCriticPolicy:
     torch.manual_seed(seed)
     config = config or PPOConfig(width=8)
-    return make_policy(TrainConfig(ppo=config), SPACE, make_table(), CPU)
+    return make_policy(
+        TrainConfig(ppo=config, env=EnvConfig(**FOUR), stl="off"), SPACE, make_table(), CPU
+    )
 
 
 def weights(of: ActorCriticPolicy) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def rewrite(checkpoint: Checkpoint, change: Callable[[dict[str, Any]], object]) 
 def test_the_stated_architecture_is_that_of_the_run(
     tmp_path: Path, task: dict[str, Any], config: PPOConfig
 ) -> None:
-    run, table = TrainConfig(env=EnvConfig(**task), ppo=config), make_table()
+    run, table = TrainConfig(env=EnvConfig(**task), ppo=config, stl="off"), make_table()
     space = observation_space(Engine(run.task, table, lanes=1))
     planned = make_blueprint(run, space, table)
     save_checkpoint(tmp_path, planned.build(space, CPU), 7, {"reward_per_event": 0.0}, TRAINER)
@@ -210,7 +212,7 @@ def test_damaged_weights_are_refused_and_never_unpickled(tmp_path: Path, damage:
 
 def short_run(folder: Path, iterations: int) -> tuple[TrainConfig, Path, PreparedData]:
     config = TrainConfig(
-        env=EnvConfig(data=DataConfig(dataset_options=("rows=4000",))),
+        env=EnvConfig(data=DataConfig(dataset_options=("rows=4000",)), **FOUR),
         ppo=PPOConfig(n_steps=8, batch_size=32, width=8),
         backend="native",
         lanes=4,
@@ -218,6 +220,7 @@ def short_run(folder: Path, iterations: int) -> tuple[TrainConfig, Path, Prepare
         evaluate_every=3,
         run_dir=folder,
         progress=False,
+        stl="off",
     )
     run, prepared = new_run(config), prepare(config.env)
     write_json(run / DATA, describe_data(prepared))

@@ -24,9 +24,10 @@ from stable_baselines3 import PPO
 from marl_stl_env.config import DataConfig, EnvConfig, StlConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.errors import ExportError, RunError
+from tests.conftest import FOUR
 
 CONFIG = TrainConfig(
-    env=EnvConfig(data=DataConfig(dataset_options=("rows=5000",)), deliberation=1),
+    env=EnvConfig(data=DataConfig(dataset_options=("rows=5000",)), deliberation=1, **FOUR),
     ppo=PPOConfig(n_steps=8, batch_size=32, width=8),
     backend="native",
     lanes=4,
@@ -34,6 +35,7 @@ CONFIG = TrainConfig(
     seed=1,
     progress=False,
     device="cpu",
+    stl="off",
 )
 ANSWERS = ("probabilities", "value")
 
@@ -59,6 +61,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             dynamics="response",
             episode_length=32,
             stl=StlConfig(monitor=True, shield=True),
+            agents=4,
+            views="groups",
         ),
         ppo=replace(CONFIG.ppo, discount=0.8, credit="entity"),
         constraints=ConstraintConfig(measure_episodes=4),

@@ -9,11 +9,12 @@ from marl_stl_agents.console.sentences import (
     actions_sentence,
     checklist_sentence,
     operating_point_sentence,
+    tolerance_sentence,
     verdict_sentence,
 )
 from marl_stl_agents.diagnostics.checklist import Check
 from marl_stl_agents.evaluation.metrics import equal_actions
-from marl_stl_agents.evaluation.result import OperatingPoint, Verdict
+from marl_stl_agents.evaluation.result import FaultMetrics, OperatingPoint, Verdict
 
 from marl_stl_env.config import EnvConfig
 from tests.agents.evaluation.results import make_result, metrics
@@ -42,6 +43,31 @@ def test_actions_with_the_same_reward_are_named() -> None:
     sentence = actions_sentence(result)
     assert "ALERT 82.0%" in sentence
     assert "these have the same reward: ALLOW and ALERT; BLOCK and QUARANTINE." in sentence
+
+
+@pytest.mark.parametrize(
+    ("rewards", "words"),
+    [
+        ((0.9, 0.5), ""),  # the constant policy has -1: .75 of the gain of 2 is left
+        ((0.9, 0.0), ""),
+        ((0.9, -0.02), "(flip) the mean reward is -0.020 per event, 49% of its gain is left."),
+        ((0.9, -1.1), "-1.100 per event, less than the best constant policy."),
+        ((-1.1, 0.9), "with 1 of 7 faulty (flip) the mean reward is -1.100"),
+        ((), ""),
+    ],
+)
+def test_a_team_that_does_not_tolerate_its_faulty_sensors_is_told(
+    rewards: tuple[float, ...], words: str
+) -> None:
+    entries = tuple(
+        FaultMetrics(i, "flip", 0.5, reward, 0.5) for i, reward in enumerate(rewards, 1)
+    )
+    agents = {f"sensor_{i}": metrics() for i in range(7)}
+    result = replace(make_result(), decision=metrics(1.0), agents=agents, byzantine=entries)
+    sentence = tolerance_sentence(result)
+    assert words in sentence
+    assert bool(sentence) == bool(words) == ("--faulty" in sentence)
+    assert tolerance_sentence(replace(result, decision=metrics(-1.0))) == ""  # not learned
 
 
 def check(status: str) -> Check:

@@ -28,16 +28,18 @@ from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.errors import NotFiniteError, RunError
+from tests.conftest import FOUR
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(
-    env=EnvConfig(data=DataConfig(dataset_options=("rows=20000",)), episode_length=200),
+    env=EnvConfig(data=DataConfig(dataset_options=("rows=20000",)), episode_length=200, **FOUR),
     ppo=PPOConfig(batch_size=1024, width=16, n_epochs=2),
     backend="native",
     lanes=24,
     iterations=10,
     progress=False,
     preflight=False,
+    stl="off",
 )
 FIRST_NAN = 5  # the step at which a broken environment breaks
 
@@ -291,7 +293,9 @@ def test_what_a_person_sees(
     ]
 
 
-FULL = TrainConfig(backend="native", progress=False, preflight=False)
+FULL = TrainConfig(
+    backend="native", progress=False, preflight=False, env=EnvConfig(**FOUR), stl="off"
+)
 
 
 @pytest.mark.slow

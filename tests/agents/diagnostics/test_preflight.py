@@ -20,9 +20,10 @@ from scipy.stats import norm
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import TrafficTable, load_dataset, prepare
+from tests.conftest import FOUR
 
 ROWS = 12_000
-CONFIG = EnvConfig()
+CONFIG = EnvConfig(**FOUR)
 
 
 def gaussian(shift: float, rows: int = ROWS, seed: int = 0, **fields: Any) -> TrafficTable:

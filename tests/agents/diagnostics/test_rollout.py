@@ -14,21 +14,29 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from marl_stl_env.config import DataConfig, EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.types import THREAT_VOTE, Action
-from tests.conftest import make_table
+from tests.conftest import FOUR, UNWATCHED, make_table
 
 TABLE, CPU = make_table(), torch.device("cpu")
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=21, reward=RewardConfig(team_share=0.3, block_cost=0.5)),
+    env=EnvConfig(episode_length=21, reward=RewardConfig(team_share=0.3, block_cost=0.5), **FOUR),
     ppo=PPOConfig(n_steps=32, batch_size=64, width=8, n_epochs=1, discount=0.5),
     lanes=9,
     seed=3,
+    stl="off",
 )
 RESPONSE = EnvConfig(
     data=DataConfig(dataset_options=("rows=5000",), threat_rate=0.3),
     dynamics="response",
     episode_length=21,
+    **FOUR,
 )
-FAULTY = EnvConfig(agents=4, episode_length=21, faults=FaultConfig(faulty=1, fault="flip"))
+FAULTY = EnvConfig(
+    agents=4,
+    episode_length=21,
+    faults=FaultConfig(faulty=1, fault="flip"),
+    views="groups",
+    stl=UNWATCHED,
+)
 
 
 class Count(BaseCallback):

@@ -22,7 +22,12 @@ CPU = torch.device("cpu")
 
 def make_run(folder: Path, env: EnvConfig, ppo: PPOConfig | None = None) -> Path:
     """A run whose policy was drawn at random, but is sure of itself."""
-    config = TrainConfig(env=env, ppo=ppo or PPOConfig(width=8), run_dir=folder)
+    config = TrainConfig(
+        env=env,
+        ppo=ppo or PPOConfig(width=8),
+        run_dir=folder,
+        stl="monitor" if env.stl.monitor else "off",
+    )
     prepared, run = prepare(env), new_run(config)
     write_json(run / DATA, describe_data(prepared))
     space = observation_space(Engine(env, prepared.tables["train"], lanes=1))

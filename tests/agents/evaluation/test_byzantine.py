@@ -17,11 +17,11 @@ from marl_stl_agents.evaluation.rollouts import collect_rollout
 from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig
 from marl_stl_env.types import Float32Array, Float64Array, Int8Array
 from tests.agents.evaluation.results import make_result
-from tests.conftest import make_table
+from tests.conftest import UNWATCHED, make_table
 from tests.oracles import FAULT_NAMES, ScalarFaults, decide
 
 TABLE = make_table(500)
-CONFIG = EnvConfig(agents=7, episode_length=50)
+CONFIG = EnvConfig(agents=7, episode_length=50, views="groups", stl=UNWATCHED)
 
 
 def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:

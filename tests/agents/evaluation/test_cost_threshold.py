@@ -11,10 +11,11 @@ from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.data.datasets.synthetic import model as synthetic_model
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.types import Action
+from tests.conftest import FOUR
 
 #: Stopping costs as much as letting pass: (1 + 1) / (1 + 1 + 1 + 1), which floats express exactly.
 EVEN = RewardConfig(true_positive=1, true_negative=1, false_positive=-1, false_negative=-1)
-CONFIG = EnvConfig(data=DataConfig(dataset_options=("rows=900",)), reward=EVEN)
+CONFIG = EnvConfig(data=DataConfig(dataset_options=("rows=900",)), reward=EVEN, **FOUR)
 SCORES = np.array([0.5, np.nextafter(0.5, 0), np.nextafter(0.5, 1)])
 WANTED = [Action.BLOCK, Action.ALLOW, Action.BLOCK]
 

@@ -36,6 +36,7 @@ from marl_stl_env.errors import (
 )
 from marl_stl_env.types import Action
 from tests.agents.evaluation.random_runs import make_run
+from tests.conftest import FOUR
 from tests.data.samples import (
     CUSTOM_COLUMNS,
     SAMPLES,
@@ -44,7 +45,7 @@ from tests.data.samples import (
 )
 
 CPU = torch.device("cpu")
-SYNTHETIC = EnvConfig(data=DataConfig(dataset_options=("rows=4000",)))
+SYNTHETIC = EnvConfig(data=DataConfig(dataset_options=("rows=4000",)), **FOUR)
 
 
 def evaluated(run: Path, env: EnvConfig) -> Rollout:

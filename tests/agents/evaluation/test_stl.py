@@ -9,7 +9,7 @@ import pytest
 import torch
 from marl_stl_agents.algorithms.ppo import make_trainer, make_vec_env
 from marl_stl_agents.checkpoints.store import Checkpoint
-from marl_stl_agents.config import Backend, EvaluateConfig, PPOConfig, TrainConfig
+from marl_stl_agents.config import Backend, EvaluateConfig, PPOConfig, Stl, TrainConfig
 from marl_stl_agents.evaluation.spec_faults import specs_under_faults
 from marl_stl_agents.evaluation.stl import (
     FRESH_SEEDS,
@@ -36,7 +36,7 @@ QUIET = StlConfig(
     monitor=True, specs=("quiet=G (alerts_4 <= 2)", "late=G[5,inf) (quarantines_3 <= 1)")
 )
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=7, stl=QUIET),
+    env=EnvConfig(episode_length=7, stl=QUIET, agents=4, views="groups"),
     ppo=PPOConfig(n_steps=16, batch_size=64, width=16),
     lanes=3,
     seed=3,
@@ -82,12 +82,13 @@ def test_standing_is_that_of_the_running_episodes(backend: Backend) -> None:
     assert seen >= 10
 
 
-def test_nothing_is_watched_by_default() -> None:
-    venv = make_vec_env(replace(CONFIG, stl="off", env=EnvConfig(episode_length=7)), TABLE)
+@pytest.mark.parametrize(("stl", "watched"), [("off", 0), (TrainConfig().stl, 3)])
+def test_the_specifications_of_a_replay_are_watched_by_default(stl: Stl, watched: int) -> None:
+    venv = make_vec_env(replace(CONFIG, stl=stl, env=EnvConfig(episode_length=7)), TABLE)
     venv.reset()
-    venv.step(np.zeros(12, np.int8))
+    venv.step(np.zeros(venv.num_envs, np.int8))
     lanes: Any = venv.unwrapped
-    assert lanes.last_step.violated.shape == (3, 0)
+    assert lanes.last_step.violated.shape == (3, watched)
 
 
 def test_logs_are_those_of_the_finished_episodes() -> None:
@@ -199,7 +200,7 @@ def test_figures_and_certificates() -> None:
     [(True, None, 200), (True, 0, None), (False, None, None), (False, 60, 60)],
 )
 def test_how_many_episodes(monitor: bool, certify: int | None, episodes: int | None) -> None:
-    config = replace(CONFIG, stl="off", env=EnvConfig(episode_length=7, stl=StlConfig(monitor)))
+    config = replace(CONFIG, stl="monitor" if monitor else "off", env=EnvConfig(episode_length=7))
     settings = EvaluateConfig(certify=certify)
     watched = certified_episodes(config.task, TABLE, alternate, settings)
     figures = stl_metrics(config.task, TABLE, watched, settings)
@@ -226,14 +227,25 @@ def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
         "shape": (True, True, "shape"),
         "lagrangian": (True, True, "lagrangian"),
     }
-    assert TrainConfig(env=EnvConfig(stl=StlConfig(monitor=True))).task.stl.monitor
+    unwatched = EnvConfig(stl=StlConfig(monitor=False))
+    assert TrainConfig(env=unwatched).task == EnvConfig() == TrainConfig().task
+
+
+@pytest.mark.parametrize("backend", ["supersuit", "native", "torch", "rllib"])
+def test_rollouts_are_watched_where_numpy_steps_them(backend: Backend) -> None:
+    config = TrainConfig(backend=backend)
+    assert config.task.stl.monitor
+    assert config.rollouts.stl.monitor == (backend in {"supersuit", "native"})
+    assert replace(config.rollouts, stl=config.task.stl) == config.task
 
 
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
         ({"stl": "shape", "ppo": PPOConfig()}, "--discount"),
-        ({"stl": "monitor", "backend": "torch"}, "--backend native"),
+        ({"stl": "lagrangian", "backend": "torch"}, "--backend native"),
+        ({"stl": "lagrangian", "backend": "rllib"}, "--backend native"),
+        ({"stl": "off", "env": EnvConfig(stl=StlConfig(observe=True))}, "--stl monitor"),
         ({"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, policy="lstm")}, "--policy mlp"),
     ],
 )

@@ -20,15 +20,16 @@ from torch import nn
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.errors import ConfigError
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 
 TABLE, CPU = make_table(), torch.device("cpu")
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=10),
+    env=EnvConfig(episode_length=10, **FOUR),
     ppo=PPOConfig(n_steps=16, batch_size=64, width=8, bins=0, sharing="independent"),
     lanes=4,
     seed=3,
     backend="native",
+    stl="off",
 )
 SPACE = spaces.Box(-5, 5, (14,), dtype=np.float32)
 SENSORS, FEATURES = 4, 10
@@ -139,7 +140,9 @@ def test_the_encoding_keeps_the_indicator() -> None:
     assert features.shape[1] > 14
 
 
-@pytest.mark.parametrize("env", [EnvConfig(episode_length=10), EnvConfig(deliberation=1)])
+@pytest.mark.parametrize(
+    "env", [EnvConfig(episode_length=10, **FOUR), EnvConfig(deliberation=1, **FOUR)]
+)
 def test_both_paths_train_the_same_weights_of_every_sensor(env: EnvConfig) -> None:
     trained = []
     for backend in ("native", "supersuit"):

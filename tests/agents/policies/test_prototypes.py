@@ -19,7 +19,7 @@ from marl_stl_agents.policies.prototypes import PrototypeEncoding, Prototypes, d
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.errors import ConfigError, DataError
 from marl_stl_env.types import Float32Array
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 
 TABLE, CPU = make_table(), torch.device("cpu")
 #: Two numbers, then a category of two columns; the context: three sensors and a flag.
@@ -28,11 +28,12 @@ FEATURES, SENSORS = 4, 3
 VISIBLE = np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 0, 0]], dtype=bool)
 SPACE = spaces.Box(-5, 5, (8,), dtype=np.float32)
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=10),
+    env=EnvConfig(episode_length=10, **FOUR),
     ppo=PPOConfig(n_steps=16, batch_size=64, width=8, prototypes=20),
     lanes=4,
     seed=3,
     backend="native",
+    stl="off",
 )
 
 

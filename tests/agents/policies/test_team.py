@@ -22,7 +22,9 @@ from tests.conftest import make_table, with_entities
 
 TABLE, CPU = with_entities(make_table(), 8), torch.device("cpu")
 CONFIG = TrainConfig(
-    env=EnvConfig(dynamics="response", episode_length=30, stl=StlConfig(shield=True)),
+    env=EnvConfig(
+        dynamics="response", episode_length=30, stl=StlConfig(shield=True), agents=4, views="groups"
+    ),
     ppo=PPOConfig(width=8, bins=3, discount=0.8),
     stl="lagrangian",
 )

@@ -18,7 +18,7 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import Action, Float32Array, Float64Array, Int8Array
-from tests.conftest import make_table, with_entities
+from tests.conftest import FOUR, make_table, with_entities
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
@@ -43,7 +43,8 @@ def evaluated_toy(
 ) -> Evaluation:
     """A rollout of :func:`think` on a toy table, in a run directory without a training."""
     table = table or with_entities(make_table(rows=3000), entities=12)
-    config = TrainConfig(env=env or EnvConfig(episode_length=60), run_dir=folder)
+    env = env or EnvConfig(episode_length=60, **FOUR)
+    config = TrainConfig(env=env, run_dir=folder, stl="monitor" if env.stl.monitor else "off")
     run = new_run(config)
     prepared = prepare(config.env, table)
     return evaluate_team(run, config, prepared, think, settings or EvaluateConfig(run))

@@ -19,8 +19,9 @@ from marl_stl_agents.rllib.env import TeamVectorEnv
 from marl_stl_env.config import EnvConfig, FaultConfig, RewardConfig
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.errors import ClusterError, ConfigError, MissingLibraryError, UnknownNameError
+from tests.conftest import FOUR
 
-CONFIG = EnvConfig(episode_length=40)
+CONFIG = EnvConfig(episode_length=40, **FOUR)
 
 
 def test_runners_replay_the_lanes_of_the_native_backend() -> None:
@@ -57,8 +58,8 @@ def test_rewards_are_scaled_by_the_largest() -> None:
         ({"lanes": 64, "cluster": ClusterConfig(runners=3)}, "lanes=64 .* runners=3"),
         ({"ppo": PPOConfig(policy="lstm")}, "policy='lstm'"),
         ({"ppo": PPOConfig(sharing="independent")}, "sharing='independent'"),
-        ({"env": EnvConfig(faults=FaultConfig(faulty=1))}, "faulty=1"),
-        ({"env": EnvConfig(deliberation=1)}, "deliberation=1"),
+        ({"env": EnvConfig(faults=FaultConfig(faulty=1), **FOUR)}, "faulty=1"),
+        ({"env": EnvConfig(deliberation=1, **FOUR)}, "deliberation=1"),
     ],
 )
 def test_what_the_cluster_cannot_train_is_refused(settings: dict[str, Any], problem: str) -> None:

@@ -14,12 +14,13 @@ from safetensors.numpy import load_file
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.files import write_text
 from tests.agents.evaluation.results import make_result
+from tests.conftest import FOUR
 
 
 def small(run: Path, iterations: int = 3, **settings: Any) -> TrainConfig:
     """A training of some 200 agent-steps."""
     return TrainConfig(
-        env=EnvConfig(data=DataConfig(dataset_options=("rows=2000",)), episode_length=50),
+        env=EnvConfig(data=DataConfig(dataset_options=("rows=2000",)), episode_length=50, **FOUR),
         ppo=PPOConfig(n_steps=8, batch_size=32, n_epochs=1, width=8, **settings),
         backend="native",
         lanes=2,
@@ -28,6 +29,7 @@ def small(run: Path, iterations: int = 3, **settings: Any) -> TrainConfig:
         run_dir=run,
         progress=False,
         preflight=False,
+        stl="off",
     )
 
 

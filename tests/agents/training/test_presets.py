@@ -73,6 +73,18 @@ def test_the_one_with_prototypes(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_every_preset_names_its_team() -> None:
+    """The defaults are free to change without them."""
+    teams = {name: (one.env.agents, one.env.views, one.stl) for name, one in PRESETS.items()}
+    assert teams == {
+        "seed": (3, "full", "off"),
+        "unseen": (16, "random", "off"),
+        "prototypes": (16, "random", "off"),
+        "response": (4, "groups", "off"),
+        "certified": (7, "overlap", "lagrangian"),
+    }
+
+
 def test_other_flags_go_on_top_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = parsed("--preset seed", monkeypatch)
     for arguments in (

@@ -30,16 +30,17 @@ from safetensors.numpy import load_file
 from marl_stl_env.config import EnvConfig, StlConfig
 from marl_stl_env.envs.base import team_env
 from marl_stl_env.errors import ConfigError, RunError
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 from tests.documents import ROOT
 from tests.programs import run_program
 
 CPU, TABLE = torch.device("cpu"), make_table()
 CONFIG = TrainConfig(
-    env=EnvConfig(episode_length=21),
+    env=EnvConfig(episode_length=21, **FOUR),
     ppo=PPOConfig(n_steps=16, batch_size=64, width=16, discount=0.9),
     lanes=4,
     seed=3,
+    stl="off",
 )
 ITERATION = 16 * 16
 LSTM, INDEPENDENT = {"policy": "lstm"}, {"sharing": "independent"}

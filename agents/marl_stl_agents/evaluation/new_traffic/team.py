@@ -113,7 +113,9 @@ class Team:
     """
 
     def __init__(self, run: Path, config: TrainConfig, settings: DecideConfig) -> None:
-        self.env: EnvConfig = replace(config.task, faults=FaultConfig(), stl=StlConfig())
+        self.env: EnvConfig = replace(
+            config.task, faults=FaultConfig(), stl=StlConfig(monitor=False)
+        )
         self.preprocessor = saved_preprocessor(run)
         self._run, self._settings = run, settings
         self._device = resolve_device(settings.device, settings.threads)
