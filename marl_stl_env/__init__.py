@@ -1,6 +1,6 @@
 """A multi-agent intrusion-response environment over real labelled traffic."""
 
-from marl_stl_env import data, envs
+from marl_stl_env import data, envs, response_v0, traffic_v0
 from marl_stl_env.config import (
     ConsensusConfig,
     DataConfig,
@@ -35,6 +35,8 @@ __all__ = [
     "envs",
     "load_dataset",
     "parallel_env",
+    "response_v0",
+    "traffic_v0",
 ]
 
 register_environments()

@@ -16,6 +16,7 @@ from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.describe import describe
+from marl_stl_env.envs.dynamics import NAMES
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space, state_space
 from marl_stl_env.errors import InvalidActionError, ResetNeededError
@@ -42,7 +43,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
     """
 
     metadata = {  # noqa: RUF012
-        "name": "traffic_v0",
+        "name": NAMES["replay"],
         "render_modes": [*RENDER_MODES],
         "render_fps": RENDER_FPS,
         "is_parallelizable": True,
@@ -56,6 +57,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         render_mode: str | None = None,
     ) -> None:
         self.config = make_config(config, {})
+        self.metadata = {**self.metadata, "name": NAMES[self.config.dynamics]}
         self.render_mode = render_mode
         self.engine = Engine.from_config(self.config, lanes=1, table=table)
         self._renderer = Renderer(self.engine, render_mode) if render_mode is not None else None
