@@ -108,7 +108,8 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
             options: Not used.
 
         Returns:
-            Observations and infos of every sensor.
+            Observation (width,) float32 and info of every sensor, by name; the columns of an
+            observation are those of :attr:`observation_layout`.
 
         Raises:
             ConfigError: If the seed is not a non-negative integer.
@@ -132,11 +133,12 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         """Evaluate the current event.
 
         Args:
-            actions: An action for every sensor.
+            actions: Every sensor's name to its action, an integer from 0 to 3.
 
         Returns:
-            Observations of the next event, rewards, terminations (never), truncations and infos
-            (see :mod:`marl_stl_env.envs.infos`) of every sensor.
+            Of every sensor, by name: observation of the next event (width,) float32, reward
+            (float), termination (always False), truncation (bool) and info (see
+            :mod:`marl_stl_env.envs.infos`).
 
         Raises:
             ResetNeededError: If no episode is running.
@@ -172,7 +174,12 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         )
 
     def state(self) -> Float32Array:
-        """The unmasked features of the current event, in a fresh array.  # (features,) float32."""
+        """What the team as a whole could see: for critics that are trained centrally.
+
+        Returns:
+            All features of the current event, then what all sensors share (``state_space`` has the
+            bounds), in a fresh array.  # (features + shared,) float32
+        """
         state: Float32Array = self.engine.global_state()[0]
         return state
 

@@ -33,7 +33,7 @@ def _usual(usual: int) -> Any:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainCommand(TrainConfig):
     """A new run, or the continuation of an old one.
 

@@ -47,6 +47,10 @@ class ComparedRun:
     result: EvaluationResult
     data: dict[str, Any]
 
+    def __repr__(self) -> str:
+        """The run and its result, in one line."""
+        return f"ComparedRun({self.name!r}, {self.result!r})"
+
     @property
     def metrics(self) -> dict[str, float | None]:
         """The metrics of :data:`METRICS`; None where the run has no such metric."""

@@ -150,7 +150,8 @@ def _side_by_side(folder: SeedsFolder, config: TrainConfig, at_once: int) -> dic
     Returns:
         The seeds whose process failed.
     """
-    waiting, running = list(folder.unfinished), dict[int, subprocess.Popen[bytes]]()
+    waiting = list(folder.unfinished)
+    running: dict[int, subprocess.Popen[bytes]] = {}
     failed: dict[int, Exception] = {}
     flag = StopFlag()
     with ExitStack() as files, stopped_by_signals(flag):
