@@ -1,6 +1,50 @@
-"""A multi-agent intrusion-response environment over real labelled traffic."""
+"""A multi-agent intrusion-response environment over real labelled traffic.
 
-from marl_stl_env import data, envs
+Five things to begin with:
+
+1. Play: a team of sensors, one event a step (PettingZoo).
+
+   >>> import marl_stl_env as mse
+   >>> env = mse.parallel_env(dataset_options={"rows": 2000}, episode_length=100)
+   >>> observations, infos = env.reset(seed=0)
+   >>> actions = {agent: mse.Action.ALLOW for agent in env.agents}
+   >>> observations, rewards, _, truncations, infos = env.step(actions)
+   >>> sorted(rewards) == sorted(env.possible_agents)
+   True
+
+2. One analyst who sees everything (Gymnasium), or many at once with ``gymnasium.make_vec``.
+
+   >>> import gymnasium
+   >>> one = gymnasium.make("marl_stl_env/Traffic-v0", dataset_options={"rows": 2000})
+   >>> observation, info = one.reset(seed=0)
+
+3. Other data: ``mse.datasets()`` names the known sets, "custom" reads your own file.
+
+   >>> options = {"path": "flows.csv", "label": "attack"}
+   >>> own = mse.parallel_env(dataset="custom", dataset_options=options)
+
+4. Faulty sensors, specifications, responses: every setting is a keyword.
+
+   >>> hard = mse.response_v0.parallel_env(
+   ...     dataset_options={"rows": 2000},
+   ...     agents=7,
+   ...     views="overlap",
+   ...     faults={"faulty": 2, "fault": "worst_case"},
+   ...     stl={"monitor": True, "specs": {"quiet": "G (alerts_16 <= 6)"}},
+   ... )
+
+5. Thousands of lanes as arrays: every view is a thin one of the engine.
+
+   >>> from marl_stl_env.engine.engine import Engine
+   >>> engine = Engine(env.config, env.engine.table, lanes=64, seeds=0)
+   >>> engine.reset()
+   >>> engine.observe().shape == (64, len(env.possible_agents), len(env.observation_layout))
+   True
+
+Training and evaluation are in ``marl_stl_agents``; ``marl-stl-train --help`` begins there.
+"""
+
+from marl_stl_env import data, envs, response_v0, traffic_v0
 from marl_stl_env.config import (
     ConsensusConfig,
     DataConfig,
@@ -35,6 +79,8 @@ __all__ = [
     "envs",
     "load_dataset",
     "parallel_env",
+    "response_v0",
+    "traffic_v0",
 ]
 
 register_environments()

@@ -32,10 +32,13 @@ CONFIG, DATA, EVALUATION, VALIDATION, CHECKLIST = (
     "validation.json",
     "checklist.json",
 )
+#: Of a folder with several runs that differ in their seed alone.
+SEEDS = "seeds.json"
 #: The names that a training, an evaluation or a decision writes to.
 _OWN = (
     *(CONFIG, DATA, EVALUATION, VALIDATION, "train.json", CHECKLIST, CHECKPOINTS),
     *("progress*.csv", EVENTS, "curves.png", "report*.html", "decisions.*"),
+    *(SEEDS, "seed_[0-9]*", "seeds*.html"),
 )
 
 _CONFIG_ADAPTER = TypeAdapter(TrainConfig)
@@ -147,6 +150,8 @@ def find_run(run: Path | None) -> Path:
         _check_entries(run)
     except OSError as error:
         raise RunError(f"{run} cannot be read: {error.strerror}") from None
+    if (run / SEEDS).is_file():
+        raise RunError(f"{run} holds a run for every seed; give one of them: {run / 'seed_...'}")
     if not (run / CONFIG).is_file():
         raise RunError(f"{run} is not a run directory: it has no {CONFIG}")
     return run
@@ -179,7 +184,13 @@ def _is_own(name: str) -> bool:
 
 def write_config(run: Path, config: TrainConfig) -> None:
     """Write the configuration of a run."""
-    write_json(run / CONFIG, _CONFIG_ADAPTER.dump_python(config, mode="json"))
+    write_json(run / CONFIG, config_as_json(config))
+
+
+def config_as_json(config: TrainConfig) -> dict[str, Any]:
+    """A configuration as JSON has it."""
+    plain: dict[str, Any] = _CONFIG_ADAPTER.dump_python(config, mode="json")
+    return plain
 
 
 def read_config(run: Path) -> TrainConfig:
@@ -189,7 +200,19 @@ def read_config(run: Path) -> TrainConfig:
         RunError: If the file is damaged, or its settings are not exactly those of this version.
     """
     path = run / CONFIG
-    content = read_json(path)
+    return config_from_json(path, read_json(path))
+
+
+def config_from_json(path: Path, content: Any) -> TrainConfig:
+    """The configuration that :func:`config_as_json` gave.
+
+    Args:
+        path: The file that it stands in.
+        content: What was read.
+
+    Raises:
+        RunError: If its settings are not exactly those of this version.
+    """
     _check_keys(path, TrainConfig, content)
     try:
         return _CONFIG_ADAPTER.validate_json(json.dumps(content), strict=True)

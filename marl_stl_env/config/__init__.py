@@ -10,6 +10,7 @@ from marl_stl_env.config.env import (
     make_config,
 )
 from marl_stl_env.config.response import ResponseConfig, StlConfig
+from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.config.texts import from_plain
 from marl_stl_env.config.vote import (
     MIXED,
@@ -33,6 +34,7 @@ __all__ = [
     "Order",
     "ResponseConfig",
     "RewardConfig",
+    "ShowsChanges",
     "Split",
     "SplitMethod",
     "StlConfig",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.config.texts import absolute_path, as_settings
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
@@ -16,8 +17,8 @@ SplitMethod = Literal["auto", "stratified", "official", "temporal"]
 Balance = Literal["none", "families"]
 
 
-@dataclass(frozen=True)
-class DataConfig:
+@dataclass(frozen=True, repr=False)
+class DataConfig(ShowsChanges):
     """A data set, how it is split, and what training replays of it.
 
     Attributes:

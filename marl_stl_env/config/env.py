@@ -10,6 +10,7 @@ from typing import Any, Literal, get_type_hints
 
 from marl_stl_env.config.data import DataConfig, Split
 from marl_stl_env.config.response import PRESENCE, ResponseConfig, StlConfig
+from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.config.texts import coerce, from_plain
 from marl_stl_env.config.vote import ConsensusConfig, Dynamics, FaultConfig, RewardConfig
 from marl_stl_env.errors import ConfigError, UnknownNameError
@@ -23,8 +24,8 @@ Deliberation = Literal[0, 1]
 RANDOM_SHARE = 0.5
 
 
-@dataclass(frozen=True)
-class EnvConfig:
+@dataclass(frozen=True, repr=False)
+class EnvConfig(ShowsChanges):
     """One environment: its data, its sensors, its episodes, its rewards and its vote.
 
     Attributes:

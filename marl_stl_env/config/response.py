@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.config.texts import as_settings
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
@@ -13,8 +14,8 @@ from marl_stl_env.validation import check_range, check_types
 PRESENCE = 64
 
 
-@dataclass(frozen=True)
-class ResponseConfig:
+@dataclass(frozen=True, repr=False)
+class ResponseConfig(ShowsChanges):
     """What actions change in ``TrafficResponse-v0``; times are steps of the lane.
 
     Attributes:
@@ -38,8 +39,8 @@ class ResponseConfig:
             check_range(item.name, getattr(self, item.name), lowest, 10**6)
 
 
-@dataclass(frozen=True)
-class StlConfig:
+@dataclass(frozen=True, repr=False)
+class StlConfig(ShowsChanges):
     """Which specifications are watched.
 
     Attributes:

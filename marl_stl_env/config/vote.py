@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
 
@@ -16,8 +17,8 @@ Dynamics = Literal["replay", "response"]
 MIXED = "mixed"
 
 
-@dataclass(frozen=True)
-class RewardConfig:
+@dataclass(frozen=True, repr=False)
+class RewardConfig(ShowsChanges):
     """What one event is worth, by its true label and the vote on it.
 
     Attributes:
@@ -82,8 +83,8 @@ class RewardConfig:
         return benign_gap / (benign_gap + threat_gap)
 
 
-@dataclass(frozen=True)
-class ConsensusConfig:
+@dataclass(frozen=True, repr=False)
+class ConsensusConfig(ShowsChanges):
     """How many sensors may lie, and how many threat votes make a threat.
 
     Attributes:
@@ -140,8 +141,8 @@ class ConsensusConfig:
         return threshold
 
 
-@dataclass(frozen=True)
-class FaultConfig:
+@dataclass(frozen=True, repr=False)
+class FaultConfig(ShowsChanges):
     """How many sensors are faulty, and in what way.
 
     Attributes:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from marl_stl_env.config import EnvConfig
+from marl_stl_env.config.shown import environment_line
 from marl_stl_env.consensus.rules import SILENT
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
@@ -117,6 +118,11 @@ class Engine:
         """
         return cls(config, prepare(config, table).replayed(config.split), lanes, seeds)
 
+    def __repr__(self) -> str:
+        """Data, lanes, sensors, and what differs from the default."""
+        name, kind = self.table.name, type(self).__name__
+        return environment_line(kind, name, self.config, lanes=self.lanes)
+
     def seed(self, seeds: int | ArrayLike | None = None) -> None:
         """Give every lane a new random stream, used from its next reset on.
 
@@ -173,6 +179,10 @@ class Engine:
 
         Args:
             actions: Action of each sensor.  # (lanes, agents) integer
+
+        Returns:
+            What happened in every lane: decisions and labels (lanes,), rewards (lanes, agents),
+            and more.
 
         Raises:
             InvalidActionError: If the actions have the wrong shape, type or values.

@@ -123,6 +123,12 @@ class SpecStatus(NamedTuple):
     violated: BoolArray
     newly_violated: BoolArray
 
+    def __repr__(self) -> str:
+        """Counts over the lanes, in one line."""
+        lanes, specs = self.violated.shape
+        counts = f"{int(self.violated.sum())} violated, {int(self.newly_violated.sum())} newly"
+        return f"SpecStatus({lanes} lanes, {specs} specifications: {counts})"
+
     @classmethod
     def nothing(cls, lanes: int, asarray: Callable[[AnyArray], Any]) -> SpecStatus:
         """Where nothing is watched: no columns, in arrays of the library that ``asarray`` is of."""
@@ -177,6 +183,16 @@ class StepRecord(NamedTuple):
     newly_violated: BoolArray
     action_mask: BoolArray
     shielded: BoolArray
+
+    def __repr__(self) -> str:
+        """Counts over the lanes, in one line."""
+        (lanes, agents), reward = self.actions.shape, float(self.decision_rewards.mean())
+        return (
+            f"StepRecord({lanes} lanes, {agents} sensors: {int(self.labels.sum())} threats, "
+            f"{int(self.decision_votes.sum())} stopped, mean reward {reward:+.3f}, "
+            f"{int(self.newly_violated.sum())} new violations, {int(self.truncated.sum())} "
+            "episodes over)"
+        )
 
     @property
     def spec_status(self) -> SpecStatus:

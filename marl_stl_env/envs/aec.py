@@ -16,7 +16,7 @@ from marl_stl_env.errors import InvalidActionError
 from marl_stl_env.types import Float32Array, as_actions
 
 
-class _Turns(parallel_to_aec_wrapper[str, Float32Array, int]):
+class RawAecEnv(parallel_to_aec_wrapper[str, Float32Array, int]):
     """PettingZoo's conversion; a wrong action is refused at once, not at the last sensor's turn."""
 
     def __init__(self, team: TrafficParallelEnv) -> None:
@@ -29,10 +29,16 @@ class _Turns(parallel_to_aec_wrapper[str, Float32Array, int]):
         return self.team.np_random
 
     def observe(self, agent: str) -> Float32Array:
+        """What a sensor sees, in a fresh array.  # (width,) float32."""
         observed: Float32Array = super().observe(agent).copy()
         return observed
 
     def step(self, action: int | None) -> None:
+        """Let the sensor whose turn it is act.
+
+        Raises:
+            InvalidActionError: If the action is not one, or not None where the episode is over.
+        """
         agent = self.agent_selection
         if not (self.terminations[agent] or self.truncations[agent]):
             as_actions(action, ())
@@ -44,6 +50,7 @@ class _Turns(parallel_to_aec_wrapper[str, Float32Array, int]):
         self._protect_infos()
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Begin an episode; the arguments are those of the parallel environment."""
         super().reset(seed, options)
         self._protect_infos()
 
@@ -58,6 +65,10 @@ class _Turns(parallel_to_aec_wrapper[str, Float32Array, int]):
                 if isinstance(value, np.ndarray):
                     value.setflags(write=False)
 
+    def __repr__(self) -> str:
+        """As the parallel environment, under this class's name."""
+        return _renamed(self.team, self)
+
 
 class TrafficAecEnv(OrderEnforcingWrapper[str, Float32Array, int]):
     """The parallel environment, sensor after sensor; :func:`aec_env` makes it.
@@ -67,7 +78,7 @@ class TrafficAecEnv(OrderEnforcingWrapper[str, Float32Array, int]):
     """
 
     def __init__(self, team: TrafficParallelEnv) -> None:
-        super().__init__(_Turns(team))
+        super().__init__(RawAecEnv(team))
         self._team = team
 
     def last(
@@ -79,7 +90,11 @@ class TrafficAecEnv(OrderEnforcingWrapper[str, Float32Array, int]):
 
     def __repr__(self) -> str:
         """As the parallel environment, under this class's name."""
-        return repr(self._team).replace(type(self._team).__name__, type(self).__name__, 1)
+        return _renamed(self._team, self)
+
+
+def _renamed(team: TrafficParallelEnv, view: object) -> str:
+    return repr(team).replace(type(team).__name__, type(view).__name__, 1)
 
 
 def aec_env(
@@ -96,3 +111,14 @@ def aec_env(
     :func:`~marl_stl_env.envs.parallel.parallel_env`.
     """
     return TrafficAecEnv(parallel_env(config, table=table, render_mode=render_mode, **settings))
+
+
+def raw_aec_env(
+    config: EnvConfig | None = None,
+    *,
+    table: TrafficTable | PreparedData | None = None,
+    render_mode: str | None = None,
+    **settings: Any,
+) -> RawAecEnv:
+    """As :func:`aec_env`, without the wrapper that refuses calls in a wrong order."""
+    return RawAecEnv(parallel_env(config, table=table, render_mode=render_mode, **settings))

@@ -54,6 +54,15 @@ class LastStep:
     action_mask: BoolArray
     shielded: BoolArray
 
+    def __repr__(self) -> str:
+        """Counts over the sub-environments, in one line."""
+        return (
+            f"LastStep({len(self.honest)} sensors in {len(self.shielded)} lanes: "
+            f"{int(self.honest.sum())} honest, {int(self.voting.sum())} voting, "
+            f"{int(self.newly_violated.sum())} new violations, {int(self.shielded.sum())} lanes "
+            "shielded)"
+        )
+
     @classmethod
     def of(cls, engines: Sequence[Engine]) -> LastStep:
         """The last step of engines that are stepped side by side.

@@ -16,6 +16,7 @@ from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.describe import describe
+from marl_stl_env.envs.dynamics import NAMES
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space, state_space
 from marl_stl_env.errors import InvalidActionError, ResetNeededError
@@ -42,7 +43,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
     """
 
     metadata = {  # noqa: RUF012
-        "name": "traffic_v0",
+        "name": NAMES["replay"],
         "render_modes": [*RENDER_MODES],
         "render_fps": RENDER_FPS,
         "is_parallelizable": True,
@@ -56,6 +57,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         render_mode: str | None = None,
     ) -> None:
         self.config = make_config(config, {})
+        self.metadata = {**self.metadata, "name": NAMES[self.config.dynamics]}
         self.render_mode = render_mode
         self.engine = Engine.from_config(self.config, lanes=1, table=table)
         self._renderer = Renderer(self.engine, render_mode) if render_mode is not None else None
@@ -106,7 +108,8 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
             options: Not used.
 
         Returns:
-            Observations and infos of every sensor.
+            Observation (width,) float32 and info of every sensor, by name; the columns of an
+            observation are those of :attr:`observation_layout`.
 
         Raises:
             ConfigError: If the seed is not a non-negative integer.
@@ -130,11 +133,12 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         """Evaluate the current event.
 
         Args:
-            actions: An action for every sensor.
+            actions: Every sensor's name to its action, an integer from 0 to 3.
 
         Returns:
-            Observations of the next event, rewards, terminations (never), truncations and infos
-            (see :mod:`marl_stl_env.envs.infos`) of every sensor.
+            Of every sensor, by name: observation of the next event (width,) float32, reward
+            (float), termination (always False), truncation (bool) and info (see
+            :mod:`marl_stl_env.envs.infos`).
 
         Raises:
             ResetNeededError: If no episode is running.
@@ -170,7 +174,12 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         )
 
     def state(self) -> Float32Array:
-        """The unmasked features of the current event, in a fresh array.  # (features,) float32."""
+        """What the team as a whole could see: for critics that are trained centrally.
+
+        Returns:
+            All features of the current event, then what all sensors share (``state_space`` has the
+            bounds), in a fresh array.  # (features + shared,) float32
+        """
         state: Float32Array = self.engine.global_state()[0]
         return state
 

@@ -116,6 +116,9 @@ class TrafficEnv(HasPlainSpec, gymnasium.Env[AnyArray, np.int64]):
             seed: Starts the random stream anew; None goes on with it.
             options: Not used.
 
+        Returns:
+            Observation (width,) float32 and info.
+
         Raises:
             ConfigError: If the seed is not a non-negative integer.
         """
@@ -131,6 +134,13 @@ class TrafficEnv(HasPlainSpec, gymnasium.Env[AnyArray, np.int64]):
 
     def step(self, action: np.int64) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
         """Evaluate the current event.
+
+        Args:
+            action: From 0 to 3.
+
+        Returns:
+            Observation of the next event (width,) float32, reward (float), termination (always
+            False), truncation (bool) and info (see :mod:`marl_stl_env.envs.infos`).
 
         Raises:
             ResetNeededError: If no episode is running.

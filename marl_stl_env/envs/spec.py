@@ -10,6 +10,8 @@ from typing import Any
 
 from gymnasium.envs.registration import EnvSpec
 
+from marl_stl_env.config import EnvConfig
+
 #: A table is no setting, and JSON cannot carry one.
 _TABLE = "table"
 _LIMIT = "max_episode_steps"
@@ -19,9 +21,11 @@ class HasPlainSpec:
     """Keeps the keyword arguments of its ``spec`` as plain mappings, lists, texts and numbers.
 
     ``gymnasium.make(EnvSpec.from_json(env.spec.to_json()))`` then rebuilds the environment, unless
-    it was made with ``table=``.
+    it was made with ``table=``. ``spec.max_episode_steps`` is the episode's length, whichever
+    argument it came from.
     """
 
+    config: EnvConfig
     _spec: EnvSpec | None = None
 
     @property
@@ -35,9 +39,8 @@ class HasPlainSpec:
             self._spec = None
             return
         kwargs = {n: v if n == _TABLE else as_plain(v) for n, v in spec.kwargs.items()}
-        # make_vec leaves it among the arguments; make moves it to the field, where libraries look.
-        limit = kwargs.pop(_LIMIT, spec.max_episode_steps)
-        self._spec = replace(spec, kwargs=kwargs, max_episode_steps=limit)
+        kwargs.pop(_LIMIT, None)  # make_vec leaves it there; libraries look at the field
+        self._spec = replace(spec, kwargs=kwargs, max_episode_steps=self.config.episode_length)
 
 
 def as_plain(value: Any) -> Any:

@@ -66,9 +66,17 @@ class Node:
 class Expression(Node):
     """A number at every instant."""
 
+    def __repr__(self) -> str:
+        """The text, within the name of the class."""
+        return f"{type(self).__name__}({str(self)!r})"
+
 
 class Formula(Node):
     """A condition at every instant."""
+
+    def __repr__(self) -> str:
+        """The call of :func:`marl_stl_env.stl.parser.parse` that makes it."""
+        return f"parse({str(self)!r})"
 
     def horizon(self) -> float:
         """How many samples ahead the value now can depend on: a whole number, or ``inf``."""
@@ -105,7 +113,7 @@ class Interval:
         return f"[{self.start},{self.end}]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Signal(Expression):
     """The value of a named signal; a boolean one counts as 0 and 1."""
 
@@ -123,7 +131,7 @@ class Signal(Expression):
         return self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Constant(Expression):
     """A finite number; a whole one is kept as an integer, which is exact at any size in use."""
 
@@ -147,7 +155,7 @@ class Constant(Expression):
         return repr(self.value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Arithmetic(Expression):
     """A sum, difference, product, or a quotient by a constant other than zero."""
 
@@ -166,7 +174,7 @@ class Arithmetic(Expression):
         return f"{_operand(self.left)} {self.operator} {_operand(self.right)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Truth(Formula):
     """``true`` or ``false``."""
 
@@ -176,7 +184,7 @@ class Truth(Formula):
         return "true" if self.value else "false"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Proposition(Formula):
     """A boolean signal as a formula: robustness +1 where it is true and -1 where it is false."""
 
@@ -198,7 +206,7 @@ class Proposition(Formula):
         return self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Formula):
     """Two expressions compared."""
 
@@ -214,7 +222,7 @@ class Comparison(Formula):
         return f"{_operand(self.left)} {self.operator} {_operand(self.right)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Not(Formula):
     """The negation."""
 
@@ -224,7 +232,7 @@ class Not(Formula):
         return f"not {_operand(self.operand)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Connective(Formula):
     """Two conditions at the same instant."""
 
@@ -240,7 +248,7 @@ class Connective(Formula):
         return f"{_operand(self.left)} {self.operator} {_operand(self.right)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Window(Formula):
     """A condition at all instants, or at some, of a window in the future or the past."""
 
@@ -273,7 +281,7 @@ class Window(Formula):
         return f"{self.operator}{self.interval} {_operand(self.operand)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Span(Formula):
     """``left until right``: right at some instant of the window, left at all instants before it.
 

@@ -76,7 +76,7 @@ def test_lanes_begin_where_single_environments_begin() -> None:
 def test_the_spec_names_the_limit_and_keeps_it() -> None:
     for make in (gymnasium.make, gymnasium.make_vec):
         plain: Any = make(TRAFFIC)
-        assert plain.spec.max_episode_steps is None
+        assert plain.spec.max_episode_steps == plain.unwrapped.config.episode_length == 1000
         env: Any = make(TRAFFIC, max_episode_steps=30)
         assert env.spec.max_episode_steps == 30
         again: Any = make(env.spec)

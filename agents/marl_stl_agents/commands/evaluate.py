@@ -10,6 +10,18 @@ from marl_stl_agents.config import EvaluateConfig
 
 def act(settings: EvaluateConfig) -> None:
     """Evaluate a run, write ``evaluation.json`` and, where asked for, the report."""
+    from marl_stl_agents.evaluation.seeds.folder import is_seeds
+
+    if settings.run is not None and is_seeds(settings.run):
+        from marl_stl_agents.commands.seeds import evaluate_seeds
+
+        evaluate_seeds(settings, evaluate_one)
+    else:
+        evaluate_one(settings)
+
+
+def evaluate_one(settings: EvaluateConfig) -> None:
+    """Evaluate one run."""
     from marl_stl_agents.console.diagnostics import say_how_both_fit
     from marl_stl_agents.console.output import say, working
     from marl_stl_agents.console.tables import show_evaluation

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from marl_stl_agents.config import TrainConfig
+from marl_stl_agents.config.ppo import MAX_THREADS
 from marl_stl_env.errors import ConfigError
-from marl_stl_env.validation import check_types
+from marl_stl_env.validation import check_range, check_types
 
 Preset = Literal["seed", "unseen", "prototypes", "response", "certified"]
 
@@ -25,18 +26,25 @@ PYTHON_ONLY = frozenset(
 )
 
 
-def _hint(default: str) -> str:
-    return f"(default: {TrainConfig.iterations if default == 'None' else default})"
+def _usual(usual: int) -> Any:
+    """A flag that is None where it was not given; its help shows the usual value."""
+    return tyro.conf.arg(
+        help_behavior_hint=lambda default: f"(default: {usual if default == 'None' else default})"
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainCommand(TrainConfig):
     """A new run, or the continuation of an old one.
 
     Attributes:
         iterations: Rollouts, each followed by an update; with --resume as many in all, where
             they shall be more than those of the run.
-        resume: Continue this run from its newest checkpoint, with its own settings.
+        seeds: Train one run for each of these seeds, in folders ``seed_<seed>`` of ``--run-dir``;
+            mean, interquartile mean and interval of every metric go into ``seeds.json`` there.
+        at_once: With --seeds, trainings at the same time, each in a process of its own.
+        resume: Continue this run from its newest checkpoint, with its own settings; or the runs of
+            several seeds that are not finished.
         restart: Begin anew with the settings of this run, in a new run directory.
         preset: Other defaults, which flags override. "seed": 3 sensors with full views on one
             lane, as published. "unseen": 16 sensors with random views, for attacks that training
@@ -50,7 +58,10 @@ class TrainCommand(TrainConfig):
             1e-2, "log": true}}}``.
     """
 
-    iterations: Annotated[int | None, tyro.conf.arg(help_behavior_hint=_hint)] = None  # type: ignore[assignment] # None tells that it was not given
+    iterations: Annotated[int | None, _usual(TrainConfig.iterations)] = None  # type: ignore[assignment] # None tells that it was not given
+    seed: Annotated[int | None, _usual(TrainConfig.seed)] = None  # type: ignore[assignment]
+    seeds: tuple[int, ...] | None = None
+    at_once: int = 1
     resume: Path | None = None
     restart: Path | None = None
     preset: Preset | None = None
@@ -59,6 +70,7 @@ class TrainCommand(TrainConfig):
     def __post_init__(self) -> None:
         check_types(self)
         settings = self.settings()
+        self._check_seeds()
         if self.resume is None and self.restart is None:
             return
         allowed = TrainConfig(
@@ -67,16 +79,37 @@ class TrainCommand(TrainConfig):
             iterations=settings.iterations if self.resume is not None else TrainConfig.iterations,
         )
         several = sum(path is not None for path in (self.resume, self.restart, self.sweep)) > 1
-        if settings != allowed or several:
+        if settings != allowed or several or self.seeds is not None:
             raise ConfigError(
                 "--resume and --restart take the settings of the run they name: give one of them, "
                 "and no other flag (but --progress and --no-progress, --iterations with --resume, "
-                "and --run-dir with --restart)"
+                "--at-once with --resume of several seeds, and --run-dir with --restart)"
             )
+
+    def _check_seeds(self) -> None:
+        check_range("at_once", self.at_once, 1, MAX_THREADS)
+        if self.seeds is None:
+            if self.at_once > 1 and self.resume is None:
+                raise ConfigError(f"at_once={self.at_once} is for several trainings; add --seeds")
+            return
+        if self.seed is not None:
+            raise ConfigError(
+                f"--seed {self.seed} and --seeds exclude each other: one training, or one for each "
+                "of several seeds"
+            )
+        if self.sweep is not None:
+            raise ConfigError("--sweep trains with one seed; leave --seeds out")
+        if len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(
+                f"seeds={self.seeds} must be at least two different ones; use --seed for one"
+            )
+        for seed in self.seeds:
+            check_range("seeds", seed, 0, 2**32 - 1)
 
     def settings(self) -> TrainConfig:
         """The settings of a new run."""
         given = {item.name: getattr(self, item.name) for item in fields(TrainConfig)}
-        if self.iterations is None:
-            del given["iterations"]
+        for name in ("iterations", "seed"):
+            if given[name] is None:
+                del given[name]
         return TrainConfig(**given)

@@ -11,11 +11,12 @@ import tyro
 from marl_stl_agents.config.ppo import MAX_THREADS
 from marl_stl_agents.config.train import Device
 from marl_stl_env.config import Split
+from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.validation import check_range, check_types
 
 
-@dataclass(frozen=True)
-class EvaluateConfig:
+@dataclass(frozen=True, repr=False)
+class EvaluateConfig(ShowsChanges):
     """One evaluation of a finished run.
 
     Attributes:
@@ -59,8 +60,8 @@ class EvaluateConfig:
             check_range(name, getattr(self, name), 0.0, 1.0, open_low=True)
 
 
-@dataclass(frozen=True)
-class DecideConfig:
+@dataclass(frozen=True, repr=False)
+class DecideConfig(ShowsChanges):
     """Decisions of a finished run on new traffic.
 
     Attributes:

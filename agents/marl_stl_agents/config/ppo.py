@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
 
@@ -31,8 +32,8 @@ _SIZES = {
 MAX_THREADS = 1024
 
 
-@dataclass(frozen=True)
-class PPOConfig:
+@dataclass(frozen=True, repr=False)
+class PPOConfig(ShowsChanges):
     """Settings of proximal policy optimisation (Schulman et al. 2017).
 
     Attributes:
@@ -119,8 +120,8 @@ class PPOConfig:
             )
 
 
-@dataclass(frozen=True)
-class ConstraintConfig:
+@dataclass(frozen=True, repr=False)
+class ConstraintConfig(ShowsChanges):
     """How training makes a team satisfy specifications.
 
     Attributes:
@@ -163,8 +164,8 @@ class ConstraintConfig:
         check_range("measure_every", self.measure_every, 1, 10**6)
 
 
-@dataclass(frozen=True)
-class ClusterConfig:
+@dataclass(frozen=True, repr=False)
+class ClusterConfig(ShowsChanges):
     """Where the engine "rllib" runs.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from marl_stl_agents.config.ppo import MAX_THREADS, ClusterConfig, ConstraintConfig, PPOConfig
 from marl_stl_env.config import EnvConfig
+from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
 
@@ -17,8 +18,8 @@ Device = Literal["auto", "cpu", "cuda"]
 Stl = Literal["off", "monitor", "shape", "lagrangian"]
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+@dataclass(frozen=True, repr=False)
+class TrainConfig(ShowsChanges):
     """One training run.
 
     Attributes:

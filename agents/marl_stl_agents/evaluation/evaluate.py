@@ -59,6 +59,10 @@ class Evaluation:
     watched: Watched | None
     result: EvaluationResult
 
+    def __repr__(self) -> str:
+        """The run and its result, in one line."""
+        return f"Evaluation({str(self.run)!r}, {self.result!r})"
+
     @property
     def file(self) -> Path:
         """Where the result is written: ``evaluation.json`` for the test split."""

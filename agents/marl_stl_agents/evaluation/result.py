@@ -273,6 +273,14 @@ class EvaluationResult:
     stl_byzantine: tuple[SpecFaults, ...] = ()
     schema: Literal[2] = SCHEMA
 
+    def __repr__(self) -> str:
+        """Data, reward, F1 and verdict, in one line."""
+        decision = self.decision
+        return (
+            f"EvaluationResult({self.dataset}/{self.split}, {self.events:,} events: reward "
+            f"{decision.reward_per_event:+.3f}, F1 {decision.f1:.3f}, {self.verdict.value})"
+        )
+
     @property
     def best_constant(self) -> float:
         """Reward per event of the better constant policy."""

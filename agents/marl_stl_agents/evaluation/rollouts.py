@@ -112,7 +112,15 @@ def collect_rollout(
 
 
 def greedy(policy: ActorCriticPolicy) -> Act:
-    """The most probable action of a trained policy."""
+    """The most probable action of a trained policy.
+
+    Args:
+        policy: The policy of every sensor.
+
+    Returns:
+        Maps observations (batch, width) float32, sensor after sensor, to actions (batch,) int8 and
+        the probabilities of a threat vote (batch,) float64.
+    """
     if isinstance(policy, RecurrentActorCriticPolicy):
         return RecurrentGreedy(policy)
 

@@ -6,6 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from marl_stl_agents.console.seeds import (
+    DIFFERENCE_COLUMNS,
+    P_VALUE_NOTE,
+    difference_rows,
+    group_rows,
+)
 from marl_stl_agents.console.sentences import verdict_sentence
 from marl_stl_agents.evaluation.result import FaultMetrics, as_json, worst_fault
 from marl_stl_agents.reporting.comparison import METRICS, ComparedRun, differences, warnings
@@ -21,18 +27,26 @@ from marl_stl_agents.reporting.figures import (
     recall_marks,
     reward_bars,
 )
+from marl_stl_agents.reporting.groups import Comparison
 from marl_stl_agents.reporting.page import chart_data, render
 from marl_stl_agents.reporting.training_charts import training_charts
 from marl_stl_env.files import write_text
 
 
-def write_comparison(runs: Sequence[ComparedRun], path: Path) -> None:
+def write_comparison(
+    runs: Sequence[ComparedRun], path: Path, groups: Comparison | None = None
+) -> None:
     """Write the comparison, whole or not at all."""
-    write_text(path, comparison_page(runs))
+    write_text(path, comparison_page(runs, groups))
 
 
-def comparison_page(runs: Sequence[ComparedRun]) -> str:
-    """The comparison as HTML that loads no other file."""
+def comparison_page(runs: Sequence[ComparedRun], groups: Comparison | None = None) -> str:
+    """The comparison as HTML that loads no other file.
+
+    Args:
+        runs: The runs, those of all groups.
+        groups: Estimates and tests, where the runs are those of several seeds.
+    """
     sections: dict[str, Any] = {
         "reward": reward_chart(runs),
         "families": family_chart(runs),
@@ -47,6 +61,7 @@ def comparison_page(runs: Sequence[ComparedRun]) -> str:
             "evaluations": {run.name: as_json(run.result) for run in runs},
             "charts": chart_data(sections),
         },
+        groups=_groups(groups),
         names=[run.name for run in runs],
         result=runs[0].result,
         verdicts=[(run.name, verdict_sentence(run.result)) for run in runs],
@@ -55,6 +70,27 @@ def comparison_page(runs: Sequence[ComparedRun]) -> str:
         warnings=[text[0].upper() + text[1:] + "." for text in warnings(runs)],
         **sections,
     )
+
+
+def _groups(found: Comparison | None) -> dict[str, Any]:
+    """Columns, rows and notes of the section on groups; nothing without groups."""
+    if found is None:
+        return {}
+    counts = [len(next(iter(one.values())).values) for one in found.groups.values()]
+    tests = found.differences
+    return {
+        "columns": ["metric", *found.groups],
+        "rows": [(title, *cells) for title, cells in group_rows(found.groups)],
+        "counts": ", ".join(
+            f"{name}: {count} {'run' if count == 1 else 'runs'}"
+            for name, count in zip(found.groups, counts, strict=True)
+        ),
+        "tests": ["reference", *DIFFERENCE_COLUMNS],
+        "found": [
+            (one.reference, *row) for one, row in zip(tests, difference_rows(tests), strict=True)
+        ],
+        "note": f"{P_VALUE_NOTE} {min(one.least_p_value for one in tests):.3g}." if tests else "",
+    }
 
 
 def _cell(value: float | None, title: str) -> str:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.evaluation.result import EvaluationResult, read_result
+from marl_stl_agents.evaluation.seeds.statistics import SCORES
 from marl_stl_agents.run_directory import DATA, evaluation_file, find_run, read_config, read_json
 from marl_stl_env.config import Split
 from marl_stl_env.errors import ComparisonError, RunError
@@ -21,19 +22,11 @@ _ADAPTER = TypeAdapter(TrainConfig)
 _IGNORED = ("run_dir", "progress", "preflight", "threads", "env.data_dir", "env.download")
 #: Settings that decide which events a split holds.
 _SPLITTING = ("split_method", "split_seed", "drop_duplicates", "threat_rate", "holdout_families")
-#: Titles of the compared metrics; larger is better, except for seconds.
-METRICS = (
-    "F1",
-    "precision",
-    "recall",
-    "reward per event",
-    "normalized score (oracle = 1)",
-    "gain relative to supervised",
-    "gain relative to supervised_vote",
-    "reward per event, worst fault",
-    "all specifications satisfied",
-    "training seconds",
-)
+_SECONDS = "training seconds"
+#: Titles of the compared metrics.
+METRICS = (*(score.title for score in SCORES.values()), _SECONDS)
+#: Metrics of which less is better.
+COSTS = (*(score.title for score in SCORES.values() if not score.larger_is_better), _SECONDS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,24 +47,15 @@ class ComparedRun:
     result: EvaluationResult
     data: dict[str, Any]
 
+    def __repr__(self) -> str:
+        """The run and its result, in one line."""
+        return f"ComparedRun({self.name!r}, {self.result!r})"
+
     @property
     def metrics(self) -> dict[str, float | None]:
         """The metrics of :data:`METRICS`; None where the run has no such metric."""
-        result, worst, specs = self.result, self.result.worst_fault, self.result.conjunction
-        decision = result.decision
-        values = (
-            decision.f1,
-            decision.precision,
-            decision.recall,
-            decision.reward_per_event,
-            result.normalized_score,
-            result.ceiling_ratio,
-            result.vote_ratio,
-            None if worst is None else worst.reward_per_event,
-            None if specs is None else specs.satisfied,
-            training_seconds(self.run),
-        )
-        return dict(zip(METRICS, values, strict=True))
+        found = {score.title: score.of(self.result) for score in SCORES.values()}
+        return found | {_SECONDS: training_seconds(self.run)}
 
 
 def read_runs(paths: Sequence[Path], split: Split) -> list[ComparedRun]:
