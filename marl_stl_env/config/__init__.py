@@ -13,6 +13,8 @@ from marl_stl_env.config.response import ResponseConfig, StlConfig
 from marl_stl_env.config.texts import from_plain
 from marl_stl_env.config.vote import (
     MIXED,
+    PAYOFFS,
+    THRESHOLD_RULE,
     ConsensusConfig,
     Dynamics,
     FaultConfig,
@@ -22,7 +24,9 @@ from marl_stl_env.config.vote import (
 
 __all__ = [
     "MIXED",
+    "PAYOFFS",
     "RANDOM_SHARE",
+    "THRESHOLD_RULE",
     "Balance",
     "ConsensusConfig",
     "DataConfig",

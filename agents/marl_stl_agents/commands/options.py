@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from marl_stl_agents.config import TrainConfig
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_types
 
@@ -62,6 +63,7 @@ class TrainCommand(TrainConfig):
         if self.resume is None and self.restart is None:
             return
         allowed = TrainConfig(
+            env=EnvConfig(plugins=settings.env.plugins),
             progress=self.progress,
             run_dir=self.run_dir if self.resume is None else None,
             iterations=settings.iterations if self.resume is not None else TrainConfig.iterations,
@@ -70,8 +72,8 @@ class TrainCommand(TrainConfig):
         if settings != allowed or several:
             raise ConfigError(
                 "--resume and --restart take the settings of the run they name: give one of them, "
-                "and no other flag (but --progress and --no-progress, --iterations with --resume, "
-                "and --run-dir with --restart)"
+                "and no other flag (but --progress and --no-progress, --plugin, --iterations with "
+                "--resume, and --run-dir with --restart)"
             )
 
     def settings(self) -> TrainConfig:

@@ -13,14 +13,15 @@ def act(command: TrainCommand) -> None:
     """Train a team, or continue a training, and evaluate it on the validation split."""
     from marl_stl_agents.training.run import restart, resume, train
 
+    plugins = command.env.plugins
     if command.sweep is not None:
         from marl_stl_agents.commands.sweep import sweep
 
         sweep(command.settings(), command.sweep)
     elif command.resume is not None:
-        resume(command.resume, command.iterations, progress=command.progress)
+        resume(command.resume, command.iterations, progress=command.progress, plugins=plugins)
     elif command.restart is not None:
-        restart(command.restart, command.run_dir, progress=command.progress)
+        restart(command.restart, command.run_dir, progress=command.progress, plugins=plugins)
     else:
         train(command.settings())
 

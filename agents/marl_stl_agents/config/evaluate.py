@@ -35,6 +35,10 @@ class EvaluateConfig:
             (``report-<split>.html`` for another split than the test split).
         device: Where torch computes; "auto" takes CUDA where it is there.
         threads: Threads of torch.
+        faults: Faults of your own to evaluate the team under, beside the built-in ones and those
+            that the run was trained with.
+        plugins: Modules of your own to import beside those of the run, or in place of one of the
+            same name that has moved or changed. Their code is run.
     """
 
     run: tyro.conf.Positional[Path | None] = None
@@ -48,6 +52,8 @@ class EvaluateConfig:
     report: bool = False
     device: Device = "auto"
     threads: int = 1
+    faults: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -78,6 +84,8 @@ class DecideConfig:
             is faster.
         device: Where torch computes; "auto" takes CUDA where it is there.
         threads: Threads of torch.
+        plugins: Modules of your own to import beside those of the run, or in place of one of the
+            same name that has moved or changed. Their code is run.
     """
 
     input: Path
@@ -89,6 +97,7 @@ class DecideConfig:
     device: Device = "auto"
     threads: int = 1
     input_options: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_types(self)

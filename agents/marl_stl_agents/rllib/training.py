@@ -92,7 +92,13 @@ class ClusterTrainer:
         self._policy.load_state_dict(self._weights())
         config: EnvConfig = self._config.task
         rollout = collect_rollout(config, self._validation, greedy(self._policy))
-        metrics = score(self._validation.labels, rollout.decisions, config.reward, rollout.scores)
+        metrics = score(
+            self._validation.labels,
+            rollout.decisions,
+            config.reward,
+            rollout.scores,
+            rollout.rewards,
+        )
         figures = metrics.as_dict()
         for name, value in {**figures, **action_shares(rollout.decisions)}.items():
             logger.record(f"validation/{name.lower()}", value)

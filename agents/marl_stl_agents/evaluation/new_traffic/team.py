@@ -28,7 +28,8 @@ from marl_stl_agents.evaluation.new_traffic.decision_file import (
 from marl_stl_agents.evaluation.new_traffic.reasons import ColumnEffects, reason_texts
 from marl_stl_agents.evaluation.operating_point import decisions_at
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy, threat_log_odds
-from marl_stl_agents.run_directory import find_run, read_config, saved_preprocessor, write_json
+from marl_stl_agents.run_data import config_at
+from marl_stl_agents.run_directory import find_run, saved_preprocessor, write_json
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic
 from marl_stl_env.data.registry import parse_options, text_options
@@ -62,7 +63,7 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
         OutputError: If the decisions cannot be written.
     """
     run = find_run(settings.run)
-    config = read_config(run)
+    config = config_at(run, None, settings.plugins)
     check_stands_alone(config)
     _check_kept(settings.keep, config.task.agents)
     target = settings.decisions or run / f"{DECISIONS}.parquet"
