@@ -175,9 +175,10 @@ def _run(plugin: Plugin) -> None:
             importlib.import_module(module_name)
     except Exception as error:
         sys.modules.pop(module_name, None)
-        line = _line_in(plugin.file, error)
+        problem = f"{type(error).__name__}: {error}"
         raise PluginError(
-            f"plugin {plugin.name} fails{line}: {type(error).__name__}: {error}; mend it, then try again"
+            f"plugin {plugin.name} fails{_line_in(plugin.file, error)}: {problem}; correct it and "
+            "try again"
         ) from error
 
 

@@ -21,7 +21,7 @@ FLOORS = {
             "engine",
             "rendering",
             "envs",
-            "registration",
+            "registration testing",
         ]
     )
     for module in (f"marl_stl_env.{name}" for name in modules.split())

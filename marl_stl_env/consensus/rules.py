@@ -207,17 +207,38 @@ class DecisionRule:
         """The decisions without the table."""
         if self.counts_votes:
             return decide(actions, self.max_faulty, self.threshold)
-        what = RULES.described(self.rule)
-        with blamed(what):
-            given = np.asarray(RULES.find(self.rule)(actions, self.max_faulty, self.threshold))
-        if given.shape != actions.shape[:1] or given.dtype.kind not in "iu":
-            raise PluginError(
-                f"{what} returns {given.dtype} of shape {given.shape} for actions of shape "
-                f"{actions.shape}; a rule returns one integer per lane, {actions.shape[:1]} int8"
-            )
-        if given.size and not 0 <= given.min() <= given.max() < ACTIONS:
-            raise PluginError(
-                f"{what} decides from {given.min()} to {given.max()}; a decision is an action, 0 "
-                f"to {ACTIONS - 1}"
-            )
-        return given.astype(np.int8, copy=False)
+        rule, what = RULES.find(self.rule), RULES.described(self.rule)
+        return apply_rule(rule, actions, self.max_faulty, self.threshold, what)
+
+
+def apply_rule(
+    rule: Rule, actions: Int8Array, max_faulty: int, threshold: int, what: str
+) -> Int8Array:
+    """The decisions of an own rule, checked.
+
+    Args:
+        rule: The rule.
+        actions: 0 to 3, or -1 for silence.  # (lanes, agents) int8
+        max_faulty: Byzantine sensors to tolerate (f).
+        threshold: Threat votes that would decide "threat" (tau).
+        what: The rule as messages name it.
+
+    Returns:
+        The decisions.  # (lanes,) int8
+
+    Raises:
+        PluginError: If the rule fails, or returns something else.
+    """
+    with blamed(what):
+        given = np.asarray(rule(actions, max_faulty, threshold))
+    if given.shape != actions.shape[:1] or given.dtype.kind not in "iu":
+        raise PluginError(
+            f"{what} returns {given.dtype} of shape {given.shape} for actions of shape "
+            f"{actions.shape}; a rule returns one integer per lane, {actions.shape[:1]} int8"
+        )
+    if given.size and not 0 <= given.min() <= given.max() < ACTIONS:
+        raise PluginError(
+            f"{what} decides from {given.min()} to {given.max()}; a decision is an action, 0 to "
+            f"{ACTIONS - 1}"
+        )
+    return given.astype(np.int8, copy=False)

@@ -92,7 +92,7 @@ def register_dataset(name: str, loader: Any = None, *, replace: bool = False) ->
     Raises:
         PluginError: If the name is taken or malformed, or the loader is neither of the two.
     """
-    return DATASETS.decorator(name, loader, lambda given: _as_loader(name, given), replace=replace)
+    return DATASETS.decorator(name, loader, lambda given: as_loader(name, given), replace=replace)
 
 
 def loader_of(name: str) -> Any:
@@ -120,7 +120,12 @@ def code_of(name: str) -> str:
         ) from None
 
 
-def _as_loader(name: str, given: Any) -> Any:
+def as_loader(name: str, given: Any) -> Any:
+    """A :class:`TableFunction` or a :class:`DatasetLoader` as the latter.
+
+    Raises:
+        PluginError: If it is neither.
+    """
     if all(hasattr(given, part) for part in ("DATASET", "files", "load", "written")):
         if not isinstance(given.DATASET, Dataset):
             raise PluginError(f"dataset {name!r}: DATASET must be a Dataset, not {given.DATASET!r}")

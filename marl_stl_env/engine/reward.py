@@ -99,23 +99,44 @@ def _event_payoffs(
     config: RewardConfig, table: TrafficTable, dynamics: Dynamics, reward: Reward
 ) -> Float32Array:
     usual = payoff_table(config, dynamics)[table.labels.astype(np.int64)]
-    what = REWARDS.described(config.reward_function)
-    with blamed(what):
-        given: AnyArray = np.asarray(reward(table, usual))
-    if given.shape != usual.shape or given.dtype.kind not in "iuf":
-        raise PluginError(
-            f"{what} returns {given.dtype} of shape {given.shape}; a reward returns a number for "
-            f"every event and action, {usual.shape} float32"
-        )
-    payoffs: Float32Array = given.astype(np.float32)
-    if not np.isfinite(payoffs).all():
-        row, action = np.argwhere(~np.isfinite(payoffs))[0].tolist()
-        raise PluginError(
-            f"{what} pays {payoffs[row, action]} for {Action(action).name} on event {row}; every "
-            "payoff must be finite"
-        )
+    payoffs = apply_reward(reward, table, usual, REWARDS.described(config.reward_function))
     payoffs.setflags(write=False)
     return payoffs
+
+
+def apply_reward(
+    reward: Reward, table: TrafficTable, payoffs: Float32Array, what: str
+) -> Float32Array:
+    """The payoffs of an own reward, checked.
+
+    Args:
+        reward: The reward.
+        table: The scaled table.
+        payoffs: What the settings pay; may be changed.  # (rows, 4) float32
+        what: The reward as messages name it.
+
+    Returns:
+        Payoffs.  # (rows, 4) float32
+
+    Raises:
+        PluginError: If the reward fails, or returns something else.
+    """
+    shape = payoffs.shape
+    with blamed(what):
+        given: AnyArray = np.asarray(reward(table, payoffs))
+    if given.shape != shape or given.dtype.kind not in "iuf":
+        raise PluginError(
+            f"{what} returns {given.dtype} of shape {given.shape}; a reward returns a number for "
+            f"every event and action, {shape} float32"
+        )
+    found: Float32Array = given.astype(np.float32)
+    if not np.isfinite(found).all():
+        row, action = np.argwhere(~np.isfinite(found))[0].tolist()
+        raise PluginError(
+            f"{what} pays {found[row, action]} for {Action(action).name} on event {row}; every "
+            "payoff must be finite"
+        )
+    return found
 
 
 def payoff_table(config: RewardConfig, dynamics: Dynamics = "replay") -> Float32Array:

@@ -189,7 +189,7 @@ def test_users_can_add_faults(own_registrations: None) -> None:
     assert (claims("paranoid", random_scene()) == Action.QUARANTINE).all()
     with pytest.raises(PluginError, match="Broken claims actions from 0 to 259"):
         claims("broken", random_scene())
-    with pytest.raises(PluginError, match="Paranoid.* registered already; .*replace=True"):
+    with pytest.raises(PluginError, match=r"Paranoid.* registered already; .*replace=True"):
         register_fault("paranoid", Broken)
     with pytest.raises(PluginError, match="'flip' is built in; choose another name"):
         register_fault("flip", Broken, replace=True)
