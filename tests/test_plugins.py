@@ -189,9 +189,7 @@ def test_a_data_set_that_is_registered_anew_is_loaded_anew() -> None:
     with pytest.raises(UnknownNameError, match="option of data set 'mine' 'rows'"):
         mse.load_dataset("mine", rows=3)
     mse.register_dataset("mine", lambda: [1, 2], replace=True)
-    with pytest.raises(
-        PluginError, match=r"dataset 'mine' .* returns list; it must be a TrafficTa"
-    ):
+    with pytest.raises(PluginError, match=r"dataset 'mine' .* returns list; it must be a Traff"):
         mse.load_dataset("mine")
     assert DATASETS.is_own("mine")
 
