@@ -20,10 +20,15 @@ class ConfigError(MarlStlError, ValueError):
 class UnknownNameError(ConfigError):
     """A name (data set, split, view, ...) is not one of the known ones."""
 
-    def __init__(self, kind: str, given: object, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, given: object, known: Iterable[str], hint: str = "") -> None:
         self.given = given
         self.known = tuple(known)
-        super().__init__(f"unknown {kind} {given!r}; known: {', '.join(self.known)}")
+        message = f"unknown {kind} {given!r}; known: {', '.join(self.known)}"
+        super().__init__(f"{message}; {hint}" if hint else message)
+
+
+class PluginError(MarlStlError, ValueError):
+    """A user's own data set, rule, reward, fault or signal cannot be registered or used."""
 
 
 class DeviceError(MarlStlError, RuntimeError):

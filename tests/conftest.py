@@ -1,6 +1,7 @@
 """Tables and data folders that many tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import settings
 
 from marl_stl_env.config import StlConfig
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.plugins import temporary_plugins
 
 # Before torch is imported, and for the programs that tests start: on a busy machine threads that
 # wait for one another cost far more than they bring to networks of this size.
@@ -85,3 +87,10 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["MARL_STL_CACHE_DIR"] = str(folder)
     return folder
+
+
+@pytest.fixture
+def own_registrations() -> Iterator[None]:
+    """Whatever a test registers, and whichever plugins it imports, is forgotten afterwards."""
+    with temporary_plugins():
+        yield

@@ -16,12 +16,12 @@ FLOORS = {
     module: floor
     for floor, modules in enumerate(
         [
-            "errors types validation files config",
+            "errors types validation files config plugins registry",
             "data stl consensus",
             "engine",
             "rendering",
             "envs",
-            "registration",
+            "registration testing",
         ]
     )
     for module in (f"marl_stl_env.{name}" for name in modules.split())
@@ -33,7 +33,7 @@ FLOORS |= {
     f"{TRAINER}.{name}": _FIRST + floor
     for floor, names in enumerate(
         [
-            "config metric_names run_directory run_data command_line",
+            "config metric_names run_directory run_data run_plugins command_line",
             "buffers",
             "policies",
             "algorithms",

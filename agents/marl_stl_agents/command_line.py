@@ -29,6 +29,7 @@ _Config = TypeVar("_Config")
 
 #: Exit status of a command whose input was refused.
 REFUSED = 2
+_REPEATABLE = tyro.conf.UseAppendAction
 #: The registered environments, by the dynamics that a configuration names.
 ENVIRONMENTS = {"Traffic-v0": "replay", "TrafficResponse-v0": "response"}
 
@@ -185,6 +186,8 @@ def _flag(
         names = {dynamics: name for name, dynamics in ENVIRONMENTS.items()}
         hint = Annotated[Literal["Traffic-v0", "TrafficResponse-v0"], tyro.conf.arg(name="env")]
         return StructFieldSpec("env_id", hint, names[default], helptext)
+    if item.name == "plugins":  # --plugin A --plugin B
+        hint = Annotated[hint, tyro.conf.arg(name="plugin", metavar="MODULE"), _REPEATABLE]
     return StructFieldSpec(item.name, hint, default, helptext)
 
 

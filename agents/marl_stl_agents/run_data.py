@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.run_directory import DATA, read_config, read_json
+from marl_stl_agents.run_plugins import with_plugins
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.errors import RunError
 
 
-def config_at(run: Path, data_dir: Path | None) -> TrainConfig:
-    """The configuration of a run whose data files are in this folder; None: where they were."""
-    config = read_config(run)
+def config_at(run: Path, data_dir: Path | None, plugins: Iterable[str] = ()) -> TrainConfig:
+    """The configuration of a run, its plugins imported.
+
+    Args:
+        run: The run directory.
+        data_dir: The folder of the data files; None: where they were.
+        plugins: Plugins that were given anew; see :func:`~.run_plugins.with_plugins`.
+
+    Raises:
+        RunError: If the run is damaged, or a plugin is missing or has changed.
+        PluginError: If a plugin fails.
+    """
+    config = with_plugins(run, read_config(run), plugins)
     if data_dir is None:
         return config
     data = replace(config.env.data, data_dir=data_dir)

@@ -25,6 +25,7 @@ from marl_stl_env.files import clear_drafts, locked, output_errors, write_text
 
 RUNS = Path("runs")
 CHECKPOINTS, PROGRESS, EVENTS = "checkpoints", "progress.csv", "events.out.tfevents.*"
+PLUGINS = "plugins.json"
 CONFIG, DATA, EVALUATION, VALIDATION, CHECKLIST = (
     "config.json",
     "data.json",
@@ -36,7 +37,7 @@ CONFIG, DATA, EVALUATION, VALIDATION, CHECKLIST = (
 SEEDS = "seeds.json"
 #: The names that a training, an evaluation or a decision writes to.
 _OWN = (
-    *(CONFIG, DATA, EVALUATION, VALIDATION, "train.json", CHECKLIST, CHECKPOINTS),
+    *(PLUGINS, CONFIG, DATA, EVALUATION, VALIDATION, "train.json", CHECKLIST, CHECKPOINTS),
     *("progress*.csv", EVENTS, "curves.png", "report*.html", "decisions.*"),
     *(SEEDS, "seed_[0-9]*", "seeds*.html"),
 )

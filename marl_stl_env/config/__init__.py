@@ -14,6 +14,8 @@ from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.config.texts import from_plain
 from marl_stl_env.config.vote import (
     MIXED,
+    PAYOFFS,
+    THRESHOLD_RULE,
     ConsensusConfig,
     Dynamics,
     FaultConfig,
@@ -23,7 +25,9 @@ from marl_stl_env.config.vote import (
 
 __all__ = [
     "MIXED",
+    "PAYOFFS",
     "RANDOM_SHARE",
+    "THRESHOLD_RULE",
     "Balance",
     "ConsensusConfig",
     "DataConfig",

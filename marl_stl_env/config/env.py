@@ -14,6 +14,7 @@ from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.config.texts import coerce, from_plain
 from marl_stl_env.config.vote import ConsensusConfig, Dynamics, FaultConfig, RewardConfig
 from marl_stl_env.errors import ConfigError, UnknownNameError
+from marl_stl_env.plugins import canonical
 from marl_stl_env.validation import check_range, check_types
 
 Views = Literal["groups", "overlap", "full", "random"]
@@ -48,6 +49,8 @@ class EnvConfig(ShowsChanges):
             TrafficResponse-v0: quarantines last and alerts buy verdicts; needs entities.
         response: The settings of the response.
         stl: Which specifications are monitored.
+        plugins: Modules of your own that register data sets, rules, rewards, faults or signals:
+            dotted names, or paths of .py files. Their code is run.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -64,9 +67,11 @@ class EnvConfig(ShowsChanges):
     dynamics: Dynamics = "replay"
     response: ResponseConfig = field(default_factory=ResponseConfig)
     stl: StlConfig = field(default_factory=StlConfig)
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_types(self)
+        object.__setattr__(self, "plugins", tuple(map(canonical, self.plugins)))
         check_range("agents", self.agents, 1, 64)
         check_range("episode_length", self.episode_length, 1, 10**9)
         self.consensus.threshold_for(self.agents)

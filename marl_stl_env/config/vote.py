@@ -13,8 +13,10 @@ from marl_stl_env.validation import check_range, check_types
 Weights = Literal["equal", "reliability"]
 Dynamics = Literal["replay", "response"]
 
-#: In place of a fault's name: every lane draws one of all known faults at its reset.
+#: In place of a fault's name: every lane draws one of all built-in faults at its reset.
 MIXED = "mixed"
+#: The built-in decision rule, and the built-in reward.
+THRESHOLD_RULE, PAYOFFS = "threshold", "payoffs"
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,6 +38,8 @@ class RewardConfig(ShowsChanges):
         proposal_weight: With deliberation, weight of what a sensor's proposal earns as a statement
             of confidence: Allow, Alert, Block, Quarantine from surely benign to surely a threat.
             0 pays nothing for proposals.
+        reward_function: "payoffs" pays what the settings above say. The name of a registered
+            reward changes that, event by event; ``threshold`` goes by the settings all the same.
     """
 
     true_positive: float = 10.0
@@ -48,11 +52,12 @@ class RewardConfig(ShowsChanges):
     alert_cost: float | None = None
     team_share: float = 1.0
     proposal_weight: float = 1.0
+    reward_function: str = PAYOFFS
 
     def __post_init__(self) -> None:
         check_types(self)
         for item in fields(self):
-            if getattr(self, item.name) is not None:
+            if isinstance(getattr(self, item.name), int | float):
                 check_range(item.name, getattr(self, item.name), -1e6, 1e6)
         check_range("team_share", self.team_share, 0.0, 1.0)
         check_range("proposal_weight", self.proposal_weight, 0.0, 1e6)
@@ -97,16 +102,24 @@ class ConsensusConfig(ShowsChanges):
             ``threshold`` then decides only until one event of each class had label feedback.
         feedback_share: Share of the past events whose true label the team learns, in (0, 1]; used
             with "reliability" alone.
+        rule: How votes become a decision: "threshold", which counts them, or the name of a
+            registered rule.
     """
 
     max_faulty: int | None = None
     threshold: int | None = None
     weights: Weights = "equal"
     feedback_share: float = 0.1
+    rule: str = THRESHOLD_RULE
 
     def __post_init__(self) -> None:
         check_types(self)
         check_range("feedback_share", self.feedback_share, 0.0, 1.0, open_low=True)
+        if self.weights == "reliability" and self.rule != THRESHOLD_RULE:
+            raise ConfigError(
+                f"weights='reliability' with rule={self.rule!r}: the weights replace the count of "
+                f"the rule {THRESHOLD_RULE!r}, and another rule has none; use weights='equal'"
+            )
 
     def faulty_for(self, agents: int) -> int:
         """The number of Byzantine sensors f that ``agents`` sensors tolerate here.
@@ -147,8 +160,8 @@ class FaultConfig(ShowsChanges):
 
     Attributes:
         faulty: Faulty sensors of every lane (k), drawn anew at each reset; 0 to all of them.
-        fault: A name from ``marl_stl_env.consensus.faults.FAULTS``, or "mixed", which draws one
-            of them for each lane at each reset.
+        fault: A name from ``marl_stl_env.consensus.faults.FAULTS``, or several joined by ``+``, of
+            which each lane draws one at each reset; "mixed" stands for all built-in ones.
         sleeper_start: First step of the episode at which a "sleeper" turns, counted from 0.
     """
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from marl_stl_env.config import MIXED
 from marl_stl_env.consensus.rules import SILENT, DecisionRule
-from marl_stl_env.errors import ConfigError, InvalidActionError, UnknownNameError
+from marl_stl_env.errors import ConfigError, PluginError
+from marl_stl_env.registry import Registry, blamed, describe
 from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Int8Array, IntArray
 from marl_stl_env.validation import check_range
 
 WordArray: TypeAlias = NDArray[np.uint64]
 #: The decisions on agreed actions: (lanes, agents) int8 to (lanes,) int8.
 Decide: TypeAlias = Callable[[Int8Array], Int8Array]
-_Class = TypeVar("_Class", bound="type[Fault]")
 
 #: Harm of a decision to the defender, ``HARM[label, action]``. The wrong class is worse than the
 #: right one. On a benign event, isolating the host is worst and a needless alert is the least
@@ -51,7 +52,11 @@ class Scene(NamedTuple):
 
 
 class Fault(ABC):
-    """Behaviour of faulty sensors; a subclass implements ``_claims``.
+    """Behaviour of faulty sensors; a subclass implements :meth:`claims`.
+
+    Claims depend on the scene alone, lane by lane: no state, and no randomness but that of
+    ``scene.words``. Then a lane does the same in every batch, and a resumed training goes on
+    bit-identically.
 
     Args:
         rule: The rule that turns the agreed actions into a decision.
@@ -78,19 +83,27 @@ class Fault(ABC):
             # (lanes, agents) int8
 
         Raises:
-            InvalidActionError: If a claim is neither an action nor silence.
+            PluginError: If a claim is neither an action nor silence.
         """
         scene = Scene(actions, faulty, labels, steps, words, decide or self.rule)
-        agreed = np.where(faulty, np.asarray(self._claims(scene)), actions)
+        what = f"fault {describe(type(self))}"
+        with blamed(what):
+            claims = np.asarray(self.claims(scene))
+        if claims.dtype.kind not in "iu" or not _fits(claims.shape, actions.shape):
+            raise PluginError(
+                f"{what} claims {claims.dtype} of shape {claims.shape}; claims are integers that "
+                f"broadcast to (lanes, agents), here {actions.shape}"
+            )
+        agreed = np.where(faulty, claims, actions)
         if ((agreed < SILENT) | (agreed >= ACTIONS)).any():
-            raise InvalidActionError(
-                f"{type(self).__name__} claims actions from {agreed.min()} to {agreed.max()}; "
+            raise PluginError(
+                f"{what} claims actions from {agreed.min()} to {agreed.max()}; "
                 f"a claim is an action, 0 to {ACTIONS - 1}, or {SILENT} for silence"
             )
         return agreed.astype(np.int8, copy=False)
 
     @abstractmethod
-    def _claims(self, scene: Scene) -> Any:
+    def claims(self, scene: Scene) -> Any:
         """Claim of each sensor if it were faulty, -1 for silence.
 
         Returns:
@@ -98,25 +111,51 @@ class Fault(ABC):
         """
 
 
-FAULTS: dict[str, type[Fault]] = {}
+#: Name to the class of every known fault.
+FAULTS: Registry[type[Fault]] = Registry("fault")
 
 
-def register_fault(name: str) -> Callable[[_Class], _Class]:
-    """Class decorator that registers a fault under a name.
+def register_fault(name: str, fault: Any = None, *, replace: bool = False) -> Any:
+    """Register a fault under a name, which ``--fault`` and evaluations then take.
+
+    Args:
+        name: The name.
+        fault: A subclass of :class:`Fault`; without it, a class decorator is returned. It is
+            made with the rule of the team alone.
+        replace: Put it in the place of one of your own.
+
+    Returns:
+        The class, or the decorator.
 
     Raises:
-        ConfigError: If the name is taken.
+        PluginError: If the name is taken or malformed, or what is registered is no fault.
     """
-    if name in FAULTS:
-        raise ConfigError(
-            f"fault {name!r} is taken by {FAULTS[name].__name__}; choose another name"
+    return FAULTS.decorator(name, fault, _fault_class, replace=replace)
+
+
+def _fault_class(given: Any) -> type[Fault]:
+    if not (isinstance(given, type) and issubclass(given, Fault)):
+        raise PluginError(
+            f"{describe(given)} is no fault: register a subclass of "
+            "marl_stl_env.consensus.faults.Fault with a method claims(scene)"
         )
+    return given
 
-    def register(fault: _Class) -> _Class:
-        FAULTS[name] = fault
-        return fault
 
-    return register
+def fault_names(fault: str) -> tuple[str, ...]:
+    """The faults that a setting names: one, several joined by ``+``, or "mixed", all built-in ones.
+
+    Raises:
+        UnknownNameError: If there is no such fault.
+        ConfigError: If one is named twice.
+    """
+    parts = (FAULTS.builtin() if part == MIXED else (part,) for part in fault.split("+"))
+    names = tuple(name for part in parts for name in part)
+    for name in names:
+        FAULTS.find(name)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"fault={fault!r} names a fault twice; {MIXED!r} holds all built-in ones")
+    return names
 
 
 def make_fault(name: str, rule: DecisionRule, **options: Any) -> Fault:
@@ -129,10 +168,18 @@ def make_fault(name: str, rule: DecisionRule, **options: Any) -> Fault:
 
     Raises:
         UnknownNameError: If there is no such fault.
+        PluginError: If an own fault cannot be made.
     """
-    if name not in FAULTS:
-        raise UnknownNameError("fault", name, sorted(FAULTS))
-    return FAULTS[name](rule, **options)
+    kind = FAULTS.find(name)
+    with blamed(FAULTS.described(name)):
+        return kind(rule, **options)
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, wanted) == wanted
+    except ValueError:
+        return False
 
 
 def draw_faulty(words: WordArray, count: int) -> BoolArray:
@@ -158,7 +205,8 @@ def draw_faulty(words: WordArray, count: int) -> BoolArray:
 class RandomAction(Fault):
     """A uniformly random action."""
 
-    def _claims(self, scene: Scene) -> Int8Array:
+    def claims(self, scene: Scene) -> Int8Array:
+        """See :meth:`Fault.claims`."""
         return (scene.words % np.uint64(ACTIONS)).astype(np.int8)
 
 
@@ -166,7 +214,8 @@ class RandomAction(Fault):
 class Flip(Fault):
     """The opposite class: Allow and Block change places, and so do Quarantine and Alert."""
 
-    def _claims(self, scene: Scene) -> Int8Array:
+    def claims(self, scene: Scene) -> Int8Array:
+        """See :meth:`Fault.claims`."""
         return scene.actions ^ np.int8(1)
 
 
@@ -175,7 +224,8 @@ class Constant(Fault):
 
     claim: int
 
-    def _claims(self, scene: Scene) -> int:  # noqa: ARG002 - the scene does not matter
+    def claims(self, scene: Scene) -> int:  # noqa: ARG002 - the scene does not matter
+        """See :meth:`Fault.claims`."""
         return self.claim
 
 
@@ -201,7 +251,8 @@ class Equivocate(Fault):
     honest votes but not the label.
     """
 
-    def _claims(self, scene: Scene) -> Int8Array:
+    def claims(self, scene: Scene) -> Int8Array:
+        """See :meth:`Fault.claims`."""
         honest = ~scene.faulty
         threats = (THREAT_VOTE[scene.actions] & honest).sum(axis=1)
         denied = np.where(2 * threats > honest.sum(axis=1), Action.ALLOW, Action.BLOCK)
@@ -216,7 +267,8 @@ class WorstCase(Fault):
     action raise the count of that action alone.
     """
 
-    def _claims(self, scene: Scene) -> Int8Array:
+    def claims(self, scene: Scene) -> Int8Array:
+        """See :meth:`Fault.claims`."""
         labels = scene.labels.astype(np.int8)
         agreed = [np.where(scene.faulty, np.int8(claim), scene.actions) for claim in Action]
         harm = np.stack([HARM[labels, scene.decide(actions)] for actions in agreed])
@@ -238,6 +290,7 @@ class Sleeper(WorstCase):
         check_range("start", start, 0)
         self.start = start
 
-    def _claims(self, scene: Scene) -> Int8Array:
+    def claims(self, scene: Scene) -> Int8Array:
+        """See :meth:`Fault.claims`."""
         awake = scene.steps[:, None] >= self.start
-        return np.where(awake, super()._claims(scene), scene.actions)
+        return np.where(awake, super().claims(scene), scene.actions)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from marl_stl_env.config import ConsensusConfig
+from marl_stl_env.config import THRESHOLD_RULE, ConsensusConfig
+from marl_stl_env.errors import PluginError
+from marl_stl_env.registry import Registry, as_callable, blamed
 from marl_stl_env.types import ACTIONS, Action, Int8Array, IntArray
 from marl_stl_env.validation import check_range, check_types
 
@@ -19,6 +21,48 @@ SILENT = -1
 TABLE_AGENTS = 7
 
 
+class Rule(Protocol):
+    """A decision rule: from the actions of the sensors to one decision per lane.
+
+    It is a pure function. What it returns depends on its arguments alone, lane by lane, so that
+    teams of up to seven sensors may look it up in a table, on a GPU too.
+    """
+
+    def __call__(self, actions: Int8Array, max_faulty: int, threshold: int, /) -> Int8Array:
+        """One decision per lane.
+
+        Args:
+            actions: 0 to 3, or -1 for silence; not to be changed.  # (lanes, agents) int8
+            max_faulty: Byzantine sensors to tolerate (f), at most ``(agents - 1) // 3``.
+            threshold: The threat votes that would decide "threat" (tau); a rule may ignore it.
+
+        Returns:
+            The decisions, 0 to 3.  # (lanes,) int8
+        """
+
+
+#: Name to every known decision rule.
+RULES: Registry[Rule] = Registry("rule")
+
+
+def register_rule(name: str, rule: Any = None, *, replace: bool = False) -> Any:
+    """Register a decision rule under a name, which ``--rule`` then takes.
+
+    Args:
+        name: The name.
+        rule: A :class:`Rule`; without it, a decorator is returned.
+        replace: Put it in the place of one of your own.
+
+    Returns:
+        The rule, or the decorator.
+
+    Raises:
+        PluginError: If the name is taken or malformed, or the rule cannot be called.
+    """
+    return RULES.decorator(name, rule, as_callable, replace=replace)
+
+
+@register_rule(THRESHOLD_RULE)
 def decide(actions: Int8Array, max_faulty: int, threshold: int) -> Int8Array:
     """One decision per lane, computed from the counts of each action.
 
@@ -89,10 +133,10 @@ def of_class(threat: Any, support: Sequence[Any], max_faulty: int) -> Any:
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """:func:`decide` for one team, with a lookup table for small teams.
+    """The decision rule of one team, with a lookup table for small teams.
 
-    Let h be the number of honest votes for "threat", and f = ``max_faulty`` the largest number of
-    Byzantine sensors. Then:
+    With the rule "threshold", which is :func:`decide`, let h be the number of honest votes for
+    "threat", and f = ``max_faulty`` the largest number of Byzantine sensors. Then:
 
     - ``h >= threshold`` forces "threat", and ``h < threshold - f`` forces "benign";
     - at least one honest sensor voted for the class of the decision;
@@ -104,18 +148,22 @@ class DecisionRule:
         agents: Number of sensors n, 1 to 64.
         max_faulty: Byzantine sensors to tolerate (f), at most ``(agents - 1) // 3``.
         threshold: Threat votes that decide "threat", ``f + 1 <= threshold <= agents - f``.
+        rule: A name from :data:`RULES`.
 
     Raises:
         ConfigError: If the three are not compatible; the message gives the reason.
+        UnknownNameError: If there is no such rule.
     """
 
     agents: int
     max_faulty: int
     threshold: int
+    rule: str = THRESHOLD_RULE
 
     def __post_init__(self) -> None:
         check_types(self)
         check_range("agents", self.agents, 1, 64)
+        RULES.find(self.rule)
         ConsensusConfig(self.max_faulty, self.threshold).threshold_for(self.agents)
 
     def __call__(self, actions: Int8Array) -> Int8Array:
@@ -126,9 +174,12 @@ class DecisionRule:
 
         Returns:
             The decisions.  # (lanes,) int8
+
+        Raises:
+            PluginError: If an own rule fails, or returns something else.
         """
         if self.agents > TABLE_AGENTS:
-            return decide(actions, self.max_faulty, self.threshold)
+            return self._computed(actions)
         codes: IntArray = actions @ self.weights
         return self.table.take(codes, mode="wrap")
 
@@ -144,5 +195,50 @@ class DecisionRule:
         digits = np.arange(size)[:, None] // self.weights % (ACTIONS + 1)
         vectors = (digits + SILENT).astype(np.int8)
         table = np.empty(size, np.int8)
-        table[vectors @ self.weights] = decide(vectors, self.max_faulty, self.threshold)
+        table[vectors @ self.weights] = self._computed(vectors)
         return table
+
+    @cached_property
+    def counts_votes(self) -> bool:
+        """Whether it is the rule "threshold", which other array libraries can compute."""
+        return self.rule == THRESHOLD_RULE
+
+    def _computed(self, actions: Int8Array) -> Int8Array:
+        """The decisions without the table."""
+        if self.counts_votes:
+            return decide(actions, self.max_faulty, self.threshold)
+        rule, what = RULES.find(self.rule), RULES.described(self.rule)
+        return apply_rule(rule, actions, self.max_faulty, self.threshold, what)
+
+
+def apply_rule(
+    rule: Rule, actions: Int8Array, max_faulty: int, threshold: int, what: str
+) -> Int8Array:
+    """The decisions of an own rule, checked.
+
+    Args:
+        rule: The rule.
+        actions: 0 to 3, or -1 for silence.  # (lanes, agents) int8
+        max_faulty: Byzantine sensors to tolerate (f).
+        threshold: Threat votes that would decide "threat" (tau).
+        what: The rule as messages name it.
+
+    Returns:
+        The decisions.  # (lanes,) int8
+
+    Raises:
+        PluginError: If the rule fails, or returns something else.
+    """
+    with blamed(what):
+        given = np.asarray(rule(actions, max_faulty, threshold))
+    if given.shape != actions.shape[:1] or given.dtype.kind not in "iu":
+        raise PluginError(
+            f"{what} returns {given.dtype} of shape {given.shape} for actions of shape "
+            f"{actions.shape}; a rule returns one integer per lane, {actions.shape[:1]} int8"
+        )
+    if given.size and not 0 <= given.min() <= given.max() < ACTIONS:
+        raise PluginError(
+            f"{what} decides from {given.min()} to {given.max()}; a decision is an action, 0 to "
+            f"{ACTIONS - 1}"
+        )
+    return given.astype(np.int8, copy=False)

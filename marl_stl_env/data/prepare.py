@@ -24,6 +24,7 @@ from marl_stl_env.data.ingest.store import (
     read_json,
     save_table,
 )
+from marl_stl_env.data.loaders import DATASETS
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import cached_table, load_dataset, parse_options
 from marl_stl_env.data.splits.report import SplitReport
@@ -31,6 +32,7 @@ from marl_stl_env.data.splits.rows import SPLITS, split_rows
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.training import training_table
 from marl_stl_env.data.views import balanced_views, random_columns, varying_columns
+from marl_stl_env.plugins import load_plugins
 from marl_stl_env.types import Float32Array, Float64Array, IntArray
 
 _CACHED = 4
@@ -91,6 +93,7 @@ def prepare(config: EnvConfig, table: TrafficTable | PreparedData | None = None)
     """
     if isinstance(table, PreparedData):
         return table
+    load_plugins(config.plugins)
     data, source = config.data, None
     if table is None:
         source = cached_table(
@@ -100,15 +103,19 @@ def prepare(config: EnvConfig, table: TrafficTable | PreparedData | None = None)
             options=parse_options(data.dataset_options),
         )
     folder = resolve_data_dir(data.data_dir)
-    prepared = _prepare(replace(data, data_dir=folder, download=False), table, source)
+    known = None if table is not None else DATASETS.get(data.dataset)
+    prepared = _prepare(replace(data, data_dir=folder, download=False), table, source, known)
     if config.random_share is None:
         return prepared
     return _with_random_views(prepared, config.agents, config.random_share, data.split_seed)
 
 
 @lru_cache(maxsize=_CACHED)
-def _prepare(config: DataConfig, table: TrafficTable | None, source: Path | None) -> PreparedData:
-    """Prepare the given table, the one of a cache entry, or a generated one."""
+def _prepare(
+    config: DataConfig, table: TrafficTable | None, source: Path | None, loader: object
+) -> PreparedData:
+    """Prepare the given table, the one of a cache entry, or the one that the loader generates."""
+    del loader  # tells a data set that was registered anew from the old one
     if source is not None:
         settings = {"table": source.name, **_split_settings(config)}
         folder = entry("prepared", key_of(settings), lambda draft: _write(config, source, draft))

@@ -1,6 +1,7 @@
 """The known data sets, and how to load one by name.
 
-A loader is a module with ``DATASET``, ``files(data_dir, ...)``, which names the files to read,
+A loader (:class:`~marl_stl_env.data.loaders.DatasetLoader`) is a module with ``DATASET``,
+``files(data_dir, ...)``, which names the files to read,
 ``load(paths, folder, ...)``, which reads them into a raw table whose features stand in ``folder``
 (or in memory where it is None), and ``written(...)``, which says how they are written. Further
 parameters of the first two are the options of the data set; ``written`` takes some of them. For a
@@ -12,7 +13,6 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -25,6 +25,7 @@ from marl_stl_env.data.ingest.locate import named_files
 from marl_stl_env.data.ingest.manifest import file_state
 from marl_stl_env.data.ingest.readers.csv_rows import dialect
 from marl_stl_env.data.ingest.store import open_table, save_table
+from marl_stl_env.data.loaders import DATASETS, code_of, loader_of
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import (
     ConfigError,
@@ -33,19 +34,6 @@ from marl_stl_env.errors import (
     UnknownNameError,
 )
 from marl_stl_env.validation import check_type_of
-
-_LOADERS = {
-    "synthetic": "marl_stl_env.data.datasets.synthetic.loader",
-    "nsl-kdd": "marl_stl_env.data.datasets.nsl_kdd",
-    "unsw-nb15": "marl_stl_env.data.datasets.unsw_nb15",
-    "unsw-nb15-raw": "marl_stl_env.data.datasets.unsw_nb15_raw",
-    "cic-ids2017": "marl_stl_env.data.datasets.cic_ids2017",
-    "kdd99": "marl_stl_env.data.datasets.kdd99",
-    "ctu-13": "marl_stl_env.data.datasets.ctu_13",
-    "zeek": "marl_stl_env.data.datasets.zeek",
-    "custom": "marl_stl_env.data.datasets.custom",
-}
-
 
 #: Options of every data set whose files are text with separators, with their types.
 _TEXT: Mapping[str, Any] = {
@@ -57,7 +45,7 @@ _TEXT: Mapping[str, Any] = {
 
 def datasets() -> tuple[str, ...]:
     """The names that :func:`load_dataset` knows."""
-    return tuple(_LOADERS)
+    return tuple(DATASETS)
 
 
 def dataset_info(name: str) -> Dataset:
@@ -66,7 +54,7 @@ def dataset_info(name: str) -> Dataset:
     Raises:
         UnknownNameError: If there is no such data set.
     """
-    dataset: Dataset = _loader(name).DATASET
+    dataset: Dataset = loader_of(name).DATASET
     return dataset
 
 
@@ -93,7 +81,7 @@ def load_dataset(
     folder = cached_table(name, data_dir=data_dir, download=download, options=options)
     if folder is not None:
         return open_table(folder)
-    loader = _loader(name)
+    loader = loader_of(name)
     table: TrafficTable = loader.load((), None, **_of(loader.load, options))
     return table
 
@@ -102,7 +90,7 @@ def cached_table(
     name: str, *, data_dir: Path | str | None, download: bool, options: Mapping[str, Any]
 ) -> Path | None:
     """The cache's folder with the raw table, read first where needed; None without files."""
-    loader = _loader(name)
+    loader = loader_of(name)
     _check_options(name, loader, options)
     paths = _paths(loader, data_dir, download, options)
     if not paths:
@@ -120,7 +108,8 @@ def cached_table(
                 )
 
     given = sorted((option, options[option]) for option in options if option in {*reading, *_TEXT})
-    return entry("tables", key_of([name, given, contents]), build)
+    code = [code_of(name)] if DATASETS.is_own(name) else []
+    return entry("tables", key_of([name, given, contents, *code]), build)
 
 
 def _paths(
@@ -153,7 +142,7 @@ def file_format(name: str, options: Mapping[str, Any]) -> Format:
     Raises:
         UnknownNameError: If the data set does not exist.
     """
-    loader = _loader(name)
+    loader = loader_of(name)
     form: Format = loader.written(**_of(loader.written, options))
     return form
 
@@ -192,14 +181,8 @@ def text_options(name: str, settings: tuple[str, ...]) -> dict[str, Any]:
     for option in options:
         if option not in _TEXT:
             raise UnknownNameError("option of a text file", option, list(_TEXT))
-    _check_options(name, _loader(name), options)
+    _check_options(name, loader_of(name), options)
     return options
-
-
-def _loader(name: str) -> Any:
-    if name not in _LOADERS:
-        raise UnknownNameError("dataset", name, _LOADERS)
-    return import_module(_LOADERS[name])
 
 
 def _of(function: Any, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from marl_stl_env.engine.state import LaneState, SpecStatus, StepRecord
 from marl_stl_env.engine.streams import lane_seeds
 from marl_stl_env.engine.vote import TeamVote
 from marl_stl_env.errors import ResetNeededError
+from marl_stl_env.plugins import load_plugins
 from marl_stl_env.types import (
     ACTIONS,
     Action,
@@ -69,6 +70,7 @@ class Engine:
         arrays: Arrays = NUMPY,
     ) -> None:
         check_range("lanes", lanes, 1, 2**24)
+        load_plugins(config.plugins)
         self.config, self.table, self.lanes = config, table, lanes
         self.agents, self._arrays = config.agents, arrays
         order = replay_order(len(table), config.order)
@@ -85,7 +87,7 @@ class Engine:
         )
         self._vote = TeamVote(config, lanes, arrays)
         self.rule = self._vote.rule
-        self._payoffs = Payoffs(config.reward, arrays, config.dynamics)
+        self._payoffs = Payoffs(config.reward, arrays, config.dynamics, table)
         self._order = arrays.asarray(order)
         self._labels = arrays.asarray(table.labels)
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
@@ -196,22 +198,25 @@ class Engine:
         labels = self._arrays.take(self._labels, rows)
         mask = self.action_mask
         agreed, decisions, shielded = self._vote(actions, labels, state, mask)
-        team = self._payoffs.of_actions(labels, decisions)
+        events = self._payoffs.events(rows, labels)
+        team = self._payoffs.of_actions(events, decisions)
         outcome = self._nothing
         self._memory.carry_out(state, decisions)
         if self._memory.response is not None:
             outcome = self._memory.response.step(state, labels, decisions)
             decisions = np.where(outcome.isolated, _QUARANTINE, decisions)
-            team = self._payoffs.of_response(labels, team, outcome.isolated, outcome.refused)
+            team = self._payoffs.of_response(events, team, outcome.isolated, outcome.refused)
         voting, faulty = state.voting, state.faulty
         if self.config.deliberation:
             team = team * voting
-        rewards = self._rewards(labels, actions, team, outcome)
+        rewards = self._rewards(events, labels, actions, team, outcome)
         self._vote.learn(state, agreed, labels, live & voting)
         status = self._unwatched
         if self.spec_monitor is not None:
             steps = state.positions - state.starts
-            context = StepContext(steps, labels, decisions, team, outcome)
+            context = StepContext(
+                steps, labels, decisions, team, outcome, rows, agreed, faulty, self.table
+            )
             counted = voting if self.config.deliberation else None
             status = self.spec_monitor.step(context, counted)
         advance(state, live)
@@ -241,10 +246,15 @@ class Engine:
         return self.last
 
     def _rewards(
-        self, labels: BoolArray, actions: Int8Array, team: Float32Array, outcome: Outcome
+        self,
+        events: AnyArray,
+        labels: BoolArray,
+        actions: Int8Array,
+        team: Float32Array,
+        outcome: Outcome,
     ) -> Float32Array:
         """The reward of every sensor, 0 for faulty ones.  # (lanes, agents) float32."""
-        rewards = self._payoffs.of_sensors(labels, actions, team, outcome.isolated)
+        rewards = self._payoffs.of_sensors(events, actions, team, outcome.isolated)
         if self.config.deliberation:
             proposed = self._payoffs.of_proposals(labels, actions)
             rewards = self._arrays.where(self._state.voting[:, None], rewards, proposed)

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from marl_stl_env.config import MIXED, FaultConfig
-from marl_stl_env.consensus.faults import FAULTS, Fault, draw_faulty, make_fault
+from marl_stl_env.config import FaultConfig
+from marl_stl_env.consensus.faults import Fault, draw_faulty, fault_names, make_fault
 from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.engine.streams import WordArray, random_words
@@ -39,8 +39,7 @@ class FaultySensors:
     """
 
     def __init__(self, config: FaultConfig, rule: DecisionRule, rounds: int) -> None:
-        names = list(FAULTS) if config.fault == MIXED else [config.fault]
-        self._faults = [_fault(name, config, rule) for name in names]
+        self._faults = [_fault(name, config, rule) for name in fault_names(config.fault)]
         self._count, self._agents, self._rounds = config.faulty, rule.agents, rounds
 
     def draw(self, state: LaneState, mask: BoolArray) -> None:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any, Protocol
+
 import numpy as np
 
-from marl_stl_env.config import Dynamics, RewardConfig
+from marl_stl_env.config import PAYOFFS, Dynamics, RewardConfig
+from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.backend import NUMPY, Arrays
-from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Float32Array, Int8Array
+from marl_stl_env.errors import PluginError
+from marl_stl_env.registry import Registry, as_callable, blamed
+from marl_stl_env.types import (
+    ACTIONS,
+    THREAT_VOTE,
+    Action,
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Int8Array,
+    IntArray,
+)
 
 #: Proposals from surely benign to surely a threat.
 CONFIDENCE = [Action.ALLOW, Action.ALERT, Action.BLOCK, Action.QUARANTINE]
@@ -14,6 +29,114 @@ CONFIDENCE = [Action.ALLOW, Action.ALERT, Action.BLOCK, Action.QUARANTINE]
 #: (benchmarks/studies/symbols.py: ideal sensors would earn 0.883 with four, 0.865 with two, 0.891
 #: with eight).
 LEVEL = 4.0
+
+
+class Reward(Protocol):
+    """A reward: what each action is worth on each event of a table.
+
+    It is a pure function, called once for a table, before anything is replayed. So it costs
+    nothing in a step, and every backend can take it.
+    """
+
+    def __call__(self, table: TrafficTable, payoffs: Float32Array, /) -> Float32Array:
+        """The payoffs of a table's events.
+
+        Args:
+            table: The scaled table: labels, families, entities, times, features; read-only.
+            payoffs: What the settings pay, action costs included; the function's own copy.
+                # (rows, 4) float32, a column per member of ``Action``
+
+        Returns:
+            The payoffs.  # (rows, 4) float32, finite
+        """
+
+
+#: Name to every known reward.
+REWARDS: Registry[Reward] = Registry("reward")
+
+
+def register_reward(name: str, reward: Any = None, *, replace: bool = False) -> Any:
+    """Register a reward under a name, which ``--reward-function`` then takes.
+
+    Args:
+        name: The name.
+        reward: A :class:`Reward`; without it, a decorator is returned.
+        replace: Put it in the place of one of your own.
+
+    Returns:
+        The reward, or the decorator.
+
+    Raises:
+        PluginError: If the name is taken or malformed, or the reward cannot be called.
+    """
+    return REWARDS.decorator(name, reward, as_callable, replace=replace)
+
+
+@register_reward(PAYOFFS)
+def as_set(table: TrafficTable, payoffs: Float32Array) -> Float32Array:
+    """What the settings pay: it depends on the label and the action alone."""
+    del table
+    return payoffs
+
+
+def event_payoffs(
+    config: RewardConfig, table: TrafficTable, dynamics: Dynamics = "replay"
+) -> Float32Array:
+    """The payoff of each action on each event of a table.
+
+    Returns:
+        Payoffs, shared and read-only.  # (rows, 4) float32
+
+    Raises:
+        UnknownNameError: If there is no such reward.
+        PluginError: If an own reward fails, or returns something else.
+    """
+    return _event_payoffs(config, table, dynamics, REWARDS.find(config.reward_function))
+
+
+@lru_cache(maxsize=4)  # the engines of many lanes share a table
+def _event_payoffs(
+    config: RewardConfig, table: TrafficTable, dynamics: Dynamics, reward: Reward
+) -> Float32Array:
+    usual = payoff_table(config, dynamics)[table.labels.astype(np.int64)]
+    payoffs = apply_reward(reward, table, usual, REWARDS.described(config.reward_function))
+    payoffs.setflags(write=False)
+    return payoffs
+
+
+def apply_reward(
+    reward: Reward, table: TrafficTable, payoffs: Float32Array, what: str
+) -> Float32Array:
+    """The payoffs of an own reward, checked.
+
+    Args:
+        reward: The reward.
+        table: The scaled table.
+        payoffs: What the settings pay; may be changed.  # (rows, 4) float32
+        what: The reward as messages name it.
+
+    Returns:
+        Payoffs.  # (rows, 4) float32
+
+    Raises:
+        PluginError: If the reward fails, or returns something else.
+    """
+    shape = payoffs.shape
+    with blamed(what):
+        given: AnyArray = np.asarray(reward(table, payoffs))
+    if given.shape != shape or given.dtype.kind not in "iuf":
+        raise PluginError(
+            f"{what} returns {given.dtype} of shape {given.shape}; a reward returns a number for "
+            f"every event and action, {shape} float32"
+        )
+    found: Float32Array = given.astype(np.float32)
+    if not np.isfinite(found).all():
+        row, action = np.argwhere(~np.isfinite(found))[0].tolist()
+        raise PluginError(
+            f"{what} pays {found[row, action]} for {Action(action).name} on event {row}; every "
+            "payoff must be finite"
+        )
+    return found
 
 
 def payoff_table(config: RewardConfig, dynamics: Dynamics = "replay") -> Float32Array:
@@ -63,40 +186,85 @@ class Payoffs:
         config: The rewards.
         arrays: The library of the arrays.
         dynamics: Those of the environment.
+        table: The scaled table; only a registered reward needs it.
+
+    Attributes:
+        matrix: Payoff of each action; events are benign (0) and threat (1), or with a registered
+            reward those of the table.  # (events, 4) float32
+
+    Raises:
+        PluginError: If a registered reward has no table, or fails.
     """
 
     def __init__(
-        self, config: RewardConfig, arrays: Arrays = NUMPY, dynamics: Dynamics = "replay"
+        self,
+        config: RewardConfig,
+        arrays: Arrays = NUMPY,
+        dynamics: Dynamics = "replay",
+        table: TrafficTable | None = None,
     ) -> None:
-        self._arrays = arrays
-        self._table = arrays.asarray(payoff_table(config, dynamics).ravel())
+        self._arrays, self._by_row = arrays, config.reward_function != PAYOFFS
+        costs = config.action_costs(dynamics)
+        if self._by_row and table is None:
+            raise PluginError(
+                f"reward {config.reward_function!r} depends on the events: their table is needed"
+            )
+        self.matrix = payoff_table(config, dynamics)
+        if self._by_row and table is not None:
+            self.matrix = event_payoffs(config, table, dynamics)
+        self._table = arrays.asarray(self.matrix.ravel())
         self._contained: Float32Array = np.array(
             [config.false_positive, config.true_positive], np.float32
         )
-        self._refused = np.float32(config.action_costs(dynamics)[Action.ALERT])
+        if self._by_row:  # an isolated event is stopped, as by Quarantine, at no further cost
+            quarantined = self.matrix[:, Action.QUARANTINE]
+            self._contained = quarantined + np.float32(costs[Action.QUARANTINE])
+        self._refused = np.float32(costs[Action.ALERT])
         self._proposals = arrays.asarray(proposal_table(config).ravel())
         self._team_share = config.team_share
 
-    def of_actions(self, labels: BoolArray, actions: Int8Array) -> Float32Array:
-        """The payoff of each action on an event with this label.
+    def events(self, rows: IntArray, labels: BoolArray) -> AnyArray:
+        """The events as indices into :attr:`matrix`.
 
         Args:
-            labels: True labels.  # broadcastable to the actions, bool
+            rows: Rows of the table.  # (lanes,) int64
+            labels: True labels.  # (lanes,) bool
+        """
+        return rows if self._by_row else labels
+
+    def of_actions(self, events: AnyArray, actions: Int8Array) -> Float32Array:
+        """The payoff of each action on an event.
+
+        Args:
+            events: Indices into :attr:`matrix`, so labels without a registered reward.
+                # broadcastable to the actions, bool or integer
             actions: Actions.  # any shape, int8
 
         Returns:
             Payoffs.  # the actions' shape, float32
         """
-        payoffs: Float32Array = self._arrays.take(self._table, labels * ACTIONS + actions)
+        payoffs: Float32Array = self._arrays.take(self._table, events * ACTIONS + actions)
         return payoffs
 
+    def of_table(self, table: TrafficTable, actions: Int8Array) -> Float32Array:
+        """The payoff of one action on every event of the table.
+
+        Args:
+            table: The scaled table.
+            actions: Actions.  # (rows,) int8
+
+        Returns:
+            Payoffs.  # (rows,) float32
+        """
+        return self.of_actions(self.events(np.arange(len(table)), table.labels), actions)
+
     def of_response(
-        self, labels: BoolArray, team: Float32Array, isolated: BoolArray, refused: BoolArray
+        self, events: AnyArray, team: Float32Array, isolated: BoolArray, refused: BoolArray
     ) -> Float32Array:
         """The team's payoff, given what earlier decisions left behind.
 
         Args:
-            labels: True labels.  # (lanes,) bool
+            events: As for :meth:`of_actions`.  # (lanes,) bool or int64
             team: Payoff of the decision if the entity were free.  # (lanes,) float32
             isolated: Whether isolation contained the event, which costs nothing.  # (lanes,) bool
             refused: Whether an alert came above the budget, which costs once more.
@@ -106,7 +274,7 @@ class Payoffs:
             Payoffs.  # (lanes,) float32
         """
         free = team - self._refused * refused
-        contained = self._contained.take(labels.astype(np.int64))
+        contained = self._contained.take(events.astype(np.int64))
         payoffs: Float32Array = np.where(isolated, contained, free)
         return payoffs
 
@@ -125,12 +293,12 @@ class Payoffs:
         return payoffs
 
     def of_sensors(
-        self, labels: BoolArray, actions: Int8Array, team: Float32Array, isolated: BoolArray
+        self, events: AnyArray, actions: Int8Array, team: Float32Array, isolated: BoolArray
     ) -> Float32Array:
         """Each sensor's reward: its own payoff and the team's, mixed by ``team_share``.
 
         Args:
-            labels: True labels.  # (lanes,) bool
+            events: As for :meth:`of_actions`.  # (lanes,) bool or int64
             actions: What each sensor wanted.  # (lanes, agents) int8
             team: Payoff of the decision.  # (lanes,) float32
             isolated: Where what the sensors want changes nothing, the team's payoff is theirs.
@@ -144,7 +312,7 @@ class Payoffs:
             rewards: Float32Array = self._arrays.zeros(*actions.shape)
             rewards += team[:, None]
             return rewards
-        own = self.of_actions(labels[:, None], actions)
+        own = self.of_actions(events[:, None], actions)
         own = self._arrays.where(isolated[:, None], team[:, None], own)
         mixed: Float32Array = (1.0 - share) * own + share * team[:, None]
         return mixed

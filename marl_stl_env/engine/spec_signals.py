@@ -35,12 +35,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
+from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.response import Outcome
 from marl_stl_env.engine.state import is_threat_vote
-from marl_stl_env.errors import StateError, UnknownNameError
+from marl_stl_env.errors import FormulaError, PluginError, StateError, UnknownNameError
+from marl_stl_env.registry import Registry, as_callable, blamed
+from marl_stl_env.stl.parser import parse
 from marl_stl_env.stl.specs import Allowances
 from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array, Int8Array, IntArray
 
@@ -68,12 +72,18 @@ _ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
 
 def needs_labels(signals: Iterable[str]) -> bool:
     """Whether one of the signals cannot be known without the labels of the events."""
-    return any(_kind(name) not in _WITHOUT_LABELS for name in signals)
+    return any(
+        SIGNALS[name].needs_labels if name in SIGNALS else _kind(name) not in _WITHOUT_LABELS
+        for name in signals
+    )
 
 
 def of_entity(signals: Iterable[str]) -> bool:
     """Whether all of the signals are about the event's own entity."""
-    return all(_kind(name) in _OF_ENTITY for name in signals)
+    return all(
+        SIGNALS[name].of_entity if name in SIGNALS else _kind(name) in _OF_ENTITY
+        for name in signals
+    )
 
 
 def _kind(name: str) -> str:
@@ -91,6 +101,10 @@ class StepContext:
         decisions: What was carried out.  # (lanes,) int8
         rewards: What the decision earned.  # (lanes,) float32
         outcome: What the response brought; nothing in a replay.
+        rows: Row of ``table`` that was decided on.  # (lanes,) int64
+        actions: What the sensors chose, as agreed on, -1 for silence.  # (lanes, agents) int8
+        faulty: Which sensors were faulty.  # (lanes, agents) bool
+        table: The scaled table: families, entities, times, features of all events.
     """
 
     steps: IntArray
@@ -98,6 +112,96 @@ class StepContext:
     decisions: Int8Array
     rewards: Float32Array
     outcome: Outcome
+    rows: IntArray
+    actions: Int8Array
+    faulty: BoolArray
+    table: TrafficTable
+
+
+class SpecSignal(Protocol):
+    """A signal of your own: what one step was, as a number or a truth for every lane.
+
+    It is a pure function of the step, lane by lane. What lasts over steps is the formula's part:
+    its past-time operators look back, as in ``once[0,16] disputed``.
+    """
+
+    def __call__(self, step: StepContext, /) -> AnyArray:
+        """The values of the signal.
+
+        Args:
+            step: The step; its arrays are not to be changed.
+
+        Returns:
+            Finite numbers, or booleans where a formula uses the signal as a condition.
+            # (lanes,) bool, integer or float32
+        """
+
+
+@dataclass(frozen=True)
+class OwnSignal:
+    """A registered signal.
+
+    Attributes:
+        values: The function.
+        needs_labels: Whether it cannot be known without true labels. Then no sensor is shown what
+            is left of specifications about it, since no deployed sensor could see it.
+        of_entity: Whether it is about the event's own entity, so that the cost of a violation is
+            credited along the entity's events.
+    """
+
+    values: SpecSignal
+    needs_labels: bool
+    of_entity: bool
+
+
+#: Name to every registered signal; the built-in ones are those of the module's page.
+SIGNALS: Registry[OwnSignal] = Registry("signal")
+
+
+def register_spec_signal(
+    name: str,
+    signal: Any = None,
+    *,
+    needs_labels: bool = True,
+    of_entity: bool = False,
+    replace: bool = False,
+) -> Any:
+    """Register a signal under a name, which formulas may then use.
+
+    Args:
+        name: The name, an identifier of formulas.
+        signal: A :class:`SpecSignal`; without it, a decorator is returned.
+        needs_labels: See :class:`OwnSignal`.
+        of_entity: See :class:`OwnSignal`.
+        replace: Put it in the place of one of your own.
+
+    Returns:
+        The signal, or the decorator.
+
+    Raises:
+        PluginError: If the name is taken, or no formula can use it, or the signal cannot be
+            called.
+    """
+    _check_signal_name(name)
+
+    def wrap(given: Any) -> OwnSignal:
+        return OwnSignal(as_callable(given), needs_labels, of_entity)
+
+    return SIGNALS.decorator(name, signal, wrap, replace=replace)
+
+
+def _check_signal_name(name: object) -> None:
+    if _kind(str(name)) in {*_PLAIN, *_RESPONSE, *_WINDOWED, _REPEATED}:
+        raise PluginError(f"signal {name!r} is built in; choose another name")
+    try:
+        usable = parse(f"{name} <= 0").signals() == {name}
+    except FormulaError:
+        usable = False
+    if not usable:
+        raise PluginError(
+            f"signal name {name!r:.80}: no formula can use it; take letters, digits and _, and no "
+            "word of formulas such as once, always or true"
+        )
 
 
 class SignalBook:
@@ -122,6 +226,7 @@ class SignalBook:
     ) -> None:
         self.names = tuple(sorted(names))
         self._isolation, self._lanes = quarantine_length or 0, np.arange(lanes)
+        self._own = {name: SIGNALS[name] for name in self.names if name in SIGNALS}
         self._parsed = {name: self._parse(name) for name in self.names}
         wanted: set[tuple[str, int]] = set()
         for kind, window in self._parsed.values():
@@ -201,6 +306,9 @@ class SignalBook:
 
     def _signal(self, name: str, step_context: StepContext, stopped: BoolArray) -> AnyArray:
         kind, window = self._parsed[name]
+        if kind in self._own:
+            with blamed(SIGNALS.described(kind)):
+                return np.asarray(self._own[kind].values(step_context))
         if kind in _BIT:
             return self._counts[kind, window]
         if kind in _DERIVED:
@@ -233,10 +341,10 @@ class SignalBook:
         plain = _PLAIN if not self._isolation else _PLAIN + _RESPONSE
         windowed = _WINDOWED if not self._isolation else (*_WINDOWED, _REPEATED)
         match = re.fullmatch(r"(\w+)_([1-9]\d{0,5})", name)
-        if name in plain:
+        if name in plain or name in self._own:
             return name, 0
         if match is None or match[1] not in windowed:
-            known = [*plain, *(f"{kind}_<steps>" for kind in windowed)]
+            known = [*plain, *(f"{kind}_<steps>" for kind in windowed), *SIGNALS]
             raise UnknownNameError("signal", name, known)
         return match[1], int(match[2])
 

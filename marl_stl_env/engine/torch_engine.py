@@ -71,7 +71,17 @@ class TorchArrays:
         return integers
 
     def decision_rule(self, rule: DecisionRule) -> Callable[[Tensor], Tensor]:
-        """The rule: by its table for small teams, by counting for larger ones."""
+        """The rule: by its table for small teams, by counting for larger ones.
+
+        Raises:
+            DeviceError: If an own rule would have to be computed step by step.
+        """
+        if rule.agents > TABLE_AGENTS and not rule.counts_votes:
+            raise DeviceError(
+                f"rule={rule.rule!r} with {rule.agents} sensors: an own rule is a numpy function. "
+                f"The device looks it up in a table, and tables end at {TABLE_AGENTS} sensors; use "
+                "--backend native"
+            )
         if rule.agents > TABLE_AGENTS:
 
             def count(actions: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ class TeamVote:
     def __init__(self, config: EnvConfig, lanes: int, arrays: Arrays) -> None:
         consensus, agents = config.consensus, config.agents
         self.rule = DecisionRule(
-            agents, consensus.faulty_for(agents), consensus.threshold_for(agents)
+            agents, consensus.faulty_for(agents), consensus.threshold_for(agents), consensus.rule
         )
         self._equal, self._shield = arrays.decision_rule(self.rule), config.stl.shield
         self._nothing = arrays.asarray(np.zeros(lanes, np.bool_))

@@ -1,7 +1,6 @@
 """The examples of ``docs/guide/consensus.md`` do what the page says."""
 
 import doctest
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 PAGE = GUIDE / "consensus.md"
 
 
-@pytest.fixture(autouse=True)
-def _known_faults() -> Iterator[None]:
-    """Forget the faults that the page registers."""
-    known = dict(FAULTS)
-    yield
-    FAULTS.clear()
-    FAULTS.update(known)
+pytestmark = pytest.mark.usefixtures("own_registrations")
 
 
 def test_python_examples() -> None:

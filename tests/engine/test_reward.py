@@ -1,9 +1,16 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from marl_stl_env.config import RewardConfig
-from marl_stl_env.engine.reward import Payoffs, payoff_table, proposal_table
-from marl_stl_env.types import Action
+from marl_stl_env.config import EnvConfig, RewardConfig
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.reward import Payoffs, payoff_table, proposal_table, register_reward
+from marl_stl_env.errors import PluginError
+from marl_stl_env.types import Action, Float32Array
+from tests.conftest import make_table
 
 
 def test_published_payoffs() -> None:
@@ -55,3 +62,53 @@ def test_proposals_are_paid_on_the_scale_of_votes() -> None:
     )
     assert (threat - benign).tolist() == pytest.approx([0, 29 * 2 / 3, 29, 29 / 3])
     assert not proposal_table(RewardConfig(proposal_weight=0.0)).any()
+
+
+def triple(table: TrafficTable, payoffs: Float32Array) -> Float32Array:
+    """Three times as much for family 2."""
+    payoffs[table.families == 2] *= 3.0
+    return payoffs
+
+
+OWN = RewardConfig(reward_function="triple", team_share=0.25, quarantine_cost=0.5, alert_cost=0.0)
+
+
+@pytest.mark.parametrize("dynamics", ["replay", "response"])
+def test_an_own_reward_pays_event_by_event(own_registrations: None, dynamics: Any) -> None:
+    """Against a loop over lanes and sensors that goes by the table alone."""
+    register_reward("triple", triple)
+    entities = (np.arange(400) % 7).astype(np.int32)
+    table = replace(make_table(400), entities=entities)
+    config = EnvConfig(agents=4, views="groups", reward=OWN, dynamics=dynamics, episode_length=50)
+    engine, rng = Engine(config, table, 8, seeds=3), np.random.default_rng(0)
+    engine.reset()
+    isolated = 0
+    for _ in range(50):
+        record = engine.step(rng.integers(0, 4, (8, 4)))
+        for lane, row in enumerate(record.rows):
+            times = 3.0 if table.families[row] == 2 else 1.0
+            usual = payoff_table(OWN, dynamics)[int(table.labels[row])] * times
+            if record.isolated[lane]:
+                isolated += 1
+                cost = OWN.action_costs(dynamics)[Action.QUARANTINE]
+                team = usual[Action.QUARANTINE] + cost
+                assert record.decision_rewards[lane] == pytest.approx(team)
+                continue
+            team = usual[record.decisions[lane]]
+            assert record.decision_rewards[lane] == pytest.approx(team)
+            for sensor, action in enumerate(record.actions[lane]):
+                expected = 0.75 * usual[action] + 0.25 * team
+                assert record.rewards[lane, sensor] == pytest.approx(expected, rel=1e-5)
+    assert (isolated > 0) == (dynamics == "response")
+
+
+def test_an_own_reward_needs_its_events(own_registrations: None) -> None:
+    register_reward("triple", triple)
+    with pytest.raises(PluginError, match="their table is needed"):
+        Payoffs(OWN)
+    table = make_table(100)
+    decisions = np.full(100, Action.BLOCK, np.int8)
+    wanted = np.where(table.labels, 10.0, -8.0)
+    wanted[table.families == 2] *= 3.0
+    paid = Payoffs(OWN, table=table).of_table(table, decisions)
+    np.testing.assert_allclose(paid, wanted)

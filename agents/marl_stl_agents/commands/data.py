@@ -14,6 +14,7 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache
 from marl_stl_env.data.registry import dataset_info, datasets
 from marl_stl_env.errors import ConfigError, MarlStlError, UnknownNameError
+from marl_stl_env.plugins import load_plugins
 
 _console = Console()
 _USAGE = """\
@@ -27,7 +28,10 @@ usage: marl-stl-data COMMAND
                            --dataset-options path=flows.csv label=is_attack;
                            --split test evaluates on the test split instead of validation
   download NAME            fetch a data set from its publisher
-  clear                    remove all but the downloads from the cache"""
+  clear                    remove all but the downloads from the cache
+
+  --plugin MODULE          first import a module with data sets of your own (its name, or the path
+                           of its .py file); may be repeated"""
 
 
 def _list() -> None:
@@ -95,6 +99,25 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 _ARGUMENTS = {"list": (0, 0), "describe": (1, 1), "check": (1, 10**6), "download": (1, 1)}
 
 
+def _plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What the flags ``--plugin`` name, and the other arguments.
+
+    Raises:
+        ConfigError: If one names nothing.
+    """
+    plugins, others, coming = [], [], iter(arguments)
+    for argument in coming:
+        flag, equals, value = argument.partition("=")
+        if flag != "--plugin":
+            others.append(argument)
+            continue
+        name = value if equals else next(coming, "")
+        if not name:
+            raise ConfigError("--plugin needs the name of a module, or the path of a .py file")
+        plugins.append(name)
+    return plugins, others
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -108,13 +131,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or given[0] in ("-h", "--help"):
         _console.print(_USAGE, highlight=False, markup=False, soft_wrap=True)
         return 0 if given else REFUSED
-    command, *rest = given
     try:
+        plugins, given = _plugins(given)
+        load_plugins(plugins)
+        command, *rest = given or [""]
         if command not in _COMMANDS:
             raise UnknownNameError("command", command, _COMMANDS)
         least, most = _ARGUMENTS.get(command, (0, 0))
         if not least <= len(rest) <= most:
             raise ConfigError(f"{command} takes {least} arguments, not {len(rest)}")
+        if command == "check":
+            rest += [f"--plugin={name}" for name in plugins]
         _COMMANDS[command](*rest)
     except MarlStlError as error:
         return refuse(error)

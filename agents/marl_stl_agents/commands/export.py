@@ -42,12 +42,15 @@ class ExportConfig:
         out: The file to write; an old one is replaced. None takes ``policy.zip`` for "sb3" and
             ``policy.onnx`` for "onnx".
         data_dir: Folder with the data files, where it has moved since the training.
+        plugins: Modules of your own to import beside those of the run, or in place of one of the
+            same name that has moved or changed. Their code is run.
     """
 
     run: tyro.conf.Positional[Path | None] = None
     format: Literal["sb3", "onnx"] = "sb3"
     out: Path | None = None
     data_dir: Path | None = None
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -71,7 +74,7 @@ def export(settings: ExportConfig) -> Path:
     """
     run = find_run(settings.run)
     check_output(run, settings.file)
-    config = config_at(run, settings.data_dir)
+    config = config_at(run, settings.data_dir, settings.plugins)
     prepared = prepare(config.task)
     check_data(run, prepared)
     model = load_best(run, config, prepared)

@@ -10,6 +10,7 @@ import tyro
 
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.config.ppo import MAX_THREADS
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
 
@@ -74,6 +75,7 @@ class TrainCommand(TrainConfig):
         if self.resume is None and self.restart is None:
             return
         allowed = TrainConfig(
+            env=EnvConfig(plugins=settings.env.plugins),
             progress=self.progress,
             run_dir=self.run_dir if self.resume is None else None,
             iterations=settings.iterations if self.resume is not None else TrainConfig.iterations,
@@ -82,8 +84,8 @@ class TrainCommand(TrainConfig):
         if settings != allowed or several or self.seeds is not None:
             raise ConfigError(
                 "--resume and --restart take the settings of the run they name: give one of them, "
-                "and no other flag (but --progress and --no-progress, --iterations with --resume, "
-                "--at-once with --resume of several seeds, and --run-dir with --restart)"
+                "and no other flag (but --progress and --no-progress, --plugin, --iterations with "
+                "--resume, --at-once with --resume of several seeds, and --run-dir with --restart)"
             )
 
     def _check_seeds(self) -> None:

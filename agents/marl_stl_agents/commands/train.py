@@ -16,6 +16,7 @@ def act(command: TrainCommand) -> None:
     from marl_stl_agents.training.run import restart, resume, train
     from marl_stl_agents.training.seeds import resume_seeds, train_seeds
 
+    plugins = command.env.plugins
     if command.sweep is not None:
         from marl_stl_agents.commands.sweep import sweep
 
@@ -31,9 +32,9 @@ def act(command: TrainCommand) -> None:
             f"at_once={command.at_once}: {command.resume} is a single run; leave it out"
         )
     elif command.resume is not None:
-        resume(command.resume, command.iterations, progress=command.progress)
+        resume(command.resume, command.iterations, progress=command.progress, plugins=plugins)
     elif command.restart is not None:
-        restart(command.restart, command.run_dir, progress=command.progress)
+        restart(command.restart, command.run_dir, progress=command.progress, plugins=plugins)
     else:
         train(command.settings())
 

@@ -36,6 +36,10 @@ class EvaluateConfig(ShowsChanges):
             (``report-<split>.html`` for another split than the test split).
         device: Where torch computes; "auto" takes CUDA where it is there.
         threads: Threads of torch.
+        faults: Faults of your own to evaluate the team under, beside the built-in ones and those
+            that the run was trained with.
+        plugins: Modules of your own to import beside those of the run, or in place of one of the
+            same name that has moved or changed. Their code is run.
     """
 
     run: tyro.conf.Positional[Path | None] = None
@@ -49,6 +53,8 @@ class EvaluateConfig(ShowsChanges):
     report: bool = False
     device: Device = "auto"
     threads: int = 1
+    faults: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -79,6 +85,8 @@ class DecideConfig(ShowsChanges):
             is faster.
         device: Where torch computes; "auto" takes CUDA where it is there.
         threads: Threads of torch.
+        plugins: Modules of your own to import beside those of the run, or in place of one of the
+            same name that has moved or changed. Their code is run.
     """
 
     input: Path
@@ -90,6 +98,7 @@ class DecideConfig(ShowsChanges):
     device: Device = "auto"
     threads: int = 1
     input_options: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -234,13 +234,13 @@ def write_checklist(run: Path, content: Checklist) -> None:
 
 def setting_of(config: TrainConfig, prepared: PreparedData) -> Setting:
     """What the record of this run is compared with."""
-    labels = prepared.tables["validation"].labels
-    rate = float(labels.mean())
-    constants = simple_baselines(config.task, labels)
+    table = prepared.tables["validation"]
+    rate = float(table.labels.mean())
+    constants = simple_baselines(config.task, table.labels)
     return Setting(
         threat_rate=prepared.training.threat_rate,
         constant_reward=max(
-            reward_per_event(labels, constants[name].decisions, config.task.reward)
+            reward_per_event(table.labels, constants[name].decisions, config.task.reward, table)
             for name in ("always_allow", "always_block")
         ),
         constant_f1=2.0 * rate / (1.0 + rate),

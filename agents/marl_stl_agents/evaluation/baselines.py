@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from marl_stl_agents.evaluation.metrics import event_rewards
 from marl_stl_agents.evaluation.replay import trajectory_of
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.consensus.rules import DecisionRule
@@ -40,7 +41,9 @@ class Baseline:
 def decision_rule(config: EnvConfig) -> DecisionRule:
     """The vote of this environment's team."""
     consensus, agents = config.consensus, config.agents
-    return DecisionRule(agents, consensus.faulty_for(agents), consensus.threshold_for(agents))
+    return DecisionRule(
+        agents, consensus.faulty_for(agents), consensus.threshold_for(agents), consensus.rule
+    )
 
 
 def team_vote(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int8Array:
@@ -63,7 +66,7 @@ def team_vote(config: EnvConfig, table: TrafficTable, actions: Int8Array) -> Int
 def carried_out(
     config: EnvConfig, table: TrafficTable, baselines: Mapping[str, Baseline]
 ) -> dict[str, Baseline]:
-    """Policies with the rewards of their decisions, run through the dynamics of a response.
+    """Policies with the rewards of their decisions, in a response run through its dynamics.
 
     Args:
         config: The environment.
@@ -71,7 +74,10 @@ def carried_out(
         baselines: Policies that decide on each event alone.
     """
     if config.dynamics == "replay":
-        return dict(baselines)
+        return {
+            name: replace(one, rewards=event_rewards(config.reward, table, one.decisions))
+            for name, one in baselines.items()
+        }
     alone = replace(config, faults=FaultConfig(), deliberation=0)
     found = {}
     for name, one in baselines.items():
@@ -246,9 +252,10 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> 
         return exact if config.data.threat_rate is None else shift_prior(exact, *rates)
 
     threshold = config.reward.threshold
-    exact = seen_by(None)
+    own = prepared.raw.name != "synthetic"  # whose posterior is known, but not its model
+    exact = np.asarray(prepared.tables[split].posterior) if own else seen_by(None)
     bayes = Baseline(as_actions(exact >= threshold), exact)
-    if config.views == "random":
+    if own or config.views == "random":
         return {"bayes": bayes}
     groups = threat_groups(config, prepared)
     views = np.stack([seen_by(names) for names in groups], axis=1)

@@ -7,25 +7,40 @@ from dataclasses import replace
 import numpy as np
 
 from marl_stl_agents.evaluation.baselines import Baseline, carried_out, decision_rule
-from marl_stl_agents.evaluation.metrics import score
+from marl_stl_agents.evaluation.metrics import event_rewards, score
 from marl_stl_agents.evaluation.replay import Trajectory, trajectory_of
 from marl_stl_agents.evaluation.result import FaultMetrics, ReplicatedControl
 from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout
 from marl_stl_env.config import EnvConfig, FaultConfig
-from marl_stl_env.consensus.faults import FAULTS
+from marl_stl_env.consensus.faults import FAULTS, fault_names
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.faults import FaultySensors
-from marl_stl_env.engine.reward import Payoffs
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.types import Int8Array
 
 #: Without reliability weights a sleeper gains nothing by waiting: awake, it is ``worst_case``.
-AWAKE_FAULTS = tuple(name for name in FAULTS if name != "sleeper")
+AWAKE_FAULTS = tuple(name for name in FAULTS.builtin() if name != "sleeper")
 
 
-def evaluated_faults(config: EnvConfig) -> tuple[str, ...]:
-    """The faults that a team is evaluated under: sleepers too where past votes count."""
-    return tuple(FAULTS) if config.consensus.weights == "reliability" else AWAKE_FAULTS
+def evaluated_faults(config: EnvConfig, own: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The faults that a team is evaluated under: sleepers too where past votes count.
+
+    Args:
+        config: The environment.
+        own: Registered faults to add; see :func:`own_faults`.
+    """
+    weighted = config.consensus.weights == "reliability"
+    return (*(FAULTS.builtin() if weighted else AWAKE_FAULTS), *own)
+
+
+def own_faults(trained: FaultConfig, asked: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The registered faults that a team was trained with, and those that were asked for.
+
+    Raises:
+        UnknownNameError: If there is no such fault.
+    """
+    named = [*fault_names(trained.fault), *(n for one in asked for n in fault_names(one))]
+    return tuple(name for name in dict.fromkeys(named) if FAULTS.is_own(name))
 
 
 def replay_with_faults(
@@ -77,7 +92,7 @@ def trajectory_with_faults(
         anew = collect_rollout(replace(config, faults=faults), table, act)
         return Trajectory(anew.decisions, anew.rewards)
     decisions = replay_with_faults(config, table, rollout.actions, faults)
-    return Trajectory(decisions, Payoffs(config.reward).of_actions(table.labels, decisions))
+    return Trajectory(decisions, event_rewards(config.reward, table, decisions))
 
 
 def decide_with_faults(
@@ -88,7 +103,7 @@ def decide_with_faults(
 
 
 def byzantine_metrics(
-    config: EnvConfig, table: TrafficTable, act: Act, rollout: Rollout
+    config: EnvConfig, table: TrafficTable, act: Act, rollout: Rollout, own: tuple[str, ...] = ()
 ) -> tuple[FaultMetrics, ...]:
     """The metrics under every fault with 1 to f faulty sensors.
 
@@ -97,13 +112,14 @@ def byzantine_metrics(
         table: The scaled table that was evaluated.
         act: The policy of every honest sensor.
         rollout: The rollout without faults.
+        own: Registered faults beside the built-in ones.
 
     Returns:
         An entry for every number and fault; none where the team tolerates no faulty sensor.
     """
     entries = []
     for count in range(1, config.consensus.faulty_for(config.agents) + 1):
-        for fault in evaluated_faults(config):
+        for fault in evaluated_faults(config, own):
             faults = replace(config.faults, faulty=count, fault=fault)
             trajectory = trajectory_with_faults(config, table, act, rollout, faults)
             found = score(

@@ -12,7 +12,7 @@ from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import Baseline
-from marl_stl_agents.evaluation.byzantine import byzantine_metrics, replicated_control
+from marl_stl_agents.evaluation.byzantine import byzantine_metrics, own_faults, replicated_control
 from marl_stl_agents.evaluation.operating_point import operating_point
 from marl_stl_agents.evaluation.result import EvaluationResult, write_result
 from marl_stl_agents.evaluation.rollout_metrics import baselines, result_of_rollout
@@ -116,6 +116,7 @@ def evaluate_team(
     """Evaluate any policy as :func:`evaluate_run` evaluates that of the best checkpoint."""
     split, table = settings.split, prepared.tables[settings.split]
     env = replace(config.task, faults=FaultConfig())
+    own = own_faults(config.task.faults, settings.faults)
     say(f"deciding on {len(table):,} events of the {split} split")
     rollout = collect_rollout(env, table, act)
     point = operating_point(env, prepared, act, rollout, settings)
@@ -129,9 +130,9 @@ def evaluate_team(
         result_of_rollout(env, prepared, split, rollout, references),
         operating_point=point,
         stl=stl_metrics(env, table, watched, settings),
-        stl_byzantine=specs_under_faults(env, table, act, settings),
+        stl_byzantine=specs_under_faults(env, table, act, settings, own),
         replicated=replicated_control(env, table, rollout),
-        byzantine=byzantine_metrics(env, table, act, rollout),
+        byzantine=byzantine_metrics(env, table, act, rollout, own),
     )
     return Evaluation(run, config, env, prepared, split, act, rollout, references, watched, result)
 
@@ -147,7 +148,7 @@ def evaluate(settings: EvaluateConfig, say: Say = _silent) -> Evaluation:
         RunError: If there is no such run, it is damaged, or its data has changed.
     """
     run = find_run(settings.run)
-    config = config_at(run, settings.data_dir)
+    config = config_at(run, settings.data_dir, settings.plugins)
     say(f"preparing the data set {config.env.data.dataset}")
     evaluated = evaluate_run(run, config, settings, prepare(config.task), say)
     write_result(evaluated.file, evaluated.result)

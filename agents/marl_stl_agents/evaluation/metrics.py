@@ -72,9 +72,30 @@ def score(
     )
 
 
-def reward_per_event(labels: BoolArray, decisions: Int8Array, reward: RewardConfig) -> float:
-    """Mean payoff of the decisions."""
-    return float(Payoffs(reward).of_actions(labels, decisions).mean(dtype=np.float64))
+def reward_per_event(
+    labels: BoolArray,
+    decisions: Int8Array,
+    reward: RewardConfig,
+    table: TrafficTable | None = None,
+) -> float:
+    """Mean payoff of the decisions; a reward of the user's own needs the table."""
+    payoffs = Payoffs(reward, table=table)
+    events = payoffs.events(np.arange(len(labels)), labels)
+    return float(payoffs.of_actions(events, decisions).mean(dtype=np.float64))
+
+
+def event_rewards(reward: RewardConfig, table: TrafficTable, decisions: Int8Array) -> Float32Array:
+    """What each decision earns, with the run's own reward where it has one.
+
+    Args:
+        reward: Reward of each outcome.
+        table: The scaled table that was evaluated.
+        decisions: Actions.  # (rows,) int8
+
+    Returns:
+        Rewards.  # (rows,) float32
+    """
+    return Payoffs(reward, table=table).of_table(table, decisions)
 
 
 def family_recall(
@@ -118,16 +139,18 @@ def normalized_score(reward: float, best_constant: float, best: float) -> float 
     return (reward - best_constant) / (best - best_constant) if best > best_constant else None
 
 
-def equal_actions(config: EnvConfig) -> tuple[tuple[str, ...], ...]:
+def equal_actions(
+    config: EnvConfig, table: TrafficTable | None = None
+) -> tuple[tuple[str, ...], ...]:
     """Groups of actions that have the same reward on every event, whatever its label.
 
-    In ``TrafficResponse-v0`` actions also change later events, so none are equal.
+    In ``TrafficResponse-v0`` actions also change later events, so none are equal. A reward of the
+    user's own is looked at on the events of the table.
     """
     if config.dynamics != "replay":
         return ()
-    payoffs, labels = Payoffs(config.reward), np.array([False, True])
-    groups: dict[tuple[float, ...], list[str]] = {}
+    matrix = Payoffs(config.reward, table=table).matrix
+    groups: dict[bytes, list[str]] = {}
     for action in Action:
-        rewards = payoffs.of_actions(labels, np.full(2, action, np.int8)).tolist()
-        groups.setdefault(tuple(rewards), []).append(action.name)
+        groups.setdefault(matrix[:, action].tobytes(), []).append(action.name)
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)

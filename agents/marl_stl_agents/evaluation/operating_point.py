@@ -10,11 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from marl_stl_agents.config import EvaluateConfig
-from marl_stl_agents.evaluation.metrics import score
+from marl_stl_agents.evaluation.metrics import event_rewards, score
 from marl_stl_agents.evaluation.result import OperatingPoint
 from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import PreparedData
+from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.reward import Payoffs
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import THREAT_VOTE, Action, BoolArray, Float64Array, Int8Array
@@ -40,7 +41,11 @@ def decisions_at(threshold: float, scores: Float64Array, decisions: Int8Array) -
 
 
 def best_threshold(
-    labels: BoolArray, scores: Float64Array, decisions: Int8Array, reward: RewardConfig
+    labels: BoolArray,
+    scores: Float64Array,
+    decisions: Int8Array,
+    reward: RewardConfig,
+    table: TrafficTable | None = None,
 ) -> float:
     """The threshold with the highest mean reward.
 
@@ -52,14 +57,16 @@ def best_threshold(
         scores: The threat score of every event.  # (rows,) float64
         decisions: The decision of the vote.  # (rows,) int8
         reward: Reward of each outcome.
+        table: The events, which a reward of the user's own needs.
 
     Returns:
         A number from 0 (every event is a threat) to 1.
     """
     scores = np.minimum(scores, 1.0)  # a mean of float32 probabilities may exceed 1 by a rounding
-    payoffs = Payoffs(reward)
-    as_threat = payoffs.of_actions(labels, decisions_at(0.0, scores, decisions))
-    as_benign = payoffs.of_actions(labels, decisions_at(2.0, scores, decisions))
+    payoffs = Payoffs(reward, table=table)
+    events = payoffs.events(np.arange(len(labels)), labels)
+    as_threat = payoffs.of_actions(events, decisions_at(0.0, scores, decisions))
+    as_benign = payoffs.of_actions(events, decisions_at(2.0, scores, decisions))
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     gains = np.cumsum((as_threat - as_benign)[order], dtype=np.float64)
@@ -107,11 +114,19 @@ def operating_point(
         validation = prepared.tables["validation"]
         if settings.split != "validation":
             known = collect_rollout(env, validation, act)
-        threshold = best_threshold(validation.labels, known.scores, known.decisions, env.reward)
-    labels = prepared.tables[settings.split].labels
+        threshold = best_threshold(
+            validation.labels, known.scores, known.decisions, env.reward, validation
+        )
+    table = prepared.tables[settings.split]
     decisions = decisions_at(threshold, rollout.scores, rollout.decisions)
     return OperatingPoint(
         threshold,
         "validation" if settings.threshold is None else "given",
-        score(labels, decisions, env.reward, rollout.scores),
+        score(
+            table.labels,
+            decisions,
+            env.reward,
+            rollout.scores,
+            event_rewards(env.reward, table, decisions),
+        ),
     )

@@ -16,6 +16,7 @@ from marl_stl_agents.evaluation.containment import containment_metrics
 from marl_stl_agents.evaluation.metrics import (
     action_shares,
     equal_actions,
+    event_rewards,
     family_recall,
     normalized_score,
     score,
@@ -85,7 +86,7 @@ def result_of_rollout(
         decision=decision,
         agents=_per_agent(config, table, rollout),
         action_shares=action_shares(rollout.decisions),
-        equal_actions=equal_actions(config),
+        equal_actions=equal_actions(config, table),
         baselines=baselines,
         **relative,
         verdict=verdict_of(
@@ -117,8 +118,10 @@ def verdict_of(reward: float, constant: float, vote_ratio: float | None) -> Verd
 
 def _per_agent(config: EnvConfig, table: TrafficTable, rollout: Rollout) -> dict[str, Metrics]:
     return {
-        f"sensor_{i}": score(table.labels, rollout.actions[:, i], config.reward)
-        for i in range(config.agents)
+        f"sensor_{i}": score(
+            table.labels, actions, config.reward, None, event_rewards(config.reward, table, actions)
+        )
+        for i, actions in enumerate(rollout.actions.T)
     }
 
 

@@ -17,7 +17,11 @@ from marl_stl_env.stl.certificate import certify
 
 
 def specs_under_faults(
-    env: EnvConfig, table: TrafficTable, act: Act, settings: EvaluateConfig
+    env: EnvConfig,
+    table: TrafficTable,
+    act: Act,
+    settings: EvaluateConfig,
+    own: tuple[str, ...] = (),
 ) -> tuple[SpecFaults, ...]:
     """Satisfaction and certificate of all specifications together, under each kind of fault.
 
@@ -28,6 +32,7 @@ def specs_under_faults(
         table: The scaled table of the evaluated split.
         act: The frozen policy of every honest sensor.
         settings: Episodes, epsilon and delta.
+        own: Registered faults beside the built-in ones.
 
     Returns:
         One entry for each kind, with as many faulty sensors as the vote tolerates; none where no
@@ -38,7 +43,7 @@ def specs_under_faults(
         return ()
     return tuple(
         _under_fault(env, table, act, settings, fault, tolerated, settings.certify)
-        for fault in FAULTS
+        for fault in (*FAULTS.builtin(), *own)
     )
 
 

@@ -155,7 +155,8 @@ def threshold_chart(evaluated: Evaluation) -> Chart:
     """Reward of blocking every event whose score reaches a threshold."""
     labels, result, env = evaluated.table.labels, evaluated.result, evaluated.env
     curves = {
-        name: reward_by_threshold(env, labels, one) for name, one in scored(evaluated).items()
+        name: reward_by_threshold(env, labels, one, evaluated.table)
+        for name, one in scored(evaluated).items()
     }
     decided, optimal = result.decision.reward_per_event, env.reward.threshold
     figure = new_figure("threshold on the probability of a threat", REWARD, height=400)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.reward import Payoffs
 from marl_stl_env.types import Action, BoolArray, Float64Array
 
@@ -57,7 +58,12 @@ def precision_recall(labels: BoolArray, scores: Float64Array) -> Curve:
     return Curve(recall[places], precision[places])
 
 
-def reward_by_threshold(config: EnvConfig, labels: BoolArray, scores: Float64Array) -> Curve:
+def reward_by_threshold(
+    config: EnvConfig,
+    labels: BoolArray,
+    scores: Float64Array,
+    table: TrafficTable | None = None,
+) -> Curve:
     """Mean reward per event of the policies "block from this score on, else allow".
 
     Every event counts for itself: the state of a response (isolation, alerts) is ignored.
@@ -66,15 +72,17 @@ def reward_by_threshold(config: EnvConfig, labels: BoolArray, scores: Float64Arr
         config: The environment.
         labels: True labels.  # (rows,) bool
         scores: Larger for "threat".  # (rows,) float64
+        table: The events, which a reward of the user's own needs.
 
     Returns:
         The thresholds 0, .005, ..., 1 and the cost-optimal threshold (x), and the mean reward at
         each (y).
     """
-    payoffs = Payoffs(config.reward, dynamics=config.dynamics)
+    payoffs = Payoffs(config.reward, dynamics=config.dynamics, table=table)
     order = np.argsort(scores, kind="stable")
+    events = payoffs.events(order, labels[order])
     allowed, blocked = (
-        payoffs.of_actions(labels[order], np.full(len(labels), action, np.int8)).astype(np.float64)
+        payoffs.of_actions(events, np.full(len(labels), action, np.int8)).astype(np.float64)
         for action in (Action.ALLOW, Action.BLOCK)
     )
     # totals[k]: the k events with the lowest scores are allowed, all others blocked.

@@ -94,7 +94,13 @@ class ClusterTrainer:
         config: EnvConfig = self._config.task
         act = greedy(self._policy)
         rollout = collect_rollout(config, self._validation, act)
-        metrics = score(self._validation.labels, rollout.decisions, config.reward, rollout.scores)
+        metrics = score(
+            self._validation.labels,
+            rollout.decisions,
+            config.reward,
+            rollout.scores,
+            rollout.rewards,
+        )
         figures = metrics.as_dict()
         logged = {**figures, **action_shares(rollout.decisions)}
         if config.stl.monitor:

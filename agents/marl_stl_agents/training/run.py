@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +46,7 @@ from marl_stl_agents.run_directory import (
     write_config,
     write_json,
 )
+from marl_stl_agents.run_plugins import record_plugins, with_plugins
 from marl_stl_agents.training.callbacks import CheckpointCallback, training_callbacks
 from marl_stl_agents.training.checklist import ChecklistCallback
 from marl_stl_agents.training.memory import check_fits
@@ -97,11 +98,18 @@ def train(config: TrainConfig) -> Path:
     with locked_run(run):
         check_vacant(run)
         write_config(run, config)
+        record_plugins(run, config)
         write_json(run / DATA, describe_data(prepared))
         return _learn_and_evaluate(config, run, prepared, device)
 
 
-def resume(run: Path, iterations: int | None = None, *, progress: bool | None = None) -> Path:
+def resume(
+    run: Path,
+    iterations: int | None = None,
+    *,
+    progress: bool | None = None,
+    plugins: Iterable[str] = (),
+) -> Path:
     """Continue a run where its newest checkpoint stands, bit-identically on the CPU.
 
     Args:
@@ -110,6 +118,7 @@ def resume(run: Path, iterations: int | None = None, *, progress: bool | None = 
             ``schedule="constant"``, and an entropy bonus that does not change, the run ends as if
             it had been begun with so many.
         progress: Show a progress bar; None does as the run did.
+        plugins: Plugins that have moved or changed; see :func:`~.run_plugins.with_plugins`.
 
     Returns:
         The run directory.
@@ -122,15 +131,18 @@ def resume(run: Path, iterations: int | None = None, *, progress: bool | None = 
     """
     run = find_run(run)
     with locked_run(run):
-        config = longer(read_config(run), iterations)
+        given = tuple(plugins)
+        config = longer(with_plugins(run, read_config(run), given), iterations)
         device = _device(config)
         prepared = prepare(config.task)
         check_fits(config, prepared, device)
         if not (run / DATA).exists() and newest_checkpoint(run) is None:
             write_json(run / DATA, describe_data(prepared))  # killed before anything was learned
         check_data(run, prepared)
-        if iterations is not None:
+        if iterations is not None or given:
             write_config(run, config)
+        if given:
+            record_plugins(run, config)
         return _learn_and_evaluate(_shown(config, progress), run, prepared, device)
 
 
@@ -168,18 +180,27 @@ def _shown(config: TrainConfig, progress: bool | None) -> TrainConfig:
     return config if progress is None else replace(config, progress=progress)
 
 
-def restart(run: Path, run_dir: Path | None = None, *, progress: bool | None = None) -> Path:
+def restart(
+    run: Path,
+    run_dir: Path | None = None,
+    *,
+    progress: bool | None = None,
+    plugins: Iterable[str] = (),
+) -> Path:
     """Begin anew with the settings of a run.
 
     Args:
         run: The run whose settings are taken.
         run_dir: The new run directory; None makes ``runs/<time>-<dataset>``.
         progress: Show a progress bar; None does as the run did.
+        plugins: Plugins that have moved or changed; see :func:`~.run_plugins.with_plugins`.
 
     Returns:
         The new run directory.
     """
-    return train(_shown(replace(read_config(find_run(run)), run_dir=run_dir), progress))
+    found = find_run(run)
+    config = with_plugins(found, read_config(found), plugins)
+    return train(_shown(replace(config, run_dir=run_dir), progress))
 
 
 def _device(config: TrainConfig) -> torch.device:

@@ -28,15 +28,17 @@ from marl_stl_agents.evaluation.new_traffic.decision_file import (
 from marl_stl_agents.evaluation.new_traffic.reasons import ColumnEffects, reason_texts
 from marl_stl_agents.evaluation.operating_point import decisions_at
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy, threat_log_odds
-from marl_stl_agents.run_directory import find_run, read_config, saved_preprocessor, write_json
+from marl_stl_agents.run_data import config_at
+from marl_stl_agents.run_directory import find_run, saved_preprocessor, write_json
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic
 from marl_stl_env.data.registry import parse_options, text_options
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.reward import event_payoffs
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import DecidingError
-from marl_stl_env.types import Action, BoolArray, Int8Array
+from marl_stl_env.types import Action, BoolArray, Float32Array, Float64Array, Int8Array
 
 _NAMES = pa.array([action.name for action in Action])
 _NAMED = pa.dictionary(pa.int8(), pa.string())
@@ -62,7 +64,7 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
         OutputError: If the decisions cannot be written.
     """
     run = find_run(settings.run)
-    config = read_config(run)
+    config = config_at(run, None, settings.plugins)
     check_stands_alone(config)
     _check_kept(settings.keep, config.task.agents)
     target = settings.decisions or run / f"{DECISIONS}.parquet"
@@ -186,10 +188,12 @@ class Tally:
         self._env = env
         self._labels: list[BoolArray] = []
         self._rollouts: list[Rollout] = []
+        self._payoffs: list[Float32Array] = []
 
     def add(self, table: TrafficTable, rollout: Rollout) -> None:
         """Count a chunk."""
         self._labels.append(table.labels)
+        self._payoffs.append(event_payoffs(self._env.reward, table))
         self._rollouts.append(rollout)
 
     def metrics(self, labelled: bool) -> dict[str, Any]:
@@ -205,18 +209,17 @@ class Tally:
         labels, reward = np.concatenate(self._labels), self._env.reward
         actions = np.concatenate([one.actions for one in self._rollouts])
         scores = np.concatenate([one.scores for one in self._rollouts])
+        payoffs, rows = np.concatenate(self._payoffs), np.arange(len(labels))
+
+        def scored(chosen: Int8Array, ranks: Float64Array | None = None) -> dict[str, Any]:
+            return score(labels, chosen, reward, ranks, payoffs[rows, chosen]).as_dict()
+
         references = simple_baselines(self._env, labels)
         return found | {
             "threat_rate": float(labels.mean()),
-            "decision": score(labels, decisions, reward, scores).as_dict(),
-            "agents": {
-                f"sensor_{i}": score(labels, actions[:, i], reward).as_dict()
-                for i in range(self._env.agents)
-            },
-            "baselines": {
-                name: score(labels, one.decisions, reward).as_dict()
-                for name, one in references.items()
-            },
+            "decision": scored(decisions, scores),
+            "agents": {f"sensor_{i}": scored(one) for i, one in enumerate(actions.T)},
+            "baselines": {name: scored(one.decisions) for name, one in references.items()},
         }
 
 
