@@ -6,9 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from marl_stl_agents.evaluation.baselines import SupervisedBaselines, threat_groups
+from marl_stl_agents.evaluation.rollouts import collect_rollout
 
 from benchmarks.studies import certified, stl_picture
-from benchmarks.studies.certified import PRESET, SETTINGS, Settings, interquartile_mean
+from benchmarks.studies.certified import PRESET, RULES, SETTINGS, Settings, interquartile_mean
+from benchmarks.studies.certified_rules import EvidenceRule
+from marl_stl_env.config import DataConfig, EnvConfig
+from marl_stl_env.data.prepare import prepare
+from marl_stl_env.engine.engine import Engine
+from marl_stl_env.types import Action
 
 
 def result(seed: int, satisfied: float, reward: float) -> dict[str, Any]:
@@ -50,6 +57,46 @@ def test_settings_are_the_preset_with_one_thing_taken_away() -> None:
             "lagrangian",
         )
         assert (config != PRESET) is (name != "certified")
+
+
+def test_rules_stand_under_the_shield_of_the_team_that_they_are_compared_with() -> None:
+    for name, config in RULES.items():
+        assert config.env.stl == PRESET.env.stl
+        assert config.env.faults.faulty == 0
+        team = SETTINGS.get(name.removeprefix("rule, "), PRESET)
+        assert config.env.data == team.env.data
+
+
+def test_a_rule_without_weights_votes_as_its_classifiers_say() -> None:
+    """Row by row, against probabilities that were never in an observation."""
+    env = EnvConfig(
+        agents=4,
+        views="groups",
+        dynamics="response",
+        data=DataConfig(dataset_options=("rows=3000",)),
+    )
+    prepared = prepare(env)
+    act = EvidenceRule(record=0.0, verdict=0.0).act(env, prepared)
+    rollout = collect_rollout(env, prepared.tables["test"], act)
+    classifiers = SupervisedBaselines(env, prepared)
+    own = [classifiers.of_views(seen, "test") for seen in threat_groups(env, prepared)]
+    expected = np.stack([one.decisions for one in own], axis=1)
+    assert 0 < (expected == Action.BLOCK).mean() < 0.5
+    np.testing.assert_array_equal(rollout.actions, expected)
+
+
+def test_a_verdict_outweighs_the_evidence() -> None:
+    env = EnvConfig(dynamics="response", data=DataConfig(dataset_options=("rows=3000",)))
+    prepared = prepare(env)
+    act = EvidenceRule(record=0.0, verdict=50.0, action=Action.QUARANTINE).act(env, prepared)
+    engine = Engine(env, prepared.tables["test"], lanes=3)
+    engine.reset()
+    seen = engine.observe().reshape(3 * env.agents, -1)
+    column = engine.observations.layout.index
+    for verdict, action in (("threat", Action.QUARANTINE), ("benign", Action.ALLOW)):
+        known = seen.copy()
+        known[:, column(f"verdict_{verdict}")] = 1.0
+        assert set(act(known)[0]) == {action}
 
 
 @pytest.mark.slow
