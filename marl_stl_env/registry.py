@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ class Registry(dict[str, _Entry]):
         super().__init__()
         self.kind = kind
         self._origins: dict[str, object] = {}
+        self._versions: dict[str, int] = {}
         _ALL.append(self)
 
     def add(self, name: str, entry: _Entry, origin: object, *, replace: bool = False) -> None:
@@ -55,7 +57,7 @@ class Registry(dict[str, _Entry]):
                 else f"{self.kind} {name!r} is built in; choose another name"
             )
         self[name] = entry
-        self._origins[name] = origin
+        self._origins[name], self._versions[name] = origin, next(_COUNTER)
 
     def find(self, name: str) -> _Entry:
         """The entry under a name.
@@ -66,6 +68,14 @@ class Registry(dict[str, _Entry]):
         if name not in self:
             raise UnknownNameError(self.kind, name, self, _HINT)
         return self[name]
+
+    def version(self, name: str) -> int:
+        """A number that no other registration has, under this name or another; 0 of an unknown one.
+
+        What is remembered about an entry is remembered by this number, since an entry need not be
+        hashable.
+        """
+        return self._versions.get(name, 0)
 
     def is_own(self, name: str) -> bool:
         """Whether a user registered this name, and not the project."""
@@ -81,12 +91,12 @@ class Registry(dict[str, _Entry]):
 
     def snapshot(self) -> Callable[[], None]:
         """A function that takes back all registrations from here on."""
-        entries, origins = dict(self), dict(self._origins)
+        entries, origins, versions = dict(self), dict(self._origins), dict(self._versions)
 
         def restore() -> None:
             self.clear()
             self.update(entries)
-            self._origins = origins
+            self._origins, self._versions = origins, versions
 
         return restore
 
@@ -118,6 +128,7 @@ class Registry(dict[str, _Entry]):
 
 
 _ALL: list[Registry[Any]] = []
+_COUNTER = count(1)
 _HINT = (
     "one of your own is registered by importing its module first: --plugin MODULE, or plugins=(...)"
 )

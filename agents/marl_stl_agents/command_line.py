@@ -29,7 +29,7 @@ _Config = TypeVar("_Config")
 
 #: Exit status of a command whose input was refused.
 REFUSED = 2
-_REPEATABLE = tyro.conf.UseAppendAction
+_REPEATABLE: Any = tyro.conf.UseAppendAction
 #: The registered environments, by the dynamics that a configuration names.
 ENVIRONMENTS = {"Traffic-v0": "replay", "TrafficResponse-v0": "response"}
 

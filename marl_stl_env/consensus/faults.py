@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,10 +111,17 @@ class Fault(ABC):
         """
 
 
+_Mine = TypeVar("_Mine", bound="type[Fault]")
 #: Name to the class of every known fault.
 FAULTS: Registry[type[Fault]] = Registry("fault")
 
 
+@overload
+def register_fault(
+    name: str, fault: None = None, *, replace: bool = False
+) -> Callable[[_Mine], _Mine]: ...
+@overload
+def register_fault(name: str, fault: _Mine, *, replace: bool = False) -> _Mine: ...
 def register_fault(name: str, fault: Any = None, *, replace: bool = False) -> Any:
     """Register a fault under a name, which ``--fault`` and evaluations then take.
 

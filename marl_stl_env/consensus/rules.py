@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -41,10 +41,17 @@ class Rule(Protocol):
         """
 
 
+_Mine = TypeVar("_Mine", bound=Rule)
 #: Name to every known decision rule.
 RULES: Registry[Rule] = Registry("rule")
 
 
+@overload
+def register_rule(
+    name: str, rule: None = None, *, replace: bool = False
+) -> Callable[[_Mine], _Mine]: ...
+@overload
+def register_rule(name: str, rule: _Mine, *, replace: bool = False) -> _Mine: ...
 def register_rule(name: str, rule: Any = None, *, replace: bool = False) -> Any:
     """Register a decision rule under a name, which ``--rule`` then takes.
 
@@ -241,4 +248,5 @@ def apply_rule(
             f"{what} decides from {given.min()} to {given.max()}; a decision is an action, 0 to "
             f"{ACTIONS - 1}"
         )
-    return given.astype(np.int8, copy=False)
+    decisions: Int8Array = given.astype(np.int8, copy=False)
+    return decisions

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 from marl_stl_env.data.info import Dataset
 from marl_stl_env.data.ingest.build import Format
@@ -52,6 +52,9 @@ class DatasetLoader(Protocol):
         """How the files are written, for new traffic."""
 
 
+_Mine = TypeVar("_Mine")
+
+
 @dataclass(frozen=True)
 class _BuiltIn:
     """A module of this project, imported when it is needed."""
@@ -77,6 +80,12 @@ for _name, _module in {
     DATASETS.add(_name, _entry, _entry)
 
 
+@overload
+def register_dataset(
+    name: str, loader: None = None, *, replace: bool = False
+) -> Callable[[_Mine], _Mine]: ...
+@overload
+def register_dataset(name: str, loader: _Mine, *, replace: bool = False) -> _Mine: ...
 def register_dataset(name: str, loader: Any = None, *, replace: bool = False) -> Any:
     """Register a data set under a name, which ``--dataset`` then takes.
 

@@ -103,8 +103,8 @@ def prepare(config: EnvConfig, table: TrafficTable | PreparedData | None = None)
             options=parse_options(data.dataset_options),
         )
     folder = resolve_data_dir(data.data_dir)
-    known = None if table is not None else DATASETS.get(data.dataset)
-    prepared = _prepare(replace(data, data_dir=folder, download=False), table, source, known)
+    version = DATASETS.version(data.dataset) if table is None else 0
+    prepared = _prepare(replace(data, data_dir=folder, download=False), table, source, version)
     if config.random_share is None:
         return prepared
     return _with_random_views(prepared, config.agents, config.random_share, data.split_seed)
@@ -112,10 +112,10 @@ def prepare(config: EnvConfig, table: TrafficTable | PreparedData | None = None)
 
 @lru_cache(maxsize=_CACHED)
 def _prepare(
-    config: DataConfig, table: TrafficTable | None, source: Path | None, loader: object
+    config: DataConfig, table: TrafficTable | None, source: Path | None, version: int
 ) -> PreparedData:
     """Prepare the given table, the one of a cache entry, or the one that the loader generates."""
-    del loader  # tells a data set that was registered anew from the old one
+    del version  # tells a data set that was registered anew from the old one
     if source is not None:
         settings = {"table": source.name, **_split_settings(config)}
         folder = entry("prepared", key_of(settings), lambda draft: _write(config, source, draft))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -51,10 +52,17 @@ class Reward(Protocol):
         """
 
 
+_Mine = TypeVar("_Mine", bound=Reward)
 #: Name to every known reward.
 REWARDS: Registry[Reward] = Registry("reward")
 
 
+@overload
+def register_reward(
+    name: str, reward: None = None, *, replace: bool = False
+) -> Callable[[_Mine], _Mine]: ...
+@overload
+def register_reward(name: str, reward: _Mine, *, replace: bool = False) -> _Mine: ...
 def register_reward(name: str, reward: Any = None, *, replace: bool = False) -> Any:
     """Register a reward under a name, which ``--reward-function`` then takes.
 
@@ -91,13 +99,16 @@ def event_payoffs(
         UnknownNameError: If there is no such reward.
         PluginError: If an own reward fails, or returns something else.
     """
-    return _event_payoffs(config, table, dynamics, REWARDS.find(config.reward_function))
+    REWARDS.find(config.reward_function)
+    return _event_payoffs(config, table, dynamics, REWARDS.version(config.reward_function))
 
 
 @lru_cache(maxsize=4)  # the engines of many lanes share a table
 def _event_payoffs(
-    config: RewardConfig, table: TrafficTable, dynamics: Dynamics, reward: Reward
+    config: RewardConfig, table: TrafficTable, dynamics: Dynamics, version: int
 ) -> Float32Array:
+    del version  # tells a reward that was registered anew from the old one
+    reward = REWARDS.find(config.reward_function)
     usual = payoff_table(config, dynamics)[table.labels.astype(np.int64)]
     payoffs = apply_reward(reward, table, usual, REWARDS.described(config.reward_function))
     payoffs.setflags(write=False)

@@ -33,9 +33,9 @@ those of :class:`~marl_stl_env.stl.specs.Allowances`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -154,10 +154,29 @@ class OwnSignal:
     of_entity: bool
 
 
+_Mine = TypeVar("_Mine", bound=SpecSignal)
 #: Name to every registered signal; the built-in ones are those of the module's page.
 SIGNALS: Registry[OwnSignal] = Registry("signal")
 
 
+@overload
+def register_spec_signal(
+    name: str,
+    signal: None = None,
+    *,
+    needs_labels: bool = True,
+    of_entity: bool = False,
+    replace: bool = False,
+) -> Callable[[_Mine], _Mine]: ...
+@overload
+def register_spec_signal(
+    name: str,
+    signal: _Mine,
+    *,
+    needs_labels: bool = True,
+    of_entity: bool = False,
+    replace: bool = False,
+) -> _Mine: ...
 def register_spec_signal(
     name: str,
     signal: Any = None,

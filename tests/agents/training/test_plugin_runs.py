@@ -7,8 +7,14 @@ from textwrap import dedent
 
 import pytest
 from marl_stl_agents.checkpoints.store import list_checkpoints
+from marl_stl_agents.command_line import run_command
+from marl_stl_agents.commands.compare import CompareConfig
+from marl_stl_agents.commands.compare import main as compare
+from marl_stl_agents.commands.export import ExportConfig
+from marl_stl_agents.commands.export import main as export
 from marl_stl_agents.run_directory import read_config, read_json
 
+from marl_stl_env.consensus.rules import RULES
 from marl_stl_env.plugins import temporary_plugins
 from tests.programs import run_program
 
@@ -114,7 +120,9 @@ def test_it_is_evaluated_reported_and_exported(
     assert "stubborn" in page
     assert "united" in page
     out = tmp_path / "policy.zip"
-    assert run("-m", "marl_stl_agents.commands.export", folder, "--out", out) == 0
+    line = [str(folder), "--out", str(out)]
+    with temporary_plugins():
+        assert run_command(ExportConfig, export, "", arguments=line) == 0
     assert out.is_file()
 
 
@@ -143,8 +151,10 @@ def test_it_is_resumed_and_compared(mine: Path, trained: tuple[Path, Path]) -> N
     folder, _ = trained
     assert run("train.py", "--resume", mine, "--iterations", "2", "--no-progress") == 0
     assert len(list_checkpoints(mine)) == 2
-    line = ("--split", "validation")
-    assert run("-m", "marl_stl_agents.commands.compare", mine, folder, *line) == 0
+    line = [str(mine), str(folder), "--split", "validation"]
+    with temporary_plugins():  # nothing is imported: there is nothing to look up
+        assert run_command(CompareConfig, compare, "", arguments=line) == 0
+        assert "lone" not in RULES
 
 
 def test_it_decides_on_new_traffic(
