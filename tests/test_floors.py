@@ -33,7 +33,7 @@ FLOORS |= {
     f"{TRAINER}.{name}": _FIRST + floor
     for floor, names in enumerate(
         [
-            "config metric_names run_directory run_data run_plugins command_line",
+            "config metric_names printable run_directory run_data run_plugins command_line",
             "buffers",
             "policies",
             "algorithms",
@@ -44,12 +44,12 @@ FLOORS |= {
             "rllib",
             "reporting",
             "training",
-            "commands",
+            "commands api",
         ]
     )
     for name in names.split()
 }
-FLOORS[TRAINER] = _FIRST  # its __init__.py alone
+FLOORS[TRAINER] = max(FLOORS.values()) + 1  # its __init__.py alone
 FLOORS |= dict.fromkeys(("train", "evaluate", "benchmarks"), max(FLOORS.values()) + 1)
 #: On these floors the packages do not know each other.
 SIBLING_FLOORS = (1,)

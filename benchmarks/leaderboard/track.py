@@ -155,6 +155,8 @@ def of_votes(env: EnvConfig, table: TrafficTable, actions: Int8Array, **more: An
         rewards=Payoffs(env.reward).of_actions(table.labels, decisions),
         isolated=np.zeros(len(table), np.bool_),
         granted=np.zeros(len(table), np.bool_),
+        refused=np.zeros(len(table), np.bool_),
+        shielded=np.zeros(len(table), np.bool_),
     )
     worst = worst_with_one(byzantine_metrics(env, table, _no_policy, rollout))
     return of_decisions(env, table, decisions, one_byzantine=worst, **more)

@@ -91,6 +91,8 @@ def play(config: EnvConfig, table: TrafficTable, rule: Rule) -> Rollout:
         rewards=np.empty(rows, np.float32),
         isolated=np.empty(rows, np.bool_),
         granted=np.empty(rows, np.bool_),
+        refused=np.zeros(rows, np.bool_),
+        shielded=np.zeros(rows, np.bool_),
     )
 
     def choose(engine: Engine) -> Int8Array:

@@ -71,25 +71,14 @@ class Engine:
     ) -> None:
         check_range("lanes", lanes, 1, 2**24)
         load_plugins(config.plugins)
-        self.config, self.table, self.lanes = config, table, lanes
+        self.config, self.lanes = config, lanes
         self.agents, self._arrays = config.agents, arrays
         order = replay_order(len(table), config.order)
         self._memory = LaneMemory(config, table, order, lanes)
         self.spec_monitor = self._memory.monitor
-        self.observations = ObservationModel(
-            table,
-            config.agents,
-            config.views,
-            config.deliberation,
-            arrays,
-            self._memory.columns(),
-            config.seen_by,
-        )
+        self._show(table, order)
         self._vote = TeamVote(config, lanes, arrays)
         self.rule = self._vote.rule
-        self._payoffs = Payoffs(config.reward, arrays, config.dynamics, table)
-        self._order = arrays.asarray(order)
-        self._labels = arrays.asarray(table.labels)
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
         self._all_allowed = arrays.asarray(np.ones((lanes, ACTIONS), dtype=np.bool_))
         self._allowed: BoolArray | None = None
@@ -173,6 +162,30 @@ class Engine:
         self._memory.place(int((ends - starts).max()))
         self._allowed = None
 
+    def _show(self, table: TrafficTable, order: IntArray) -> None:
+        """Let the lanes replay the rows of a table in this order.  # (rows + 1,) int64."""
+        config, arrays = self.config, self._arrays
+        self.table = table
+        self.observations = ObservationModel(
+            table,
+            config.agents,
+            config.views,
+            config.deliberation,
+            arrays,
+            self._memory.columns(),
+            config.seen_by,
+        )
+        self._payoffs = Payoffs(config.reward, arrays, config.dynamics, table)
+        self._order = arrays.asarray(order)
+        self._labels = arrays.asarray(table.labels)
+
+    def _revealed(
+        self, rows: IntArray, labels: BoolArray, decisions: Int8Array
+    ) -> tuple[BoolArray, BoolArray | None]:
+        """The labels that take effect, and which an analyst can find out; None for all."""
+        del rows, decisions
+        return labels, None
+
     def step(self, actions: AnyArray) -> StepRecord:
         """Let every lane evaluate its current event and move on to the next.
 
@@ -198,19 +211,20 @@ class Engine:
         labels = self._arrays.take(self._labels, rows)
         mask = self.action_mask
         agreed, decisions, shielded = self._vote(actions, labels, state, mask)
+        labels, known = self._revealed(rows, labels, decisions)
         events = self._payoffs.events(rows, labels)
         team = self._payoffs.of_actions(events, decisions)
         outcome = self._nothing
         self._memory.carry_out(state, decisions)
         if self._memory.response is not None:
-            outcome = self._memory.response.step(state, labels, decisions)
+            outcome = self._memory.response.step(state, labels, decisions, known)
             decisions = np.where(outcome.isolated, _QUARANTINE, decisions)
             team = self._payoffs.of_response(events, team, outcome.isolated, outcome.refused)
         voting, faulty = state.voting, state.faulty
         if self.config.deliberation:
             team = team * voting
         rewards = self._rewards(events, labels, actions, team, outcome)
-        self._vote.learn(state, agreed, labels, live & voting)
+        self._vote.learn(state, agreed, labels, live & voting, known)
         status = self._unwatched
         if self.spec_monitor is not None:
             steps = state.positions - state.starts
@@ -237,6 +251,7 @@ class Engine:
             faulty=faulty,
             isolated=outcome.isolated,
             granted=outcome.granted,
+            refused=outcome.refused,
             robustness=status.robustness,
             violated=status.violated,
             newly_violated=status.newly_violated,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.entities import EntitySlots
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.response import CONTEXT, ResponseDynamics
 from marl_stl_env.engine.spec_monitor import SpecMonitor, specifications
@@ -65,6 +66,11 @@ class LaneMemory:
         self.reset(self._every)
         if self.response is not None:
             self.response.place(longest)
+
+    def follow(self, slots: EntitySlots, new: IntArray) -> None:
+        """Go on with other events; see :meth:`ResponseDynamics.follow`."""
+        if self.response is not None:
+            self.response.follow(slots, new)
 
     def columns(self) -> dict[str, float]:
         """The observed columns that all sensors share, and the smallest value of each."""

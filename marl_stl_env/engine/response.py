@@ -14,7 +14,7 @@ import numpy as np
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.config.response import PRESENCE
-from marl_stl_env.data.entities import entity_slots
+from marl_stl_env.data.entities import EntitySlots, entity_slots
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.state import LaneState, is_threat_vote
@@ -31,7 +31,7 @@ from marl_stl_env.types import (
 )
 
 _QUARANTINE, _ALERT = int(Action.QUARANTINE), int(Action.ALERT)
-_NEVER = -1
+_NEVER = _UNKNOWN = -1
 
 #: The shared columns of the current event's entity and of the analyst, each in [0, 1].
 CONTEXT = (
@@ -81,11 +81,12 @@ class _Memory:
 
     isolated_until: Int32Array  # (lanes, slots)
     verdict_from: Int32Array  # (lanes, slots)
-    verdict: BoolArray  # (lanes, slots)
+    verdict: Int8Array  # (lanes, slots), 1 for a threat, 0 for benign, -1 for unknown
     passing_since: Int32Array  # (lanes, slots)
     last_met: Int32Array  # (lanes, slots)
     record: Float32Array  # (lanes, slots), in [0, 1]
     granted: BoolArray  # (lanes, alert_window), by step modulo the window
+    recent: Int32Array  # (lanes, PRESENCE), slots of the last events, by step modulo PRESENCE
     spent: Int32Array  # (lanes,), alerts granted within the window
     present: Int32Array  # (lanes,), entities met lately
 
@@ -98,8 +99,11 @@ class _Memory:
             return np.zeros(lanes, np.int32)
 
         record = np.zeros((lanes, slots), np.float32)
-        verdict, granted = np.zeros((lanes, slots), np.bool_), np.zeros((lanes, window), np.bool_)
-        return cls(never(), never(), verdict, never(), never(), record, granted, zeros(), zeros())
+        verdict = np.full((lanes, slots), _UNKNOWN, np.int8)
+        granted = np.zeros((lanes, window), np.bool_)
+        recent = np.zeros((lanes, PRESENCE), np.int32)
+        lasting = (never(), never(), verdict, never(), never(), record)
+        return cls(*lasting, granted, recent, zeros(), zeros())
 
 
 class ResponseDynamics:
@@ -144,13 +148,38 @@ class ResponseDynamics:
             self._provide(longest)
         self.reset(np.ones(self._lanes, np.bool_))
 
-    def step(self, state: LaneState, labels: BoolArray, decisions: Int8Array) -> Outcome:
+    def follow(self, slots: EntitySlots, new: IntArray) -> None:
+        """Go on with other events; what is remembered of their entities stays.
+
+        Args:
+            slots: The slot of the entity of every event; as many slots in every call.
+            new: Slots that pass on to other entities, not met before these events.
+                # (new,) int64
+        """
+        if slots.count != self._slots.count:
+            settings = self._settings
+            self._memory = _Memory.empty(self._lanes, slots.count, settings.alert_window)
+        self._slots = slots
+        blank = _Memory.empty(1, 1, 1)
+        for item in fields(_Memory):
+            array = getattr(self._memory, item.name)
+            if array.shape == (self._lanes, slots.count):
+                array[:, new] = getattr(blank, item.name).flat[0]
+
+    def step(
+        self,
+        state: LaneState,
+        labels: BoolArray,
+        decisions: Int8Array,
+        known: BoolArray | None = None,
+    ) -> Outcome:
         """Carry the decisions out, in the lanes that vote on a running episode.
 
         Args:
             state: Where every lane stands, before it moves on.
             labels: True labels of the current events.  # (lanes,) bool
             decisions: What the teams decided.  # (lanes,) int8
+            known: Events of which an analyst finds out the label; None for all.  # (lanes,) bool
         """
         memory, settings = self._memory, self._settings
         at = (self._number, self._here(state))
@@ -164,13 +193,14 @@ class ResponseDynamics:
         again = starts & ~labels & (until != _NEVER)
         requarantined = np.where(again, steps - until, np.int32(_NEVER))
         memory.isolated_until[at] = np.where(starts, steps + 1 + settings.quarantine_length, until)
-        granted, refused = self._alert(at, steps, free & (decisions == _ALERT), labels, acting)
+        found = labels if known is None else np.where(known, labels, np.int8(_UNKNOWN))
+        granted, refused = self._alert(at, steps, free & (decisions == _ALERT), found, acting)
         voted = is_threat_vote(decisions)
         age = self._age(at, steps, labels, isolated | voted, acting)
         record = memory.record[at]
         newest = _NEWEST * (voted - record)
         memory.record[at] = np.where(free, record + newest, record)
-        present = self._met(at, steps, state.positions, acting)
+        present = self._met(at, steps, acting)
         return Outcome(isolated, granted, refused, requarantined, age, present)
 
     def _alert(
@@ -178,7 +208,7 @@ class ResponseDynamics:
         at: tuple[IntArray, IntArray],
         steps: Int32Array,
         alerts: BoolArray,
-        labels: BoolArray,
+        found: BoolArray | Int8Array,
         acting: BoolArray,
     ) -> tuple[BoolArray, BoolArray]:
         """Call the analyst; one who is at work on the entity, or was lately, needs no call."""
@@ -191,7 +221,7 @@ class ResponseDynamics:
         memory.spent += granted
         memory.granted[turn] = np.where(acting, granted, memory.granted[turn])
         memory.verdict_from[at] = np.where(granted, steps + settings.alert_delay, due)
-        memory.verdict[at] = np.where(granted, labels, memory.verdict[at])
+        memory.verdict[at] = np.where(granted, found, memory.verdict[at])
         return granted, wanted & ~granted
 
     def _age(
@@ -209,19 +239,17 @@ class ResponseDynamics:
         return np.where(passes, steps - since, np.int32(0))
 
     def _met(
-        self,
-        at: tuple[IntArray, IntArray],
-        steps: Int32Array,
-        positions: IntArray,
-        acting: BoolArray,
+        self, at: tuple[IntArray, IntArray], steps: Int32Array, acting: BoolArray
     ) -> Int32Array:
         """Count the entities met lately: this one, less those last met just too long ago."""
         memory, gone = self._memory, steps - PRESENCE
         last = memory.last_met[at]
         new = acting & ((last == _NEVER) | (last <= gone))
         memory.last_met[at] = np.where(acting, steps, last)
-        leaving = (self._number, self._slots.slots.take(np.maximum(positions - PRESENCE, 0)))
+        turn = (self._number, steps % PRESENCE)
+        leaving = (self._number, memory.recent[turn])
         old = acting & (gone >= 0) & (memory.last_met[leaving] == gone)
+        memory.recent[turn] = np.where(acting, at[1], memory.recent[turn])
         memory.present = memory.present + new - old
         return memory.present
 
@@ -237,10 +265,10 @@ class ResponseDynamics:
         left = np.maximum(memory.isolated_until[at] - steps, 0)
         due = memory.verdict_from[at]
         known = (due != _NEVER) & (steps < due + settings.verdict_length)
-        shown, threat = known & (steps >= due), memory.verdict[at]
+        shown, verdict = known & (steps >= due), memory.verdict[at]
         shared = np.empty((self._lanes, len(CONTEXT)), np.float32)
         shared[:, 0], shared[:, 1] = left > 0, left / settings.quarantine_length
-        shared[:, 2], shared[:, 3] = shown & threat, shown & ~threat
+        shared[:, 2], shared[:, 3] = shown & (verdict == 1), shown & (verdict == 0)
         shared[:, 4] = known & ~shown
         # The place of this step still holds the call that now leaves the window.
         turn = (self._number, steps % settings.alert_window)

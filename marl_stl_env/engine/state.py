@@ -157,6 +157,7 @@ class StepRecord(NamedTuple):
         isolated: Whether the event was contained because its entity was isolated; the decision is
             then Quarantine, whatever the vote.  # (lanes,) bool
         granted: Whether an alert got the analyst to look.  # (lanes,) bool
+        refused: Whether an alert came above the analyst's budget.  # (lanes,) bool
         robustness: The least robustness of each specification in the episode so far, +inf before
             the first instant that counts; no columns where nothing is watched. # (lanes,
             specifications) float32
@@ -178,6 +179,7 @@ class StepRecord(NamedTuple):
     faulty: BoolArray
     isolated: BoolArray
     granted: BoolArray
+    refused: BoolArray
     robustness: Float32Array
     violated: BoolArray
     newly_violated: BoolArray

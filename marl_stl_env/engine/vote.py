@@ -51,19 +51,27 @@ class ReliabilityVotes:
         return self._rule(actions, self._counts[lanes])
 
     def learn(
-        self, state: LaneState, actions: Int8Array, labels: BoolArray, voted: BoolArray
+        self,
+        state: LaneState,
+        actions: Int8Array,
+        labels: BoolArray,
+        voted: BoolArray,
+        known: BoolArray | None = None,
     ) -> None:
-        """Learn the labels of a random share of the events that were just voted on.
+        """Learn the labels of some of the events that were just voted on.
 
         Args:
             state: Where every lane stands.
             actions: Agreed actions.  # (lanes, agents) int8
             labels: True labels.  # (lanes,) bool
             voted: Lanes that did vote.  # (lanes,) bool
+            known: Events that have label feedback; None draws a random share.  # (lanes,) bool
         """
-        draws = (_FIRST_DRAW + state.positions - state.starts).astype(np.uint64)
-        words = random_words(state.seeds, state.episodes - np.uint64(1), draws)
-        known = voted & ((words >> np.uint64(11)) * 2.0**-53 < self._share)
+        if known is None:
+            draws = (_FIRST_DRAW + state.positions - state.starts).astype(np.uint64)
+            words = random_words(state.seeds, state.episodes - np.uint64(1), draws)
+            known = (words >> np.uint64(11)) * 2.0**-53 < self._share
+        known = voted & known
         self._counts[known] += tally(actions[known], labels[known])
 
     def forget(self, mask: BoolArray) -> None:
@@ -163,11 +171,16 @@ class TeamVote:
         return agreed, decisions, decisions != voted if self._shield else self._nothing
 
     def learn(
-        self, state: LaneState, agreed: Int8Array, labels: BoolArray, voted: BoolArray
+        self,
+        state: LaneState,
+        agreed: Int8Array,
+        labels: BoolArray,
+        voted: BoolArray,
+        known: BoolArray | None = None,
     ) -> None:
-        """Learn the labels of a random share of the events, where they weigh votes."""
+        """Learn labels where they weigh votes; see :meth:`ReliabilityVotes.learn`."""
         if self._weighted is not None:
-            self._weighted.learn(state, agreed, labels, voted)
+            self._weighted.learn(state, agreed, labels, voted, known)
 
     def to_arrays(self) -> dict[str, AnyArray]:
         """Copies of all that is remembered, by name."""

@@ -22,6 +22,7 @@ from marl_stl_env.data.datasets.benign import spelled
 from marl_stl_env.data.ingest.incoming import IncomingTraffic
 from marl_stl_env.data.ingest.readers.decode import decoded
 from marl_stl_env.data.preprocess import Preprocessor
+from marl_stl_env.data.registry import file_format
 from marl_stl_env.errors import ConfigError, DataFileNotFoundError, DataFormatError, LabelError
 from tests.data.tables import of_text
 
@@ -213,7 +214,9 @@ def test_events_are_counted_as_pandas_counts_them(tmp_path: Path) -> None:
     train = of_text(tmp_path / "a.csv", "x,y\n" + "".join(f"{i * i},{i % 2}\n" for i in range(30)))
     new = tmp_path / "new.csv"
     new.write_text("x,other\n1,2\n\n,3\n5,6\n\n7,8\n")
-    incoming = IncomingTraffic(new, "custom", {"label": "y"}, Preprocessor.fit(train))
+    incoming = IncomingTraffic(
+        new, "custom", file_format("custom", {"label": "y"}), Preprocessor.fit(train)
+    )
     events = np.concatenate([chunk.events for chunk in incoming.chunks()])
     assert events.tolist() == list(range(len(pd.read_csv(new))))
     assert incoming.filled.absent == {"x": 1}
@@ -238,7 +241,9 @@ def test_unclear_labels_of_new_traffic_are_refused(
     new.write_text("x,y\n" + "".join(f"{i},{name}\n" for i, name in enumerate(labels)))
     for named in ({}, {"benign_values": ["0", "ok", "normal", "clean"]}):
         options = {"label": "y"} | named
-        incoming = IncomingTraffic(new, "custom", options, Preprocessor.fit(train))
+        incoming = IncomingTraffic(
+            new, "custom", file_format("custom", options), Preprocessor.fit(train)
+        )
         if problem is None or named:
             assert sum(len(chunk.events) for chunk in incoming.chunks()) == 3
             continue

@@ -133,7 +133,9 @@ def test_zeek_logs_without_labels(tmp_path: Path) -> None:
     (tmp_path / "b.log").write_text(zeek_text(zeek_rows(), ZEEK_COLUMNS[:-2]))
     with pytest.raises(DataFormatError, match="no labels"):
         load_dataset("zeek", path=tmp_path / "b.log")
-    new = IncomingTraffic(tmp_path / "b.log", "zeek", {}, Preprocessor.fit(table))
+    new = IncomingTraffic(
+        tmp_path / "b.log", "zeek", file_format("zeek", {}), Preprocessor.fit(table)
+    )
     assert not new.labelled
     assert sum(len(chunk.events) for chunk in new.chunks()) == len(table)
 

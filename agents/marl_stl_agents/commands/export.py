@@ -19,9 +19,9 @@ from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.command_line import run_command
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.output import say
-from marl_stl_agents.run_data import check_data, config_at
+from marl_stl_agents.run_data import config_at, prepare_again
 from marl_stl_agents.run_directory import check_output, find_run
-from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.files import atomic_path
 from marl_stl_env.types import Float32Array
@@ -75,8 +75,7 @@ def export(settings: ExportConfig) -> Path:
     run = find_run(settings.run)
     check_output(run, settings.file)
     config = config_at(run, settings.data_dir, settings.plugins)
-    prepared = prepare(config.task)
-    check_data(run, prepared)
+    prepared = prepare_again(run, config)
     model = load_best(run, config, prepared)
     if settings.format == "sb3":
         save_sb3(model, settings.file)

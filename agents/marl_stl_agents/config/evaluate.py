@@ -79,6 +79,8 @@ class DecideConfig(ShowsChanges):
         input_options: How the input is written where that differs from the training files: sep,
             encoding and missing, each a text ``name=value``.
         keep: Columns of the input that stand beside the decisions.
+        verdicts: Column of the input with what an analyst found out of an event: threat, benign,
+            or nothing. A team learns it after its decision on the event, as in training.
         threshold: Decide "threat" where the threat score reaches this, 0 to 1; None leaves it to
             the vote. The evaluation prints the threshold that is best on validation.
         reason_columns: Columns that the reason of a decision names at most; 0 names none, which
@@ -99,6 +101,7 @@ class DecideConfig(ShowsChanges):
     threads: int = 1
     input_options: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    verdicts: str | None = None
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from stable_baselines3.common.logger import (
+    HumanOutputFormat,
     KVWriter,
     Logger,
     TensorBoardOutputFormat,
@@ -21,7 +23,7 @@ from stable_baselines3.common.logger import (
 )
 
 from marl_stl_agents.run_directory import EVENTS, PROGRESS
-from marl_stl_env.errors import RunError
+from marl_stl_env.errors import ConfigError, RunError
 from marl_stl_env.files import atomic_path
 
 #: The column with the agent-steps of a row.
@@ -30,14 +32,35 @@ STEPS = "time/total_timesteps"
 SECONDS = "time/time_elapsed"
 #: Of a TensorBoard record: its length, the check sums of the length and of the content.
 _LENGTH, _SUM = 8, 4
+#: A logger by name, or a writer of one's own.
+LoggerLike: TypeAlias = Literal["csv", "tensorboard", "stdout"] | KVWriter
+#: The loggers of a run that names none.
+LOGGERS: tuple[LoggerLike, ...] = ("csv", "tensorboard")
+_NAMES = ("csv", "tensorboard", "stdout")
 
 
-def open_log(run: Path, timesteps: int) -> Logger:
+def check_loggers(loggers: Sequence[LoggerLike]) -> tuple[LoggerLike, ...]:
+    """The loggers, if they are some.
+
+    Raises:
+        ConfigError: If one is neither a known name nor a ``KVWriter`` of SB3.
+    """
+    for one in loggers:
+        if not isinstance(one, KVWriter) and one not in _NAMES:
+            raise ConfigError(
+                f"loggers has {one!r}; use {', '.join(map(repr, _NAMES))}, or an instance of "
+                "SB3's KVWriter"
+            )
+    return tuple(loggers)
+
+
+def open_log(run: Path, timesteps: int, loggers: Sequence[LoggerLike] = LOGGERS) -> Logger:
     """A logger that goes on after a checkpoint.
 
     Args:
         run: The run directory.
         timesteps: Agent-steps of the checkpoint; 0 begins a new log.
+        loggers: What it writes to.
 
     Raises:
         RunError: If the log is damaged.
@@ -45,8 +68,17 @@ def open_log(run: Path, timesteps: int) -> Logger:
     """
     for path in sorted(run.glob(EVENTS)):
         cut_events(path, timesteps)
-    writer = ProgressWriter(run / PROGRESS, timesteps)
-    return Logger(str(run), [writer, TensorBoardOutputFormat(str(run))])
+    made: list[KVWriter] = []
+    for one in loggers:
+        if isinstance(one, KVWriter):
+            made.append(one)
+        elif one == "csv":
+            made.append(ProgressWriter(run / PROGRESS, timesteps))
+        elif one == "tensorboard":
+            made.append(TensorBoardOutputFormat(str(run)))
+        else:
+            made.append(HumanOutputFormat(sys.stdout))
+    return Logger(str(run), made)
 
 
 class ProgressWriter(KVWriter):

@@ -19,10 +19,10 @@ from marl_stl_agents.evaluation.rollout_metrics import baselines, result_of_roll
 from marl_stl_agents.evaluation.rollouts import Act, Rollout, collect_rollout, greedy
 from marl_stl_agents.evaluation.spec_faults import specs_under_faults
 from marl_stl_agents.evaluation.stl import Watched, certified_episodes, stl_metrics
-from marl_stl_agents.run_data import check_data, config_at
+from marl_stl_agents.run_data import Passed, check_data, config_at, prepare_again
 from marl_stl_agents.run_directory import evaluation_file, find_run
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
-from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
@@ -137,12 +137,15 @@ def evaluate_team(
     return Evaluation(run, config, env, prepared, split, act, rollout, references, watched, result)
 
 
-def evaluate(settings: EvaluateConfig, say: Say = _silent) -> Evaluation:
+def evaluate(
+    settings: EvaluateConfig, say: Say = _silent, *, table: Passed | None = None
+) -> Evaluation:
     """Evaluate a run and write the result into it.
 
     Args:
         settings: Which run, what to evaluate, and how.
         say: Called with what is being done.
+        table: The table that the run was trained on, where one was passed.
 
     Raises:
         RunError: If there is no such run, it is damaged, or its data has changed.
@@ -150,6 +153,7 @@ def evaluate(settings: EvaluateConfig, say: Say = _silent) -> Evaluation:
     run = find_run(settings.run)
     config = config_at(run, settings.data_dir, settings.plugins)
     say(f"preparing the data set {config.env.data.dataset}")
-    evaluated = evaluate_run(run, config, settings, prepare(config.task), say)
+    prepared = prepare_again(run, config, table)
+    evaluated = evaluate_run(run, config, settings, prepared, say)
     write_result(evaluated.file, evaluated.result)
     return evaluated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,8 +16,11 @@ from marl_stl_agents.evaluation.replay import replay
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.errors import StateError
 from marl_stl_env.types import (
     THREAT_VOTE,
+    AnyArray,
     BoolArray,
     Float32Array,
     Float64Array,
@@ -29,9 +32,13 @@ from marl_stl_env.types import (
 Act: TypeAlias = Callable[[Float32Array], tuple[Int8Array, Float64Array]]
 #: Maps observations (batch, width) to the log-odds of a threat vote (batch,) float64.
 LogOdds: TypeAlias = Callable[[Float32Array], Float64Array]
+#: Chooses the actions of an engine's sensors on their current events.  # (lanes, agents) int8
+Choose: TypeAlias = Callable[[Engine], Int8Array]
 #: Takes the events of one step, as they are voted on: rows (events,), observations
 #: (events, agents, width), actions (events, agents) and threat scores (events,).
 Watch: TypeAlias = Callable[[IntArray, Float32Array, Int8Array, Float64Array], None]
+
+_FLAGS = ("isolated", "granted", "refused", "shielded")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class Rollout:
         rewards: Reward of each decision.  # (rows,) float32
         isolated: Events contained because their entity was isolated.  # (rows,) bool
         granted: Events whose alert the analyst's budget covered.  # (rows,) bool
+        refused: Events whose alert it did not cover.  # (rows,) bool
+        shielded: Events on which the shield replaced the vote's decision.  # (rows,) bool
     """
 
     actions: Int8Array
@@ -53,6 +62,8 @@ class Rollout:
     rewards: Float32Array
     isolated: BoolArray
     granted: BoolArray
+    refused: BoolArray
+    shielded: BoolArray
 
     @property
     def votes(self) -> BoolArray:
@@ -80,14 +91,34 @@ def collect_rollout(
     """
     if isinstance(act, RecurrentGreedy):
         act.forget()
-    rows, agents = len(table), config.agents
+    return rollout_of(
+        lambda choose: replay(config, table, choose), len(table), config.agents, act, watch
+    )
+
+
+def rollout_of(
+    steps: Callable[[Choose], Iterator[StepRecord]],
+    rows: int,
+    agents: int,
+    act: Act,
+    watch: Watch | None = None,
+) -> Rollout:
+    """Let a policy take steps in which every event of a table is decided on once.
+
+    Args:
+        steps: Takes them with what chooses the sensors' actions.
+        rows: Events of the table.
+        agents: Sensors.
+        act: The policy of every honest sensor.
+        watch: Called with what the sensors saw and how they voted, step by step.
+    """
+    flags = {name: np.empty(rows, np.bool_) for name in _FLAGS}
     rollout = Rollout(
         actions=np.empty((rows, agents), np.int8),
         decisions=np.empty(rows, np.int8),
         scores=np.empty(rows, np.float64),
         rewards=np.empty(rows, np.float32),
-        isolated=np.empty(rows, np.bool_),
-        granted=np.empty(rows, np.bool_),
+        **flags,
     )
     threat, seen = np.empty(0), np.empty((0, 0, 0), np.float32)
 
@@ -97,15 +128,15 @@ def collect_rollout(
         chosen, threat = act(seen.reshape(engine.lanes * agents, -1))
         return chosen.reshape(-1, agents)
 
-    for record in replay(config, table, choose):
+    for record in steps(choose):
         live = record.live & record.voting
         evaluated = record.rows[live]
         rollout.actions[evaluated] = record.actions[live]
         rollout.decisions[evaluated] = record.decisions[live]
         rollout.scores[evaluated] = threat.reshape(-1, agents).mean(axis=1)[live]
         rollout.rewards[evaluated] = record.decision_rewards[live]
-        rollout.isolated[evaluated] = record.isolated[live]
-        rollout.granted[evaluated] = record.granted[live]
+        for name, flag in flags.items():
+            flag[evaluated] = getattr(record, name)[live]
         if watch is not None:
             watch(evaluated, seen[live], record.actions[live], rollout.scores[evaluated])
     return rollout
@@ -160,6 +191,31 @@ class RecurrentGreedy:
     def forget(self) -> None:
         """Begin without memory, with a batch of any size."""
         self._memory = None
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """A copy of the memory, by name; nothing before the first event."""
+        names = ("hidden", "cell")
+        return {
+            name: array.cpu().numpy().copy()
+            for name, array in zip(names, self._memory or (), strict=False)
+        }
+
+    def set_state(self, arrays: Mapping[str, AnyArray]) -> None:
+        """Go back to a memory that :meth:`get_state` gave.
+
+        Raises:
+            StateError: If it belongs to another network.
+        """
+        layers, _, units = self._policy.lstm_hidden_state_shape
+        for name, array in arrays.items():
+            if (array.ndim, *array.shape[::2], array.dtype) != (3, layers, units, np.float32):
+                raise StateError(
+                    f"the memory's {name} is {array.shape} {array.dtype}, not ({layers}, sensors, "
+                    f"{units}) float32; it belongs to another network"
+                )
+        device = self._policy.device
+        memory = [torch.tensor(arrays[name], device=device) for name in sorted(arrays)[::-1]]
+        self._memory = tuple(memory) or None
 
     def __call__(self, observations: Float32Array) -> tuple[Int8Array, Float64Array]:
         """Actions and threat probabilities of the next event; see :data:`Act`."""

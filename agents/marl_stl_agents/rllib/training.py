@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from marl_stl_agents.checkpoints.store import (
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import show_progress
-from marl_stl_agents.diagnostics.log import open_log
+from marl_stl_agents.diagnostics.log import LOGGERS, LoggerLike, open_log
 from marl_stl_agents.evaluation.metrics import action_shares, score
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.evaluation.stl import CHECKPOINT_EPISODES, watch
@@ -144,7 +145,13 @@ class StopFlag(Protocol):
     stop: bool
 
 
-def learn(config: TrainConfig, run: Path, prepared: PreparedData, flag: StopFlag) -> bool:
+def learn(
+    config: TrainConfig,
+    run: Path,
+    prepared: PreparedData,
+    flag: StopFlag,
+    loggers: Sequence[LoggerLike] = LOGGERS,
+) -> bool:
     """Train from the newest checkpoint on, or from scratch.
 
     The process must be connected; see :func:`marl_stl_agents.rllib.cluster.cluster`.
@@ -154,6 +161,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, flag: StopFlag
         run: The run directory.
         prepared: The data of the run.
         flag: Stops training after the iteration in which its ``stop`` turns true.
+        loggers: What is logged to.
 
     Returns:
         Whether all iterations are done.
@@ -162,7 +170,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, flag: StopFlag
         DivergedError: If the loss is not finite.
     """
     trainer = ClusterTrainer(config, run, prepared)
-    logger = open_log(run, trainer.timesteps)
+    logger = open_log(run, trainer.timesteps, loggers)
     try:
         while trainer.iteration < config.iterations and not flag.stop:
             trainer.train(logger)

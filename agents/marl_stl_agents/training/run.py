@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,12 +29,19 @@ from marl_stl_agents.console.tables import (
     show_trivially_satisfied,
 )
 from marl_stl_agents.diagnostics.checklist import read_checklist, setting_of
-from marl_stl_agents.diagnostics.log import open_log
+from marl_stl_agents.diagnostics.log import LOGGERS, LoggerLike, open_log
 from marl_stl_agents.diagnostics.preflight import preflight
 from marl_stl_agents.evaluation.evaluate import evaluate_run
 from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.evaluation.stl import trivially_satisfied
-from marl_stl_agents.run_data import check_data, describe_data
+from marl_stl_agents.run_data import (
+    Passed,
+    check_data,
+    describe_data,
+    prepare_again,
+    prepare_passed,
+    sources_of,
+)
 from marl_stl_agents.run_directory import (
     DATA,
     VALIDATION,
@@ -49,9 +56,10 @@ from marl_stl_agents.run_directory import (
 from marl_stl_agents.run_plugins import record_plugins, with_plugins
 from marl_stl_agents.training.callbacks import CheckpointCallback, training_callbacks
 from marl_stl_agents.training.checklist import ChecklistCallback
+from marl_stl_agents.training.hooks import CallbackLike, Hooks
 from marl_stl_agents.training.memory import check_fits
 from marl_stl_agents.training.progress import ProgressCallback
-from marl_stl_env.data.prepare import PreparedData, prepare
+from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.spec_monitor import specifications
 from marl_stl_env.errors import ConfigError, DivergedError
 from marl_stl_env.files import output_errors
@@ -61,13 +69,22 @@ from marl_stl_env.stl.enforcement import classify
 _NEVER = sys.maxsize
 
 
-def train(config: TrainConfig) -> Path:
+def train(
+    config: TrainConfig,
+    *,
+    table: Passed | None = None,
+    callbacks: CallbackLike | Sequence[CallbackLike] = (),
+    loggers: LoggerLike | Sequence[LoggerLike] = LOGGERS,
+) -> Path:
     """Train a team and evaluate it on the validation split.
 
     The test split is not touched: that is ``evaluate.py``'s part.
 
     Args:
         config: The run.
+        table: A data frame or a raw table in place of the data set's files.
+        callbacks: SB3 callbacks beside the project's own.
+        loggers: What is logged to.
 
     Returns:
         The run directory: ``config.json``, ``data.json``, ``progress.csv``, TensorBoard events,
@@ -78,11 +95,12 @@ def train(config: TrainConfig) -> Path:
         DataError: If the data cannot be read, split or scaled.
         RunError: If the run directory is taken.
     """
+    hooks = Hooks.of(callbacks, loggers, config.backend)
     check_vacant(config.run_dir)
     device = _device(config)
     with working() as step:
         step(f"preparing the data set {config.env.data.dataset}")
-        prepared = prepare(config.task)
+        prepared = prepare_passed(config, table)
         check_fits(config, prepared, device)
         report = preflight(config.task, prepared, say=step) if config.preflight else None
     if report is not None:
@@ -100,7 +118,7 @@ def train(config: TrainConfig) -> Path:
         write_config(run, config)
         record_plugins(run, config)
         write_json(run / DATA, describe_data(prepared))
-        return _learn_and_evaluate(config, run, prepared, device)
+        return _learn_and_evaluate(config, run, prepared, device, hooks)
 
 
 def resume(
@@ -109,6 +127,7 @@ def resume(
     *,
     progress: bool | None = None,
     plugins: Iterable[str] = (),
+    table: Passed | None = None,
 ) -> Path:
     """Continue a run where its newest checkpoint stands, bit-identically on the CPU.
 
@@ -119,6 +138,7 @@ def resume(
             it had been begun with so many.
         progress: Show a progress bar; None does as the run did.
         plugins: Plugins that have moved or changed; see :func:`~.run_plugins.with_plugins`.
+        table: The table that was passed to the run, if one was.
 
     Returns:
         The run directory.
@@ -134,7 +154,10 @@ def resume(
         given = tuple(plugins)
         config = longer(with_plugins(run, read_config(run), given), iterations)
         device = _device(config)
-        prepared = prepare(config.task)
+        if sources_of(run):
+            prepared = prepare_again(run, config, table)
+        else:  # killed before it began
+            prepared = prepare_passed(config, table)
         check_fits(config, prepared, device)
         if not (run / DATA).exists() and newest_checkpoint(run) is None:
             write_json(run / DATA, describe_data(prepared))  # killed before anything was learned
@@ -209,12 +232,16 @@ def _device(config: TrainConfig) -> torch.device:
 
 
 def _learn_and_evaluate(
-    config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device
+    config: TrainConfig,
+    run: Path,
+    prepared: PreparedData,
+    device: torch.device,
+    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
 ) -> Path:
     if config.backend == "rllib":
-        finished = learn_on_cluster(config, run, prepared)
+        finished = learn_on_cluster(config, run, prepared, hooks)
     else:
-        finished = learn(config, run, prepared, device)
+        finished = learn(config, run, prepared, device, hooks)
     with working() as step:
         step("drawing the training curves")
         save_curves(run)
@@ -236,7 +263,13 @@ def _learn_and_evaluate(
     return run
 
 
-def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.device) -> bool:
+def learn(
+    config: TrainConfig,
+    run: Path,
+    prepared: PreparedData,
+    device: torch.device,
+    hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+) -> bool:
     """Train the policy from the newest checkpoint on, or from scratch where there is none.
 
     SIGINT and SIGTERM save a checkpoint after the iteration they arrive in, and stop.
@@ -246,6 +279,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
         run: The run directory.
         prepared: Its data.
         device: Where the networks live.
+        hooks: What the user added.
 
     Returns:
         Whether all iterations are done.
@@ -259,7 +293,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
     if checkpoint is not None:
         load_weights(checkpoint, model.policy)
         restore(model, load_trainer(checkpoint))
-    model.set_logger(open_log(run, model.num_timesteps))
+    model.set_logger(open_log(run, model.num_timesteps, hooks.loggers))
     checklist = ChecklistCallback(run, setting_of(config, prepared), config.iterations)
 
     def report(timesteps: int, metrics: dict[str, Any]) -> None:
@@ -275,7 +309,7 @@ def learn(config: TrainConfig, run: Path, prepared: PreparedData, device: torch.
                 if model.num_timesteps < total:
                     model.learn(
                         total - model.num_timesteps,
-                        callback=[*between, checklist, callback, *bar],
+                        callback=[*between, *hooks.callbacks, checklist, callback, *bar],
                         log_interval=_NEVER,
                         reset_num_timesteps=checkpoint is None,
                     )
@@ -299,7 +333,7 @@ class StopFlag:
     stop: bool = False
 
 
-def learn_on_cluster(config: TrainConfig, run: Path, prepared: PreparedData) -> bool:
+def learn_on_cluster(config: TrainConfig, run: Path, prepared: PreparedData, hooks: Hooks) -> bool:
     """:func:`learn` with RLlib; see :func:`marl_stl_agents.rllib.training.learn`."""
     from marl_stl_agents.rllib.cluster import cluster
     from marl_stl_agents.rllib.training import learn as learn_with_rllib
@@ -307,7 +341,7 @@ def learn_on_cluster(config: TrainConfig, run: Path, prepared: PreparedData) -> 
     flag = StopFlag()
     # In this order: connecting to Ray sets a handler of its own for SIGTERM.
     with cluster(config), stopped_by_signals(flag):
-        return learn_with_rllib(config, run, prepared, flag)
+        return learn_with_rllib(config, run, prepared, flag, hooks.loggers)
 
 
 @contextmanager

@@ -183,6 +183,7 @@ def written(dialect: Dialect | None = None) -> Format:
         dialect=dialect,
         entity="Source IP",
         clock="Timestamp",
+        times=_FORMATS,
     )
 
 

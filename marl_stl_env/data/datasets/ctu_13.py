@@ -121,6 +121,7 @@ def written(
         keep=_not_background if background == "drop" else None,
         entity="SrcAddr",
         clock="StartTime",
+        times=_FORMATS,
         dialect=dialect,
     )
 

@@ -50,6 +50,7 @@ class Format:
         reader: Opens files of another format; None reads CSV and Parquet.
         entity: Column of the host behind the event, or None.
         clock: Column of the time of the event, or None.
+        times: Formats of the times that are text (``strptime``); none: numbers or ISO 8601.
     """
 
     families: Coder
@@ -66,6 +67,7 @@ class Format:
     reader: Callable[[Path], Batches] | None = None
     entity: str | None = None
     clock: str | None = None
+    times: Sequence[str] = ()
 
     def open(self, path: Path, *, whole: bool = True) -> Batches:
         """Open a file.

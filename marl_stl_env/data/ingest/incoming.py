@@ -1,9 +1,9 @@
-"""New traffic: files as a data set's loader reads them, scaled as its training rows were."""
+"""New traffic, as a data set's loader reads it, scaled as the training rows were."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import numpy as np
 
 from marl_stl_env.data.encoding import CategoricalColumn
 from marl_stl_env.data.ingest.batch import Batch
-from marl_stl_env.data.ingest.build import MAX_ENTITIES
+from marl_stl_env.data.ingest.batches import Batches, frame_batches
+from marl_stl_env.data.ingest.build import MAX_ENTITIES, Format, Target
+from marl_stl_env.data.ingest.clock import seconds
 from marl_stl_env.data.ingest.coder import Coder
+from marl_stl_env.data.ingest.verdicts import read_verdicts
 from marl_stl_env.data.preprocess import Preprocessor
-from marl_stl_env.data.registry import file_format
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import ConfigError, MissingColumnError
-from marl_stl_env.types import Float32Array, IntArray
+from marl_stl_env.types import Float32Array, Float64Array, Int8Array, IntArray
 
 #: Share of a view's columns that may be missing.
 MOST_MISSING = 0.5
@@ -34,11 +36,35 @@ class Chunk:
         table: Their scaled features; all benign where the file has no labels.
         carried: What goes with the decisions as it was read: ``time`` and ``entity`` where the
             file has them, and the columns to keep. Name to arrow array.
+        verdicts: What an analyst has found out of each: 1 for a threat, 0 for benign, -1 for
+            unknown.  # (rows,) int8
+        entities: The host of each, None where it is not known; None unless they are wanted.
+        times: Seconds; None unless they are wanted, and without a column.  # (rows,) float64
     """
 
     events: IntArray
     table: TrafficTable
     carried: Mapping[str, Any]
+    verdicts: Int8Array
+    entities: Sequence[str | None] | None = None
+    times: Float64Array | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is read of new traffic beside its features.
+
+    Attributes:
+        keep: Columns that go with the decisions.
+        verdicts: Column with an analyst's verdicts, or None.
+        times: Whether times are read, where there are any.
+        entities: Whether hosts are read; then their column must be there.
+    """
+
+    keep: Sequence[str] = ()
+    verdicts: str | None = None
+    times: bool = False
+    entities: bool = False
 
 
 @dataclass
@@ -56,18 +82,28 @@ class Filled:
     unknown: dict[str, int] = field(default_factory=dict)
 
 
+def plain_format() -> Format:
+    """Events by the names of their columns, with ``entity`` and ``time``, without labels."""
+    families = Coder(limit=1)
+
+    def target(batch: Batch) -> Target:
+        return np.zeros(len(batch), np.int64), np.zeros(len(batch), np.bool_)
+
+    return Format(families, labels=(), target=target, entity=ENTITY, clock=TIME)
+
+
 class IncomingTraffic:
-    """The events of a file of new traffic, in its order, a chunk at a time.
+    """The events of new traffic, in its order, a chunk at a time.
 
     Columns are found by their names. A missing column, and a missing number, becomes the median of
     the training rows; a missing category, and one that training has hardly seen, is ``<other>``.
 
     Args:
-        path: CSV or Parquet, as the loader of the data set reads it; labels may be left out.
+        source: A file, or a pandas DataFrame; labels may be left out.
         dataset: Name of the data set that the preprocessor was fitted on.
-        options: Its options.
+        form: How its files are written.
         preprocessor: The scaling.
-        keep: Columns of the file that go with the decisions.
+        wanted: What is read beside the features.
 
     Attributes:
         labelled: Whether the file has the columns that say what is a threat.
@@ -76,27 +112,32 @@ class IncomingTraffic:
     Raises:
         DataFileNotFoundError: If there is no such file.
         DataFormatError: If the file is damaged.
-        MissingColumnError: If more than half of a view's columns are missing, or one to keep.
+        MissingColumnError: If more than half of a view's columns are missing, or one that is
+            wanted.
         ConfigError: If a column to keep has the name of another one that is carried.
     """
 
     def __init__(
         self,
-        path: Path,
+        source: Path | Any,
         dataset: str,
-        options: Mapping[str, Any],
+        form: Format,
         preprocessor: Preprocessor,
-        keep: Sequence[str] = (),
+        wanted: Wanted = Wanted(),
     ) -> None:
         self._dataset, self._preprocessor = dataset, preprocessor
-        self._form = file_format(dataset, options)
-        self._source = self._form.open(path, whole=False)
+        self._form, self._wanted, keep = form, wanted, wanted.keep
+        self._source = _opened(source, form)
         names = [column.name for column in preprocessor.columns]
         self._found = [name for name in names if name in self._source.names]
         self.filled = Filled([name for name in names if name not in self._source.names])
-        self.labelled = set(self._form.labels) <= set(self._source.names)
+        labels = set(form.labels)
+        self.labelled = bool(labels) and labels <= set(self._source.names)
         self._check_views()
-        self._source.need(keep, "Check the names after --keep.")
+        self._source.need(keep, "Check the names of the columns to keep (--keep).")
+        if wanted.verdicts is not None:
+            self._source.need([wanted.verdicts], "Check the name of the column of verdicts.")
+        self._check_entity()
         known = {TIME: self._form.clock, ENTITY: self._form.entity}
         for name in keep:
             if known.get(name, name) not in (name, None):
@@ -118,7 +159,9 @@ class IncomingTraffic:
         """
         labels = tuple(self._form.labels) if self.labelled else ()
         start = 0  # blank lines are no events; other rows count, whether they are decided on or not
-        asked = tuple(dict.fromkeys((*self._found, *labels, *self._carried.values())))
+        wanted = self._wanted
+        also = () if wanted.verdicts is None else (wanted.verdicts,)
+        asked = tuple(dict.fromkeys((*self._found, *labels, *self._carried.values(), *also)))
         for read in self._source.read(asked):
             batch = read.as_text(labels)
             if not len(batch):
@@ -131,7 +174,26 @@ class IncomingTraffic:
             else:
                 raw = read
             if len(batch):
-                yield Chunk(events, self._table(batch), self._as_read(raw))
+                yield self._chunk(events, batch, raw)
+
+    def _chunk(self, events: IntArray, batch: Batch, raw: Batch) -> Chunk:
+        wanted, known = self._wanted, np.full(len(batch), -1, np.int8)
+        if wanted.verdicts is not None:
+            known = read_verdicts(raw, wanted.verdicts)
+        chunk = Chunk(events, self._table(batch), self._as_read(raw), known)
+        clock, entity = self._form.clock, self._form.entity
+        if wanted.times and clock in self._source.names:
+            chunk = replace(chunk, times=seconds(raw, str(clock), self._form.times))
+        if wanted.entities:
+            chunk = replace(chunk, entities=self._entities(raw, str(entity)))
+        return chunk
+
+    def _entities(self, batch: Batch, column: str) -> Sequence[str | None]:
+        """The host of every event."""
+        coder = Coder(limit=MAX_ENTITIES, fallback=self._form.fallback)
+        codes, absent = coder.codes(batch, column), batch.absent(column)
+        names = (*coder.names, None)
+        return [names[code] for code in np.where(absent, len(coder.names), codes).tolist()]
 
     def _as_read(self, batch: Batch) -> dict[str, Any]:
         """The carried columns; an entity that is not known is null."""
@@ -198,6 +260,11 @@ class IncomingTraffic:
         _count(self.filled.unknown, column.name, int((~known[codes]).sum()))
         return codes.astype(np.float32), coder.names
 
+    def _check_entity(self) -> None:
+        if self._wanted.entities:
+            hint = "It names the host of each event, which this team isolates; add it."
+            self._source.need([self._form.entity or ENTITY], hint)
+
     def _check_views(self) -> None:
         for view, names in self._preprocessor.views.items():
             missing = [name for name in names if name in self.filled.missing]
@@ -209,6 +276,16 @@ class IncomingTraffic:
                     f"{len(missing)} of the {len(names)} columns of view {view!r} are missing, but "
                     f"at most half may be: {', '.join(missing)}. Are the names spelled alike?",
                 )
+
+
+def _opened(source: Path | Any, form: Format) -> Batches:
+    if isinstance(source, Path):
+        return form.open(source, whole=False)
+    found = frame_batches(source, form.dialect)
+    if form.rename is None:
+        return found
+    names = form.rename(list(found.names))
+    return frame_batches(source.set_axis(names, axis="columns"), form.dialect)
 
 
 def _count(counts: dict[str, int], name: str, more: int) -> None:

@@ -40,6 +40,8 @@ def played(
         rewards=np.zeros(len(chosen), np.float32),
         isolated=np.array(isolated, np.bool_),
         granted=chosen == AL,
+        refused=np.zeros(len(chosen), np.bool_),
+        shielded=np.zeros(len(chosen), np.bool_),
     )
     return TrafficTable(**(table.state() | state)), rollout
 

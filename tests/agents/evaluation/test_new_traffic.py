@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +14,14 @@ import pytest
 import torch
 from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
-from marl_stl_agents.config import DecideConfig, EvaluateConfig, PPOConfig, TrainConfig
+from marl_stl_agents.config import DecideConfig, EvaluateConfig, PPOConfig
 from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy
-from marl_stl_agents.run_directory import new_run, read_json
+from marl_stl_agents.run_directory import read_json
 
-from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, FaultConfig, StlConfig
+from marl_stl_env.config import DataConfig, EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data import prepare
 from marl_stl_env.data.datasets import nsl_kdd
 from marl_stl_env.data.prepare import PreparedData
@@ -196,23 +195,6 @@ def test_teams_of_all_kinds(env: EnvConfig, tmp_path: Path) -> None:
     raw_rows(prepare(env), "test").to_csv(tmp_path / "flows.csv", index=False)
     found, _ = ask(run, tmp_path / "flows.csv")
     same(found, evaluated(run, env))
-
-
-def test_decisions_that_depend_on_more_than_the_event(tmp_path: Path, rows: pd.DataFrame) -> None:
-    rows.to_csv(tmp_path / "flows.csv", index=False)
-    checked = ConsensusConfig(weights="reliability")
-    watched = StlConfig(monitor=True, observe=True)
-    for reason, env, policy in (
-        ("policy='lstm'", SYNTHETIC, "lstm"),
-        ("weights='reliability'", replace(SYNTHETIC, consensus=checked), "mlp"),
-        ("dynamics='response'", replace(SYNTHETIC, dynamics="response"), "mlp"),
-        ("stl.observe", replace(SYNTHETIC, stl=watched), "mlp"),
-        ("stl.shield", replace(SYNTHETIC, stl=StlConfig(monitor=True, shield=True)), "mlp"),
-    ):
-        ppo = PPOConfig(width=8, policy=policy)  # type: ignore[arg-type]
-        new_run(TrainConfig(env=env, ppo=ppo, run_dir=tmp_path / reason))
-        with pytest.raises(DecidingError, match=re.escape(reason)):
-            decide(DecideConfig(tmp_path / "flows.csv", tmp_path / reason))
 
 
 def test_as_the_loaders_read(tmp_path: Path) -> None:

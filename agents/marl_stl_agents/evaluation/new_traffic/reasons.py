@@ -9,7 +9,7 @@ section 2.1). All output columns of a category are hidden together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -112,6 +112,7 @@ def reason_texts(
     names: Sequence[str],
     reached: BoolArray | None = None,
     threshold: float | None = None,
+    remarks: Mapping[str, BoolArray] | None = None,
 ) -> list[str]:
     """The reasons in words.
 
@@ -124,6 +125,7 @@ def reason_texts(
         names: Names of the columns.
         reached: Whether the threat score reaches the threshold.  # (rows,) bool
         threshold: The threshold; None where the vote decided.
+        remarks: Further words, and the events that they are for.  # each (rows,) bool
     """
     patterns, which = np.unique(votes, axis=0, return_inverse=True)
     said = [_votes(pattern) for pattern in patterns]
@@ -134,6 +136,9 @@ def reason_texts(
             f"; threat score at or above the threshold {threshold:g}",
         )
         texts = [text + words[at] for text, at in zip(texts, reached.tolist(), strict=True)]
+    for remark, events in (remarks or {}).items():
+        for row in np.flatnonzero(events).tolist():
+            texts[row] += f"; {remark}"
     for row in np.flatnonzero((columns >= 0).any(axis=1)).tolist():
         by = ", ".join(names[column] for column in columns[row].tolist() if column >= 0)
         texts[row] += f"; by {by}"

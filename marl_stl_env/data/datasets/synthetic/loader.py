@@ -128,7 +128,10 @@ def load(
 
 
 def written() -> Format:
-    """How files with such events are written: the features by name, and ``kind`` for the label."""
+    """How files with such events are written.
+
+    The features by name, ``kind`` for the label, ``entity`` for the host and ``time`` for seconds.
+    """
     threats = {kind.name: kind.threat for kind in KINDS}
     kinds = Coder(_known_kind, limit=len(KINDS), kind=LabelError)
 
@@ -136,7 +139,7 @@ def written() -> Format:
         codes = kinds.codes(batch, "kind")
         return codes, np.array([threats[name] for name in kinds.names])[codes]
 
-    return Format(kinds, labels=("kind",), target=target)
+    return Format(kinds, labels=("kind",), target=target, entity="entity", clock="time")
 
 
 def _known_kind(text: str) -> str:

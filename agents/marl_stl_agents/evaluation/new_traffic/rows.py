@@ -1,0 +1,50 @@
+"""Decisions as rows: one for each event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from marl_stl_agents.evaluation.rollouts import Rollout
+from marl_stl_env.data.ingest.incoming import Chunk
+from marl_stl_env.errors import DecidingError
+from marl_stl_env.types import Action, Int8Array
+
+_NAMES = pa.array([action.name for action in Action])
+EVENT, _DECISION, _SCORE, _REASON = "event", "decision", "threat_score", "reason"
+
+
+def check_kept(keep: Sequence[str], agents: int) -> None:
+    """Refuse columns to keep that have the name of a column of the decisions.
+
+    Raises:
+        DecidingError: If there is one.
+    """
+    own = {EVENT, _DECISION, _SCORE, _REASON, *(f"sensor_{i}" for i in range(agents))}
+    for name in keep:
+        if name in own:
+            raise DecidingError(
+                f"--keep {name}: the decisions have a column of this name of their own; rename it "
+                "in the input"
+            )
+
+
+def as_rows(chunk: Chunk, rollout: Rollout, reasons: Sequence[str]) -> Any:
+    """The rows of some events, as an arrow record batch."""
+    agents = rollout.actions.shape[1]
+    columns = {
+        EVENT: pa.array(chunk.events),
+        **chunk.carried,
+        _DECISION: _named(rollout.decisions),
+        _SCORE: pa.array(rollout.scores.astype(np.float32)),
+        **{f"sensor_{i}": _named(rollout.actions[:, i]) for i in range(agents)},
+        _REASON: pa.array(reasons, pa.string()),
+    }
+    return pa.record_batch(list(columns.values()), names=list(columns))
+
+
+def _named(actions: Int8Array) -> Any:
+    return pa.DictionaryArray.from_arrays(pa.array(actions), _NAMES)

@@ -1,0 +1,165 @@
+"""A team on a stream of events: decisions as data frames, call after call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from marl_stl_agents.evaluation.new_traffic.in_order import Decider
+from marl_stl_agents.evaluation.new_traffic.reasons import ColumnEffects, reason_texts
+from marl_stl_agents.evaluation.new_traffic.rows import EVENT, as_rows, check_kept
+from marl_stl_agents.evaluation.operating_point import decisions_at
+from marl_stl_agents.evaluation.rollouts import LogOdds, Rollout
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic, Wanted
+from marl_stl_env.data.preprocess import Preprocessor
+from marl_stl_env.errors import DecidingError
+from marl_stl_env.types import AnyArray, BoolArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Opens new traffic.
+Opening: TypeAlias = Callable[[Any, Wanted], IncomingTraffic]
+_VERDICTS = "verdicts given beside the frame"
+
+
+class TeamStream:
+    """A team that decides on events as they come and remembers what it met.
+
+    Several calls decide like one call on all events together. A new stream knows nothing of an
+    earlier one; :meth:`get_state` lets one go on in another process.
+
+    Args:
+        env: The environment of the team.
+        preprocessor: The scaling.
+        decider: Decides on scaled events.
+        opening: Opens new traffic.
+        log_odds: The log-odds of a threat vote, to explain votes; None for a policy with memory.
+        threshold: The threat score that makes an event a threat; None leaves it to the vote.
+        reason_columns: Columns that a reason names at most.
+    """
+
+    def __init__(
+        self,
+        env: EnvConfig,
+        preprocessor: Preprocessor,
+        decider: Decider,
+        opening: Opening,
+        log_odds: LogOdds | None,
+        threshold: float | None = None,
+        reason_columns: int = 3,
+    ) -> None:
+        self._env, self._decider, self._opening = env, decider, opening
+        self._columns, self._log_odds = preprocessor.columns, log_odds
+        self._threshold, self._most = threshold, reason_columns
+
+    def decide(
+        self,
+        frame: pd.DataFrame,
+        *,
+        keep: Sequence[str] = (),
+        verdicts: str | Sequence[Any] | pd.Series | None = None,
+    ) -> pd.DataFrame:
+        """Decide on the next events.
+
+        Args:
+            frame: The events in their order, with the columns of the training. Labels may be left
+                out; they are not looked at.
+            keep: Columns that stand beside the decisions.
+            verdicts: What an analyst has found out: the name of a column, a value for each event,
+                or a series with the index of some of them. A value is "threat" or "benign", 1 or
+                0, True or False; empty for unknown.
+
+        Returns:
+            A row for each event, with the frame's index: ``event`` (its place), ``time`` and
+            ``entity`` where the data set has them, the columns to keep, ``decision``,
+            ``threat_score``, the vote of each sensor, and ``reason``.
+
+        Raises:
+            DataError: If a column is missing, or a value cannot be read.
+            DecidingError: If there are no events, they are not in the order of time, or the
+                verdicts do not fit them.
+        """
+        import pyarrow as pa
+
+        check_kept(keep, self._env.agents)
+        name = verdicts if isinstance(verdicts, str) else None
+        table = frame
+        if verdicts is not None and name is None:
+            name, table = _VERDICTS, _with_verdicts(frame, verdicts)
+        incoming = self._opening(table, Wanted(tuple(keep), name))
+        batches = [as_rows(chunk, *self.decide_chunk(chunk)) for chunk in incoming.chunks()]
+        if not batches:
+            raise DecidingError("the frame has no event to decide on")
+        found: pd.DataFrame = pa.Table.from_batches(batches).to_pandas()
+        return found.set_axis(frame.index[found[EVENT].to_numpy()], axis="index")
+
+    def decide_chunk(self, chunk: Chunk) -> tuple[Rollout, list[str]]:
+        """Votes and decisions on the next events, already scaled, and the reason of each."""
+        threshold, log_odds = self._threshold, self._log_odds
+        columns = np.full((len(chunk.table), 0), -1)
+        if log_odds is None or not self._most:
+            rollout = self._decider.decide(chunk)
+        else:
+            outputs = [len(column.outputs) for column in self._columns]
+            effects = ColumnEffects(len(chunk.table), outputs, log_odds, self._most, threshold)
+            rollout = self._decider.decide(chunk, effects)
+            columns = effects.columns
+        reached = None
+        if threshold is not None:
+            reached = rollout.scores >= threshold
+            decisions = decisions_at(threshold, rollout.scores, rollout.decisions)
+            rollout = replace(rollout, decisions=decisions)
+        names = [column.name for column in self._columns]
+        remarks = _remarks(rollout)
+        return rollout, reason_texts(rollout.votes, columns, names, reached, threshold, remarks)
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """What the team remembers of the events before, as plain arrays."""
+        return self._decider.get_state()
+
+    def set_state(self, arrays: Mapping[str, AnyArray]) -> None:
+        """Go on where :meth:`get_state` was called, in this or another process.
+
+        Raises:
+            StateError: If the state belongs to another team.
+        """
+        self._decider.set_state(arrays)
+
+
+def _remarks(rollout: Rollout) -> dict[str, BoolArray]:
+    """What became of a decision, where that is not the vote's."""
+    return {
+        "its entity is isolated": rollout.isolated,
+        "the shield replaced the vote": rollout.shielded,
+        "the analyst is called": rollout.granted,
+        "no analyst is left in the budget": rollout.refused,
+    }
+
+
+def _with_verdicts(frame: pd.DataFrame, verdicts: Any) -> pd.DataFrame:
+    """The frame with a column of verdicts.
+
+    Raises:
+        DecidingError: If they do not fit.
+    """
+    import pandas as pd
+
+    if isinstance(verdicts, pd.Series) and not verdicts.index.equals(frame.index):
+        twice = frame.index.has_duplicates or verdicts.index.has_duplicates
+        strange = [] if twice else list(verdicts.index.difference(frame.index)[:3])
+        if twice or strange:
+            problem = "an index occurs twice" if twice else f"no event has the index {strange}"
+            raise DecidingError(
+                f"the verdicts do not fit the frame: {problem}; give one for each event, or a "
+                "series with the index of some of them"
+            )
+        verdicts = verdicts.reindex(frame.index)
+    if len(verdicts) != len(frame):
+        raise DecidingError(f"{len(verdicts)} verdicts for {len(frame)} events; give one for each")
+    values = verdicts.to_numpy() if isinstance(verdicts, pd.Series) else verdicts
+    return frame.assign(**{_VERDICTS: values})
