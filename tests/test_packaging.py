@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TINY = "--backend native --lanes 4 --n-steps 16 --iterations 1 --episode-length 40 --width 8"
+SIZES = "--lanes 4 --n-steps 16 --iterations 1 --episode-length 40 --width 8"
+TINY = f"--backend native {SIZES} --dataset-options rows=2000"
 
 
 @pytest.fixture(scope="module")
