@@ -31,7 +31,7 @@ TABLE = with_entities(make_table(), 30)
 
 def test_the_default_training_is_ppo_on_supersuit() -> None:
     config = TrainCommand().settings()  # what train.py makes of no flags: test_presets.py
-    assert (config.lanes, config.iterations, config.ppo.n_steps) == (64, 60, 64)
+    assert (config.lanes, config.iterations, config.ppo.n_steps) == (64, 30, 64)
     small = replace(config, lanes=2, env=replace(config.env, episode_length=20))
     device = resolve_device(small.device, small.threads)
     model = make_trainer(small, TABLE, device)

@@ -70,6 +70,30 @@ _OF_ENTITY = ("age", _REPEATED)
 _ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
 
 
+def _bits_of_steps() -> AnyArray:
+    """All that is counted of a step in one byte, by label, decision and isolation.
+
+    # (2, 4, 2) uint8
+    """
+    threats, decisions, isolated = np.indices((2, len(Action), 2))
+    threats, evaluated = threats == 1, isolated == 0
+    stopped = is_threat_vote(decisions)
+    facts = {
+        "alerts": decisions == _ALERT,
+        "quarantines": evaluated & (decisions == _QUARANTINE),
+        "threats": evaluated & threats,
+        "misses": threats & ~stopped,
+        "benign": evaluated & ~threats,
+        "false_alarms": evaluated & ~threats & stopped,
+        "_denied": ~threats & stopped,
+        "_offered": ~threats,
+    }
+    return np.sum([fact * _BIT[name] for name, fact in facts.items()], axis=0, dtype=np.uint8)
+
+
+_BITS = _bits_of_steps()
+
+
 def needs_labels(signals: Iterable[str]) -> bool:
     """Whether one of the signals cannot be known without the labels of the events."""
     return any(
@@ -257,15 +281,17 @@ class SignalBook:
             for kind, window in self._parsed.values()
             if kind.endswith("_margin")
         }
-        self._windows = sorted({window for _, window in wanted})
-        self._counts = {key: np.zeros(lanes, np.int64) for key in sorted(wanted)}
-        self._history = np.zeros((lanes, max(self._windows, default=1)), np.uint8)
+        keys = sorted(wanted)
+        self._counted = np.zeros((len(keys), lanes), np.int64)
+        self._counts = dict(zip(keys, self._counted, strict=True))  # its rows, by name and window
+        self._bit_of = np.array([[_BIT[name]] for name, _ in keys], np.uint8).reshape(-1, 1)
+        self._window_of = np.array([window for _, window in keys], np.int64)[:, None]
+        self._history = np.zeros((lanes, max((window for _, window in keys), default=1)), np.uint8)
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
         self._history[mask] = 0
-        for count in self._counts.values():
-            count[mask] = 0
+        self._counted[:, mask] = 0
 
     def step(
         self, step_context: StepContext, voting: BoolArray | None = None
@@ -281,7 +307,9 @@ class SignalBook:
             The signals by name.  # (lanes,) numbers or booleans each
         """
         stopped = is_threat_vote(step_context.decisions)
-        bits, steps = _bits(step_context, stopped), step_context.steps
+        labels, isolated = step_context.labels.view(np.int8), step_context.outcome.isolated
+        bits = _BITS[labels, step_context.decisions, isolated.view(np.int8)]
+        steps = step_context.steps
         if voting is None or voting.all():
             self._count(slice(None), self._lanes, bits, steps)
         else:
@@ -315,12 +343,9 @@ class SignalBook:
         self, at: IntArray | slice, lanes: IntArray, bits: AnyArray, steps: IntArray
     ) -> None:
         length = self._history.shape[1]
-        leaving = {
-            window: self._history[lanes, (steps - window) % length] for window in self._windows
-        }
-        for (name, window), count in self._counts.items():
-            count[at] += (bits & _BIT[name]) != 0
-            count[at] -= (leaving[window] & _BIT[name]) != 0
+        leaving = self._history[lanes, (steps - self._window_of) % length]
+        begun, ended = (bits & self._bit_of) != 0, (leaving & self._bit_of) != 0
+        self._counted[:, at] += begun.view(np.int8) - ended.view(np.int8)
         self._history[lanes, steps % length] = bits
 
     def _signal(self, name: str, step_context: StepContext, stopped: BoolArray) -> AnyArray:
@@ -380,23 +405,3 @@ def _plain(kind: str, step_context: StepContext, stopped: BoolArray) -> AnyArray
         case "alerted":
             return np.asarray(step_context.decisions == _ALERT)
     return step_context.rewards
-
-
-def _bits(step_context: StepContext, stopped: BoolArray) -> AnyArray:
-    """All that is counted of a step, in one byte per lane."""
-    threats, decisions = step_context.labels, step_context.decisions
-    evaluated = ~step_context.outcome.isolated
-    facts = {
-        "alerts": decisions == _ALERT,
-        "quarantines": evaluated & (decisions == _QUARANTINE),
-        "threats": evaluated & threats,
-        "misses": threats & ~stopped,
-        "benign": evaluated & ~threats,
-        "false_alarms": evaluated & ~threats & stopped,
-        "_denied": ~threats & stopped,
-        "_offered": ~threats,
-    }
-    bits = np.zeros(len(threats), np.uint8)
-    for name, fact in facts.items():
-        bits |= fact * _BIT[name]
-    return bits

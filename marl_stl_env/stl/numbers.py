@@ -66,9 +66,9 @@ def margin(left: Number, right: Number) -> Float32Array:
         right: The other side.
     """
     if _is_whole(left) and _is_whole(right):
-        difference = np.asarray(np.subtract(_wide(right), _wide(left)))
-    else:
-        difference = np.asarray(np.subtract(right, left))
+        # Integers that differ do so by 1 at least, which no rounding takes to 0.
+        return np.asarray(np.subtract(_wide(right), _wide(left))).astype(np.float32)
+    difference = np.asarray(np.subtract(right, left))
     if difference.dtype == np.float32 and difference.ndim:
         return difference
     rounded = difference.astype(np.float32)
@@ -92,6 +92,8 @@ def _largest(value: Number) -> int:
     """The greatest magnitude among integers, 0 where there are none."""
     if not isinstance(value, np.ndarray):
         return abs(int(value))
+    if value.size == 1:  # one lane: far faster than two reductions
+        return abs(int(value.item()))
     return max(abs(int(value.min())), abs(int(value.max()))) if value.size else 0
 
 

@@ -23,6 +23,7 @@ from marl_stl_env.stl.formula import (
 from marl_stl_env.stl.numbers import comparable, margin, number
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
+_HOLDS = np.float32(1)
 _COMPARE = {
     "<": np.less,
     "<=": np.less_equal,
@@ -219,7 +220,7 @@ def _held_as(kind: np.dtype[Any]) -> type[np.generic]:
 
 def _as_sign(truth: AnyArray) -> Float32Array:
     """Map True to +1 and False to -1."""
-    return truth.astype(np.float32) * np.float32(2) - np.float32(1)
+    return np.where(truth, _HOLDS, -_HOLDS)
 
 
 def _filled(values: Float32Array, shape: tuple[int, ...]) -> Float32Array:

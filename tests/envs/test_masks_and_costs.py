@@ -34,6 +34,8 @@ SHIELDED = EnvConfig(
     dynamics="response",
     episode_length=60,
     stl=StlConfig(monitor=True, observe=True, shield=True, specs=SPECS),
+    agents=4,
+    views="groups",
 )
 CONFIGS = {
     "shield": SHIELDED,

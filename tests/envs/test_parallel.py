@@ -9,7 +9,7 @@ import marl_stl_env as mse
 from marl_stl_env.envs.infos import INFO_KEYS
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError, UnknownNameError
-from tests.conftest import make_table, with_entities
+from tests.conftest import UNWATCHED, make_table, with_entities
 from tests.oracles import ScalarEnv
 
 TABLE = with_entities(make_table(), 30)
@@ -91,7 +91,7 @@ def test_episode_against_the_scalar_oracle() -> None:
 
 
 def test_what_is_said_is_plain_and_stable() -> None:
-    env = make(episode_length=5)
+    env = make(episode_length=5, stl=UNWATCHED)
     observations, infos = env.reset(seed=0)
     for agent in env.possible_agents:
         assert tuple(infos[agent]) == (*INFO_KEYS, "action_mask")

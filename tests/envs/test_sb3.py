@@ -94,7 +94,7 @@ def test_native_supersuit_and_one_lane_say_the_same(config: EnvConfig) -> None:
 
 
 def test_seeds_and_later_episodes_agree() -> None:
-    config = EnvConfig(episode_length=3)
+    config = EnvConfig(episode_length=3, **FOUR)
     venvs: list[VecEnv] = [
         TrafficVecEnv(config, 4, 0, TABLE),
         supersuit_vec_env(config, 4, 0, TABLE),
@@ -150,7 +150,7 @@ def test_the_last_step_is_the_same_record_in_both_views(name: str) -> None:
 
 
 def test_a_last_step_needs_a_step_and_an_environment_of_ours() -> None:
-    venv = TrafficVecEnv(EnvConfig(), 2, 0, make_table())
+    venv = TrafficVecEnv(EnvConfig(**FOUR), 2, 0, make_table())
     with pytest.raises(ResetNeededError):
         _ = venv.last_step
     venv.reset()
@@ -163,7 +163,7 @@ def test_a_last_step_needs_a_step_and_an_environment_of_ours() -> None:
 
 
 def test_monitor_and_attributes() -> None:
-    venv = TrafficVecEnv(EnvConfig(episode_length=3), 2, 0, TABLE)
+    venv = TrafficVecEnv(EnvConfig(episode_length=3, **FOUR), 2, 0, TABLE)
     monitored = VecMonitor(venv)
     monitored.reset()
     for _ in range(3):
@@ -179,8 +179,8 @@ def test_monitor_and_attributes() -> None:
 
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(ConfigError, match="lanes"):
-        TrafficVecEnv(EnvConfig(), 0, table=TABLE)
-    venv = TrafficVecEnv(EnvConfig(), 2, 0, TABLE)
+        TrafficVecEnv(EnvConfig(**FOUR), 0, table=TABLE)
+    venv = TrafficVecEnv(EnvConfig(**FOUR), 2, 0, TABLE)
     with pytest.raises(ResetNeededError):
         venv.step_wait()
     with pytest.raises(ResetNeededError):
@@ -194,7 +194,7 @@ def test_wrong_input_is_refused() -> None:
 def test_value_is_bootstrapped_at_truncation(make: Any) -> None:
     """SB3's advantages against an oracle that treats every episode end as a truncation."""
     gamma, lam, steps, length = 0.9, 0.8, 12, 5
-    config = EnvConfig(episode_length=length)
+    config = EnvConfig(episode_length=length, **FOUR)
     venv = make(config, 2, 3, TABLE)
     model = PPO(
         "MlpPolicy",

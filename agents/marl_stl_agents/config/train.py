@@ -52,7 +52,7 @@ class TrainConfig(ShowsChanges):
     backend: Backend = "supersuit"
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     lanes: int = 64
-    iterations: int = 60
+    iterations: int = 30
     evaluate_every: int = 10
     seed: int = 0
     device: Device = "auto"

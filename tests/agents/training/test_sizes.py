@@ -76,6 +76,7 @@ def test_a_range_takes_integers_of_any_length() -> None:
 def test_what_a_training_needs() -> None:
     config = TrainConfig(
         env=EnvConfig(agents=4),
+        stl="off",
         ppo=PPOConfig(n_steps=100, batch_size=1000, width=10, depth=2, bins=0, prototypes=0),
         lanes=25,
     )
