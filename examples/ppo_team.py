@@ -236,9 +236,9 @@ def evaluate(network: Network, args: Args, split: mse.Split = "test") -> dict[st
     allow = threats * pay.false_negative + (1 - threats) * pay.true_negative
     block = threats * pay.true_positive + (1 - threats) * pay.false_positive
     oracle = threats * pay.true_positive + (1 - threats) * pay.true_negative
-    constant, mean = max(allow, block), rewards.mean()
-    f1 = 2 * (labels * stopped).sum() / max(1, labels.sum() + stopped.sum())
-    return {"reward": mean, "normalized": (mean - constant) / (oracle - constant), "f1": f1}
+    constant, mean = float(max(allow, block)), float(rewards.mean())
+    f1 = float(2 * (labels * stopped).sum() / max(1, labels.sum() + stopped.sum()))
+    return {"reward": mean, "normalized": (mean - constant) / float(oracle - constant), "f1": f1}
 
 
 if __name__ == "__main__":
