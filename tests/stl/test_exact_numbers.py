@@ -58,7 +58,7 @@ def test_booleans_are_zero_and_one_in_numbers(formula: str, truth: bool) -> None
     assert value >= 0 if truth else value <= 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     value=st.integers(-(2**63), 2**64 - 1),
     nearby=st.integers(-2, 2),

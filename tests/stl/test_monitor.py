@@ -75,10 +75,10 @@ def check_online(formula: Formula, seed: int, time: int) -> int:
 
 def test_online_equals_offline_at_the_delay() -> None:
     random, compared = Random(0), 0
-    for seed in range(200):
+    for seed in range(70):
         formula = random_formula(random, depth=4, unbounded=False, longest=20)
         compared += check_online(formula, seed, time=120)
-    assert compared > 50_000
+    assert compared > 15_000
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ def past_spec(random: Random) -> str:
 
 def test_running_robustness_equals_that_of_the_episode_so_far() -> None:
     random = Random(5)
-    for seed in range(40):
+    for seed in range(16):
         specifications = [Specification.parse(str(i), past_spec(random)) for i in range(4)]
         rng = np.random.default_rng(seed)
         signals, resets = random_signals(rng, (LANES, 30)), random_resets(rng, 30)

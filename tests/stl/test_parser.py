@@ -82,7 +82,7 @@ def test_constants_stand_for_numbers_and_bounds() -> None:
     assert bound == parse("G[64,inf) x <= 0.25 and F[0,64] p")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_printing_and_parsing_give_the_same_tree(random: Random) -> None:
     formula = random_formula(random, depth=5)
@@ -169,7 +169,7 @@ def test_the_caret_stands_below_the_fault() -> None:
     assert "constant" in message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text("pxGFU()[]<>=-+*/.,0123 andortiu\n", max_size=30))
 def test_any_text_gives_a_formula_or_a_formula_error(text: str) -> None:
     try:

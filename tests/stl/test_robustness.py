@@ -38,7 +38,7 @@ randoms = st.randoms(use_true_random=False)
 # ---------------------------------------------------------------- the scalar oracle
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(randoms, st.lists(st.integers(0, 9), min_size=1, max_size=3), st.integers(0, 2**32 - 1))
 def test_equals_the_definition(random: Random, lengths: list[int], seed: int) -> None:
     formula = random_formula(random, longest=6)
@@ -52,7 +52,7 @@ def test_equals_the_definition(random: Random, lengths: list[int], seed: int) ->
         ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(randoms, st.lists(st.integers(1, 9), min_size=1, max_size=3), st.integers(0, 2**32 - 1))
 def test_truth_is_exact_on_ties(random: Random, lengths: list[int], seed: int) -> None:
     formula = random_formula(random, longest=6)
@@ -100,7 +100,7 @@ def test_bounds_beyond_the_end_remember_the_start() -> None:
     assert [oracle.bounds(formula, trace, t, 1, 4) for t in (0, 1)] == [(-1, -1), (-1, np.inf)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(randoms, st.integers(0, 20), st.integers(0, 2**32 - 1))
 def test_bounds_hold_for_every_continuation(random: Random, length: int, seed: int) -> None:
     formula = random_formula(random, unbounded=False, longest=6)

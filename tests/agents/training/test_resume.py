@@ -37,7 +37,7 @@ from tests.programs import run_program
 CPU, TABLE = torch.device("cpu"), make_table()
 CONFIG = TrainConfig(
     env=EnvConfig(episode_length=21, **FOUR),
-    ppo=PPOConfig(n_steps=16, batch_size=64, width=16, discount=0.9),
+    ppo=PPOConfig(n_steps=16, batch_size=64, n_epochs=2, width=16, discount=0.9),
     lanes=4,
     seed=3,
     stl="off",

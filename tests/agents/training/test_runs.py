@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +26,15 @@ FLAGS = "--backend native --lanes 32 --width 16 --iterations 4 --evaluate-every 
 TRAIN = ["train.py", *FLAGS.split(" "), "--dataset-options", ROWS]
 
 
-def call(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / program), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short real run, trained and evaluated through the command lines."""
     folder = tmp_path_factory.mktemp("work")
-    trained = call(*TRAIN, "--team-share", "0.5", cwd=folder)
-    assert trained.returncode == 0, trained.stderr
-    assert "verdict:" in trained.stdout
-    evaluated = call("evaluate.py", cwd=folder)
-    assert evaluated.returncode == 0, evaluated.stderr
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
+        patch.chdir(folder)
+        assert run_program(*TRAIN, "--team-share", "0.5") == 0
+        assert "verdict:" in printed.getvalue()
+        assert run_program("evaluate.py") == 0
     return find_run(next((folder / "runs").iterdir()))
 
 
@@ -188,10 +185,8 @@ def test_a_damaged_configuration_is_named(content: str, tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "delay",
-    [pytest.param(0.0, marks=pytest.mark.slow), 0.4, pytest.param(1.1, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow  # tests/agents/training/test_interrupted.py stops before every single write
+@pytest.mark.parametrize("delay", [0.0, 0.4, 1.1])
 def test_a_killed_run_leaves_whole_files(delay: float, tmp_path: Path) -> None:
     flags = [*TRAIN[1:], "--no-preflight", "--run-dir", str(tmp_path / "run")]
     flags[flags.index("--evaluate-every") + 1] = "1"
