@@ -62,7 +62,7 @@ def sensor_groups(
         if seen_by * groups < agents:
             raise ConfigError(
                 f"views='overlap' with {seen_by} of {agents} sensors for each of {groups} groups "
-                f"of columns leaves some without any; use a view_share of at least {1 / groups:.2f}"
+                f"of columns leaves some without any; view_share must be {1 / groups:.2f} or more"
             )
         copies = [name for name in names for _ in range(seen_by)]
         return tuple(tuple(copies[i::agents]) for i in range(agents))

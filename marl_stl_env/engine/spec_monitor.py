@@ -11,10 +11,11 @@ from marl_stl_env.engine.state import SpecStatus
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.stl.monitor import MonitorSet
 from marl_stl_env.stl.specs import Specification, default_specifications
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array
+from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array
 
-#: The default specifications that make sense where nothing persists.
-_REPLAY = ("alert budget", "posture", "availability")
+#: The default specifications that make sense where nothing persists; the budget does where an Alert
+#: is anything else than an Allow.
+_REPLAY, _BUDGET = ("posture", "availability"), "alert budget"
 #: What the sum of all costs is called in infos.
 COST_SUM = "cost_sum"
 _BOOK, _MONITORS = "signals.", "monitors."
@@ -22,6 +23,9 @@ _BOOK, _MONITORS = "signals.", "monitors."
 
 def specifications(config: EnvConfig) -> tuple[Specification, ...]:
     """The specifications that a configuration names: its own, or the default ones of its dynamics.
+
+    In a replay an Alert has the reward of an Allow unless its cost differs. The budget of alerts is
+    then no matter of the default set, but where a shield enforces it.
 
     Raises:
         FormulaError: If a specification is not a formula.
@@ -33,7 +37,10 @@ def specifications(config: EnvConfig) -> tuple[Specification, ...]:
     known = default_specifications(config.stl.posture_window)
     if config.dynamics == "response":
         return known
-    return tuple(one for one in known if one.name in _REPLAY)
+    costs = config.reward.action_costs(config.dynamics)
+    budgeted = config.stl.shield or costs[Action.ALERT] != costs[Action.ALLOW]
+    wanted = (_BUDGET, *_REPLAY) if budgeted else _REPLAY
+    return tuple(one for one in known if one.name in wanted)
 
 
 class SpecMonitor:

@@ -39,7 +39,7 @@ def test_overlapping_views_are_dealt_evenly(agents: int) -> None:
     assert sensor_groups(NAMES, agents, "overlap", agents) == (NAMES,) * agents
     if agents > 4:
         with pytest.raises(
-            ConfigError, match=f"with 1 of {agents} sensors .* view_share of at least 0.25"
+            ConfigError, match=f"with 1 of {agents} sensors .* view_share must be 0.25 or more"
         ):
             sensor_groups(NAMES, agents, "overlap", 1)
     for seen_by in range(1, agents + 1):

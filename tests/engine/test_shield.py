@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from marl_stl_env.consensus.faults import FAULTS, HARM, Fault, Scene
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.lane_memory import MASK_COLUMNS
+from marl_stl_env.engine.spec_monitor import specifications
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.errors import DeviceError
 from marl_stl_env.stl.enforcement import classify
@@ -316,6 +318,22 @@ def test_lanes_are_independent() -> None:
         np.testing.assert_array_equal(a.action_mask[2], b.action_mask[0])
         if step % 50 == 30:
             many.reset(np.array([True, False, False, True]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "budgeted"),
+    [
+        ({}, False),
+        ({"reward": RewardConfig(alert_cost=0.1)}, True),
+        ({"reward": RewardConfig(alert_cost=0.1, allow_cost=0.1)}, False),
+        ({"stl": StlConfig(shield=True)}, True),
+    ],
+)
+def test_a_replay_budgets_alerts_where_they_are_no_allows(
+    settings: dict[str, Any], budgeted: bool
+) -> None:
+    names = [one.name for one in specifications(EnvConfig(**settings))]
+    assert names == ["alert budget"] * budgeted + ["posture", "availability"]
 
 
 def test_a_replay_has_an_alert_budget_to_enforce() -> None:

@@ -82,7 +82,7 @@ def test_standing_is_that_of_the_running_episodes(backend: Backend) -> None:
     assert seen >= 10
 
 
-@pytest.mark.parametrize(("stl", "watched"), [("off", 0), (TrainConfig().stl, 3)])
+@pytest.mark.parametrize(("stl", "watched"), [("off", 0), (TrainConfig().stl, 2)])
 def test_the_specifications_of_a_replay_are_watched_by_default(stl: Stl, watched: int) -> None:
     venv = make_vec_env(replace(CONFIG, stl=stl, env=EnvConfig(episode_length=7)), TABLE)
     venv.reset()

@@ -68,7 +68,7 @@ def test_fewer_iterations_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_tells_given_iterations_from_the_default() -> None:
-    assert TrainCommand().settings().iterations == 60
+    assert TrainCommand().settings().iterations == 30
     assert TrainCommand(iterations=60, resume=Path("x")).iterations == 60
     assert TrainCommand(resume=Path("x")).iterations is None
     with pytest.raises(ConfigError, match="--iterations with --resume"):
