@@ -23,7 +23,8 @@ PYTHON_ONLY = frozenset(
     | {"alert_window", "alert_delay", "verdict_length", "posture_window", "sleeper_start"}
     | {"max_multiplier", "bonus", "potential", "value_coefficient", "max_grad_norm"}
     | {"feedback_share", "proportional", "integral", "derivative", "rates", "measure_episodes"}
-    | {"measure_every", "cost_discount", "final_entropy_coefficient"}
+    | {"measure_every", "cost_discount", "final_entropy_coefficient", "clip_range", "gae_lambda"}
+    | {"prototypes"}
 )
 
 

@@ -55,7 +55,7 @@ def draw_prototypes(config: TrainConfig, train: TrafficTable) -> Prototypes | No
     if train.labels.all() or not train.labels.any():
         raise DataError(
             f"prototypes={count}: the training split of {train.name!r} has {train.labels.sum()} "
-            f"threats among {len(train)} events; both kinds are needed, or --prototypes 0"
+            f"threats among {len(train)} events; both kinds are needed, or prototypes=0"
         )
     rng = np.random.default_rng(config.seed)
     balanced = balanced_rows(train, rng)
