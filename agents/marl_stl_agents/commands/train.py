@@ -25,7 +25,11 @@ def act(command: TrainCommand) -> None:
         train_seeds(command.settings(), command.seeds, command.at_once)
     elif command.resume is not None and is_seeds(command.resume):
         resume_seeds(
-            command.resume, command.iterations, at_once=command.at_once, progress=command.progress
+            command.resume,
+            command.iterations,
+            at_once=command.at_once,
+            progress=command.progress,
+            plugins=plugins,
         )
     elif command.at_once > 1:
         raise ConfigError(

@@ -28,6 +28,7 @@ from marl_stl_agents.run_directory import (
     make_folder,
     new_run,
 )
+from marl_stl_agents.run_plugins import record_plugins, with_plugins
 from marl_stl_agents.training.run import StopFlag, longer, resume, stopped_by_signals, train
 from marl_stl_env.errors import DivergedError, RunError
 from marl_stl_env.files import output_errors
@@ -56,11 +57,18 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int], at_once: int = 1) -> 
     path = make_folder(config)
     with locked_run(path):
         check_vacant(path)
-        return _train(new_seeds(path, config, seeds), config, at_once)
+        folder = new_seeds(path, config, seeds)
+        record_plugins(path, config)
+        return _train(folder, config, at_once)
 
 
 def resume_seeds(
-    path: Path, iterations: int | None = None, *, at_once: int = 1, progress: bool | None = None
+    path: Path,
+    iterations: int | None = None,
+    *,
+    at_once: int = 1,
+    progress: bool | None = None,
+    plugins: Sequence[str] = (),
 ) -> Path:
     """Go on with the seeds that are not finished.
 
@@ -70,18 +78,26 @@ def resume_seeds(
             runs are then prolonged.
         at_once: As for :func:`train_seeds`.
         progress: Show a progress bar; None does as the runs did.
+        plugins: In place of, or beside, those of the runs.
 
     Returns:
         The folder.
+
+    Raises:
+        ConfigError: If ``iterations`` are fewer than those of the runs.
+        RunError: If ``seeds.json`` or a run is damaged, or a plugin has changed and is not given.
     """
     with locked_run(path):
-        folder, config = open_seeds(path)
-        prolonged = longer(config, iterations)
-        if prolonged != config:
+        folder, known = open_seeds(path)
+        config = longer(with_plugins(path, known, plugins), iterations)
+        if config.iterations != known.iterations:
             for run in folder.runs:
                 (run / VALIDATION).unlink(missing_ok=True)  # of the shorter training
-            set_common(path, prolonged)
-        shown = prolonged if progress is None else replace(prolonged, progress=progress)
+        if config != known:
+            set_common(path, config)
+        if plugins:
+            record_plugins(path, config)
+        shown = config if progress is None else replace(config, progress=progress)
         return _train(folder, shown, at_once)
 
 
@@ -132,7 +148,8 @@ def _one_by_one(folder: SeedsFolder, config: TrainConfig) -> dict[int, Exception
         say(f"seed {seed} of {_listed(folder.seeds)}")
         try:
             if (run / CONFIG).exists():
-                resume(run, config.iterations, progress=config.progress)
+                plugins = config.env.plugins
+                resume(run, config.iterations, progress=config.progress, plugins=plugins)
             else:
                 train(_of_seed(folder, config, seed))
         except DivergedError as error:
@@ -187,6 +204,7 @@ def _start(
         output = files.enter_context(_log(folder, seed).open("ab"))
     command = ["marl_stl_agents.commands.train", "--resume", str(run), "--no-progress"]
     command += ["--iterations", str(config.iterations)]
+    command += [f"--plugin={name}" for name in config.env.plugins]
     return subprocess.Popen(  # noqa: S603 - this program
         [sys.executable, "-m", *command], stdout=output, stderr=subprocess.STDOUT
     )

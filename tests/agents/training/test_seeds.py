@@ -116,6 +116,22 @@ def test_all_are_prolonged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         resume_seeds(tmp_path, 1)
 
 
+def test_plugins_are_those_of_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewards_by_seed(monkeypatch)
+    own = tmp_path / "own_for_seeds.py"
+    own.write_text('"""A plugin that registers nothing."""\n')
+    folder = tmp_path / "several"
+    config = small(folder, iterations=1)
+    train_seeds(replace(config, env=replace(config.env, plugins=(str(own),))), (0, 1))
+    assert (folder / "plugins.json").read_text() == (folder / "seed_1/plugins.json").read_text()
+    (folder / "seed_1" / "validation.json").unlink()
+    resume_seeds(folder)
+    own.write_text('"""Another one."""\n')
+    with pytest.raises(RunError, match=r"plugin .* is not the one"):
+        resume_seeds(folder)
+    resume_seeds(folder, plugins=(str(own),))
+
+
 def test_one_that_diverges_does_not_end_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
