@@ -27,10 +27,6 @@ settings.load_profile("repeatable")
 UNWATCHED = StlConfig(monitor=False)
 FOUR: dict[str, Any] = {"agents": 4, "views": "groups", "stl": UNWATCHED}
 
-#: A team that is small and not watched, for numbers worked out by hand and for short trainings.
-UNWATCHED = StlConfig(monitor=False)
-FOUR: dict[str, Any] = {"agents": 4, "views": "groups", "stl": UNWATCHED}
-
 VIEWS = {"flow": (0, 1, 2), "content": (3, 4), "timing": (5, 6), "host": (7, 8, 9)}
 
 
