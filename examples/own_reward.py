@@ -27,7 +27,8 @@ def leaks(table: mse.TrafficTable, payoffs: Float32Array) -> Float32Array:
     """
     codes = [code for code, name in enumerate(table.family_names) if name in LEAKS]
     leak = np.isin(table.families, codes) & table.labels
-    payoffs[np.ix_(leak, [Action.ALLOW, Action.ALERT])] *= 3.0
+    for passing in (Action.ALLOW, Action.ALERT):
+        payoffs[leak, passing] *= 3.0
     return payoffs
 
 

@@ -29,7 +29,7 @@ def torn(step: StepContext) -> BoolArray:
         A truth (or a number) for every lane.  # (lanes,) bool
     """
     threat = np.isin(step.actions, (Action.BLOCK, Action.QUARANTINE)).sum(axis=1)
-    return np.abs(2 * threat - step.actions.shape[1]) <= 1
+    return np.asarray(np.abs(2 * threat - step.actions.shape[1]) <= 1)
 
 
 def main() -> None:

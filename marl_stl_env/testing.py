@@ -246,10 +246,10 @@ def _some_scene(rng: np.random.Generator, agents: int, rule: DecisionRule) -> Sc
 
 def _claimed(fault: Fault, scene: Scene, lanes: AnyArray, what: str) -> Int8Array:
     """The agreed actions of some lanes."""
-    given = [array[lanes] for array in scene[:5]]
-    before = [array.copy() for array in given]
-    agreed = fault(*given, scene.decide)
-    for array, old in zip(given, before, strict=True):
+    given = Scene(*(array[lanes] for array in scene[:5]), scene.decide)  # type: ignore[arg-type]
+    before = [array.copy() for array in given[:5]]
+    agreed = fault(*given)
+    for array, old in zip(given[:5], before, strict=True):
         _same(array, old, f"{what} changes the scene it is given; work on a copy")
     return agreed
 

@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -13,7 +14,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 
 import marl_stl_env as mse
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.consensus.faults import FAULTS, fault_names
+from marl_stl_env.consensus.faults import FAULTS, Flip, fault_names
 from marl_stl_env.consensus.rules import RULES
 from marl_stl_env.data.loaders import DATASETS
 from marl_stl_env.errors import ConfigError, PluginError, UnknownNameError
@@ -154,7 +155,7 @@ def test_mixed_draws_the_built_in_faults_alone() -> None:
     builtin = tuple(FAULTS)
 
     @mse.register_fault("mine")
-    class Mine(FAULTS["flip"]):  # type: ignore[misc] # a class that is looked up
+    class Mine(Flip):
         """Nothing new."""
 
     assert fault_names("mixed") == builtin
@@ -169,7 +170,7 @@ def test_mixed_draws_the_built_in_faults_alone() -> None:
 def test_a_data_set_that_is_registered_anew_is_loaded_anew() -> None:
     def table(rows: int, **changed: object) -> mse.TrafficTable:
         labels = np.arange(rows) % 3 == 0
-        fields = {
+        fields: dict[str, Any] = {
             "name": "any",
             "features": np.random.default_rng(0).normal(size=(rows, 2)).astype(np.float32),
             "labels": labels,
@@ -178,7 +179,7 @@ def test_a_data_set_that_is_registered_anew_is_loaded_anew() -> None:
             "feature_names": ("a", "b"),
             "views": {"one": (0,), "two": (1,)},
         }
-        return mse.TrafficTable(**{**fields, **changed})  # type: ignore[arg-type]
+        return mse.TrafficTable(**{**fields, **changed})
 
     mse.register_dataset("mine", lambda: table(300))
     assert mse.load_dataset("mine").name == "mine"

@@ -148,7 +148,7 @@ def test_faults_that_break_it(fault: Any, said: str) -> None:
 
 def test_signals() -> None:
     def split(step: StepContext) -> AnyArray:
-        return step.actions.std(axis=1)
+        return np.asarray(step.actions.std(axis=1))
 
     check_spec_signal(split, needs_labels=False)
     mse.register_spec_signal("split", split, needs_labels=False)

@@ -37,10 +37,11 @@ def with_plugins(run: Path, config: TrainConfig, given: Iterable[str] = ()) -> T
         PluginError: If a plugin that was given is not there, or one fails.
     """
     anew = {plugin.stem: plugin.name for plugin in map(find_plugin, given)}
-    digests = _digests(run) if config.env.plugins else {}
-    names = [
-        anew.pop(_stem(name), None) or _unchanged(run, name, digests) for name in config.env.plugins
-    ]
+    names = []
+    for name in config.env.plugins:
+        if _stem(name) not in anew:
+            _check_unchanged(run, name)
+        names.append(anew.pop(_stem(name), name))
     names += anew.values()
     load_plugins(names)
     return replace(config, env=replace(config.env, plugins=tuple(names)))
@@ -51,12 +52,13 @@ def _stem(name: str) -> str:
     return Path(name).stem if name.endswith(".py") else name.rpartition(".")[2]
 
 
-def _unchanged(run: Path, name: str, digests: dict[str, str]) -> str:
-    """The name of a plugin whose file is what it was in the training.
+def _check_unchanged(run: Path, name: str) -> None:
+    """Refuse a plugin whose file is not what it was in the training.
 
     Raises:
         RunError: If it is not.
     """
+    known = _digests(run).get(name, "unknown")
     try:
         found: Plugin = find_plugin(name)
     except PluginError as error:
@@ -64,13 +66,12 @@ def _unchanged(run: Path, name: str, digests: dict[str, str]) -> str:
             f"{run} was trained with a plugin that is not there any more: {error}. If it has "
             f"moved, say where it is: --plugin PATH/{_stem(name)}.py"
         ) from None
-    if found.sha256 != digests.get(name):
+    if found.sha256 != known:
         raise RunError(
             f"the plugin {found.file} is not the one that {run} was trained with (SHA-256 "
-            f"{found.sha256[:12]}, then {digests.get(name, 'unknown')[:12]}); restore it, or "
+            f"{found.sha256[:12]}, then {known[:12]}); restore it, or "
             f"accept the new one by naming it again: --plugin {name}"
         )
-    return name
 
 
 def _digests(run: Path) -> dict[str, str]:

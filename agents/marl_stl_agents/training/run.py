@@ -115,8 +115,8 @@ def train(
     run = make_folder(config)
     with locked_run(run):
         check_vacant(run)
-        write_config(run, config)
         record_plugins(run, config)
+        write_config(run, config)
         write_json(run / DATA, describe_data(prepared))
         return _learn_and_evaluate(config, run, prepared, device, hooks)
 
@@ -162,10 +162,10 @@ def resume(
         if not (run / DATA).exists() and newest_checkpoint(run) is None:
             write_json(run / DATA, describe_data(prepared))  # killed before anything was learned
         check_data(run, prepared)
-        if iterations is not None or given:
-            write_config(run, config)
         if given:
             record_plugins(run, config)
+        if iterations is not None or given:
+            write_config(run, config)
         return _learn_and_evaluate(_shown(config, progress), run, prepared, device)
 
 

@@ -187,7 +187,7 @@ def test_a_changed_plugin_is_refused_until_it_is_named_again(
     said = capsys.readouterr().err
     assert "is not the one that" in said
     assert f"--plugin {plugin}" in said
-    line = ("--iterations", "2", "--no-progress")
+    line: tuple[str, ...] = ("--iterations", "2", "--no-progress")
     assert run("train.py", "--resume", mine, *line) == 2
     assert run("train.py", "--resume", mine, *line, "--plugin", plugin) == 0
     assert run("evaluate.py", mine, "--certify", "0") == 0  # the new one is recorded
