@@ -25,7 +25,13 @@ from marl_stl_env.errors import ConfigError, MissingColumnError, RunError
 from marl_stl_env.types import Action
 from tests.conftest import make_table, with_entities
 
-OPTIONS = {"label": "attack", "family": "kind", "entity": "host", "time": "at", "drop": "flow_id"}
+OPTIONS: Any = {
+    "label": "attack",
+    "family": "kind",
+    "entity": "host",
+    "time": "at",
+    "drop": "flow_id",
+}
 CONFIG = TrainConfig(
     env=EnvConfig(
         agents=4,

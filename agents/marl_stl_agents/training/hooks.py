@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.logger import KVWriter
 
 from marl_stl_agents.diagnostics.log import LOGGERS, LoggerLike, check_loggers
 from marl_stl_env.errors import ConfigError
@@ -41,7 +42,7 @@ class Hooks:
             ConfigError: If one is neither a callback nor a logger, or the backend takes none.
         """
         several = callbacks if isinstance(callbacks, Sequence) else [callbacks]
-        writers = loggers if isinstance(loggers, list | tuple) else [loggers]
+        writers = [loggers] if isinstance(loggers, str | KVWriter) else loggers
         hooks = cls(tuple(_callback(one) for one in several), check_loggers(writers))
         if backend == "rllib" and hooks.callbacks:
             raise ConfigError(

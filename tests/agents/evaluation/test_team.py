@@ -32,6 +32,7 @@ from marl_stl_env.config import (
 from marl_stl_env.data import TrafficTable, prepare
 from marl_stl_env.data.entities import EntityDirectory
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import DecidingError, InvalidActionError, LabelError, MissingColumnError
 from marl_stl_env.types import Action, BoolArray, Int8Array
@@ -88,7 +89,7 @@ def lane_of(run: Path) -> Lane:
     engine = Engine(env, table, lanes=1, seeds=3)
     policy = saved_policy(best_checkpoint(run), observation_space(engine), CPU)
     memory, began = None, np.ones(env.agents, np.bool_)
-    records, learned = [], []
+    records, learned = list[StepRecord](), list[bool]()
 
     def feedback() -> int:
         return int(np.sum(engine.get_state().get("reliability_votes", 0)))
@@ -118,6 +119,8 @@ def new_traffic(env: EnvConfig) -> pd.DataFrame:
     """The rows of the test split, with hosts, times and a number."""
     prepared, table = prepare(env), few_hosts(env)
     frame = raw_rows(prepared, "test")
+    assert table.entities is not None
+    assert prepared.raw.times is not None
     frame["entity"] = [f"10.0.0.{code}" for code in table.entities]
     frame["time"] = prepared.raw.times[prepared.rows["test"]]
     frame["flow_id"] = np.arange(len(frame)) + 7000
@@ -141,7 +144,7 @@ def nothing(lane: Lane) -> None:
 def of_granted(lane: Lane) -> Any:
     """The analyst's verdicts: the label where an alert was granted, else nothing."""
     words = np.where(lane.labels, "threat", "benign").astype(object)
-    return np.where(lane.granted, words, None)
+    return np.where(lane.granted, words, np.array(None))
 
 
 def of_learned(lane: Lane) -> Any:
@@ -248,7 +251,7 @@ def test_verdicts_matter_and_without_them_columns_say_unknown(
     frame, team = new_traffic(RESPONDING), load_team(run)
     lane = lane_of(run)
     told = team.decide(frame, verdicts=of_granted(lane))
-    opposite = np.where(lane.granted, ~lane.labels, None)
+    opposite = np.where(lane.granted, ~lane.labels, np.array(None))
     untold, wrong = team.decide(frame), team.decide(frame, verdicts=opposite)
     assert (untold["threat_score"] != told["threat_score"]).any()
     assert (wrong["threat_score"] != told["threat_score"]).any()

@@ -149,7 +149,7 @@ class InOrder:
         def part(prefix: str) -> dict[str, AnyArray]:
             return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
-        if np.shape(arrays.get(_TIME)) != (1,):
+        if _TIME not in arrays or arrays[_TIME].shape != (1,):
             raise StateError("the state of a stream has the time of its last event")
         self._engine.set_state(part(_ENGINE))
         self._entities.set_state(part(_ENTITIES))

@@ -22,6 +22,8 @@ from marl_stl_env.types import AnyArray, BoolArray
 if TYPE_CHECKING:
     import pandas as pd
 
+#: What an analyst found out: a column by name, or values.
+Verdicts: TypeAlias = "str | Sequence[Any] | AnyArray | pd.Series"
 #: Opens new traffic.
 Opening: TypeAlias = Callable[[Any, Wanted], IncomingTraffic]
 _VERDICTS = "verdicts given beside the frame"
@@ -62,7 +64,7 @@ class TeamStream:
         frame: pd.DataFrame,
         *,
         keep: Sequence[str] = (),
-        verdicts: str | Sequence[Any] | pd.Series | None = None,
+        verdicts: Verdicts | None = None,
     ) -> pd.DataFrame:
         """Decide on the next events.
 

@@ -16,7 +16,7 @@ from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import Device, TrainConfig
 from marl_stl_agents.evaluation.new_traffic.in_order import EachAlone, InOrder
-from marl_stl_agents.evaluation.new_traffic.stream import TeamStream
+from marl_stl_agents.evaluation.new_traffic.stream import TeamStream, Verdicts
 from marl_stl_agents.evaluation.rollouts import Act, greedy, threat_log_odds
 from marl_stl_agents.run_data import config_at, traffic_format
 from marl_stl_agents.run_directory import find_run, saved_preprocessor
@@ -126,7 +126,7 @@ class Team:
         frame: pd.DataFrame,
         *,
         keep: Sequence[str] = (),
-        verdicts: str | Sequence[Any] | pd.Series | None = None,
+        verdicts: Verdicts | None = None,
         threshold: float | None = None,
         reason_columns: int = 3,
     ) -> pd.DataFrame:
