@@ -126,10 +126,14 @@ def test_plugins_are_those_of_all_runs(tmp_path: Path, monkeypatch: pytest.Monke
     assert (folder / "plugins.json").read_text() == (folder / "seed_1/plugins.json").read_text()
     (folder / "seed_1" / "validation.json").unlink()
     resume_seeds(folder)
-    own.write_text('"""Another one."""\n')
+    known = (folder / "plugins.json").read_text()
+    other = json.loads(known)
+    other["plugins"][0]["sha256"] = "0" * 64  # as if another file had been trained with
+    (folder / "plugins.json").write_text(json.dumps(other))
     with pytest.raises(RunError, match=r"plugin .* is not the one"):
         resume_seeds(folder)
     resume_seeds(folder, plugins=(str(own),))
+    assert (folder / "plugins.json").read_text() == known
 
 
 def test_one_that_diverges_does_not_end_the_others(
