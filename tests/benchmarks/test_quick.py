@@ -18,7 +18,7 @@ from benchmarks.studies import device_learning
 from benchmarks.studies.return_normalization import __main__ as return_normalization
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.engine.engine import Engine
-from tests.conftest import make_table
+from tests.conftest import UNWATCHED, make_table
 
 
 def read(path: Path) -> Any:
@@ -139,7 +139,7 @@ def test_the_ordinary_environment_is_the_same_task(agents: int) -> None:
     table = make_table(HORIZON + 500)
     peer = OrdinaryParallelEnv(table, agents)
     seen, _ = peer.reset(seed=1)
-    engine = Engine(EnvConfig(agents=agents), table, 1, 0)
+    engine = Engine(EnvConfig(agents=agents, views="groups", stl=UNWATCHED), table, 1, 0)
     start = peer._row
     engine.place(np.array([start]), np.array([start + HORIZON]))
     rng = np.random.default_rng(0)

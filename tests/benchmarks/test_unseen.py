@@ -22,6 +22,7 @@ from benchmarks.studies.unseen import (
 )
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import prepare
+from tests.conftest import FOUR
 from tests.data.tables import make_table
 
 
@@ -83,11 +84,11 @@ def test_votes_of_teams_add_up_fold_by_fold() -> None:
 def test_every_threshold_of_the_vote() -> None:
     """Type 1 has 1, 2, 3 and 4 votes of 4, benign events 0 and 2; one Byzantine sensor is borne."""
     found = [Verdicts(np.array([1, 1, 1, 1, -1, -1]), np.array([1.0, 2, 3, 4, 0, 2]))]
-    rows = by_threshold(found, EnvConfig())
+    rows = by_threshold(found, EnvConfig(**FOUR))
     assert [row["threshold"] for row in rows] == [2, 3]
     assert [row["recall"] for row in rows] == [0.75, 0.5]
     assert [row["false_alarms"] for row in rows] == [0.5, 0.0]
-    free = by_threshold(found, EnvConfig(consensus=ConsensusConfig(max_faulty=0)))
+    free = by_threshold(found, EnvConfig(consensus=ConsensusConfig(max_faulty=0), **FOUR))
     assert [row["threshold"] for row in free] == [1, 2, 3, 4]
 
 
