@@ -17,7 +17,7 @@ from marl_stl_agents.commands.seeds import evaluate_seeds
 from marl_stl_agents.commands.train import act
 from marl_stl_agents.config import EvaluateConfig
 from marl_stl_agents.evaluation.result import write_result
-from marl_stl_agents.evaluation.seeds.folder import is_seeds, open_seeds
+from marl_stl_agents.evaluation.seeds.folder import is_seeds, new_seeds, open_seeds
 from marl_stl_agents.run_directory import find_run, read_config, read_json
 from marl_stl_agents.training import run as training
 from marl_stl_agents.training import seeds
@@ -172,7 +172,7 @@ def test_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status
         most = max(most, sum(one.poll() is None for one in running))
         return running[-1]
 
-    monkeypatch.setattr(seeds.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     folder = tmp_path / "several"
     config = small(folder)
     if status:
@@ -224,7 +224,7 @@ def test_evaluation_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_a_damaged_file(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
-    seeds.new_seeds(tmp_path, small(tmp_path), (0, 1))
+    new_seeds(tmp_path, small(tmp_path), (0, 1))
     assert is_seeds(tmp_path)
     content = json.loads((tmp_path / "seeds.json").read_text())
     (tmp_path / "seeds.json").write_text(json.dumps(content | change))
