@@ -88,7 +88,8 @@ def _bits_of_steps() -> AnyArray:
         "_denied": ~threats & stopped,
         "_offered": ~threats,
     }
-    return np.sum([fact * _BIT[name] for name, fact in facts.items()], axis=0, dtype=np.uint8)
+    bits = [fact * _BIT[name] for name, fact in facts.items()]
+    return np.asarray(np.sum(bits, axis=0), np.uint8)
 
 
 _BITS = _bits_of_steps()
