@@ -141,9 +141,9 @@ class ConstraintConfig(ShowsChanges):
         potential: "shape": weight of the potential (beta); 0 leaves the bonus alone.
     """
 
-    budget: float = 0.02
-    proportional: float = 1.0
-    integral: float = 0.1
+    budget: float = 0.01
+    proportional: float = 20.0
+    integral: float = 2.0
     derivative: float = 0.5
     max_multiplier: float = 5.0
     rates: Rates = "greedy"
