@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 
 from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.errors import RunError
-from tests.conftest import FOUR
 from tests.documents import ROOT
 from tests.programs import run_program
 
@@ -67,7 +66,10 @@ def test_a_run_directory_is_complete(finished: Path) -> None:
 def test_the_configuration_comes_back(finished: Path) -> None:
     config = read_config(finished)
     assert config.env == EnvConfig(
-        data=DataConfig(dataset_options=(ROWS,)), reward=RewardConfig(team_share=0.5), **FOUR
+        agents=4,
+        views="groups",
+        data=DataConfig(dataset_options=(ROWS,)),
+        reward=RewardConfig(team_share=0.5),
     )
     assert (config.backend, config.lanes, config.iterations) == ("native", 32, 4)
 
