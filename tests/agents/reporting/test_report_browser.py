@@ -109,24 +109,14 @@ def until(page: Page, condition: str) -> None:
     pytest.fail(f"not within 10 seconds: {condition}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def visit(browser: Browser, pages: dict[str, Path]) -> Iterator[Any]:
-    """Opens pages, each in a context of its own and, as it is parsed for long, only once.
-
-    A page that was opened before shows its first event again.
-    """
-    opened: dict[tuple[str, str], Visit] = {}
+    """Opens pages, each in a context of its own."""
+    contexts = []
 
     def open_page(name: str, **options: Any) -> Visit:
-        known = opened.get((name, repr(options)))
-        if known is None:
-            known = opened[name, repr(options)] = open_first(name, options)
-        else:
-            rewind(known.page)
-        return known
-
-    def open_first(name: str, options: dict[str, Any]) -> Visit:
         context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light"} | options)
+        contexts.append(context)
         page = context.new_page()
         seen = Visit(page)
         page.on("console", lambda message: seen.messages.append(message.text))
@@ -138,17 +128,8 @@ def visit(browser: Browser, pages: dict[str, Path]) -> Iterator[Any]:
         return seen
 
     yield open_page
-    for seen in opened.values():
-        seen.page.context.close()
-
-
-def rewind(page: Page) -> None:
-    """Let a page show the first event of the first episode."""
-    if page.locator("#episode").count():
-        page.locator("#episode").select_option(index=0)
-        page.locator("#scrub").focus()
-        page.keyboard.press("Home")
-    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    for context in contexts:
+        context.close()
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -23,7 +23,8 @@ from tests.programs import run_program
 
 ROWS = "rows=20000"
 FLAGS = "--backend native --lanes 32 --width 16 --iterations 4 --evaluate-every 2 --no-progress"
-TRAIN = ["train.py", *FLAGS.split(" "), "--dataset-options", ROWS]
+TEAM = "--agents 4 --views groups --stl off"
+TRAIN = ["train.py", *f"{FLAGS} {TEAM}".split(" "), "--dataset-options", ROWS]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,10 @@ def test_a_run_directory_is_complete(finished: Path) -> None:
 def test_the_configuration_comes_back(finished: Path) -> None:
     config = read_config(finished)
     assert config.env == EnvConfig(
-        data=DataConfig(dataset_options=(ROWS,)), reward=RewardConfig(team_share=0.5)
+        agents=4,
+        views="groups",
+        data=DataConfig(dataset_options=(ROWS,)),
+        reward=RewardConfig(team_share=0.5),
     )
     assert (config.backend, config.lanes, config.iterations) == ("native", 32, 4)
 
@@ -141,7 +145,7 @@ def test_changed_data_is_noticed(
         ("--dataset no-such-set", "synthetic"),
         ("--lanes 0", "lanes"),
         ("--agents 0", "agents"),
-        ("--threshold 4", r"outside [2, 3]"),
+        ("--agents 4 --threshold 4", r"outside [2, 3]"),
         ("--split test", "Unrecognized options"),
         ("--dataset nsl-kdd --data-dir /no/such/folder", "KDDTrain+.txt"),
         pytest.param(
