@@ -252,5 +252,5 @@ def test_own_rules_are_looked_up_on_the_device(own_registrations: None) -> None:
     engine.reset()
     actions = torch.randint(0, 4, (6, 4), generator=torch.Generator().manual_seed(0))
     assert engine.step(actions).decisions.tolist() == actions[:, -1].tolist()
-    with pytest.raises(DeviceError, match="rule='last' with 9 sensors: .*--backend native"):
+    with pytest.raises(DeviceError, match=r"rule='last' with 9 sensors: .*--backend native"):
         TorchEngine(replace(config, agents=9), TABLE, 6, 0, "cpu")
