@@ -209,6 +209,7 @@ def test_columns_that_cannot_be_kept(
     assert not (place / "o.csv").exists()
 
 
+@pytest.mark.long
 def test_killed_while_it_decides(place: Path) -> None:
     """Nothing of its name is left, and the same command works afterwards."""
     rows = (place / "flows.csv").read_text().splitlines(keepends=True)
