@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig, StlConfig
+from marl_stl_env.config import (
+    ConsensusConfig,
+    Deliberation,
+    EnvConfig,
+    FaultConfig,
+    RewardConfig,
+    StlConfig,
+)
 from marl_stl_env.consensus.rules import register_rule
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
@@ -203,11 +210,11 @@ def test_no_lanes_are_refused() -> None:
 
 @pytest.mark.parametrize("agents", [4, 9])
 @pytest.mark.parametrize("deliberation", [0, 1])
-def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: int) -> None:
+def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: Deliberation) -> None:
     """Tensors on the meta device have no values: whatever asks for one raises."""
     config = EnvConfig(
         agents=agents, deliberation=deliberation, episode_length=3, views="groups", stl=UNWATCHED
-    )  # type: ignore[arg-type]
+    )
     engine = TorchEngine(config, TABLE, 5, 0, "meta")
     engine.reset()
     some, actions = (
