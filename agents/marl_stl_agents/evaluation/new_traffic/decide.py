@@ -52,7 +52,7 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
     incoming = team.open(
         settings.input, Wanted(settings.keep, settings.verdicts), settings.input_options
     )
-    tally = Tally(team.env)
+    tally = Tally(team.env, incoming.labelled)
     with ExitStack() as stack:
         draft = stack.enter_context(new_file(target))
         out: DecisionWriter | None = None
@@ -66,7 +66,7 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
         if out is None:
             raise DecidingError(f"{settings.input} has no event to decide on")
     summary = {
-        "input": str(settings.input), "run": str(run), **tally.metrics(incoming.labelled),
+        "input": str(settings.input), "run": str(run), **tally.metrics(),
         "threshold": settings.threshold, "not_as_in_training": asdict(incoming.filled),
     }  # fmt: skip
     with new_file(summary_file) as draft:
