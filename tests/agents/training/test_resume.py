@@ -58,9 +58,9 @@ def build(backend: Backend, stl: Any = "off", **settings: Any) -> Any:
 def learn(model: Any, iterations: int, again: bool = False) -> None:
     """Train under a schedule of six iterations, whatever part of it this is."""
     model.lr_schedule = lambda _: 1e-3
-    rates = ViolationRatesCallback(
-        replace(CONFIG, env=team_env(model.env).engines[0].config), TABLE
-    )
+    task = team_env(model.env).engines[0].config
+    watched = replace(CONFIG, env=task, stl="monitor" if task.stl.monitor else "off")
+    rates = ViolationRatesCallback(watched, TABLE)
     model.learn(iterations * ITERATION, callback=rates, reset_num_timesteps=not again)
 
 
