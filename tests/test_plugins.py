@@ -224,6 +224,7 @@ def test_an_unhashable_reward_is_as_good_as_another() -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_child_process_imports_the_plugin(tmp_path: Path) -> None:
     make = partial(
         gymnasium.make,

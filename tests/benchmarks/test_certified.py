@@ -73,7 +73,7 @@ def test_a_rule_without_weights_votes_as_its_classifiers_say() -> None:
         agents=4,
         views="groups",
         dynamics="response",
-        data=DataConfig(dataset_options=("rows=3000",)),
+        data=DataConfig(dataset_options=("rows=600",)),
     )
     prepared = prepare(env)
     act = EvidenceRule(record=0.0, verdict=0.0).act(env, prepared)
