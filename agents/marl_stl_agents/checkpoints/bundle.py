@@ -54,6 +54,13 @@ class Scaling(nn.Module):
 
     def __init__(self, preprocessor: Preprocessor) -> None:
         super().__init__()
+        self.median: Tensor
+        self.minimum: Tensor
+        self.maximum: Tensor
+        self.mean: Tensor
+        self.scale: Tensor
+        self.symlog: Tensor
+        self.order: Tensor
         columns = preprocessor.columns
         self.numeric = [column for column in columns if isinstance(column, NumericColumn)]
         self.categorical = [c for c in columns if isinstance(c, CategoricalColumn)]
@@ -126,6 +133,12 @@ class TeamGraph(nn.Module):
         self, env: EnvConfig, engine: Engine, preprocessor: Preprocessor, policy: ActorCriticPolicy
     ) -> None:
         super().__init__()
+        self.visible: Tensor
+        self.masked: Tensor
+        self.fallback: Tensor
+        self.threat: Tensor
+        self.table: Tensor
+        self.weights: Tensor
         check_bundled(env, policy)
         self.policy, self.scaling = policy, Scaling(preprocessor)
         agents, layout = env.agents, engine.observations.layout
@@ -201,7 +214,7 @@ class TeamGraph(nn.Module):
         rule = self._rule
         if rule.counts_votes:
             support = [(votes == action).sum(dim=1) for action in range(ACTIONS)]
-            decided = from_support(support, rule.max_faulty, rule.threshold).long()
+            decided: Tensor = from_support(support, rule.max_faulty, rule.threshold).long()
         else:
             decided = self.table[(votes * self.weights).sum(dim=1)]
         if shared is None or not len(self.masked):

@@ -38,8 +38,9 @@ def write_bundle(graph: TeamGraph, facts: Mapping[str, Any], path: Path) -> None
     Raises:
         ExportError: If a library is missing, or a column has a name of an input or output.
     """
-    names = [column.name for column in (*graph.scaling.numeric, *graph.scaling.categorical)]
-    taken = {SHARED, *OUTPUTS} & {*names}
+    numbers, texts = graph.scaling.numeric, graph.scaling.categorical
+    names = {*(column.name for column in numbers), *(column.name for column in texts)}
+    taken = {SHARED, *OUTPUTS} & names
     if taken:
         raise ExportError(
             f"a column is called {', '.join(sorted(taken))}, as an input or output of the bundle "
@@ -105,7 +106,7 @@ def _raw_inputs(graph: TeamGraph) -> tuple[list[Any], list[Any]]:
     if scaling.categorical:
         nodes += _joined("codes", [f"{_RAW}{one.name}" for one in scaling.categorical])
     if graph.shared:
-        shape = [_ROWS, len(graph.shared)]
+        shape: list[str | int | None] = [_ROWS, len(graph.shared)]
         inputs.append(helper.make_tensor_value_info(SHARED, TensorProto.FLOAT, shape))
         nodes.append(helper.make_node("Identity", [SHARED], [f"{_CORE}{SHARED}"]))
     return inputs, nodes

@@ -16,6 +16,7 @@ from marl_stl_agents.commands import bundle
 from marl_stl_agents.commands.bundle import raw_columns
 from marl_stl_agents.commands.export import ExportConfig, export
 from marl_stl_agents.config import PPOConfig
+from marl_stl_agents.evaluation import rollouts
 from marl_stl_agents.evaluation.new_traffic import load_team
 
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, StlConfig
@@ -127,7 +128,7 @@ def test_a_bundle_that_decides_otherwise_is_not_left(
         shutil.copy(run.parent / "team.onnx", path)
 
     monkeypatch.setattr(bundle, "write_bundle", copied)
-    right = bundle.collect_rollout
+    right = rollouts.collect_rollout
 
     def turned(*given: Any) -> Any:
         rollout = right(*given)
