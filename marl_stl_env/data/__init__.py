@@ -1,6 +1,7 @@
 """Traffic tables: loading, splitting, scaling."""
 
 from marl_stl_env.data.info import Dataset
+from marl_stl_env.data.ingest.sources.flows import read_flows
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import dataset_info, load_dataset
@@ -18,5 +19,6 @@ __all__ = [
     "dataset_info",
     "load_dataset",
     "prepare",
+    "read_flows",
     "split_rows",
 ]

@@ -97,7 +97,14 @@ class MaskedLogits(nn.Module):
         allowed = latent[:, -ACTIONS:] > 0.5
         masked = torch.where(allowed, _FORBIDDEN, logits)
         moved = masked[:, _FALLS_BACK_TO]
-        return torch.where(allowed, torch.logaddexp(logits, moved), _FORBIDDEN)
+        return torch.where(allowed, _log_of_sum(logits, moved), _FORBIDDEN)
+
+
+def _log_of_sum(a: Tensor, b: Tensor) -> Tensor:
+    """``log(exp(a) + exp(b))``."""
+    if torch.compiler.is_exporting():  # ONNX would get this formula as it stands, which overflows
+        return torch.maximum(a, b) + (-(a - b).abs()).exp().log1p()
+    return torch.logaddexp(a, b)
 
 
 class TeamPolicy(ActorCriticPolicy):

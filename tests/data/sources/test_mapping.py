@@ -10,9 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from marl_stl_env.data import read_flows
 from marl_stl_env.data.ingest.sources.apply import Columns
 from marl_stl_env.data.ingest.sources.mapping import mapping_of, read_mapping
-from marl_stl_env.errors import MappingError
+from marl_stl_env.errors import DataFormatError, MappingError
+from tests.data.sources import written
+from tests.data.sources.written import FORMATS, write
+from tests.documents import DOCS, blocks
 
 
 def made(rule: Any, fields: dict[str, list[str | None]], numeric: bool = True) -> Any:
@@ -90,6 +94,44 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text("{", encoding="utf-8")
     with pytest.raises(MappingError, match="no JSON"):
         read_mapping(tmp_path / "m.json")
+
+
+def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mapping is one, its Python runs, and its table says what each source lacks."""
+    write(tmp_path, "eve.json", written.suricata_json())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for language, content in blocks("guide/inputs.md"):
+        if language == "json":
+            assert len(mapping_of(json.loads(content)).columns) == 6
+        elif language == "python":
+            exec(compile(content, "inputs.md", "exec"), names)
+    flows = names["flows"]
+    assert flows["label"].tolist() == [False, True, False]
+    assert flows["time"].tolist() == written.TIMES
+    assert flows["src_bytes"].tolist() == [504, 82, 74]
+    table = (DOCS / "guide" / "inputs.md").read_text(encoding="utf-8")
+    for source, _, lacking in FORMATS.values():
+        for column in lacking:
+            row = next(line for line in table.splitlines() if f"`{column}`" in line[:40])
+            assert source in row.rsplit("|", 2)[1]
+
+
+def test_flows_to_train_on(tmp_path: Path) -> None:
+    """All that is there, in the order of time, whatever the order of the file."""
+    lines = written.zeek_text().splitlines(keepends=True)
+    path = write(tmp_path, "conn.log", "".join([*lines[:7], *reversed(lines[7:])]))
+    flows = read_flows(path, "zeek")
+    assert flows["time"].tolist() == written.TIMES
+    assert flows["service"].tolist() == ["http", "dns", "-"]
+    assert flows["dst_port"].tolist() == [80, 53, 22]
+    assert read_flows(write(tmp_path, "empty.log", ""), "zeek").empty
+    path = write(tmp_path, "conn.log", "".join([*lines, "cut off\n"]))
+    with pytest.raises(DataFormatError, match="row 12: 1 fields, not 17"):
+        read_flows(path, "zeek")
+    assert len(read_flows(path, "zeek", skip_malformed=True)) == 3
+    with pytest.raises(MappingError, match="from table to the columns of flow"):
+        read_flows(path, "table")
 
 
 def test_fields_and_columns() -> None:

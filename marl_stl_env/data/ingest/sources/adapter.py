@@ -17,6 +17,7 @@ from marl_stl_env.data.ingest.sources.catalogue import (
     source_named,
 )
 from marl_stl_env.data.ingest.sources.files import MalformedLines, line_batches, parquet_rows
+from marl_stl_env.data.ingest.sources.kinds.table import SOURCE as TABLE
 from marl_stl_env.data.ingest.sources.lines import LineReader
 from marl_stl_env.data.ingest.sources.mapping import (
     FieldMapping,
@@ -25,7 +26,6 @@ from marl_stl_env.data.ingest.sources.mapping import (
     same_names,
 )
 from marl_stl_env.data.ingest.sources.nfstream import flow_batches
-from marl_stl_env.data.ingest.sources.table import SOURCE as TABLE
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.errors import MappingError
 

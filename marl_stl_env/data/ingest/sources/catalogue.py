@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
-from marl_stl_env.data.ingest.sources import argus, nfdump, suricata, table, zeek
+from marl_stl_env.data.ingest.sources.kinds import argus, nfdump, suricata, table, zeek
 from marl_stl_env.data.ingest.sources.mapping import FieldMapping, mapping_of
 from marl_stl_env.data.ingest.sources.source import Source
 from marl_stl_env.errors import MappingError, UnknownNameError

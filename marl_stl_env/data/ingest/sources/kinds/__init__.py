@@ -1,0 +1,1 @@
+"""How each sensor writes: one file a sensor."""
