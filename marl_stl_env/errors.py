@@ -127,6 +127,10 @@ class LabelError(DataFormatError):
     """A label is empty, unknown, not finite, or at odds with the attack family beside it."""
 
 
+class MappingError(DataError, ValueError):
+    """A mapping from the fields of a source to the columns of a run cannot be used."""
+
+
 class DownloadError(DataError, OSError):
     """A data set cannot be fetched from its publisher."""
 

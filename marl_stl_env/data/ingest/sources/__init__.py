@@ -1,0 +1,1 @@
+"""What sensors of the network write, read as the columns of a run."""

@@ -1,0 +1,240 @@
+"""Lines of a file as fields by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from marl_stl_env.data.ingest.sources.source import Source
+from marl_stl_env.types import IntArray
+
+_JOINED = re.compile(rb" {2,}")
+Problem = tuple[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Fields:
+    """The records among some lines.
+
+    Attributes:
+        columns: Asked field to its texts, an arrow array of binary.  # each (rows,)
+        names: All fields that these records have.
+        lines: Which of the lines each record begins at.  # (rows,) int64
+        bad: Lines that are no record, and what is wrong with them.
+        used: Lines that were read; the rest belongs to a record that is not complete.
+    """
+
+    columns: dict[str, Any]
+    names: frozenset[str]
+    lines: IntArray
+    bad: tuple[Problem, ...]
+    used: int
+
+
+class DelimitedLines:
+    """Lines of fields with a separator between them.
+
+    Args:
+        source: How they are written.
+        names: The fields, where the line that names them was read before.
+        ended: Whether a footer has begun.
+    """
+
+    def __init__(self, source: Source, names: Sequence[str] = (), ended: bool = False) -> None:
+        self._source, self.names, self.ended = source, tuple(names), ended
+
+    def read(self, lines: Sequence[bytes], asked: Collection[str], last: bool) -> Fields:
+        """The records among these lines, each of them whole."""
+        del last
+        parts = [self._segment(lines, rows, asked) for rows in self._segments(lines)]
+        return _joined(parts, asked, frozenset(self.names), len(lines))
+
+    def _segments(self, lines: Sequence[bytes]) -> Iterator[list[int]]:
+        """The places of the rows below each line of names."""
+        source, rows = self._source, list[int]()
+        sep = source.sep.encode()
+        header = sep.join(name.encode() for name in self.names)
+        for place, line in enumerate(lines):
+            text = line.rstrip(b"\r\n")
+            if source.names_after:
+                is_header = text.startswith(source.names_after)
+            else:
+                is_header = bool(text) and (not self.names or text == header)
+            if is_header:
+                if rows:
+                    yield rows
+                rows, self.ended = [], False
+                self.names = self._named(text)
+                header = sep.join(name.encode() for name in self.names)
+            elif source.footer and text == source.footer:
+                self.ended = True
+            elif text and not self.ended and not (source.comment and text[:1] == source.comment):
+                rows.append(place)
+        if rows:
+            yield rows
+
+    def _named(self, text: bytes) -> tuple[str, ...]:
+        text = text[len(self._source.names_after) :].removeprefix(b"\xef\xbb\xbf")
+        if self._source.joined:
+            text = _JOINED.sub(self._source.sep.encode(), text)
+        names = text.decode("utf-8", "replace").split(self._source.sep)
+        return tuple(name.strip().strip('"') for name in names)
+
+    def _segment(
+        self, lines: Sequence[bytes], rows: list[int], asked: Collection[str]
+    ) -> Fields:
+        import pyarrow as pa
+        from pyarrow import csv
+
+        if not self.names:
+            problem = "there is no line before it that names the fields"
+            return Fields({}, frozenset(), np.zeros(0, np.int64), ((rows[0], problem),), len(lines))
+        text = b"\n".join(lines[place].rstrip(b"\r\n") for place in rows)
+        if self._source.joined:
+            text = _JOINED.sub(self._source.sep.encode(), text)
+        wrong: dict[int, str] = {}
+
+        def skip(row: Any) -> str:
+            wrong[row.number - 1] = f"{row.actual_columns} fields, not {row.expected_columns}"
+            return "skip"
+
+        numbered = {name: str(place) for place, name in enumerate(self.names)}
+        found = [name for name in numbered if name in asked]
+        read = found or [self.names[0]]
+        table = csv.read_csv(
+            pa.BufferReader(text),
+            csv.ReadOptions(
+                use_threads=False,
+                block_size=len(text) + 1,
+                column_names=[str(place) for place in range(len(self.names))],
+            ),
+            csv.ParseOptions(
+                delimiter=self._source.sep,
+                quote_char=False if self._source.names_after else '"',
+                ignore_empty_lines=False,
+                invalid_row_handler=skip,
+            ),
+            csv.ConvertOptions(
+                column_types={numbered[name]: pa.binary() for name in read},
+                include_columns=[numbered[name] for name in read],
+                strings_can_be_null=False,
+            ),
+        ).combine_chunks()
+        kept = [place for row, place in enumerate(rows) if row not in wrong]
+        columns = {
+            name: _whole(table.column(number)) for number, name in enumerate(found)
+        }
+        bad = tuple((rows[row], problem) for row, problem in wrong.items())
+        return Fields(columns, frozenset(self.names), np.array(kept, np.int64), bad, len(lines))
+
+
+class JsonLines:
+    """A JSON object in each line, or over several lines from ``{`` to ``}``.
+
+    Brackets of an array around the objects, and commas after them, are passed over.
+
+    Args:
+        source: How they are written.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._only = source.only
+
+    def read(self, lines: Sequence[bytes], asked: Collection[str], last: bool) -> Fields:
+        """The records among these lines.
+
+        Args:
+            lines: Whole lines.
+            asked: The fields to read.
+            last: Whether nothing comes after them.
+        """
+        found: dict[str, list[bytes | None]] = {name: [] for name in asked}
+        places, bad, names = list[int](), list[Problem](), set[str]()
+        used = 0
+        for start, stop, text in self._objects(lines, last):
+            used = stop
+            if not text:
+                continue
+            try:
+                record = _flat(json.loads(text))
+            except (ValueError, TypeError, RecursionError) as error:
+                bad.append((start, f"it is no JSON object ({str(error)[:100]})"))
+                continue
+            if self._only is not None and record.get(self._only[0]) != self._only[1]:
+                continue
+            names.update(record)
+            places.append(start)
+            for name, values in found.items():
+                values.append(_text(record.get(name)))
+        import pyarrow as pa
+
+        columns = {n: pa.array(v, pa.binary()) for n, v in found.items() if n in names}
+        return Fields(columns, frozenset(names), np.array(places, np.int64), tuple(bad), used)
+
+    @staticmethod
+    def _objects(lines: Sequence[bytes], last: bool) -> Iterator[tuple[int, int, bytes]]:
+        """First line, line after the last one, and text of each object; no text for the rest."""
+        start: int | None = None
+        for place, line in enumerate(lines):
+            text = line.strip()
+            if start is not None:
+                if line.rstrip(b"\r\n, ") == b"}":
+                    yield start, place + 1, b"".join(lines[start : place + 1]).rstrip(b"\r\n, ")
+                    start = None
+            elif text == b"{":
+                start = place
+            else:
+                plain = text.rstrip(b",")
+                yield place, place + 1, b"" if plain in (b"", b"[", b"]") else plain
+        if start is not None and last:
+            yield start, len(lines), b"".join(lines[start:])
+
+
+def _flat(record: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(record, dict):
+        raise TypeError(f"{type(record).__name__} in its place")
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _text(value: Any) -> bytes | None:
+    """A value of JSON as the text that stands for it; null for none."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _whole(column: Any) -> Any:
+    import pyarrow as pa
+
+    array = column.combine_chunks()
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _joined(
+    parts: Sequence[Fields], asked: Collection[str], names: frozenset[str], used: int
+) -> Fields:
+    """The records of several segments."""
+    import pyarrow as pa
+
+    if len(parts) == 1:
+        return parts[0]
+    columns = {}
+    for name in asked:
+        if any(name in part.columns for part in parts):
+            columns[name] = pa.concat_arrays(
+                [p.columns.get(name, pa.nulls(len(p.lines), pa.binary())) for p in parts]
+            )
+    lines = np.concatenate([np.zeros(0, np.int64), *(part.lines for part in parts)])
+    return Fields(columns, names, lines, tuple(b for part in parts for b in part.bad), used)
