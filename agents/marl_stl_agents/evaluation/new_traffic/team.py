@@ -23,6 +23,7 @@ from marl_stl_agents.evaluation.rollouts import Act, greedy, threat_log_odds
 from marl_stl_agents.run_data import config_at, traffic_format
 from marl_stl_agents.run_directory import find_run, saved_preprocessor
 from marl_stl_env.config import EnvConfig, FaultConfig
+from marl_stl_env.data.ingest.build import Format
 from marl_stl_env.data.ingest.incoming import IncomingTraffic, Wanted
 from marl_stl_env.data.ingest.one_event import EventReader
 from marl_stl_env.data.preprocess import Preprocessor
@@ -176,14 +177,18 @@ class Team:
         blank, env = blank_table(self.preprocessor), self.env
         if specifications and self.remembers:
             env = replace(env, stl=replace(env.stl, monitor=self.config.task.stl.monitor))
-        form = traffic_format(self.run, self.config.env.data, ())
         kind = InOrder if self.remembers else EachAlone
         decider = kind(env, self._policy, blank)
         log_odds = None if self._recurrent else threat_log_odds(self._policy)
         return TeamStream(
             env, self.preprocessor, decider, self.open, log_odds, threshold, reason_columns,
-            EventReader(form, self.preprocessor, env.dynamics == "response"),
+            EventReader(self.written, self.preprocessor, env.dynamics == "response"),
         )  # fmt: skip
+
+    @property
+    def written(self) -> Format:
+        """How the files of the run's data set are written."""
+        return traffic_format(self.run, self.config.env.data, ())
 
     def open(
         self, source: Path | Any, wanted: Wanted, options: Sequence[str] = ()
