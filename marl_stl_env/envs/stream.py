@@ -101,8 +101,9 @@ class StreamEngine(Engine):
     def learn(self, event: int, slot: int | None, actions: Int8Array, threat: bool) -> None:
         """Learn a verdict that came after its event was decided on.
 
-        Where it is in time, everything goes on as if it had stood beside the event: an analyst's
-        verdict on an entity is shown ``alert_delay`` events after the alert at the earliest.
+        Where it is in time, weights and the entity's columns go on as if it had stood beside the
+        event: an analyst's verdict is shown ``alert_delay`` events after the alert at the earliest.
+        What the specifications measured of the event stays.
 
         Args:
             event: Number of the event in the stream, counted from 0.

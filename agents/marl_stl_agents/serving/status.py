@@ -34,7 +34,7 @@ class Status:
         decisions: Decisions by action.
         verdicts: Verdicts by what became of them.
         malformed: The latest malformed lines: line, offset and problem.
-        time: Time of the latest event, or None.
+        event_time: Time of the latest event, or None.
         specifications: The least robustness of each specification so far.
         contained: Listed entities by action.
         behind: Bytes of the input that wait.
@@ -48,7 +48,7 @@ class Status:
     decisions: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
     malformed: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_SHOWN))
-    time: float | None = None
+    event_time: float | None = None
     specifications: dict[str, float] = field(default_factory=dict)
     contained: dict[str, int] = field(default_factory=dict)
     behind: int = 0
@@ -64,9 +64,9 @@ class Status:
             self.decisions[one.action.name] += 1
             if one.time is None:
                 continue
-            if self.time is not None and one.time < self.time:
+            if self.event_time is not None and one.time < self.event_time:
                 self.counts["clock_backwards"] += 1
-            self.time = one.time
+            self.event_time = one.time
         if decisions:
             self.specifications = dict(decisions[-1].specifications)
 
@@ -96,7 +96,7 @@ class Status:
             "decisions": dict(self.decisions),
             "verdicts": dict(self.verdicts),
             "malformed": list(self.malformed),
-            "time": self.time,
+            "event_time": self.event_time,
         }
 
     def restore(self, facts: Mapping[str, Any]) -> None:
@@ -107,7 +107,7 @@ class Status:
         """
         try:
             self.counts, self.decisions = Counter(facts["counts"]), Counter(facts["decisions"])
-            self.verdicts, self.time = Counter(facts["verdicts"]), facts["time"]
+            self.verdicts, self.event_time = Counter(facts["verdicts"]), facts["event_time"]
             self.malformed = deque(facts["malformed"], maxlen=_SHOWN)
         except (KeyError, TypeError) as error:
             raise StateError(f"these are no counts of a server: {error!r}") from None
