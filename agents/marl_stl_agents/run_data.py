@@ -14,6 +14,7 @@ from marl_stl_agents.run_plugins import with_plugins
 from marl_stl_env.config import DataConfig
 from marl_stl_env.data.ingest.build import Format
 from marl_stl_env.data.ingest.incoming import plain_format
+from marl_stl_env.data.loaders import DATASETS
 from marl_stl_env.data.passed import FRAME, TABLE, passed_table
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.registry import file_format, parse_options, text_options
@@ -61,6 +62,12 @@ def traffic_format(run: Path, data: DataConfig, options: tuple[str, ...]) -> For
     if TABLE in sources_of(run):
         return plain_format()
     return file_format(data.dataset, parse_options(data.dataset_options) | written)
+
+
+def is_published(run: Path, data: DataConfig) -> bool:
+    """Whether the columns of a run are those of a published data set, not of the user's own."""
+    own = data.dataset == "custom" or DATASETS.is_own(data.dataset)
+    return not own and TABLE not in sources_of(run)
 
 
 def describe_data(prepared: PreparedData) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import tyro
 
@@ -12,7 +12,11 @@ from marl_stl_agents.config.ppo import MAX_THREADS
 from marl_stl_agents.config.train import Device
 from marl_stl_env.config import Split
 from marl_stl_env.config.shown import ShowsChanges
+from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
+
+#: The sources that new traffic may come from.
+SourceName: TypeAlias = Literal["zeek", "suricata", "nfdump", "argus", "nfstream", "table"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,13 +75,22 @@ class DecideConfig(ShowsChanges):
     """Decisions of a finished run on new traffic.
 
     Attributes:
-        input: New traffic: CSV or Parquet with the columns of the run's data set. Labels may be
-            left out; where they are there, the decisions are scored.
+        input: New traffic: CSV or Parquet with the columns of the run's data set, or what a sensor
+            wrote (see ``source``). Labels may be left out; where they are there, the decisions are
+            scored.
         run: The run directory; None takes the newest under ``runs``.
         decisions: A new file for the decisions, ``.csv``, ``.parquet`` or ``.ndjson``; None takes
             ``decisions.parquet`` in the run directory.
         input_options: How the input is written where that differs from the training files: sep,
             encoding and missing, each a text ``name=value``.
+        source: What wrote the input, where it is no file as the training files: zeek, suricata,
+            nfdump, argus, nfstream (a file of packets) or table (columns of your own). None takes
+            that of ``mapping``.
+        mapping: JSON file that leads the fields of the source to the columns of the run; None
+            takes the built-in one.
+        max_missing: Share of a view's columns that may be missing, 0 to 1; more is refused.
+        malformed: Whether a line of the source that is no record is refused, or skipped and
+            counted.
         keep: Columns of the input that stand beside the decisions.
         verdicts: Column of the input with what an analyst found out of an event: threat, benign,
             or nothing. A team learns it after its decision on the event, as in training.
@@ -102,12 +115,24 @@ class DecideConfig(ShowsChanges):
     input_options: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     verdicts: str | None = None
+    source: SourceName | None = None
+    mapping: Path | None = None
+    max_missing: float = 0.5
+    malformed: Literal["refuse", "skip"] = "refuse"
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_range("max_missing", self.max_missing, 0.0, 1.0)
         check_range("threads", self.threads, 1, MAX_THREADS)
         check_range("reason_columns", self.reason_columns, 0, 1000)
         _check_threshold(self.threshold)
+        if self.input_options and (self.source or self.mapping):
+            raise ConfigError(
+                "--input-options say how a file like those of the training is written; with "
+                "--source or --mapping leave them out"
+            )
+        if self.malformed == "skip" and not (self.source or self.mapping):
+            raise ConfigError("--malformed skip needs --source or --mapping")
 
 
 def _check_threshold(threshold: float | None) -> None:

@@ -163,6 +163,13 @@ def show_decisions(result: Mapping[str, Any]) -> None:
         warn(f"not a number, replaced by the median: {_listed(filled['absent'])}")
     if filled["unknown"]:
         warn(f"unknown category, taken as <other>: {_listed(filled['unknown'])}")
+    malformed = result.get("malformed", {"count": 0})
+    if malformed["count"]:
+        one = malformed["first"][0]
+        warn(
+            f"{malformed['count']:,} lines are no records and were skipped; the first is line "
+            f"{one['line']:,}: {one['problem']}"
+        )
     if "decision" in result:
         rows = {"team": result["decision"], **result["baselines"]}
         rows |= {f"alone: {name}": one for name, one in result["agents"].items()}

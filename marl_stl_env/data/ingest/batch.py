@@ -41,6 +41,10 @@ class Batch:
         """An error that names the file, the row and the column."""
         return kind(self.file, problem, row=int(self.rows[at]), column=column)
 
+    def only(self, columns: Iterable[str]) -> Batch:
+        """The rows with these columns alone."""
+        return replace(self, columns={name: self.columns[name] for name in columns})
+
     def where(self, keep: BoolArray) -> Batch:
         """The rows for which ``keep`` is True."""
         if keep.all():

@@ -99,11 +99,12 @@ class IncomingTraffic:
     the training rows; a missing category, and one that training has hardly seen, is ``<other>``.
 
     Args:
-        source: A file, or a pandas DataFrame; labels may be left out.
+        source: A file, a pandas DataFrame, or batches of rows; labels may be left out.
         dataset: Name of the data set that the preprocessor was fitted on.
         form: How its files are written.
         preprocessor: The scaling.
         wanted: What is read beside the features.
+        most_missing: Share of a view's columns that may be missing.
 
     Attributes:
         labelled: Whether the file has the columns that say what is a threat.
@@ -112,8 +113,7 @@ class IncomingTraffic:
     Raises:
         DataFileNotFoundError: If there is no such file.
         DataFormatError: If the file is damaged.
-        MissingColumnError: If more than half of a view's columns are missing, or one that is
-            wanted.
+        MissingColumnError: If more of a view's columns are missing, or one that is wanted.
         ConfigError: If a column to keep has the name of another one that is carried.
     """
 
@@ -124,6 +124,7 @@ class IncomingTraffic:
         form: Format,
         preprocessor: Preprocessor,
         wanted: Wanted = Wanted(),
+        most_missing: float = MOST_MISSING,
     ) -> None:
         self._dataset, self._preprocessor = dataset, preprocessor
         self._form, self._wanted, keep = form, wanted, wanted.keep
@@ -133,7 +134,9 @@ class IncomingTraffic:
         self.filled = Filled([name for name in names if name not in self._source.names])
         labels = set(form.labels)
         self.labelled = bool(labels) and labels <= set(self._source.names)
-        self._check_views()
+        self._labels = tuple(form.labels) if self.labelled else ()
+        self._rows = 0
+        self._check_views(most_missing)
         self._source.need(keep, "Check the names of the columns to keep (--keep).")
         if wanted.verdicts is not None:
             self._source.need([wanted.verdicts], "Check the name of the column of verdicts.")
@@ -150,6 +153,11 @@ class IncomingTraffic:
             for name, column in (known | {name: name for name in keep}).items()
             if column in self._source.names
         }
+        also = () if wanted.verdicts is None else (wanted.verdicts,)
+        asked = (*self._found, *self._labels, *self._carried.values(), *also)
+        if wanted.times and form.clock in self._source.names:
+            asked = (*asked, str(form.clock))
+        self._asked = tuple(dict.fromkeys(asked))
 
     def chunks(self) -> Iterator[Chunk]:
         """All events, once.
@@ -157,24 +165,29 @@ class IncomingTraffic:
         Raises:
             DataFormatError: If a field cannot be read, with file, row and column.
         """
-        labels = tuple(self._form.labels) if self.labelled else ()
-        start = 0  # blank lines are no events; other rows count, whether they are decided on or not
-        wanted = self._wanted
-        also = () if wanted.verdicts is None else (wanted.verdicts,)
-        asked = tuple(dict.fromkeys((*self._found, *labels, *self._carried.values(), *also)))
-        for read in self._source.read(asked):
-            batch = read.as_text(labels)
-            if not len(batch):
-                continue
-            events = np.arange(start, start + len(batch))
-            start += len(batch)
-            if labels and self._form.keep is not None:
-                kept = self._form.keep(batch)
-                raw, batch, events = read.where(kept), batch.where(kept), events[kept]
-            else:
-                raw = read
-            if len(batch):
-                yield self._chunk(events, batch, raw)
+        for read in self._source.read(self._asked):
+            chunk = self.chunk(read)
+            if chunk is not None:
+                yield chunk
+
+    def chunk(self, read: Batch) -> Chunk | None:
+        """The next rows as events; None where none of them is one.
+
+        Rows are counted on from call to call: blank lines are none, others are, whether they are
+        decided on or not.
+
+        Raises:
+            DataFormatError: If a field cannot be read, with file, row and column.
+        """
+        labels, keep = self._labels, self._form.keep
+        read = read.only(self._asked)
+        batch = read.as_text(labels)
+        events = np.arange(self._rows, self._rows + len(batch))
+        self._rows += len(batch)
+        if labels and keep is not None and len(batch):
+            kept = keep(batch)
+            read, batch, events = read.where(kept), batch.where(kept), events[kept]
+        return self._chunk(events, batch, read) if len(batch) else None
 
     def _chunk(self, events: IntArray, batch: Batch, raw: Batch) -> Chunk:
         wanted, known = self._wanted, np.full(len(batch), -1, np.int8)
@@ -265,20 +278,27 @@ class IncomingTraffic:
             hint = "It names the host of each event, which this team isolates; add it."
             self._source.need([self._form.entity or ENTITY], hint)
 
-    def _check_views(self) -> None:
+    def _check_views(self, most: float) -> None:
         for view, names in self._preprocessor.views.items():
             missing = [name for name in names if name in self.filled.missing]
-            if len(missing) > MOST_MISSING * len(names):
+            if len(missing) > most * len(names):
                 raise MissingColumnError(
                     self._source.file,
                     missing[0],
                     self._source.names,
                     f"{len(missing)} of the {len(names)} columns of view {view!r} are missing, but "
-                    f"at most half may be: {', '.join(missing)}. Are the names spelled alike?",
+                    f"at most {_share(most)} may be: {', '.join(missing)}. Are the names spelled "
+                    "alike?",
                 )
 
 
+def _share(most: float) -> str:
+    return "half" if most == 0.5 else f"{most:.0%}"
+
+
 def _opened(source: Path | Any, form: Format) -> Batches:
+    if isinstance(source, Batches):
+        return source
     if isinstance(source, Path):
         return form.open(source, whole=False)
     found = frame_batches(source, form.dialect)

@@ -198,9 +198,7 @@ class _Category:
         return place
 
 
-def _categories(
-    preprocessor: Preprocessor, form: Format, marks: frozenset[str]
-) -> list[_Category]:
+def _categories(preprocessor: Preprocessor, form: Format, marks: frozenset[str]) -> list[_Category]:
     del marks
     found, place = list[_Category](), 0
     for column in preprocessor.columns:

@@ -19,9 +19,12 @@ from marl_stl_agents.evaluation.new_traffic.decision_file import (
 )
 from marl_stl_agents.evaluation.new_traffic.rows import as_rows, check_kept
 from marl_stl_agents.evaluation.new_traffic.tally import Tally
-from marl_stl_agents.evaluation.new_traffic.team import load_team
+from marl_stl_agents.evaluation.new_traffic.team import Team, load_team
 from marl_stl_agents.run_directory import find_run, write_json
-from marl_stl_env.data.ingest.incoming import Chunk, Wanted
+from marl_stl_env.data.ingest.batches import Batches
+from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic, Wanted
+from marl_stl_env.data.ingest.sources.adapter import SourceOptions
+from marl_stl_env.data.ingest.sources.files import MalformedLines
 from marl_stl_env.errors import DecidingError
 
 
@@ -49,9 +52,8 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
     target = settings.decisions or run / f"{DECISIONS}.parquet"
     summary_file = check_target(target, settings.input, run)
     stream = team.stream(threshold=settings.threshold, reason_columns=settings.reason_columns)
-    incoming = team.open(
-        settings.input, Wanted(settings.keep, settings.verdicts), settings.input_options
-    )
+    malformed = MalformedLines(settings.malformed == "skip")
+    incoming = _open(team, settings, malformed)
     tally = Tally(team.env)
     with ExitStack() as stack:
         draft = stack.enter_context(new_file(target))
@@ -69,9 +71,23 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
         "input": str(settings.input), "run": str(run), **tally.metrics(incoming.labelled),
         "threshold": settings.threshold, "not_as_in_training": asdict(incoming.filled),
     }  # fmt: skip
+    if settings.malformed == "skip":
+        first = [asdict(line) for line in malformed.first]
+        summary["malformed"] = {"count": malformed.count, "first": first}
     with new_file(summary_file) as draft:
         write_json(draft, summary)
     return target, summary
+
+
+def _open(team: Team, settings: DecideConfig, malformed: MalformedLines) -> IncomingTraffic:
+    """The input of a command."""
+    wanted = Wanted(settings.keep, settings.verdicts)
+    options = SourceOptions(settings.source, settings.mapping)
+    source: Path | Batches = settings.input
+    if options:
+        further = (*settings.keep, *([settings.verdicts] if settings.verdicts else ()))
+        source = team.open_source(settings.input, options, further, malformed)
+    return team.open(source, wanted, settings.input_options, settings.max_missing)
 
 
 def ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:

@@ -20,11 +20,21 @@ from marl_stl_agents.evaluation.new_traffic.in_order import EachAlone, InOrder
 from marl_stl_agents.evaluation.new_traffic.rows import blank_table
 from marl_stl_agents.evaluation.new_traffic.stream import TeamStream, Verdicts
 from marl_stl_agents.evaluation.rollouts import Act, greedy, threat_log_odds
-from marl_stl_agents.run_data import config_at, traffic_format
+from marl_stl_agents.run_data import config_at, is_published, traffic_format
 from marl_stl_agents.run_directory import find_run, saved_preprocessor
 from marl_stl_env.config import EnvConfig, FaultConfig
+from marl_stl_env.data.ingest.batches import Batches
 from marl_stl_env.data.ingest.build import Format
-from marl_stl_env.data.ingest.incoming import IncomingTraffic, Wanted
+from marl_stl_env.data.ingest.incoming import MOST_MISSING, IncomingTraffic, Wanted
+from marl_stl_env.data.ingest.sources.adapter import (
+    RunColumns,
+    SourceOptions,
+    line_reader,
+    open_source,
+)
+from marl_stl_env.data.ingest.sources.catalogue import FLOW
+from marl_stl_env.data.ingest.sources.files import MalformedLines, as_frame
+from marl_stl_env.data.ingest.sources.lines import LineReader
 from marl_stl_env.data.ingest.one_event import EventReader
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.table import TrafficTable
@@ -191,23 +201,97 @@ class Team:
         return traffic_format(self.run, self.config.env.data, ())
 
     def open(
-        self, source: Path | Any, wanted: Wanted, options: Sequence[str] = ()
+        self,
+        source: Path | Any,
+        wanted: Wanted,
+        options: Sequence[str] = (),
+        most_missing: float = MOST_MISSING,
     ) -> IncomingTraffic:
         """Open new traffic: a file as those of the run's data set are written, or a data frame.
 
         Args:
-            source: The file or the pandas DataFrame.
+            source: The file, the pandas DataFrame, or what :meth:`open_source` or
+                ``LineReader.batches`` gives.
             wanted: What is read beside what the team needs.
             options: How a file is written where that differs, each ``name=value``.
+            most_missing: Share of a view's columns that may be missing, 0 to 1.
 
         Raises:
-            DataError: If it cannot be read.
+            DataError: If it cannot be read, or more columns are missing.
         """
         data = self.config.env.data
         form = traffic_format(self.run, data, tuple(options))
+        if isinstance(source, Batches):
+            form = replace(form, times=())  # its times are seconds
         isolates = self.env.dynamics == "response"
         also = replace(wanted, times=self.remembers, entities=isolates)
-        return IncomingTraffic(source, data.dataset, form, self.preprocessor, also)
+        name, scaling = data.dataset, self.preprocessor
+        return IncomingTraffic(source, name, form, scaling, also, most_missing)
+
+    def open_source(
+        self, path: Path, options: SourceOptions, further: Sequence[str], malformed: MalformedLines
+    ) -> Batches:
+        """Open what a sensor of the network wrote, led to the columns of the run.
+
+        Args:
+            path: The file.
+            options: What wrote it, and the mapping of its fields.
+            further: Fields that are read beside the columns of the run.
+            malformed: Takes the lines that are no records.
+
+        Raises:
+            DataError: If it cannot be read, or its fields do not lead to these columns.
+            MissingLibraryError: If nfstream is needed and not installed.
+        """
+        return open_source(path, options, self._columns(further), malformed)
+
+    def line_reader(
+        self, file: str, options: SourceOptions, further: Sequence[str] = ()
+    ) -> LineReader:
+        """A reader of the lines of a growing file, led to the columns of the run.
+
+        Args:
+            file: Name of the file, for messages.
+            options: What wrote it, and the mapping of its fields.
+            further: Fields that are read beside the columns of the run.
+
+        Raises:
+            MappingError: If its fields do not lead to these columns.
+        """
+        return line_reader(file, options, self._columns(further))
+
+    def _columns(self, further: Sequence[str]) -> RunColumns:
+        data = self.config.env.data
+        form = traffic_format(self.run, data, ())
+        schema = data.dataset if is_published(self.run, data) else FLOW
+        return RunColumns(self.preprocessor, form, schema, tuple(further))
+
+    def read(
+        self,
+        path: Path | str,
+        source: str | None = None,
+        *,
+        mapping: Path | str | None = None,
+        keep: Sequence[str] = (),
+        skip_malformed: bool = False,
+    ) -> pd.DataFrame:
+        """What a sensor of the network wrote, as a frame for :meth:`decide`.
+
+        Args:
+            path: The file.
+            source: "zeek", "suricata", "nfdump", "argus", "nfstream" (a file of packets) or
+                "table"; None takes that of the mapping, or a table.
+            mapping: Mapping file; None takes the built-in mapping to the run's columns.
+            keep: Fields that stand in the frame beside the columns of the run.
+            skip_malformed: Pass over lines that are no records; otherwise the first is an error.
+
+        Raises:
+            DataError: If it cannot be read, or its fields do not lead to the run's columns.
+            MissingLibraryError: If nfstream is needed and not installed.
+        """
+        options = SourceOptions(source, None if mapping is None else Path(mapping))
+        malformed = MalformedLines(skip_malformed)
+        return as_frame(self.open_source(Path(path), options, keep, malformed))
 
     def act(self, observations: Float32Array) -> Int8Array:
         """The actions of the sensors on what they see.

@@ -11,9 +11,6 @@ from marl_stl_env.data.ingest.sources.mapping import Constant, Field, FieldMappi
 from marl_stl_env.data.ingest.sources.values import categories, no_value, numbers, seconds
 from marl_stl_env.types import BoolArray, Float64Array
 
-#: First bad row of a column, and what is wrong there.
-Problems = list[tuple[BoolArray, str]]
-
 
 class Columns:
     """Makes columns of fields.
@@ -22,7 +19,10 @@ class Columns:
         mapping: What gives each column.
         numeric: Columns that are numbers; the others are texts.
         times: Fields that are times, with their formats.
-        needed: Columns without which a record is malformed.
+        needed: Columns without which a record is malformed, such as the time.
+
+    Attributes:
+        mapping: What gives each column.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Columns:
         times: Mapping[str, Sequence[str]],
         needed: Collection[str] = (),
     ) -> None:
-        self._mapping, self._numeric = mapping, frozenset(numeric)
+        self.mapping, self._numeric = mapping, frozenset(numeric)
         self._times, self._needed = times, frozenset(needed)
 
     def make(self, fields: Mapping[str, Any], rows: int) -> tuple[dict[str, Any], list[str | None]]:
@@ -48,12 +48,12 @@ class Columns:
         """
         found: dict[str, Any] = {}
         wrong: list[str | None] = [None] * rows
-        for column, rules in self._mapping.columns.items():
+        for column, rules in self.mapping.columns.items():
             numeric = column in self._numeric
             make = self._numbers if numeric else self._texts
             array, bad = make(rules, fields, rows)
             what = "cannot be read as a number or time" if numeric else "holds what is no text"
-            if column in self._needed:
+            if column in self._needed and self.mapping.gives(column, fields):
                 bad = bad | np.asarray(array.is_null(nan_is_null=numeric))
                 what = f"is missing or {what}"
             found[column] = array

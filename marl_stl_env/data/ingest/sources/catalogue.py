@@ -16,6 +16,8 @@ SOURCES: dict[str, Source] = {
 }
 #: Files of packets and interfaces, through the library nfstream.
 NFSTREAM = "nfstream"
+#: The columns that all sources share.
+FLOW = "flow"
 NAMES = (*SOURCES, NFSTREAM)
 _FOLDER = files("marl_stl_env.data.ingest.sources") / "mappings"
 

@@ -43,10 +43,13 @@ class DelimitedLines:
         source: How they are written.
         names: The fields, where the line that names them was read before.
         ended: Whether a footer has begun.
+        joined: Whether that line joined some of them.
     """
 
-    def __init__(self, source: Source, names: Sequence[str] = (), ended: bool = False) -> None:
-        self._source, self.names, self.ended = source, tuple(names), ended
+    def __init__(
+        self, source: Source, names: Sequence[str] = (), ended: bool = False, joined: bool = False
+    ) -> None:
+        self._source, self.names, self.ended, self.joined = source, tuple(names), ended, joined
 
     def read(self, lines: Sequence[bytes], asked: Collection[str], last: bool) -> Fields:
         """The records among these lines, each of them whole."""
@@ -80,14 +83,12 @@ class DelimitedLines:
 
     def _named(self, text: bytes) -> tuple[str, ...]:
         text = text[len(self._source.names_after) :].removeprefix(b"\xef\xbb\xbf")
-        if self._source.joined:
-            text = _JOINED.sub(self._source.sep.encode(), text)
+        apart = _JOINED.sub(self._source.sep.encode(), text) if self._source.joined else text
+        text, self.joined = apart, apart != text
         names = text.decode("utf-8", "replace").split(self._source.sep)
         return tuple(name.strip().strip('"') for name in names)
 
-    def _segment(
-        self, lines: Sequence[bytes], rows: list[int], asked: Collection[str]
-    ) -> Fields:
+    def _segment(self, lines: Sequence[bytes], rows: list[int], asked: Collection[str]) -> Fields:
         import pyarrow as pa
         from pyarrow import csv
 
@@ -95,7 +96,7 @@ class DelimitedLines:
             problem = "there is no line before it that names the fields"
             return Fields({}, frozenset(), np.zeros(0, np.int64), ((rows[0], problem),), len(lines))
         text = b"\n".join(lines[place].rstrip(b"\r\n") for place in rows)
-        if self._source.joined:
+        if self.joined:
             text = _JOINED.sub(self._source.sep.encode(), text)
         wrong: dict[int, str] = {}
 
@@ -126,9 +127,7 @@ class DelimitedLines:
             ),
         ).combine_chunks()
         kept = [place for row, place in enumerate(rows) if row not in wrong]
-        columns = {
-            name: _whole(table.column(number)) for number, name in enumerate(found)
-        }
+        columns = {name: _whole(table.column(number)) for number, name in enumerate(found)}
         bad = tuple((rows[row], problem) for row, problem in wrong.items())
         return Fields(columns, frozenset(self.names), np.array(kept, np.int64), bad, len(lines))
 
@@ -190,7 +189,7 @@ class JsonLines:
                 start = place
             else:
                 plain = text.rstrip(b",")
-                yield place, place + 1, b"" if plain in (b"", b"[", b"]") else plain
+                yield place, place + 1, b"" if plain in (b"", b"[", b"]", b"[]") else plain
         if start is not None and last:
             yield start, len(lines), b"".join(lines[start:])
 

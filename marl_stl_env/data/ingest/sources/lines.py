@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from marl_stl_env.data.ingest.batch import Batch
+from marl_stl_env.data.ingest.batches import Batches
 from marl_stl_env.data.ingest.sources.apply import Columns
 from marl_stl_env.data.ingest.sources.fields import DelimitedLines, Fields, JsonLines
-from marl_stl_env.data.ingest.sources.mapping import FieldMapping
 from marl_stl_env.data.ingest.sources.source import Source
 from marl_stl_env.errors import StateError
 from marl_stl_env.types import IntArray
@@ -67,33 +67,32 @@ class LineReader:
     Args:
         file: Name of the file, for messages.
         source: How its records are written.
-        mapping: What gives each column.
-        numeric: Columns that are numbers; they become float64, NaN for no value. The others
-            become binary texts.
-        needed: Columns without which a record is malformed, such as the time.
+        columns: What makes the columns of the fields. Numbers are float64, NaN for no value;
+            others are binary texts.
 
     Attributes:
+        columns: What makes the columns of the fields.
         offset: Bytes read so far.
         line: Lines read so far.
     """
 
-    def __init__(
-        self,
-        file: str,
-        source: Source,
-        mapping: FieldMapping,
-        numeric: Collection[str] = (),
-        needed: Collection[str] = (),
-    ) -> None:
-        self._file, self._source, self.mapping = file, source, mapping
-        self._columns = Columns(mapping, numeric, source.times, needed)
-        self._asked = mapping.fields
+    def __init__(self, file: str, source: Source, columns: Columns) -> None:
+        self._file, self._source, self.columns = file, source, columns
+        self._asked = columns.mapping.fields
         self.rewind()
 
     def rewind(self) -> None:
         """Begin anew: the file was replaced or cut to nothing."""
         self.offset, self.line = 0, 0
         self._lines: DelimitedLines | JsonLines | None = None
+
+    def batches(self, fields: Collection[str]) -> Batches:
+        """What comes, as a source with the columns that these fields give, and without rows yet.
+
+        Args:
+            fields: Those of the first records, :attr:`Parsed.fields`.
+        """
+        return Batches(self._file, self.columns.mapping.given(fields), lambda _: iter(()))
 
     def parse(self, block: bytes, *, last: bool = False) -> Parsed:
         """The rows of the next bytes.
@@ -109,7 +108,7 @@ class LineReader:
         found = self._read(lines, last)
         lengths = [len(line) + 1 for line in lines[: found.used]]
         starts = self.offset + np.cumsum([0, *lengths], dtype=np.int64)
-        columns, wrong = self._columns.make(found.columns, len(found.lines))
+        columns, wrong = self.columns.make(found.columns, len(found.lines))
         bad = [(int(found.lines[at]), text) for at, text in enumerate(wrong) if text is not None]
         malformed = tuple(
             Malformed(self.line + 1 + place, int(starts[place]), problem)
@@ -126,7 +125,7 @@ class LineReader:
             first = next((text for line in lines if (text := line.strip(_AROUND))), b"")
             if not first:
                 return Fields({}, frozenset(), np.zeros(0, np.int64), (), len(lines))
-            json = first[:1] in (b"{", b"[")
+            json = self._source.json or first[:1] in (b"{", b"[")
             self._lines = JsonLines(self._source) if json else DelimitedLines(self._source)
         return self._lines.read(lines, self._asked, last)
 
@@ -135,7 +134,7 @@ class LineReader:
         lines = self._lines
         state: dict[str, Any] = {"offset": self.offset, "line": self.line, "kind": None}
         if isinstance(lines, DelimitedLines):
-            known = {"names": list(lines.names), "ended": lines.ended}
+            known = {"names": list(lines.names), "ended": lines.ended, "joined": lines.joined}
             return state | {"kind": "delimited", "delimited": known}
         return state if lines is None else state | {"kind": "json"}
 
@@ -150,7 +149,8 @@ class LineReader:
             lines: DelimitedLines | JsonLines | None = None
             if kind == "delimited":
                 known = state["delimited"]
-                lines = DelimitedLines(self._source, known["names"], bool(known["ended"]))
+                flags = bool(known["ended"]), bool(known["joined"])
+                lines = DelimitedLines(self._source, known["names"], *flags)
             elif kind == "json":
                 lines = JsonLines(self._source)
         except (KeyError, TypeError, ValueError) as error:

@@ -74,16 +74,25 @@ class FieldMapping:
 
     def given(self, fields: Collection[str]) -> tuple[str, ...]:
         """The columns that these fields give: those with a rule whose fields are all there."""
-        return tuple(
-            column
-            for column, rules in self.columns.items()
-            if any(set(fields_of([rule])) <= set(fields) for rule in rules)
-        )
+        return tuple(column for column in self.columns if self.gives(column, fields))
+
+    def gives(self, column: str, fields: Collection[str]) -> bool:
+        """Whether these fields give a column."""
+        return any(set(fields_of([rule])) <= set(fields) for rule in self.columns[column])
 
     def keeping(self, names: Iterable[str]) -> FieldMapping:
         """The mapping with these fields as columns of the same names, where it has none."""
         more = {name: (Field(name),) for name in names if name not in self.columns}
         return replace(self, columns={**self.columns, **more})
+
+    def only(self, names: Collection[str]) -> FieldMapping:
+        """The mapping without the columns that are not among these."""
+        kept = {name: rules for name, rules in self.columns.items() if name in names}
+        return replace(self, columns=kept)
+
+    def renamed(self, names: Mapping[str, str]) -> FieldMapping:
+        """The mapping with other names of some columns."""
+        return replace(self, columns={names.get(n, n): r for n, r in self.columns.items()})
 
 
 def same_names(names: Iterable[str]) -> FieldMapping:
@@ -138,8 +147,9 @@ def mapping_of(content: Any, file: str = "the mapping") -> FieldMapping:
         raise MappingError(f'{file}: "columns" names the columns of the run, each with a rule')
     if source is not None and not isinstance(source, str):
         raise MappingError(f'{file}: "source" is the name of a source, not {source!r}')
-    return FieldMapping({n: _rules(rule, f"{file}, {n!r}") for n, rule in columns.items()},
-                        source, file)
+    return FieldMapping(
+        {n: _rules(rule, f"{file}, {n!r}") for n, rule in columns.items()}, source, file
+    )
 
 
 def _rules(content: Any, place: str) -> tuple[Rule, ...]:
@@ -171,7 +181,11 @@ def _is_constant(value: Any) -> bool:
 
 
 def _are_numbers(factors: Any) -> bool:
-    return isinstance(factors, dict) and bool(factors) and all(
-        isinstance(name, str) and isinstance(value, int | float) and not isinstance(value, bool)
-        for name, value in factors.items()
+    return (
+        isinstance(factors, dict)
+        and bool(factors)
+        and all(
+            isinstance(name, str) and isinstance(value, int | float) and not isinstance(value, bool)
+            for name, value in factors.items()
+        )
     )

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 class Source:
     """A kind of text file with a record in each line: delimited fields, or a JSON object.
 
-    A file is JSON where its first character is ``{`` or ``[``. Fields of nested objects are named
-    with dots (``flow.start``).
+    Where a source writes both, a file is JSON if its first character is ``{`` or ``[``. Fields of
+    nested objects are named with dots (``flow.start``).
 
     Attributes:
         name: What ``--source`` calls it.
@@ -22,6 +22,7 @@ class Source:
         comment: Lines that begin with it are no records; "" where there are none.
         joined: Whether fields at the end may be joined by two or more spaces.
         footer: The line with which a footer begins; it goes on to the next line of names.
+        json: Whether it is always JSON.
         only: Field and value of the JSON records that are events; None takes all.
         times: Fields that are times, with their formats (``strptime``; none: seconds or ISO 8601).
     """
@@ -33,5 +34,6 @@ class Source:
     comment: bytes = b""
     joined: bool = False
     footer: bytes = b""
+    json: bool = False
     only: tuple[str, str] | None = None
     times: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

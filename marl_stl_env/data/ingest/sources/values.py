@@ -92,9 +92,7 @@ def _as_numbers(texts: Any) -> Float64Array:
     return np.array(texts.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
 
 
-def _each(
-    texts: Any, convert: Callable[[Any], Float64Array]
-) -> tuple[Float64Array, BoolArray]:
+def _each(texts: Any, convert: Callable[[Any], Float64Array]) -> tuple[Float64Array, BoolArray]:
     """Convert all texts at once, or by halves around those that cannot be converted."""
     import pyarrow as pa
 
