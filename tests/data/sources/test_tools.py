@@ -74,22 +74,23 @@ def test_nfstream(packets: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("written", ["csv", "json"])
 def test_softflowd_and_nfdump(packets: Path, written: str, tmp_path: Path) -> None:
-    for tool in ("softflowd", "nfcapd", "nfdump"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed (Debian: softflowd, nfdump)")
+    found = [shutil.which(tool) for tool in ("softflowd", "nfcapd", "nfdump")]
+    softflowd, nfcapd, nfdump = (path or "" for path in found)
+    if not all(found):
+        pytest.skip("softflowd and nfdump are not installed (Debian packages of these names)")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     stored = tmp_path / "stored"
     stored.mkdir()
     capture = subprocess.Popen(
-        ["nfcapd", "-b", "127.0.0.1", "-p", str(port), "-w", str(stored)],
+        [nfcapd, "-b", "127.0.0.1", "-p", str(port), "-w", str(stored)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     time.sleep(1)
     try:
         subprocess.run(
-            ["softflowd", "-r", str(packets), "-n", f"127.0.0.1:{port}", "-v", "9"],
+            [softflowd, "-r", str(packets), "-n", f"127.0.0.1:{port}", "-v", "9"],
             check=True, capture_output=True, timeout=60,
         )  # fmt: skip
         time.sleep(1)
@@ -97,7 +98,7 @@ def test_softflowd_and_nfdump(packets: Path, written: str, tmp_path: Path) -> No
         capture.terminate()
         capture.wait(30)
     done = subprocess.run(
-        ["nfdump", "-R", str(stored), "-B", "-o", written], check=True, capture_output=True
+        [nfdump, "-R", str(stored), "-B", "-o", written], check=True, capture_output=True
     )
     path = tmp_path / f"flows.{written}"
     path.write_bytes(done.stdout)

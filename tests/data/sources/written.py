@@ -103,7 +103,7 @@ def nfdump_csv() -> str:
 
 
 def nfdump_json(first: str = "first", last: str = "last") -> str:
-    """``-o json`` of nfdump 1.7: an array of objects, a line for each field; its bracket closes oddly."""
+    """``-o json`` of nfdump 1.7: an array of objects, a line a field; it ends with ``}]``."""
     shared = {"type": "FLOW", "dst4_addr": "10.0.0.2"}
     records = [
         {first: "2023-11-14T22:13:20.500", last: "2023-11-14T22:13:22.000", "in_packets": 6,
