@@ -63,6 +63,7 @@ RESERVED = {
         TRAINER,
     ),
     "sb3_contrib": ("marl_stl_agents",),
+    "nfstream": ("marl_stl_env.data.ingest.sources.nfstream",),
     "onnxruntime": ("marl_stl_agents.checkpoints.onnx",),
     "supersuit": ("marl_stl_env.envs.supersuit",),
     "torch": ("marl_stl_env.engine.torch_engine", "marl_stl_agents"),

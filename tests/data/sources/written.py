@@ -75,7 +75,7 @@ def suricata_json() -> str:
         }  # fmt: skip
 
     records = [
-        {"timestamp": "2023-11-14T22:13:20.400000+0000", "event_type": "alert", "src_ip": "10.0.0.1"},
+        {"timestamp": "2023-11-14T22:13:20.400000+0000", "event_type": "alert"},
         flow("2023-11-14T23:13:20.500000+0100", "2023-11-14T22:13:22.000000+0000", "10.0.0.1", 80,
              proto="TCP", app_proto="http", counts=(6, 5, 504, 1250)),
         flow("2023-11-14T22:13:30.250000+0000", "2023-11-14T22:13:30.500000+0000", "10.0.0.3", 53,
@@ -103,7 +103,7 @@ def nfdump_csv() -> str:
 
 
 def nfdump_json(first: str = "first", last: str = "last") -> str:
-    """``-o json`` of nfdump 1.7: an array of objects, a line for each field."""
+    """``-o json`` of nfdump 1.7: an array of objects, a line a field; it ends with ``}]``."""
     shared = {"type": "FLOW", "dst4_addr": "10.0.0.2"}
     records = [
         {first: "2023-11-14T22:13:20.500", last: "2023-11-14T22:13:22.000", "in_packets": 6,
@@ -119,7 +119,7 @@ def nfdump_json(first: str = "first", last: str = "last") -> str:
     for record in records:
         fields = [f'\t"{name}" : {json.dumps(value)}' for name, value in (shared | record).items()]
         texts.append("{\n" + ",\n".join(fields) + "\n}")
-    return "[\n" + ",\n".join(texts) + "\n]\n"
+    return "[\n" + ",\n".join(texts) + "]\n"
 
 
 def argus_csv() -> str:

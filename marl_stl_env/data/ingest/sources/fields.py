@@ -14,6 +14,8 @@ from marl_stl_env.data.ingest.sources.source import Source
 from marl_stl_env.types import IntArray
 
 _JOINED = re.compile(rb" {2,}")
+#: What may stand around the objects of an array, a line each.
+_AROUND = b"[], \t\r\n\xef\xbb\xbf"
 Problem = tuple[int, str]
 
 
@@ -180,16 +182,15 @@ class JsonLines:
         """First line, line after the last one, and text of each object; no text for the rest."""
         start: int | None = None
         for place, line in enumerate(lines):
-            text = line.strip()
+            text = line.strip(_AROUND)
             if start is not None:
-                if line.rstrip(b"\r\n, ") == b"}":
-                    yield start, place + 1, b"".join(lines[start : place + 1]).rstrip(b"\r\n, ")
+                if line.rstrip(_AROUND) == b"}":
+                    yield start, place + 1, b"".join(lines[start : place + 1]).strip(_AROUND)
                     start = None
             elif text == b"{":
                 start = place
             else:
-                plain = text.rstrip(b",")
-                yield place, place + 1, b"" if plain in (b"", b"[", b"]", b"[]") else plain
+                yield place, place + 1, text
         if start is not None and last:
             yield start, len(lines), b"".join(lines[start:])
 
