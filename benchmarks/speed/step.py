@@ -69,7 +69,7 @@ def loading(run: Path) -> float:
 def measured(name: str, env: EnvConfig, events: int, folder: Path) -> list[list[Any]]:
     """Milliseconds of a step, with and without columns in the reasons."""
     prepared = prepare(env)
-    run = untrained_run(folder / name.split(",")[0], env, prepared)
+    run = untrained_run(folder / name.partition(",")[0], env, prepared)
     rows = raw_rows(prepared, events).to_pylist()
     for number, row in enumerate(rows):
         row |= {"entity": f"10.0.0.{number % 250}", "time": float(number)}

@@ -192,7 +192,6 @@ def _logits(policy: ActorCriticPolicy) -> Callable[[Float32Array], torch.Tensor]
 
 def threat_log_odds(policy: ActorCriticPolicy) -> LogOdds:
     """The log-odds of a threat vote of a trained policy without memory."""
-
     logits_of, threat = _logits(policy), torch.from_numpy(THREAT_VOTE).to(policy.device)
 
     def log_odds(observations: Float32Array) -> Float64Array:

@@ -139,7 +139,7 @@ class EventLog:
         return found
 
     def _check_columns(self, parsed: Parsed) -> None:
-        """Refuse a header that lacks too much. JSON has none: there each record says what it has."""
+        """Refuse a header that lacks too much; in JSON each record says what it has."""
         if parsed.fields == self._checked or self._reader.get_state()["kind"] != "delimited":
             return
         given = set(self._reader.columns.mapping.given(parsed.fields))

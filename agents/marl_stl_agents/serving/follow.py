@@ -23,7 +23,7 @@ class FollowedFile:
 
     Args:
         path: The file; it may not exist yet.
-        place: Where to go on.
+        place: Where to go on; None begins anew.
 
     Attributes:
         place: Where the reader is.
@@ -31,8 +31,8 @@ class FollowedFile:
         losses: How often a file was gone before it was read to its end, as far as can be told.
     """
 
-    def __init__(self, path: Path, place: Place = Place()) -> None:
-        self.path, self.place = path, place
+    def __init__(self, path: Path, place: Place | None = None) -> None:
+        self.path, self.place = path, place or Place()
         self.rotations, self.losses = 0, 0
         self._handle: int | None = None
         self._quiet = 0

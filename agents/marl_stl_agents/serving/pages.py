@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there are /, /health and /metrics\n")
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Write nothing: requests come every few seconds."""
 
     def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:

@@ -1,7 +1,7 @@
 """One event, given as a mapping of columns, scaled as the training rows were.
 
-What :class:`~marl_stl_env.data.ingest.incoming.IncomingTraffic` does with a file of one row, without
-arrow and pandas, whose calls cost more than all the rest on a single row.
+What :class:`~marl_stl_env.data.ingest.incoming.IncomingTraffic` does with a file of one row,
+without arrow and pandas, whose calls cost more than all the rest on a single row.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class EventReader:
         self._missing = MISSING if form.dialect is None else form.dialect.missing
         self._width = len(preprocessor.feature_names)
         self._numbers = _Numbers(preprocessor)
-        self._categories = _categories(preprocessor, form, self._missing)
+        self._categories = _categories(preprocessor, form)
         self._names: dict[tuple[str, ...], dict[str, str]] = {}
 
     def read(self, event: Mapping[str, Any]) -> ScaledEvent:
@@ -163,14 +163,12 @@ class _Category:
 
     Attributes:
         name: Its name.
-        first: Its first output column.
         places: Kept category to its output column.
         other: The output column of all others.
         known: Text, as it was given, to its output column; filled as texts come.
     """
 
     name: str
-    first: int
     places: Mapping[str, int]
     other: int
     form: Format
@@ -198,14 +196,13 @@ class _Category:
         return place
 
 
-def _categories(preprocessor: Preprocessor, form: Format, marks: frozenset[str]) -> list[_Category]:
-    del marks
+def _categories(preprocessor: Preprocessor, form: Format) -> list[_Category]:
     found, place = list[_Category](), 0
     for column in preprocessor.columns:
         if isinstance(column, CategoricalColumn):
             places = {name: place + number for number, name in enumerate(column.kept)}
             other = place + len(column.kept)
-            found.append(_Category(column.name, place, places, other, form, {}))
+            found.append(_Category(column.name, places, other, form, {}))
         place += len(column.outputs)
     return found
 
@@ -273,7 +270,7 @@ def seconds_of(value: Any, column: str, formats: Sequence[str] = ()) -> float:
 def _parsed(text: str, column: str, formats: Sequence[str]) -> datetime:
     for form in formats:
         try:
-            return datetime.strptime(text, form)  # noqa: DTZ007 - the zone is set below
+            return datetime.strptime(text, form)
         except ValueError:
             continue
     raise DataFormatError(_EVENT, f"{text!r} is no time; write it as {formats[0]}", column=column)

@@ -26,6 +26,7 @@ from marl_stl_env.config import EnvConfig, FaultConfig
 from marl_stl_env.data.ingest.batches import Batches
 from marl_stl_env.data.ingest.build import Format
 from marl_stl_env.data.ingest.incoming import MOST_MISSING, IncomingTraffic, Wanted
+from marl_stl_env.data.ingest.one_event import EventReader
 from marl_stl_env.data.ingest.sources.adapter import (
     RunColumns,
     SourceOptions,
@@ -35,9 +36,7 @@ from marl_stl_env.data.ingest.sources.adapter import (
 from marl_stl_env.data.ingest.sources.catalogue import FLOW
 from marl_stl_env.data.ingest.sources.files import MalformedLines, as_frame
 from marl_stl_env.data.ingest.sources.lines import LineReader
-from marl_stl_env.data.ingest.one_event import EventReader
 from marl_stl_env.data.preprocess import Preprocessor
-from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import DecidingError, InvalidActionError
