@@ -97,7 +97,8 @@ class EventLog:
                 self._begin(data)
             if not data:
                 break
-            parsed = self._reader.parse(data, last=ended or last)
+            whole = ended or (last and len(data) < size)
+            parsed = self._reader.parse(data, last=whole)
             if parsed.used:
                 self.file.take(parsed.used)
                 self._check_columns(parsed)

@@ -50,7 +50,7 @@ class Snapshot:
             ServingError: If it is damaged, or of another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as found:
                 facts = json.loads(found[_FACTS].tobytes())
                 names = [name for name in found.files if name.startswith(_TEAM)]
                 team = {name.removeprefix(_TEAM): found[name] for name in names}
