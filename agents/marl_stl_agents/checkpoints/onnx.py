@@ -170,7 +170,7 @@ def save_onnx(policy: ActorCriticPolicy, observations: Float32Array, out: Path) 
 
 def _write(module: Outputs | RecurrentOutputs, inputs: tuple[Tensor, ...], path: Path) -> None:
     rows = {0: torch.export.Dim("batch")}
-    with _libraries():
+    with export_libraries():
         torch.onnx.export(
             module,
             inputs,
@@ -185,10 +185,7 @@ def _write(module: Outputs | RecurrentOutputs, inputs: tuple[Tensor, ...], path:
 
 
 def _check(module: Outputs | RecurrentOutputs, inputs: tuple[Tensor, ...], path: Path) -> None:
-    with _libraries():
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnx_session(path)
     feed = {name: tensor.numpy() for name, tensor in zip(module.inputs, inputs, strict=True)}
     pairs = zip(module.reference(*inputs), session.run(module.outputs, feed), strict=True)
     error = max(float((expected - torch.from_numpy(got)).abs().max()) for expected, got in pairs)
@@ -199,8 +196,20 @@ def _check(module: Outputs | RecurrentOutputs, inputs: tuple[Tensor, ...], path:
         )
 
 
+def onnx_session(path: Path) -> Any:
+    """An onnxruntime session of a file, on the CPU.
+
+    Raises:
+        ExportError: If onnxruntime is missing.
+    """
+    with export_libraries():
+        import onnxruntime
+
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
 @contextmanager
-def _libraries() -> Iterator[None]:
+def export_libraries() -> Iterator[None]:
     """Name the extra of a missing library, and silence torch's messages about its internals."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:

@@ -17,6 +17,7 @@ from marl_stl_agents.checkpoints.policy import load_weights
 from marl_stl_agents.checkpoints.store import best_checkpoint, load_trainer
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.command_line import run_command
+from marl_stl_agents.commands.bundle import save_bundle
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.output import say
 from marl_stl_agents.run_data import config_at, prepare_again
@@ -39,15 +40,16 @@ class ExportConfig:
         run: The run directory; None takes the newest under ``runs``.
         format: "sb3" is a zip file for Stable-Baselines3's ``PPO.load``. "onnx" maps "observation"
             (batch, width) to "probabilities" (batch, actions) and "value" (batch,), all float32.
-        out: The file to write; an old one is replaced. None takes ``policy.zip`` for "sb3" and
-            ``policy.onnx`` for "onnx".
+            "bundle" is an ONNX file of the whole team: raw columns in, votes and decision out.
+        out: The file to write; an old one is replaced. None takes ``policy.zip`` for "sb3",
+            ``policy.onnx`` for "onnx" and ``team.onnx`` for "bundle".
         data_dir: Folder with the data files, where it has moved since the training.
         plugins: Modules of your own to import beside those of the run, or in place of one of the
             same name that has moved or changed. Their code is run.
     """
 
     run: tyro.conf.Positional[Path | None] = None
-    format: Literal["sb3", "onnx"] = "sb3"
+    format: Literal["sb3", "onnx", "bundle"] = "sb3"
     out: Path | None = None
     data_dir: Path | None = None
     plugins: tuple[str, ...] = ()
@@ -58,7 +60,8 @@ class ExportConfig:
     @property
     def file(self) -> Path:
         """The file to write."""
-        return self.out or Path("policy.zip" if self.format == "sb3" else "policy.onnx")
+        names = {"sb3": "policy.zip", "onnx": "policy.onnx", "bundle": "team.onnx"}
+        return self.out or Path(names[self.format])
 
 
 def export(settings: ExportConfig) -> Path:
@@ -76,6 +79,9 @@ def export(settings: ExportConfig) -> Path:
     check_output(run, settings.file)
     config = config_at(run, settings.data_dir, settings.plugins)
     prepared = prepare_again(run, config)
+    if settings.format == "bundle":
+        save_bundle(run, config, prepared, settings.file)
+        return settings.file
     model = load_best(run, config, prepared)
     if settings.format == "sb3":
         save_sb3(model, settings.file)

@@ -227,7 +227,7 @@ def test_a_run_on_a_published_set(tmp_path: Path) -> None:
     (log, *_) = sorted(tmp_path.glob("*conn.log*"))
     found = []
     for source in (None, "zeek"):
-        settings = DecideConfig(log, run, tmp_path / f"{source}.parquet", source=source)  # type: ignore[arg-type]
+        settings = DecideConfig(log, run, tmp_path / f"{source}.parquet", source=source)
         out, summary = decide(settings)
         found.append((pd.read_parquet(out).drop(columns="time"), summary["decision"]))
     pd.testing.assert_frame_equal(found[0][0], found[1][0])
