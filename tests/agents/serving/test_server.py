@@ -303,7 +303,7 @@ def test_verdicts_are_learned(served: Served, uninterrupted: bytes, tmp_path: Pa
     again.run(until_end=True)
     again.close()
     told = records((tmp_path / "out" / DECISIONS).read_bytes())
-    assert told[:cut - 1] == plain[:cut - 1]
+    assert told[: cut - 1] == plain[: cut - 1]
     beside = [None] * len(plain)
     beside[alert["event"]] = "threat"
     whole = served.team.stream(reason_columns=0).decide(served.frame, verdicts=beside)
@@ -323,9 +323,9 @@ def test_the_list_of_contained_entities(served: Served, tmp_path: Path) -> None:
     for one in decided:
         lasting = {"BLOCK": 30, "QUARANTINE": 6}.get(one["decision"])
         until = one["event"] + 1 + (lasting or 0)
-        if lasting and not one["isolated"]:
-            if expected.get(one["entity"], ("", 0))[1] <= until:
-                expected[one["entity"]] = (one["decision"], until)
+        old = expected.get(one["entity"], ("", 0))[1]
+        if lasting and not one["isolated"] and old <= until:
+            expected[one["entity"]] = (one["decision"], until)
     expected = {entity: found for entity, found in expected.items() if found[1] > len(decided)}
     assert expected
     assert {
