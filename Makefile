@@ -5,7 +5,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: train test test-slow lint docs
+.PHONY: train test test-long test-slow lint docs
 
 train: $(VENV)/.run
 	$(BIN)/python train.py $(ARGS)
@@ -13,6 +13,9 @@ train: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto --dist loadfile -m long
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

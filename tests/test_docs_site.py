@@ -157,6 +157,7 @@ def without_figures(text: str) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:rich is experimental")  # SB3's progress bar
+@pytest.mark.long
 def test_the_tutorial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,6 +202,7 @@ SMALLER_CELLS = {
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.long
 def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every cell, as plain Python and with less data."""
     import matplotlib.pyplot as plt

@@ -25,6 +25,7 @@ def weights(network: ppo_team.Network) -> list[float]:
     return torch.cat([one.detach().flatten() for one in network.parameters()]).tolist()
 
 
+@pytest.mark.long
 def test_the_team_learns() -> None:
     untrained = ppo_team.evaluate(ppo_team.train(replace(ARGS, iterations=1)), ARGS)
     found = ppo_team.evaluate(ppo_team.train(ARGS), ARGS)

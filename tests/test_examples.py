@@ -34,6 +34,7 @@ def test_runs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.long
 def test_its_command_line_trains_in_what_it_registers(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_another_package_named_agents_stays_whole(installed: Path, tmp_path: Pat
     assert run(installed, tmp_path, "python", "-c", code) == "another package\n"
 
 
+@pytest.mark.long
 def test_the_commands_train_and_evaluate(installed: Path, tmp_path: Path) -> None:
     flags = [*TINY.split(), "--no-progress", "--no-preflight"]
     run(installed, tmp_path, "marl-stl-train", *flags, "--run-dir", "run")

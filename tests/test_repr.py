@@ -36,8 +36,8 @@ CONFIGS = {
         data_dir=Path("/data"), dataset_options=("rows=9",)
     ),
     "FaultConfig(faulty=1, fault='flip')": mse.FaultConfig(1, "flip"),
-    "StlConfig(monitor=True, specs=('quiet=G (alerts_16 <= 6)',))": mse.StlConfig(
-        monitor=True, specs=("quiet=G (alerts_16 <= 6)",)
+    "StlConfig(monitor=False, specs=('quiet=G (alerts_16 <= 6)',))": mse.StlConfig(
+        monitor=False, specs=("quiet=G (alerts_16 <= 6)",)
     ),
     "RewardConfig(true_negative=2.0)": mse.RewardConfig(true_negative=2.0),
     "ConsensusConfig(max_faulty=0)": mse.ConsensusConfig(max_faulty=0),
@@ -71,7 +71,8 @@ def test_a_formula_shows_the_call_that_makes_it(seed: int) -> None:
 
 
 def test_steps_show_counts() -> None:
-    config = mse.EnvConfig(agents=4, views="groups", episode_length=3)
+    stl = mse.StlConfig(monitor=False)
+    config = mse.EnvConfig(agents=4, views="groups", episode_length=3, stl=stl)
     engine = Engine(config, make_table(), lanes=5, seeds=0)
     assert repr(engine).startswith("Engine(toy/train, agents=4, views='groups', lanes=5, ")
     engine.reset()

@@ -11,6 +11,7 @@ from tests.documents import blocks
 
 
 @pytest.mark.filterwarnings("ignore:rich is experimental")  # SB3's progress bar
+@pytest.mark.long
 def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

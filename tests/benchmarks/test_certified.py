@@ -9,7 +9,8 @@ import pytest
 from marl_stl_agents.evaluation.baselines import SupervisedBaselines, threat_groups
 from marl_stl_agents.evaluation.rollouts import collect_rollout
 
-from benchmarks.studies import certified, stl_picture
+from benchmarks.pictures import robustness
+from benchmarks.studies import certified
 from benchmarks.studies.certified import PRESET, RULES, SETTINGS, Settings, interquartile_mean
 from benchmarks.studies.certified_rules import EvidenceRule
 from marl_stl_env.config import DataConfig, EnvConfig
@@ -73,7 +74,7 @@ def test_a_rule_without_weights_votes_as_its_classifiers_say() -> None:
         agents=4,
         views="groups",
         dynamics="response",
-        data=DataConfig(dataset_options=("rows=3000",)),
+        data=DataConfig(dataset_options=("rows=600",)),
     )
     prepared = prepare(env)
     act = EvidenceRule(record=0.0, verdict=0.0).act(env, prepared)
@@ -114,6 +115,6 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_the_pictured_robustness_is_the_least_margin_so_far() -> None:
-    counts, running = stl_picture.episode(seed=0)
+    counts, running = robustness.episode(seed=0)
     assert running.tolist() == np.minimum.accumulate(6 - counts).tolist()
     assert running[0] > 0 > running[-1]

@@ -25,6 +25,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
+@pytest.mark.long
 def test_throughput(tmp_path: Path) -> None:
     out = tmp_path / "throughput.json"
     throughput.main(throughput.Settings(quick=True, out=out))

@@ -1,17 +1,26 @@
 """The engine on torch against the engine on numpy, on the CPU."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 
-from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, RewardConfig, StlConfig
+from marl_stl_env.config import (
+    ConsensusConfig,
+    Deliberation,
+    EnvConfig,
+    FaultConfig,
+    RewardConfig,
+    StlConfig,
+)
+from marl_stl_env.consensus.rules import register_rule
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.engine.streams import random_bits, random_words
 from marl_stl_env.engine.torch_engine import TorchArrays, TorchEngine
 from marl_stl_env.errors import ConfigError, DeviceError, InvalidActionError, StateError
+from marl_stl_env.types import Int8Array
 from tests.conftest import FOUR, UNWATCHED, make_table
 
 TABLE = make_table(300)
@@ -201,11 +210,11 @@ def test_no_lanes_are_refused() -> None:
 
 @pytest.mark.parametrize("agents", [4, 9])
 @pytest.mark.parametrize("deliberation", [0, 1])
-def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: int) -> None:
+def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: Deliberation) -> None:
     """Tensors on the meta device have no values: whatever asks for one raises."""
     config = EnvConfig(
         agents=agents, deliberation=deliberation, episode_length=3, views="groups", stl=UNWATCHED
-    )  # type: ignore[arg-type]
+    )
     engine = TorchEngine(config, TABLE, 5, 0, "meta")
     engine.reset()
     some, actions = (
@@ -235,3 +244,20 @@ def test_the_state_stays_where_it_is() -> None:
         engine.restart()
     after = [getattr(engine._state, item.name) for item in fields(engine._state)]
     assert all(one is other for one, other in zip(before, after, strict=True))
+
+
+def test_own_rules_are_looked_up_on_the_device(own_registrations: None) -> None:
+    """By a table that the numpy function fills; larger teams have none."""
+
+    @register_rule("last")
+    def last(actions: Int8Array, max_faulty: int, threshold: int) -> Int8Array:
+        return np.maximum(actions[:, -1], 0)
+
+    own = ConsensusConfig(rule="last")
+    config = EnvConfig(agents=4, episode_length=3, views="groups", stl=UNWATCHED, consensus=own)
+    engine = TorchEngine(config, TABLE, 6, 0, "cpu")
+    engine.reset()
+    actions = torch.randint(0, 4, (6, 4), generator=torch.Generator().manual_seed(0))
+    assert engine.step(actions).decisions.tolist() == actions[:, -1].tolist()
+    with pytest.raises(DeviceError, match=r"rule='last' with 9 sensors: .*--backend native"):
+        TorchEngine(replace(config, agents=9), TABLE, 6, 0, "cpu")

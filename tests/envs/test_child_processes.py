@@ -31,6 +31,7 @@ def test_gymnasiums_child_processes() -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_stable_baselines3_child_processes() -> None:
     venv = SubprocVecEnv([partial(MAKE, render_mode="rgb_array")], start_method="spawn")
     try:

@@ -9,7 +9,7 @@ from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.errors import UnknownNameError
 from marl_stl_env.rendering.frame import Frame
 from marl_stl_env.rendering.text import as_text
-from tests.conftest import make_table, with_entities
+from tests.conftest import FOUR, make_table, with_entities
 
 TABLE = with_entities(make_table(), 20)
 CONFIG = EnvConfig(dynamics="response", episode_length=90, stl=StlConfig(monitor=True))
@@ -57,7 +57,7 @@ def test_ansi_tells_what_infos_tell() -> None:
 
 
 def test_features_shown_are_the_farthest_that_a_sensor_sees() -> None:
-    env = mse.parallel_env(table=TABLE, render_mode="ansi", episode_length=20)
+    env = mse.parallel_env(table=TABLE, render_mode="ansi", episode_length=20, **FOUR)
     env.reset(seed=3)
     env.step(dict.fromkeys(env.agents, 0))
     assert env.engine.last is not None
@@ -98,7 +98,7 @@ def test_human_draws_every_step_and_closes(monkeypatch: pytest.MonkeyPatch) -> N
     for _ in range(3):
         env.step(0)
     assert len(shown) == 4
-    assert len(shown[0].axes) == 2
+    assert len(shown[0].axes) == 3  # events, rewards, and what is left of the specifications
     env.close()
     assert pyplot.get_fignums() == []
 

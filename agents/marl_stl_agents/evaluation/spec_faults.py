@@ -22,6 +22,7 @@ def specs_under_faults(
     act: Act,
     settings: EvaluateConfig,
     own: tuple[str, ...] = (),
+    faulty: int | None = None,
 ) -> tuple[SpecFaults, ...]:
     """Satisfaction and certificate of all specifications together, under each kind of fault.
 
@@ -33,16 +34,17 @@ def specs_under_faults(
         act: The frozen policy of every honest sensor.
         settings: Episodes, epsilon and delta.
         own: Registered faults beside the built-in ones.
+        faulty: How many sensors are faulty; None takes as many as the vote tolerates.
 
     Returns:
-        One entry for each kind, with as many faulty sensors as the vote tolerates; none where no
-        number of episodes is given, or where the vote tolerates nobody.
+        One entry for each kind; none where no number of episodes is given, or where nobody is
+        faulty.
     """
-    tolerated = env.consensus.faulty_for(env.agents)
-    if not settings.certify or not tolerated:
+    count = env.consensus.faulty_for(env.agents) if faulty is None else faulty
+    if not settings.certify or not count:
         return ()
     return tuple(
-        _under_fault(env, table, act, settings, fault, tolerated, settings.certify)
+        _under_fault(env, table, act, settings, fault, count, settings.certify)
         for fault in (*FAULTS.builtin(), *own)
     )
 

@@ -141,7 +141,7 @@ def test_the_onnx_file_carries_the_memory(runs: dict[str, Path], tmp_path: Path)
     np.testing.assert_allclose(memory[1], state[1][0], atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["mlp", pytest.param("lstm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("policy", ["mlp", pytest.param("lstm", marks=pytest.mark.long)])
 def test_a_file_that_says_something_else_is_not_left(
     runs: dict[str, Path], policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

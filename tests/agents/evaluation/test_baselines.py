@@ -6,12 +6,13 @@ from marl_stl_agents.evaluation.metrics import reward_per_event
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.types import Action
+from tests.conftest import FOUR
 from tests.oracles import decide
 
 
 def test_constants_chance_and_oracle() -> None:
     labels = np.random.default_rng(0).random(4_000) < 0.109
-    found = simple_baselines(EnvConfig(), labels)
+    found = simple_baselines(EnvConfig(**FOUR), labels)
     assert set(found["always_allow"].decisions) == {Action.ALLOW}
     assert set(found["always_block"].decisions) == {Action.BLOCK}
     np.testing.assert_array_equal(found["oracle"].decisions == Action.BLOCK, labels)

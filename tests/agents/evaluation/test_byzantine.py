@@ -17,7 +17,7 @@ from marl_stl_agents.evaluation.rollouts import collect_rollout
 from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig
 from marl_stl_env.types import Float32Array, Float64Array, Int8Array
 from tests.agents.evaluation.results import make_result
-from tests.conftest import UNWATCHED, make_table
+from tests.conftest import FOUR, UNWATCHED, make_table
 from tests.oracles import FAULT_NAMES, ScalarFaults, decide
 
 TABLE = make_table(500)
@@ -56,7 +56,7 @@ def test_evaluation_with_faults_runs_them() -> None:
 
 def test_with_deliberation_lies_reach_the_honest_sensors() -> None:
     """Followers repeat sensor 0's proposal: one faulty sensor in its place decides for all."""
-    config = EnvConfig(deliberation=1)
+    config = EnvConfig(deliberation=1, **FOUR)
     layout_width = 10 + 4 + 1 + 16
 
     def follow(observations: Float32Array) -> tuple[Int8Array, Float64Array]:

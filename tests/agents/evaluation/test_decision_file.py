@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ import pyarrow as pa
 import pytest
 from marl_stl_agents.commands.decide import main
 from marl_stl_agents.config import DecideConfig, PPOConfig
-from marl_stl_agents.evaluation.new_traffic import decide, team
+from marl_stl_agents.evaluation.new_traffic import decide
 from marl_stl_agents.evaluation.new_traffic.decision_file import ENDINGS, decision_writer
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.errors import ConfigError, DecidingError, MissingColumnError, OutputError
 from tests.agents.evaluation.random_runs import make_run
 from tests.data.samples import CUSTOM_COLUMNS, CUSTOM_OPTIONS, custom_rows, write_csv
+
+# By name: the package has a function that is called like its module.
+deciding = import_module("marl_stl_agents.evaluation.new_traffic.decide")
 
 ROWS = custom_rows(seed=3)
 
@@ -108,7 +112,7 @@ def test_a_file_that_comes_up_meanwhile_stays(place: Path, monkeypatch: pytest.M
         (place / "out.csv").write_text("precious")
         return real(draft, schema, ending)
 
-    monkeypatch.setattr(team, "decision_writer", slow)
+    monkeypatch.setattr(deciding, "decision_writer", slow)
     with pytest.raises(DecidingError, match="which exists"):
         decide(DecideConfig(place / "flows.csv", place / "run", decisions=place / "out.csv"))
     assert (place / "out.csv").read_text() == "precious"
@@ -121,7 +125,7 @@ def test_a_full_disk_is_one_line(
     def full(*_: object) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(team, "decision_writer", full)
+    monkeypatch.setattr(deciding, "decision_writer", full)
     line = [str(place / "run"), "--input", str(place / "flows.csv")]
     assert main(line) == 2
     assert "No space left on device" in capsys.readouterr().err
@@ -209,6 +213,7 @@ def test_columns_that_cannot_be_kept(
     assert not (place / "o.csv").exists()
 
 
+@pytest.mark.long
 def test_killed_while_it_decides(place: Path) -> None:
     """Nothing of its name is left, and the same command works afterwards."""
     rows = (place / "flows.csv").read_text().splitlines(keepends=True)

@@ -26,10 +26,11 @@ from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import Action, Float32Array, Float64Array, Int8Array
 from tests.agents.evaluation.random_runs import make_run
 from tests.agents.evaluation.test_new_traffic import raw_rows
+from tests.conftest import UNWATCHED
 
 REWARD = RewardConfig()
 SPLITS: tuple[Split, ...] = ("validation", "test")
-ENV = EnvConfig(agents=3, data=DataConfig(dataset_options=("rows=1500",)))
+ENV = EnvConfig(agents=3, stl=UNWATCHED, data=DataConfig(dataset_options=("rows=1500",)))
 
 
 def test_decisions_at_a_threshold() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from marl_stl_agents.policies.build import make_policy
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.types import Float32Array, Float64Array, Int8Array
-from tests.conftest import make_table
+from tests.conftest import FOUR, make_table
 from tests.oracles import decide
 
 
@@ -20,9 +22,9 @@ def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
 
 @pytest.mark.parametrize("rows", [7, 256, 1000])
 @pytest.mark.parametrize("order", ["sequential", "shuffled"])
-def test_every_event_is_evaluated_once_and_stays_in_its_place(rows: int, order: str) -> None:
+def test_every_event_is_evaluated_once_and_stays_in_its_place(rows: int, order: Any) -> None:
     table = make_table(rows)
-    config = EnvConfig(order=order)  # type: ignore[arg-type]
+    config = EnvConfig(order=order, **FOUR)
     rollout = collect_rollout(config, table, act)
     for row in range(rows):
         actions, scores = [], []
@@ -43,7 +45,7 @@ def test_every_event_is_evaluated_once_and_stays_in_its_place(rows: int, order: 
 def test_memory_lasts_through_a_stretch_and_no_longer() -> None:
     """Against SB3's ``predict``, one sensor and one segment at a time."""
     table = make_table(600)
-    config = EnvConfig()
+    config = EnvConfig(**FOUR)
     space = spaces.Box(-5, 5, (14,), dtype=np.float32)
     settings = PPOConfig(policy="lstm", width=8, depth=0)
     torch.manual_seed(0)

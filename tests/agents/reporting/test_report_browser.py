@@ -25,7 +25,7 @@ from tests.conftest import make_table, with_entities
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 NAMED = "MARL_STL_BROWSER"
 ARGUMENTS = [

@@ -37,6 +37,7 @@ from tests.agents.evaluation.random_runs import make_run
 from tests.agents.evaluation.test_new_traffic import SYNTHETIC
 from tests.agents.reporting.report_runs import HOSTILE, Page, evaluated_toy, hostile_table
 from tests.agents.reporting.test_numbers import wilson
+from tests.conftest import UNWATCHED
 
 STOPS = (Action.BLOCK, Action.QUARANTINE)
 
@@ -274,7 +275,7 @@ def test_long_rows_make_short_episodes(
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    three = EnvConfig(agents=3, episode_length=30)
+    three = EnvConfig(agents=3, episode_length=30, stl=UNWATCHED)
     page = Page(report_page.report_page(evaluated_toy(tmp_path / "run", three)))
     for words in (
         "tolerates no faulty sensor",

@@ -57,6 +57,7 @@ def files_of(run: Path) -> list[str]:
     return sorted(path.name for path in run.iterdir() if "tfevents" not in path.name)
 
 
+@pytest.mark.long
 def test_a_kill_between_any_two_writes_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,7 +164,15 @@ def test_it_decides_on_new_traffic(
     plugin = trained[1]
     out, traffic = tmp_path / "run", tmp_path / "new.csv"
     quiet = [flag for flag in FLAGS if flag not in ("--stl", "monitor")]
-    line = (*quiet, "--plugin", str(plugin), "--iterations", "1", "--run-dir", out)
+    line: tuple[str | Path, ...] = (
+        *quiet,
+        "--plugin",
+        str(plugin),
+        "--iterations",
+        "1",
+        "--run-dir",
+        out,
+    )
     assert run("train.py", *line) == 0
     traffic.write_text("a,b,c,d,label\n3,3,3,3,forged\n-1,0,-1,0,benign\n", encoding="utf-8")
     decisions = tmp_path / "out.csv"

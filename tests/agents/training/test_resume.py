@@ -58,9 +58,9 @@ def build(backend: Backend, stl: Any = "off", **settings: Any) -> Any:
 def learn(model: Any, iterations: int, again: bool = False) -> None:
     """Train under a schedule of six iterations, whatever part of it this is."""
     model.lr_schedule = lambda _: 1e-3
-    rates = ViolationRatesCallback(
-        replace(CONFIG, env=team_env(model.env).engines[0].config), TABLE
-    )
+    task = team_env(model.env).engines[0].config
+    watched = replace(CONFIG, env=task, stl="monitor" if task.stl.monitor else "off")
+    rates = ViolationRatesCallback(watched, TABLE)
     model.learn(iterations * ITERATION, callback=rates, reset_num_timesteps=not again)
 
 
@@ -75,9 +75,10 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
         *product(["native"], ["native"], [BATCH, NONE]),
         *product(["torch"], ["torch"], [{}, BATCH, NONE]),
         *product(["native"], ["native"], [LSTM, INDEPENDENT]),
-        *product(["supersuit"], ["supersuit"], [LSTM, INDEPENDENT]),
+        pytest.param("supersuit", "supersuit", LSTM, marks=pytest.mark.long),
+        ("supersuit", "supersuit", INDEPENDENT),
         *product(["native"], ["supersuit"], [{"stl": "shape"}, {"stl": "lagrangian"}]),
-        ("native", "native", LSTM | {"stl": "shape"}),
+        pytest.param("native", "native", LSTM | {"stl": "shape"}, marks=pytest.mark.long),
     ],
 )
 def test_continuing_equals_never_having_stopped(
@@ -198,6 +199,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_weights(backend: str, tmp_pat
     assert_killed_run_ends_the_same(backend, 10, tmp_path)
 
 
+@pytest.mark.long
 def test_a_signal_saves_and_stops(tmp_path: Path) -> None:
     run = tmp_path / "run"
     line = training(fresh(run, "native", iterations=400))

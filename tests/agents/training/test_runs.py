@@ -189,7 +189,7 @@ def test_a_damaged_configuration_is_named(content: str, tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
-@pytest.mark.slow  # tests/agents/training/test_interrupted.py stops before every single write
+@pytest.mark.long  # tests/agents/training/test_interrupted.py stops before every single write
 @pytest.mark.parametrize("delay", [0.0, 0.4, 1.1])
 def test_a_killed_run_leaves_whole_files(delay: float, tmp_path: Path) -> None:
     flags = [*TRAIN[1:], "--no-preflight", "--run-dir", str(tmp_path / "run")]

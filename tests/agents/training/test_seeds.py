@@ -194,6 +194,7 @@ def test_trainings_in_processes_of_their_own(tmp_path: Path) -> None:
         assert weights_of(tmp_path / "two" / name) == weights_of(tmp_path / "one" / name)
 
 
+@pytest.mark.long
 def test_evaluation_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rewards_by_seed(monkeypatch)
     train_seeds(small(tmp_path, iterations=1), (2, 3))

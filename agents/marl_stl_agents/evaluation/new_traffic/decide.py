@@ -54,7 +54,7 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
     stream = team.stream(threshold=settings.threshold, reason_columns=settings.reason_columns)
     malformed = MalformedLines(settings.malformed == "skip")
     incoming = _open(team, settings, malformed)
-    tally = Tally(team.env)
+    tally = Tally(team.env, incoming.labelled)
     with ExitStack() as stack:
         draft = stack.enter_context(new_file(target))
         out: DecisionWriter | None = None
@@ -68,7 +68,7 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
         if out is None:
             raise DecidingError(f"{settings.input} has no event to decide on")
     summary = {
-        "input": str(settings.input), "run": str(run), **tally.metrics(incoming.labelled),
+        "input": str(settings.input), "run": str(run), **tally.metrics(),
         "threshold": settings.threshold, "not_as_in_training": asdict(incoming.filled),
     }  # fmt: skip
     if settings.malformed == "skip":

@@ -20,10 +20,11 @@ class Tally:
 
     Args:
         env: The environment of the team.
+        labelled: Whether the events have labels, by which decisions are scored.
     """
 
-    def __init__(self, env: EnvConfig) -> None:
-        self._env = env
+    def __init__(self, env: EnvConfig, labelled: bool) -> None:
+        self._env, self._labelled = env, labelled
         self._labels: list[BoolArray] = []
         self._payoffs: list[Float32Array] = []
         self._rewards: list[Float32Array] = []
@@ -33,15 +34,16 @@ class Tally:
         """Count some events.
 
         Args:
-            table: The scaled events; all benign where they have no labels.
+            table: The scaled events.
             rollout: What was decided on them.
         """
-        self._labels.append(table.labels)
-        self._payoffs.append(event_payoffs(self._env.reward, table))
-        self._rewards.append(self._earned(table, rollout))
         self._rollouts.append(rollout)
+        if self._labelled:
+            self._labels.append(table.labels)
+            self._payoffs.append(event_payoffs(self._env.reward, table))
+            self._rewards.append(self._earned(table, rollout))
 
-    def metrics(self, labelled: bool) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """Counts, and where the events are labelled how good the decisions were."""
         counts = np.bincount(self._joined("decisions"), minlength=len(Action))
         found: dict[str, Any] = {
@@ -51,7 +53,7 @@ class Tally:
         if self._env.dynamics == "response":
             flags = ("isolated", "granted", "refused")
             found["response"] = {name: int(self._joined(name).sum()) for name in flags}
-        return found | self._scored() if labelled else found
+        return found | self._scored() if self._labelled else found
 
     def _scored(self) -> dict[str, Any]:
         labels, reward = np.concatenate(self._labels), self._env.reward

@@ -1,4 +1,4 @@
-"""Screenshot of a report: ``python -m benchmarks.studies.report_picture RUN``.
+"""Screenshot of a report: ``python -m benchmarks.pictures.report RUN``.
 
 Needs the extra ``dev`` and Chromium; MARL_STL_BROWSER names it if it is not ``chromium``.
 """

@@ -1,4 +1,4 @@
-"""Figure of the running robustness: ``python -m benchmarks.studies.stl_picture``.
+"""Figure of the running robustness: ``python -m benchmarks.pictures.robustness``.
 
 One lane of ``TrafficResponse-v0`` whose team raises random alerts, more and more often during the
 episode, under the specification ``G (alerts_16 <= 6)``.
