@@ -115,14 +115,14 @@ def rollout_of(
         act: The policy of every honest sensor.
         watch: Called with what the sensors saw and how they voted, step by step.
     """
-    flags = {name: np.empty(rows, np.bool_) for name in _FLAGS}
     rollout = Rollout(
-        actions=np.empty((rows, agents), np.int8),
-        decisions=np.empty(rows, np.int8),
-        scores=np.empty(rows, np.float64),
-        rewards=np.empty(rows, np.float32),
-        **flags,
+        np.empty((rows, agents), np.int8),
+        np.empty(rows, np.int8),
+        np.empty(rows, np.float64),
+        np.empty(rows, np.float32),
+        *(np.empty(rows, np.bool_) for _ in _FLAGS),
     )
+    flags: dict[str, BoolArray] = {name: getattr(rollout, name) for name in _FLAGS}
     threat, seen = np.empty(0), np.empty((0, 0, 0), np.float32)
     robustness = np.empty((rows, 0), np.float32)
 

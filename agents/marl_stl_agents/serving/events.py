@@ -163,11 +163,12 @@ class EventLog:
             try:
                 chunk = self._incoming.chunk(batch)
             except DataFormatError as error:
-                at = np.flatnonzero(batch.rows == error.row)
+                row = -1 if error.row is None else error.row
+                at = np.flatnonzero(batch.rows == row)
                 if not len(at):
                     raise
-                offset = int(parsed.offsets[np.searchsorted(parsed.batch.rows, error.row)])
-                malformed.append(Malformed(int(error.row or 0), offset, error.problem))
+                offset = int(parsed.offsets[np.searchsorted(parsed.batch.rows, row)])
+                malformed.append(Malformed(row, offset, error.problem))
                 batch = batch.where(_all_but(batch, int(at[0])))
                 continue
             if chunk is not None:

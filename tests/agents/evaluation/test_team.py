@@ -136,6 +136,10 @@ def new_traffic(env: EnvConfig) -> pd.DataFrame:
     return frame.set_index(frame["flow_id"].to_numpy())
 
 
+def events_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
 def as_codes(found: pd.DataFrame, columns: list[str]) -> Int8Array:
     return np.stack([[Action[name] for name in found[column]] for column in columns], 1)
 
@@ -263,7 +267,7 @@ def test_event_by_event_with_verdicts_that_come_late(kind: Any) -> None:
     told = [None] * len(frame) if verdicts is None else pd.Series(verdicts).tolist()
     whole = team.decide(frame, verdicts=verdicts)
     stream = team.stream(specifications=True)
-    for number, event in enumerate(frame.to_dict("records")):
+    for number, event in enumerate(events_of(frame)):
         verdict = told[number]
         found, row = stream.step(event, None if late else verdict), whole.iloc[number]
         assert found.event == number
@@ -283,14 +287,11 @@ def test_an_event_is_scaled_as_a_file_of_it(responding: Team) -> None:
     category = next(n for n in frame if frame[n].dtype.kind not in "iuf" and n != "entity")
     number = responding.preprocessor.columns[-1].name
     frame = frame.drop(columns=responding.preprocessor.columns[-2].name)
-    frame[category] = frame[category].astype(object)
-    for at, value in enumerate([None, "never seen", "  "]):
-        frame.iloc[at, frame.columns.get_loc(category)] = value
-    for at, value in enumerate([np.nan, np.inf, -np.inf, 1e30, -7.5]):
-        frame.iloc[at, frame.columns.get_loc(number)] = value
+    frame[category] = [None, "never seen", "  ", *frame[category][3:]]
+    frame[number] = [np.nan, np.inf, -np.inf, 1e30, -7.5, *frame[number][5:]]
     chunk = next(responding.open(frame, Wanted()).chunks())
     reader = EventReader(plain_format(), responding.preprocessor)
-    for row, event in enumerate(frame.to_dict("records")):
+    for row, event in enumerate(events_of(frame)):
         found = reader.read(event | {number: str(event[number])})
         np.testing.assert_array_equal(found.features[0], chunk.table.features[row])
         assert chunk.times is not None
@@ -298,7 +299,7 @@ def test_an_event_is_scaled_as_a_file_of_it(responding: Team) -> None:
 
 
 def test_bad_events(responding: Team) -> None:
-    event = new_traffic(RESPONDING).to_dict("records")[0]
+    event = events_of(new_traffic(RESPONDING))[0]
     number = responding.preprocessor.columns[-1].name
     stream = responding.stream()
     with pytest.raises(MissingColumnError, match="names the host of each event"):

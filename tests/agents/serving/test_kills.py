@@ -90,9 +90,9 @@ def test_twenty_kills(served: Served, tmp_path: Path) -> None:
     assert out.read_bytes() == expected
     events = [json.loads(line)["event"] for line in expected.splitlines()]
     assert events == list(range(len(many)))
-    process = subprocess.Popen(command(served, tmp_path), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(served, tmp_path), stdout=subprocess.PIPE)
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("metrics and health")
+    assert process.stdout.readline().startswith(b"metrics and health")
     time.sleep(1.0)
     process.send_signal(signal.SIGTERM)
     process.communicate()

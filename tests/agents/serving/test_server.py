@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from marl_stl_agents.serving import decision_log, server, snapshot
+from marl_stl_agents.serving import decision_log, server
 from marl_stl_agents.serving.server import DECISIONS, LIST, STATE
 
 from marl_stl_env.errors import MissingColumnError, OutputError, ServingError
@@ -71,8 +71,8 @@ def test_killed_at_every_write(
 
         return call
 
-    monkeypatch.setattr(decision_log.os, "fsync", dying(os.fsync))
-    monkeypatch.setattr(snapshot.np, "savez", dying(np.savez))
+    monkeypatch.setattr("os.fsync", dying(os.fsync))
+    monkeypatch.setattr("numpy.savez", dying(np.savez))
     monkeypatch.setattr(os, "replace", dying(os.replace))
     monkeypatch.setattr(
         server, "DecisionLog",
@@ -304,7 +304,7 @@ def test_verdicts_are_learned(served: Served, uninterrupted: bytes, tmp_path: Pa
     again.close()
     told = records((tmp_path / "out" / DECISIONS).read_bytes())
     assert told[: cut - 1] == plain[: cut - 1]
-    beside = [None] * len(plain)
+    beside: list[str | None] = [None] * len(plain)
     beside[alert["event"]] = "threat"
     whole = served.team.stream(reason_columns=0).decide(served.frame, verdicts=beside)
     assert [one["decision"] for one in told] == whole["decision"].tolist()
@@ -319,7 +319,7 @@ def test_the_list_of_contained_entities(served: Served, tmp_path: Path) -> None:
     decided = records(served.served(tmp_path, block_events=30))
     content = json.loads((tmp_path / "out" / LIST).read_text())
     assert content["events"] == len(decided)
-    expected = {}
+    expected: dict[str, tuple[str, int]] = {}
     for one in decided:
         lasting = {"BLOCK": 30, "QUARANTINE": 6}.get(one["decision"])
         until = one["event"] + 1 + (lasting or 0)

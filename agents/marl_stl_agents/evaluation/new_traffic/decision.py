@@ -80,10 +80,11 @@ def as_decisions(
     return [
         Decision(
             event, time, entity, Action(decision), score,
-            tuple(_ACTIONS[vote] for vote in votes), reason, *flags,
-            specifications=dict(zip(specifications, values, strict=bool(values))),
+            tuple(_ACTIONS[vote] for vote in votes), reason, isolated, granted, refused, shielded,
+            dict(zip(specifications, values, strict=bool(values))),
         )
-        for event, time, entity, decision, score, votes, reason, *flags, values in columns
+        for event, time, entity, decision, score, votes, reason, isolated, granted, refused,
+        shielded, values in columns
     ]  # fmt: skip
 
 
