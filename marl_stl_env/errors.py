@@ -204,6 +204,10 @@ class DecidingError(MarlStlError, ValueError):
     """A trained team cannot decide on new traffic as asked."""
 
 
+class ServingError(MarlStlError):
+    """A server cannot go on in this folder, on this log or at this address."""
+
+
 class FormulaError(MarlStlError, ValueError):
     """A temporal-logic formula is not well formed, or cannot be used as asked.
 

@@ -43,7 +43,7 @@ FLOORS |= {
             "console",
             "rllib",
             "reporting",
-            "training",
+            "training serving",
             "commands api",
         ]
     )

@@ -23,6 +23,11 @@ def decide() -> int:
     return run("decide")
 
 
+def serve() -> int:
+    """``marl-stl-serve``: let a trained team decide on a log while it grows."""
+    return run("serve")
+
+
 def data() -> int:
     """``marl-stl-data``: look at data sets."""
     return run("data")

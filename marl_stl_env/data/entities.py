@@ -112,6 +112,10 @@ class EntityDirectory:
         slots[-1] = slots[-2]  # after the last event it is shown again
         return EntitySlots(slots, self.count, len(slots)), np.array(new, np.int64)
 
+    def slot_of(self, name: str) -> int | None:
+        """The slot of an entity; None where it has none, or has none any more."""
+        return self._slots.get(name)
+
     def get_state(self) -> dict[str, AnyArray]:
         """Names and slots of the entities, the one met longest ago first, as plain arrays."""
         return {

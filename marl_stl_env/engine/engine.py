@@ -165,7 +165,6 @@ class Engine:
     def _show(self, table: TrafficTable, order: IntArray) -> None:
         """Let the lanes replay the rows of a table in this order.  # (rows + 1,) int64."""
         config, arrays = self.config, self._arrays
-        self.table = table
         self.observations = ObservationModel(
             table,
             config.agents,
@@ -175,6 +174,12 @@ class Engine:
             self._memory.columns(),
             config.seen_by,
         )
+        self._replay(table, order)
+
+    def _replay(self, table: TrafficTable, order: IntArray) -> None:
+        """Go on with these rows, of the columns that are observed.  # (rows + 1,) int64."""
+        config, arrays = self.config, self._arrays
+        self.table = table
         self._payoffs = Payoffs(config.reward, arrays, config.dynamics, table)
         self._order = arrays.asarray(order)
         self._labels = arrays.asarray(table.labels)

@@ -72,6 +72,11 @@ class LaneMemory:
         if self.response is not None:
             self.response.follow(slots, new)
 
+    def learn(self, step: int, slot: int, threat: bool) -> None:
+        """Learn a late verdict; see :meth:`ResponseDynamics.learn`."""
+        if self.response is not None:
+            self.response.learn(step, slot, threat)
+
     def columns(self) -> dict[str, float]:
         """The observed columns that all sensors share, and the smallest value of each."""
         columns = dict.fromkeys(CONTEXT, 0.0) if self.response is not None else {}

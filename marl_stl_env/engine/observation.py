@@ -137,6 +137,10 @@ class ObservationModel:
         self.low: Float32Array = np.append(-limits, np.array([*lowest.values()], np.float32))
         self.high: Float32Array = np.append(limits, np.ones(len(lowest), np.float32))
 
+    def follow(self, features: Float32Array) -> None:
+        """Go on with other events of the same columns.  # (rows, features) float32."""
+        self._features = self._arrays.table(features)
+
     @property
     def width(self) -> int:
         """Columns of one observation."""

@@ -253,6 +253,19 @@ class ResponseDynamics:
         memory.present = memory.present + new - old
         return memory.present
 
+    def learn(self, step: int, slot: int, threat: bool) -> None:
+        """Give the first lane the verdict on an alert that was granted some steps ago.
+
+        It is lost where the alert was not granted, or a later one was.
+
+        Args:
+            step: The step of the alert.
+            slot: The slot of its entity.
+            threat: The verdict.
+        """
+        if self._memory.verdict_from[0, slot] == step + self._settings.alert_delay:
+            self._memory.verdict[0, slot] = threat
+
     def context(self, state: LaneState) -> Float32Array:
         """The shared columns, in the order of :data:`CONTEXT`.
 

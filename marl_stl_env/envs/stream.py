@@ -81,19 +81,41 @@ class StreamEngine(Engine):
                 :class:`~marl_stl_env.data.entities.EntityDirectory` gives them; None in a replay.
 
         Raises:
-            StateError: If events before have not been decided on, or the stream has become longer
-                than steps can be counted.
+            StateError: If events before have not been decided on, they have other columns, or the
+                stream has become longer than steps can be counted.
         """
         if self.waiting:
             raise StateError("the events before have not all been decided on; step through them")
         if self.events + len(table) > _MOST:
             raise StateError(f"a stream has at most {_MOST:,} events; begin a new one")
-        told = replace(table, labels=verdicts == 1)
-        self._show(told, np.append(np.arange(len(table)), len(table) - 1))
+        if table.feature_names != self.table.feature_names:
+            raise StateError("the events have other columns than the stream's")
+        told = TrafficTable.of_checked(table.state() | {"labels": verdicts == 1})
+        self.observations.follow(told.features)
+        self._replay(told, np.append(np.arange(len(table)), len(table) - 1))
         self._verdicts = verdicts
         if entities is not None:
             self._memory.follow(*entities)
         self._begin_at(self.events, len(table))
+
+    def learn(self, event: int, slot: int | None, actions: Int8Array, threat: bool) -> None:
+        """Learn a verdict that came after its event was decided on.
+
+        Where it is in time, weights and the entity's columns go on as if it had stood beside the
+        event: an analyst's verdict is shown ``alert_delay`` events after the alert at the earliest.
+        What the specifications measured of the event stays.
+
+        Args:
+            event: Number of the event in the stream, counted from 0.
+            slot: The slot of its entity; None in a replay, or where it was passed on.
+            actions: What the sensors voted.  # (agents,) int8
+            threat: Whether it was a threat.
+        """
+        everywhere = np.ones(1, np.bool_)
+        labels = np.array([threat])
+        self._vote.learn(self._state, actions[None], labels, everywhere, everywhere)
+        if slot is not None:
+            self._memory.learn(event, slot, threat)
 
     def get_state(self) -> dict[str, AnyArray]:
         """What is remembered of the events decided on, between two calls of :meth:`follow`."""

@@ -12,6 +12,9 @@ COMMANDS = {
     ("train.py",): "Train a team of sensors on labelled traffic.",
     ("evaluate.py",): "Evaluate a trained team on every event of a split.",
     ("-m", "marl_stl_agents.commands.decide"): "Let a trained team decide on new traffic.",
+    ("-m", "marl_stl_agents.commands.serve"): (
+        "Let a trained team decide on a log while it grows."
+    ),
     ("-m", "marl_stl_agents.commands.data", "check"): (
         "Check a data set: its splits, its labels, and what can be learned from it."
     ),

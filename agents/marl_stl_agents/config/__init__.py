@@ -12,6 +12,7 @@ from marl_stl_agents.config.ppo import (
     Schedule,
     Sharing,
 )
+from marl_stl_agents.config.serve import ServeConfig
 from marl_stl_agents.config.train import Backend, Device, Stl, TrainConfig
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "PPOConfig",
     "ReturnNormalization",
     "Schedule",
+    "ServeConfig",
     "Sharing",
     "Stl",
     "TrainConfig",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -54,6 +54,8 @@ class Rollout:
         granted: Events whose alert the analyst's budget covered.  # (rows,) bool
         refused: Events whose alert it did not cover.  # (rows,) bool
         shielded: Events on which the shield replaced the vote's decision.  # (rows,) bool
+        robustness: The least robustness of each specification so far, after each event; None where
+            none is monitored.  # (rows, specifications) float32
     """
 
     actions: Int8Array
@@ -64,6 +66,7 @@ class Rollout:
     granted: BoolArray
     refused: BoolArray
     shielded: BoolArray
+    robustness: Float32Array | None = None
 
     @property
     def votes(self) -> BoolArray:
@@ -112,15 +115,16 @@ def rollout_of(
         act: The policy of every honest sensor.
         watch: Called with what the sensors saw and how they voted, step by step.
     """
-    flags = {name: np.empty(rows, np.bool_) for name in _FLAGS}
     rollout = Rollout(
-        actions=np.empty((rows, agents), np.int8),
-        decisions=np.empty(rows, np.int8),
-        scores=np.empty(rows, np.float64),
-        rewards=np.empty(rows, np.float32),
-        **flags,
+        np.empty((rows, agents), np.int8),
+        np.empty(rows, np.int8),
+        np.empty(rows, np.float64),
+        np.empty(rows, np.float32),
+        *(np.empty(rows, np.bool_) for _ in _FLAGS),
     )
+    flags: dict[str, BoolArray] = {name: getattr(rollout, name) for name in _FLAGS}
     threat, seen = np.empty(0), np.empty((0, 0, 0), np.float32)
+    robustness = np.empty((rows, 0), np.float32)
 
     def choose(engine: Engine) -> Int8Array:
         nonlocal threat, seen
@@ -137,9 +141,13 @@ def rollout_of(
         rollout.rewards[evaluated] = record.decision_rewards[live]
         for name, flag in flags.items():
             flag[evaluated] = getattr(record, name)[live]
+        if record.robustness.shape[1]:
+            if not robustness.shape[1]:
+                robustness = np.empty((rows, record.robustness.shape[1]), np.float32)
+            robustness[evaluated] = record.robustness[live]
         if watch is not None:
             watch(evaluated, seen[live], record.actions[live], rollout.scores[evaluated])
-    return rollout
+    return replace(rollout, robustness=robustness) if robustness.shape[1] else rollout
 
 
 def greedy(policy: ActorCriticPolicy) -> Act:
@@ -155,22 +163,40 @@ def greedy(policy: ActorCriticPolicy) -> Act:
     if isinstance(policy, RecurrentActorCriticPolicy):
         return RecurrentGreedy(policy)
 
+    logits_of = _logits(policy)
+
     def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
-        with torch.no_grad():
-            batch = torch.from_numpy(observations).to(policy.device)
-            return _most_probable(policy.get_distribution(batch))
+        with torch.inference_mode():
+            logits = logits_of(observations)
+            return _most_probable(torch.softmax(logits, dim=-1))
 
     return act
 
 
+def _logits(policy: ActorCriticPolicy) -> Callable[[Float32Array], torch.Tensor]:
+    """The normalised logits of a policy without memory.
+
+    They are those of ``policy.get_distribution``, bit for bit, without SB3's checks of every
+    batch: on a single event these take longer than the network.
+    """
+    encode, networks, head = policy.pi_features_extractor, policy.mlp_extractor, policy.action_net
+    device = policy.device
+
+    def logits(observations: Float32Array) -> torch.Tensor:
+        batch = torch.from_numpy(observations).to(device)
+        raw: torch.Tensor = head(networks.forward_actor(encode(batch)))
+        return raw - raw.logsumexp(dim=-1, keepdim=True)
+
+    return logits
+
+
 def threat_log_odds(policy: ActorCriticPolicy) -> LogOdds:
     """The log-odds of a threat vote of a trained policy without memory."""
+    logits_of, threat = _logits(policy), torch.from_numpy(THREAT_VOTE).to(policy.device)
 
     def log_odds(observations: Float32Array) -> Float64Array:
-        with torch.no_grad():
-            batch = torch.from_numpy(observations).to(policy.device)
-            logits = _categorical(policy.get_distribution(batch)).logits.double()
-            threat = torch.from_numpy(THREAT_VOTE).to(logits.device)
+        with torch.inference_mode():
+            logits = logits_of(observations).double()
             found = logits[:, threat].logsumexp(dim=1) - logits[:, ~threat].logsumexp(dim=1)
             return np.asarray(found.cpu().numpy(), np.float64)
 
@@ -227,17 +253,17 @@ class RecurrentGreedy:
             batch = torch.from_numpy(observations).to(policy.device)
             hidden, cell = self._memory
             chosen, self._memory = policy.get_distribution(batch, (hidden, cell), going_on)
-            return _most_probable(chosen)
+            return _most_probable(_probabilities(chosen))
 
 
-def _categorical(chosen: Distribution) -> torch.distributions.Categorical:
+def _probabilities(chosen: Distribution) -> torch.Tensor:
     if not isinstance(chosen.distribution, torch.distributions.Categorical):
         raise TypeError(f"a policy over actions is categorical, not {chosen.distribution!r}")
-    return chosen.distribution
+    probabilities: torch.Tensor = chosen.distribution.probs
+    return probabilities
 
 
-def _most_probable(chosen: Distribution) -> tuple[Int8Array, Float64Array]:
-    probabilities: torch.Tensor = _categorical(chosen).probs
+def _most_probable(probabilities: torch.Tensor) -> tuple[Int8Array, Float64Array]:
     threat = torch.from_numpy(THREAT_VOTE).to(probabilities.device)
     return (
         probabilities.argmax(dim=1).to(torch.int8).cpu().numpy(),

@@ -33,7 +33,8 @@ def read_verdicts(batch: Batch, column: str) -> Int8Array:
     absent = batch.absent(column)
     coder = Coder(_plain, limit=1000, kind=LabelError)
     codes = coder.codes(batch.as_text([column]), column)
-    values = np.array([_value(name) for name in coder.names], np.int8)
+    known = [value_of(name) for name in coder.names]
+    values = np.array([_NONE if one is None else one for one in known], np.int8)
     found = np.where(absent, np.int8(-1), values[codes])
     if (found == _NONE).any():
         at = int((found == _NONE).argmax())
@@ -53,8 +54,10 @@ def _plain(text: str) -> str:
     return name.removesuffix(".0")
 
 
-def _value(name: str) -> int:
+def value_of(text: str) -> int | None:
+    """A verdict: 1 for a threat, 0 for benign, -1 for unknown; None where a text is none."""
+    name = _plain(text)
     for value, names in ((1, THREAT), (0, BENIGN), (-1, UNKNOWN)):
         if name in names:
             return value
-    return _NONE
+    return None

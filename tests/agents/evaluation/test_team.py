@@ -18,6 +18,7 @@ from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import DecideConfig, PPOConfig, Stl
 from marl_stl_agents.evaluation.new_traffic import Team, decide, load_team
+from marl_stl_agents.evaluation.new_traffic.decision import verdict_of
 from marl_stl_agents.run_directory import read_config
 from numpy.random import default_rng
 
@@ -31,10 +32,18 @@ from marl_stl_env.config import (
 )
 from marl_stl_env.data import TrafficTable, prepare
 from marl_stl_env.data.entities import EntityDirectory
+from marl_stl_env.data.ingest.incoming import Wanted, plain_format
+from marl_stl_env.data.ingest.one_event import EventReader
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.spaces import observation_space
-from marl_stl_env.errors import DecidingError, InvalidActionError, LabelError, MissingColumnError
+from marl_stl_env.errors import (
+    DataFormatError,
+    DecidingError,
+    InvalidActionError,
+    LabelError,
+    MissingColumnError,
+)
 from marl_stl_env.types import Action, BoolArray, Int8Array
 from tests.agents.evaluation.random_runs import CPU, make_run
 from tests.agents.evaluation.test_new_traffic import raw_rows
@@ -125,6 +134,10 @@ def new_traffic(env: EnvConfig) -> pd.DataFrame:
     frame["time"] = prepared.raw.times[prepared.rows["test"]]
     frame["flow_id"] = np.arange(len(frame)) + 7000
     return frame.set_index(frame["flow_id"].to_numpy())
+
+
+def events_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def as_codes(found: pd.DataFrame, columns: list[str]) -> Int8Array:
@@ -241,6 +254,67 @@ def test_two_halves_and_a_restart_between_them(kind: Any) -> None:
         given = None if told is None else told.loc[piece.index]
         parts.append(second.decide(piece, verdicts=given))
     same(pd.concat(parts), lane)
+
+
+def test_event_by_event_with_verdicts_that_come_late(kind: Any) -> None:
+    """A verdict given right after the decision counts as one that stood beside the event.
+
+    Only what a specification measured of the event stays: there the verdict stands beside it.
+    """
+    run, lane, frame, verdicts = kind
+    team, config = load_team(run), read_config(run)
+    late = not config.task.stl.observe or config.stl == "lagrangian"
+    told = [None] * len(frame) if verdicts is None else pd.Series(verdicts).tolist()
+    whole = team.decide(frame, verdicts=verdicts)
+    stream = team.stream(specifications=True)
+    for number, event in enumerate(events_of(frame)):
+        verdict = told[number]
+        found, row = stream.step(event, None if late else verdict), whole.iloc[number]
+        assert found.event == number
+        assert found.action.name == row["decision"]
+        assert list(found.votes) == [Action(vote) for vote in lane.actions[number]]
+        assert (found.time, found.entity) == (row["time"], row["entity"])
+        assert found.threat_score == pytest.approx(row["threat_score"], abs=1e-6)
+        assert found.reason == row["reason"]
+        assert found.granted == lane.granted[number]
+        if late and (known := verdict_of(verdict)) >= 0:
+            stream.learn(number, found.entity, lane.actions[number], bool(known))
+
+
+def test_an_event_is_scaled_as_a_file_of_it(responding: Team) -> None:
+    """Bit for bit, with missing, strange and textual values."""
+    frame = new_traffic(RESPONDING)
+    category = next(n for n in frame if frame[n].dtype.kind not in "iuf" and n != "entity")
+    number = responding.preprocessor.columns[-1].name
+    frame = frame.drop(columns=responding.preprocessor.columns[-2].name)
+    frame[category] = [None, "never seen", "  ", *frame[category][3:]]
+    frame[number] = [np.nan, np.inf, -np.inf, 1e30, -7.5, *frame[number][5:]]
+    chunk = next(responding.open(frame, Wanted()).chunks())
+    reader = EventReader(plain_format(), responding.preprocessor)
+    for row, event in enumerate(events_of(frame)):
+        found = reader.read(event | {number: str(event[number])})
+        np.testing.assert_array_equal(found.features[0], chunk.table.features[row])
+        assert chunk.times is not None
+        assert found.time == chunk.times[row]
+
+
+def test_bad_events(responding: Team) -> None:
+    event = events_of(new_traffic(RESPONDING))[0]
+    number = responding.preprocessor.columns[-1].name
+    stream = responding.stream()
+    with pytest.raises(MissingColumnError, match="names the host of each event"):
+        stream.step({name: value for name, value in event.items() if name != "entity"})
+    with pytest.raises(MissingColumnError, match="at most half may be"):
+        stream.step({"entity": "10.0.0.1"})
+    with pytest.raises(DataFormatError, match=f"column '{number}': 'much' is not a number"):
+        stream.step(event | {number: "much"})
+    with pytest.raises(DataFormatError, match="is no time"):
+        stream.step(event | {"time": "yesterday"})
+    with pytest.raises(DecidingError, match="'perhaps' is no verdict"):
+        stream.step(event, "perhaps")
+    assert stream.step(event).event == 0
+    with pytest.raises(DecidingError, match="earlier than the one before"):
+        stream.step(event | {"time": event["time"] - 1})
 
 
 def test_verdicts_matter_and_without_them_columns_say_unknown(

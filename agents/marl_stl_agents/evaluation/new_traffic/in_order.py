@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -24,7 +25,7 @@ from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.stream import StreamEngine
 from marl_stl_env.errors import DecidingError, StateError
-from marl_stl_env.types import AnyArray, Float64Array
+from marl_stl_env.types import AnyArray, Float64Array, Int8Array
 
 _ENGINE, _ENTITIES, _MEMORY, _TIME = "engine.", "entities.", "memory.", "time"
 
@@ -34,6 +35,9 @@ class Decider(Protocol):
 
     def decide(self, chunk: Chunk, watch: Watch | None = None) -> Rollout:
         """Votes and decisions on the next events."""
+
+    def learn(self, event: int, entity: str | None, actions: Int8Array, threat: bool) -> None:
+        """Learn a verdict that came after its event; see :meth:`StreamEngine.learn`."""
 
     def get_state(self) -> dict[str, AnyArray]:
         """What is remembered of the events before, as plain arrays."""
@@ -48,14 +52,25 @@ class EachAlone:
     Args:
         env: The environment of the team.
         policy: The network of its sensors.
+        blank: A scaled table with the columns of the team's.
     """
 
-    def __init__(self, env: EnvConfig, policy: ActorCriticPolicy) -> None:
+    def __init__(self, env: EnvConfig, policy: ActorCriticPolicy, blank: TrafficTable) -> None:
         self._env, self._act = env, greedy(policy)
+        self._one_by_one = InOrder(env, policy, blank)
 
     def decide(self, chunk: Chunk, watch: Watch | None = None) -> Rollout:
-        """Votes and decisions on the next events, many at once."""
+        """Votes and decisions on the next events, many at once.
+
+        A single event takes the engine that stands ready: another one would cost more than the
+        decision.
+        """
+        if len(chunk.table) == 1:
+            return self._one_by_one.decide(replace(chunk, times=None), watch)
         return collect_rollout(self._env, chunk.table, self._act, watch)
+
+    def learn(self, event: int, entity: str | None, actions: Int8Array, threat: bool) -> None:
+        """Nothing: no decision depends on what was found out."""
 
     def get_state(self) -> dict[str, AnyArray]:
         """Nothing."""
@@ -127,6 +142,11 @@ class InOrder:
                 "one before, and this team remembers what it met; sort the events by time"
             )
         self._time = float(times[-1])
+
+    def learn(self, event: int, entity: str | None, actions: Int8Array, threat: bool) -> None:
+        """Learn a verdict that came after its event; see :meth:`StreamEngine.learn`."""
+        slot = self._entities.slot_of(entity) if self._isolates and entity is not None else None
+        self._engine.learn(event, slot, actions, threat)
 
     def get_state(self) -> dict[str, AnyArray]:
         """What is remembered of the events before, as plain arrays."""

@@ -10,11 +10,26 @@ import pyarrow as pa
 
 from marl_stl_agents.evaluation.rollouts import Rollout
 from marl_stl_env.data.ingest.incoming import Chunk
+from marl_stl_env.data.preprocess import Preprocessor
+from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import DecidingError
 from marl_stl_env.types import Action, Int8Array
 
 _NAMES = pa.array([action.name for action in Action])
 EVENT, _DECISION, _SCORE, _REASON = "event", "decision", "threat_score", "reason"
+
+
+def blank_table(preprocessor: Preprocessor) -> TrafficTable:
+    """One event with the scaled columns of a preprocessor, and nothing in them."""
+    width = len(preprocessor.feature_names)
+    return TrafficTable(
+        name="blank",
+        labels=np.zeros(1, np.bool_),
+        families=np.zeros(1, np.int16),
+        family_names=("unlabelled",),
+        entities=np.zeros(1, np.int32),
+        **preprocessor.described(np.zeros((1, width), np.float32)),
+    )
 
 
 def check_kept(keep: Sequence[str], agents: int) -> None:

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from marl_stl_agents.evaluation.new_traffic.decision import Decision, as_decisions, verdict_of
 from marl_stl_agents.evaluation.new_traffic.in_order import Decider
 from marl_stl_agents.evaluation.new_traffic.reasons import ColumnEffects, reason_texts
-from marl_stl_agents.evaluation.new_traffic.rows import EVENT, as_rows, check_kept
+from marl_stl_agents.evaluation.new_traffic.rows import EVENT, as_rows, blank_table, check_kept
 from marl_stl_agents.evaluation.operating_point import decisions_at
 from marl_stl_agents.evaluation.rollouts import LogOdds, Rollout
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.ingest.incoming import Chunk, IncomingTraffic, Wanted
+from marl_stl_env.data.ingest.one_event import EventReader
 from marl_stl_env.data.preprocess import Preprocessor
-from marl_stl_env.errors import DecidingError
-from marl_stl_env.types import AnyArray, BoolArray
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.spec_monitor import specifications
+from marl_stl_env.errors import DecidingError, StateError
+from marl_stl_env.types import AnyArray, BoolArray, Int8Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +31,7 @@ Verdicts: TypeAlias = "str | Sequence[Any] | AnyArray | pd.Series"
 #: Opens new traffic.
 Opening: TypeAlias = Callable[[Any, Wanted], IncomingTraffic]
 _VERDICTS = "verdicts given beside the frame"
+_EVENTS = "decided"
 
 
 class TeamStream:
@@ -43,6 +48,11 @@ class TeamStream:
         log_odds: The log-odds of a threat vote, to explain votes; None for a policy with memory.
         threshold: The threat score that makes an event a threat; None leaves it to the vote.
         reason_columns: Columns that a reason names at most.
+        reader: Reads single events; without it :meth:`step` cannot be used.
+
+    Attributes:
+        specifications: Names of the monitored specifications.
+        events: Events decided on so far.
     """
 
     def __init__(
@@ -54,8 +64,13 @@ class TeamStream:
         log_odds: LogOdds | None,
         threshold: float | None = None,
         reason_columns: int = 3,
+        reader: EventReader | None = None,
     ) -> None:
         self._env, self._decider, self._opening = env, decider, opening
+        self._reader, self.events = reader, 0
+        watched = specifications(env) if env.stl.monitor else ()
+        self.specifications = tuple(one.name for one in watched)
+        self._blank = blank_table(preprocessor).state()
         self._columns, self._log_odds = preprocessor.columns, log_odds
         self._threshold, self._most = threshold, reason_columns
 
@@ -100,6 +115,52 @@ class TeamStream:
         found: pd.DataFrame = pa.Table.from_batches(batches).to_pandas()
         return found.set_axis(frame.index[found[EVENT].to_numpy()], axis="index")
 
+    def step(self, event: Mapping[str, Any], verdict: Any = None) -> Decision:
+        """Decide on the next event, within milliseconds.
+
+        It is decided as :meth:`decide` decides on a frame of this one row.
+
+        Args:
+            event: Column to value, with the columns of the training: numbers, texts, and None or
+                NaN for no value. Others are not looked at.
+            verdict: What an analyst has found out: "threat" or "benign", 1 or 0, True or False;
+                None for unknown.
+
+        Raises:
+            DataError: If columns are missing, or a value cannot be read.
+            DecidingError: If the event is earlier than the one before, and the team remembers.
+        """
+        if self._reader is None:
+            raise DecidingError("this stream reads no single events; take that of Team.stream")
+        scaled = self._reader.read(event)
+        table = TrafficTable.of_checked(self._blank | {"features": scaled.features})
+        chunk = Chunk(
+            np.array([self.events]), table, {}, np.array([verdict_of(verdict)], np.int8),
+            [scaled.entity], None if scaled.time is None else np.array([scaled.time]),
+        )  # fmt: skip
+        rollout, reasons = self.decide_chunk(chunk)
+        return self.decisions(chunk, rollout, reasons)[0]
+
+    def decisions(
+        self, chunk: Chunk, rollout: Rollout, reasons: Sequence[str]
+    ) -> Sequence[Decision]:
+        """What :meth:`decide_chunk` found, event by event."""
+        return as_decisions(chunk, rollout, reasons, self.specifications)
+
+    def learn(self, event: int, entity: str | None, votes: Int8Array, threat: bool) -> None:
+        """Learn an analyst's verdict that came after its event was decided on.
+
+        A verdict that comes within ``alert_delay`` events counts as if it had been there with the
+        event.
+
+        Args:
+            event: Number of the event in the stream.
+            entity: Its host.
+            votes: What the sensors voted, -1 for silence.  # (agents,) int8
+            threat: Whether it was a threat.
+        """
+        self._decider.learn(event, entity, votes, threat)
+
     def decide_chunk(self, chunk: Chunk) -> tuple[Rollout, list[str]]:
         """Votes and decisions on the next events, already scaled, and the reason of each."""
         threshold, log_odds = self._threshold, self._log_odds
@@ -111,6 +172,7 @@ class TeamStream:
             effects = ColumnEffects(len(chunk.table), outputs, log_odds, self._most, threshold)
             rollout = self._decider.decide(chunk, effects)
             columns = effects.columns
+        self.events += len(chunk.table)
         reached = None
         if threshold is not None:
             reached = rollout.scores >= threshold
@@ -122,7 +184,7 @@ class TeamStream:
 
     def get_state(self) -> dict[str, AnyArray]:
         """What the team remembers of the events before, as plain arrays."""
-        return self._decider.get_state()
+        return self._decider.get_state() | {_EVENTS: np.array([self.events])}
 
     def set_state(self, arrays: Mapping[str, AnyArray]) -> None:
         """Go on where :meth:`get_state` was called, in this or another process.
@@ -130,7 +192,12 @@ class TeamStream:
         Raises:
             StateError: If the state belongs to another team.
         """
-        self._decider.set_state(arrays)
+        given = dict(arrays)
+        events = np.asarray(given.pop(_EVENTS, -1))
+        if events.shape != (1,) or events.dtype != np.int64 or events[0] < 0:
+            raise StateError(f"a stream's state has the number of its events, not {events!r}")
+        self._decider.set_state(given)
+        self.events = int(events[0])
 
 
 def _remarks(rollout: Rollout) -> dict[str, BoolArray]:

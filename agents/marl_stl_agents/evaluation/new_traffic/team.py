@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,18 @@ from marl_stl_agents.algorithms.ppo import resolve_device
 from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import Device, TrainConfig
+from marl_stl_agents.evaluation.new_traffic.decision import Decision
 from marl_stl_agents.evaluation.new_traffic.in_order import EachAlone, InOrder
+from marl_stl_agents.evaluation.new_traffic.rows import blank_table
 from marl_stl_agents.evaluation.new_traffic.stream import TeamStream, Verdicts
 from marl_stl_agents.evaluation.rollouts import Act, greedy, threat_log_odds
 from marl_stl_agents.run_data import config_at, is_published, traffic_format
 from marl_stl_agents.run_directory import find_run, saved_preprocessor
 from marl_stl_env.config import EnvConfig, FaultConfig
 from marl_stl_env.data.ingest.batches import Batches
+from marl_stl_env.data.ingest.build import Format
 from marl_stl_env.data.ingest.incoming import MOST_MISSING, IncomingTraffic, Wanted
+from marl_stl_env.data.ingest.one_event import EventReader
 from marl_stl_env.data.ingest.sources.adapter import (
     RunColumns,
     SourceOptions,
@@ -33,7 +37,6 @@ from marl_stl_env.data.ingest.sources.catalogue import FLOW
 from marl_stl_env.data.ingest.sources.files import MalformedLines, as_frame
 from marl_stl_env.data.ingest.sources.lines import LineReader
 from marl_stl_env.data.preprocess import Preprocessor
-from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import DecidingError, InvalidActionError
@@ -79,19 +82,6 @@ def deployed(task: EnvConfig) -> EnvConfig:
     return replace(task, faults=FaultConfig(), stl=stl)
 
 
-def blank_table(preprocessor: Preprocessor) -> TrafficTable:
-    """One event with the scaled columns of a preprocessor, and nothing in them."""
-    width = len(preprocessor.feature_names)
-    return TrafficTable(
-        name="blank",
-        labels=np.zeros(1, np.bool_),
-        families=np.zeros(1, np.int16),
-        family_names=("unlabelled",),
-        entities=np.zeros(1, np.int32),
-        **preprocessor.described(np.zeros((1, width), np.float32)),
-    )
-
-
 class Team:
     """A trained team: sensors, their views, the vote, the shield and what they remember.
 
@@ -115,6 +105,7 @@ class Team:
         self.run, self.config, self.preprocessor = run, config, preprocessor
         self.env = deployed(config.task)
         self._policy = policy
+        self._own: TeamStream | None = None
         self._recurrent = isinstance(policy, RecurrentActorCriticPolicy)
         self.remembers = (
             self._recurrent
@@ -152,7 +143,24 @@ class Team:
         stream = self.stream(threshold=threshold, reason_columns=reason_columns)
         return stream.decide(frame, keep=keep, verdicts=verdicts)
 
-    def stream(self, *, threshold: float | None = None, reason_columns: int = 3) -> TeamStream:
+    def step(self, event: Mapping[str, Any], verdict: Any = None) -> Decision:
+        """Decide on the next event of the team's own stream; see :meth:`TeamStream.step`.
+
+        Args:
+            event: Column to value, with the columns of the training.
+            verdict: What an analyst has found out of it.
+        """
+        if self._own is None:
+            self._own = self.stream(specifications=True)
+        return self._own.step(event, verdict)
+
+    def stream(
+        self,
+        *,
+        threshold: float | None = None,
+        reason_columns: int = 3,
+        specifications: bool = False,
+    ) -> TeamStream:
         """A stream of events to decide on, call after call.
 
         Args:
@@ -160,6 +168,8 @@ class Team:
                 to the vote.
             reason_columns: Columns that a reason names at most; 0 names none, which is faster. A
                 policy with memory (LSTM) names none.
+            specifications: Monitor the specifications of a team that remembers, where its run did,
+                also where no sensor sees them.
 
         Raises:
             ConfigError: If a number is out of range.
@@ -173,16 +183,21 @@ class Team:
                     f"threshold={threshold:g} with a response or a shield: there decisions change "
                     "what comes next, and only the vote was trained; leave the threshold out"
                 )
-        blank = blank_table(self.preprocessor)
-        decider = (
-            InOrder(self.env, self._policy, blank)
-            if self.remembers
-            else EachAlone(self.env, self._policy)
-        )
+        blank, env = blank_table(self.preprocessor), self.env
+        if specifications and self.remembers:
+            env = replace(env, stl=replace(env.stl, monitor=self.config.task.stl.monitor))
+        kind = InOrder if self.remembers else EachAlone
+        decider = kind(env, self._policy, blank)
         log_odds = None if self._recurrent else threat_log_odds(self._policy)
         return TeamStream(
-            self.env, self.preprocessor, decider, self.open, log_odds, threshold, reason_columns
-        )
+            env, self.preprocessor, decider, self.open, log_odds, threshold, reason_columns,
+            EventReader(self.written, self.preprocessor, env.dynamics == "response"),
+        )  # fmt: skip
+
+    @property
+    def written(self) -> Format:
+        """How the files of the run's data set are written."""
+        return traffic_format(self.run, self.config.env.data, ())
 
     def open(
         self,

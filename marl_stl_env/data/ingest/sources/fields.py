@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +91,6 @@ class DelimitedLines:
         return tuple(name.strip().strip('"') for name in names)
 
     def _segment(self, lines: Sequence[bytes], rows: list[int], asked: Collection[str]) -> Fields:
-        import pyarrow as pa
-        from pyarrow import csv
-
         if not self.names:
             problem = "there is no line before it that names the fields"
             return Fields({}, frozenset(), np.zeros(0, np.int64), ((rows[0], problem),), len(lines))
@@ -108,8 +105,26 @@ class DelimitedLines:
 
         numbered = {name: str(place) for place, name in enumerate(self.names)}
         found = [name for name in numbered if name in asked]
-        read = found or [self.names[0]]
-        table = csv.read_csv(
+        read = [numbered[name] for name in found or [self.names[0]]]
+        if _is_text(text):
+            table = self._table(text, read, skip)
+        else:  # arrow decodes a wrong row for its handler, and fails where it is no UTF-8
+            table = self._table(text.decode("utf-8", "replace").encode(), read, skip)
+            right = [line for row, line in enumerate(text.split(b"\n")) if row not in wrong]
+            if right:
+                table = self._table(b"\n".join(right), read, skip)
+        kept = [place for row, place in enumerate(rows) if row not in wrong]
+        columns = {name: _whole(table.column(number)) for number, name in enumerate(found)}
+        bad = tuple((rows[row], problem) for row, problem in wrong.items())
+        return Fields(columns, frozenset(self.names), np.array(kept, np.int64), bad, len(lines))
+
+
+    def _table(self, text: bytes, read: Sequence[str], skip: Callable[[Any], str]) -> Any:
+        """Some columns, by their places, of lines without a header."""
+        import pyarrow as pa
+        from pyarrow import csv
+
+        return csv.read_csv(
             pa.BufferReader(text),
             csv.ReadOptions(
                 use_threads=False,
@@ -123,15 +138,11 @@ class DelimitedLines:
                 invalid_row_handler=skip,
             ),
             csv.ConvertOptions(
-                column_types={numbered[name]: pa.binary() for name in read},
-                include_columns=[numbered[name] for name in read],
+                column_types={place: pa.binary() for place in read},
+                include_columns=read,
                 strings_can_be_null=False,
             ),
         ).combine_chunks()
-        kept = [place for row, place in enumerate(rows) if row not in wrong]
-        columns = {name: _whole(table.column(number)) for number, name in enumerate(found)}
-        bad = tuple((rows[row], problem) for row, problem in wrong.items())
-        return Fields(columns, frozenset(self.names), np.array(kept, np.int64), bad, len(lines))
 
 
 class JsonLines:
@@ -193,6 +204,13 @@ class JsonLines:
                 yield place, place + 1, text
         if start is not None and last:
             yield start, len(lines), b"".join(lines[start:])
+
+
+def _is_text(text: bytes) -> bool:
+    try:
+        return text.isascii() or bool(text.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _flat(record: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""What a server counts, and whether it is well."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from marl_stl_agents.evaluation.new_traffic.decision import Decision
+from marl_stl_env.data.ingest.sources.lines import Malformed
+from marl_stl_env.errors import StateError
+from marl_stl_env.types import Action
+
+_SHOWN = 20
+#: The counters, each with what it counts.
+COUNTERS = {
+    "events": "Events decided on.",
+    "malformed_lines": "Lines of the input that are no records; they were skipped.",
+    "clock_backwards": "Events earlier than the one before; they were decided on all the same.",
+    "rotations": "How often the input went on in another file.",
+    "input_losses": "How often an input file was gone before it was read to its end.",
+    "snapshots": "Snapshots written.",
+}
+
+
+@dataclass
+class Status:
+    """The state of a server; its own thread writes, those of the pages read.
+
+    Attributes:
+        counts: Counters by name.
+        decisions: Decisions by action.
+        verdicts: Verdicts by what became of them.
+        malformed: The latest malformed lines: line, offset and problem.
+        event_time: Time of the latest event, or None.
+        specifications: The least robustness of each specification so far.
+        contained: Listed entities by action.
+        behind: Bytes of the input that wait.
+        full: Why nothing can be written, or "".
+        snapshot_at: When the last snapshot was written, by the wall clock.
+        most_behind: Bytes that may wait before the server is unwell.
+        columns_moved: Columns whose distribution is not that of the training.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    decisions: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    malformed: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_SHOWN))
+    event_time: float | None = None
+    specifications: dict[str, float] = field(default_factory=dict)
+    contained: dict[str, int] = field(default_factory=dict)
+    behind: int = 0
+    full: str = ""
+    snapshot_at: float = field(default_factory=time.time)
+    most_behind: int = 1 << 30
+    columns_moved: tuple[str, ...] = ()
+
+    def add_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Count decisions."""
+        self.counts["events"] += len(decisions)
+        for one in decisions:
+            self.decisions[one.action.name] += 1
+            if one.time is None:
+                continue
+            if self.event_time is not None and one.time < self.event_time:
+                self.counts["clock_backwards"] += 1
+            self.event_time = one.time
+        if decisions:
+            self.specifications = dict(decisions[-1].specifications)
+
+    def add_malformed(self, lines: Sequence[Malformed]) -> None:
+        """Count malformed lines, and keep where the latest ones are."""
+        self.counts["malformed_lines"] += len(lines)
+        new = [
+            {"line": one.line, "offset": one.offset, "problem": one.problem[:200]} for one in lines
+        ]
+        if new:  # another deque, as a page may be reading this one
+            self.malformed = deque([*self.malformed, *new], maxlen=_SHOWN)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong; nothing where the server is well."""
+        found = []
+        if self.full:
+            found.append(f"nothing can be written, decisions wait: {self.full}")
+        if self.behind > self.most_behind:
+            found.append(f"{self.behind:,} bytes of the input wait")
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a snapshot keeps, in JSON types; :meth:`restore` takes it."""
+        return {
+            "counts": dict(self.counts),
+            "decisions": dict(self.decisions),
+            "verdicts": dict(self.verdicts),
+            "malformed": list(self.malformed),
+            "event_time": self.event_time,
+        }
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`to_dict` gave.
+
+        Raises:
+            StateError: If it is something else.
+        """
+        try:
+            self.counts, self.decisions = Counter(facts["counts"]), Counter(facts["decisions"])
+            self.verdicts, self.event_time = Counter(facts["verdicts"]), facts["event_time"]
+            self.malformed = deque(facts["malformed"], maxlen=_SHOWN)
+        except (KeyError, TypeError) as error:
+            raise StateError(f"these are no counts of a server: {error!r}") from None
+
+
+def summary(status: Status) -> dict[str, Any]:
+    """The state of a server for a page, in JSON types."""
+    problems = status.problems
+    return {
+        "status": "unwell" if problems else "ok",
+        "problems": problems,
+        **{name: status.counts[name] for name in COUNTERS},
+        "decisions": {action.name: status.decisions[action.name] for action in Action},
+        "verdicts": dict(status.verdicts),
+        "contained": dict(status.contained),
+        "bytes_behind": status.behind,
+        "seconds_since_snapshot": round(time.time() - status.snapshot_at, 3),
+        "columns_moved": list(status.columns_moved),
+        "latest_malformed_lines": list(status.malformed),
+    }
