@@ -17,7 +17,8 @@ from marl_stl_agents.checkpoints.onnx import TOLERANCE, onnx_session
 from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import WEIGHTS, best_checkpoint
 from marl_stl_agents.config import TrainConfig
-from marl_stl_agents.evaluation.new_traffic.team import blank_table, deployed
+from marl_stl_agents.evaluation.new_traffic.rows import blank_table
+from marl_stl_agents.evaluation.new_traffic.team import deployed
 from marl_stl_agents.evaluation.rollouts import Rollout, collect_rollout, greedy
 from marl_stl_agents.run_directory import DATA
 from marl_stl_env.config import EnvConfig

@@ -120,7 +120,7 @@ def rollout_of(
         np.empty(rows, np.int8),
         np.empty(rows, np.float64),
         np.empty(rows, np.float32),
-        *(np.empty(rows, np.bool_) for _ in _FLAGS),
+        **{name: np.empty(rows, np.bool_) for name in _FLAGS},
     )
     flags: dict[str, BoolArray] = {name: getattr(rollout, name) for name in _FLAGS}
     threat, seen = np.empty(0), np.empty((0, 0, 0), np.float32)

@@ -118,7 +118,6 @@ class DelimitedLines:
         bad = tuple((rows[row], problem) for row, problem in wrong.items())
         return Fields(columns, frozenset(self.names), np.array(kept, np.int64), bad, len(lines))
 
-
     def _table(self, text: bytes, read: Sequence[str], skip: Callable[[Any], str]) -> Any:
         """Some columns, by their places, of lines without a header."""
         import pyarrow as pa
