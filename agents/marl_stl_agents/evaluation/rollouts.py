@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -115,12 +115,13 @@ def rollout_of(
         act: The policy of every honest sensor.
         watch: Called with what the sensors saw and how they voted, step by step.
     """
+    empty: dict[str, Any] = {name: np.empty(rows, np.bool_) for name in _FLAGS}
     rollout = Rollout(
         np.empty((rows, agents), np.int8),
         np.empty(rows, np.int8),
         np.empty(rows, np.float64),
         np.empty(rows, np.float32),
-        **{name: np.empty(rows, np.bool_) for name in _FLAGS},
+        **empty,
     )
     flags: dict[str, BoolArray] = {name: getattr(rollout, name) for name in _FLAGS}
     threat, seen = np.empty(0), np.empty((0, 0, 0), np.float32)
