@@ -15,7 +15,7 @@ from marl_stl_env.data.ingest.batches import Batches, frame_batches
 from marl_stl_env.data.ingest.build import MAX_ENTITIES, Format, Target
 from marl_stl_env.data.ingest.clock import seconds
 from marl_stl_env.data.ingest.coder import Coder
-from marl_stl_env.data.ingest.verdicts import read_verdicts
+from marl_stl_env.data.ingest.readers.verdicts import read_verdicts
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import ConfigError, MissingColumnError

@@ -9,8 +9,8 @@ from typing import Any
 from marl_stl_agents.evaluation.rollouts import Rollout
 from marl_stl_env.data.ingest.incoming import Chunk
 from marl_stl_env.data.ingest.one_event import as_text
+from marl_stl_env.data.ingest.readers.verdicts import value_of
 from marl_stl_env.data.ingest.texts import MISSING
-from marl_stl_env.data.ingest.verdicts import value_of
 from marl_stl_env.errors import DecidingError
 from marl_stl_env.types import Action
 
