@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marl_stl_agents.commands import data, decide, evaluate, train
+from marl_stl_agents.commands import data, decide, evaluate, serve, train
 from marl_stl_agents.commands.compare import CompareConfig
 from marl_stl_agents.commands.data import describe
 from marl_stl_agents.commands.export import ExportConfig
@@ -27,6 +27,7 @@ from tests.programs import status_of
 FLAG = re.compile(r"(?<![\w(-])--[a-z][a-z0-9-]+")
 COMMANDS: tuple[tuple[Any, list[str]], ...] = (
     (train, []), (evaluate, []), (decide, []), (data, ["check"]),
+    (serve, []),
 )  # fmt: skip
 #: Flags of other programs: `ray start --head`.
 FOREIGN = {"--head"}

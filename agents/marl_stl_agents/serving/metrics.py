@@ -24,13 +24,11 @@ def metrics_page(status: Status) -> str:
     verdicts = [({"result": name}, count) for name, count in sorted(dict(status.verdicts).items())]
     listed = [({"action": name}, count) for name, count in status.contained.items()]
     left = [({"specification": name}, value) for name, value in status.specifications.items()]
-    moved = [({"column": name}, 1.0) for name in status.columns_moved]
     parts += [
         _metric("decisions_total", "counter", "Decisions.", decided),
         _metric("verdicts_total", "counter", "Verdicts by what became of them.", verdicts),
         _metric("contained_entities", "gauge", "Entities listed as contained.", listed),
         _metric("specification_robustness", "gauge", "The least robustness so far.", left),
-        _metric("column_moved", "gauge", "Columns that are not as in training.", moved),
         _metric("input_bytes_behind", "gauge", "Bytes of the input that wait.",
                 [({}, status.behind)]),
         _metric("disk_full", "gauge", "Whether nothing can be written.",

@@ -41,7 +41,6 @@ class Status:
         full: Why nothing can be written, or "".
         snapshot_at: When the last snapshot was written, by the wall clock.
         most_behind: Bytes that may wait before the server is unwell.
-        columns_moved: Columns whose distribution is not that of the training.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -55,7 +54,6 @@ class Status:
     full: str = ""
     snapshot_at: float = field(default_factory=time.time)
     most_behind: int = 1 << 30
-    columns_moved: tuple[str, ...] = ()
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
         """Count decisions."""
@@ -125,6 +123,5 @@ def summary(status: Status) -> dict[str, Any]:
         "contained": dict(status.contained),
         "bytes_behind": status.behind,
         "seconds_since_snapshot": round(time.time() - status.snapshot_at, 3),
-        "columns_moved": list(status.columns_moved),
         "latest_malformed_lines": list(status.malformed),
     }
