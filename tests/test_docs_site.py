@@ -197,7 +197,7 @@ SMALLER_CELLS = {
     "mse.EnvConfig(episode_length=200)": "mse.EnvConfig(\n"
     "    data=mse.DataConfig(dataset_options=('rows=20000',)), episode_length=200\n)",
     "settings = TrainConfig(": "settings = TrainConfig(\n    lanes=8,",
-    "iterations=15": "iterations=5",
+    "iterations=10": "iterations=5",
 }
 
 

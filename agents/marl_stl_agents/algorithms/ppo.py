@@ -99,6 +99,20 @@ def learning_rate(config: PPOConfig) -> float | Callable[[float], float]:
     return lambda remaining: remaining * config.learning_rate
 
 
+def minibatch_size(most: int, transitions: int) -> int:
+    """Transitions of one minibatch: as few minibatches as ``most`` allows, of equal size.
+
+    Args:
+        most: Transitions of one minibatch at most.
+        transitions: Those of a rollout.
+
+    Returns:
+        The equal size where it is a whole number, else ``most``, with a smaller last minibatch.
+    """
+    count = -(-transitions // most)
+    return transitions // count if transitions % count == 0 else most
+
+
 def make_model(
     config: TrainConfig, venv: VecEnv, train: TrafficTable, device: torch.device
 ) -> OnPolicyAlgorithm:
@@ -125,7 +139,7 @@ def make_model(
     settings: dict[str, Any] = {
         "learning_rate": learning_rate(ppo),
         "n_steps": ppo.n_steps,
-        "batch_size": min(ppo.batch_size, ppo.n_steps * venv.num_envs),
+        "batch_size": minibatch_size(ppo.batch_size, ppo.n_steps * venv.num_envs),
         "n_epochs": ppo.n_epochs,
         "gamma": ppo.discount,
         "gae_lambda": ppo.gae_lambda,

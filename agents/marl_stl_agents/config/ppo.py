@@ -40,7 +40,8 @@ class PPOConfig(ShowsChanges):
         learning_rate: Step size of Adam.
         schedule: "linear" lets the step size fall to 0 over the training, "constant" keeps it.
         n_steps: Steps of one rollout in every lane.
-        batch_size: Transitions of one minibatch.
+        batch_size: Transitions of one minibatch at most; minibatches are of equal size where they
+            can be.
         n_epochs: Passes over each rollout.
         discount: Discount of future rewards. Events are independent of the actions, so 0 loses
             nothing and anything more adds noise to the value target.

@@ -3,7 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from marl_stl_agents.algorithms.ppo import make_model, make_vec_env, resolve_device
+from marl_stl_agents.algorithms.ppo import (
+    make_model,
+    make_vec_env,
+    minibatch_size,
+    resolve_device,
+)
 from marl_stl_agents.config import Backend, PPOConfig, TrainConfig
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
@@ -86,3 +91,18 @@ def test_actions_of_a_policy_are_the_environments() -> None:
     model = make_model(CONFIG, venv, TABLE, CPU)
     actions, _ = model.predict(np.asarray(venv.reset()))
     assert set(np.unique(actions)) <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("most", "transitions", "size"),
+    [(2048, 7168, 1792), (2048, 4096, 2048), (2048, 100, 100), (64, 1000, 64), (2, 7, 2)],
+)
+def test_minibatches_are_equal_where_they_can_be(most: int, transitions: int, size: int) -> None:
+    assert minibatch_size(most, transitions) == size
+
+
+def test_the_default_training_makes_equal_minibatches() -> None:
+    """SB3 warns of a last minibatch that is smaller."""
+    config = TrainConfig()
+    transitions = config.ppo.n_steps * config.lanes * config.env.agents
+    assert transitions % minibatch_size(config.ppo.batch_size, transitions) == 0
