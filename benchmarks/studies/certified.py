@@ -235,7 +235,8 @@ def table(settings: Settings) -> None:
                 f"{name}: {len(own)} seeds, {settings.split} split, "
                 f"{np.mean([one['cpu_seconds'] for one in own]):.0f} CPU s each",
                 ("sensors", "all satisfied", "low", "high", "certified", "reward"),
-                [_row(condition, own) for condition in ("honest", *own[0]["faults"])],
+                [_row(condition, own) for condition in ("honest", *own[0]["faults"])]
+                + [_mean_row(own)],
             )
 
 
@@ -250,6 +251,16 @@ def _row(condition: str, runs: list[Mapping[str, Any]]) -> list[Any]:
         f"{certified} of {len(found)}",
         interquartile_mean([one["reward"] for one in found]),
     ]
+
+
+def _mean_row(runs: list[Mapping[str, Any]]) -> list[Any]:
+    """The mean over the kinds of fault of every seed."""
+    satisfied, rewards = (
+        [float(np.mean([kind[what] for kind in one["faults"].values()])) for one in runs]
+        for what in ("satisfied", "reward")
+    )
+    cells = (interquartile_mean(satisfied), *interval(satisfied), "", interquartile_mean(rewards))
+    return ["mean of the kinds", *cells]
 
 
 def main(settings: Settings) -> None:

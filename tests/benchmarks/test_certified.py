@@ -27,7 +27,10 @@ def result(seed: int, satisfied: float, reward: float) -> dict[str, Any]:
         "split": "validation",
         "cpu_seconds": 1.0,
         "honest": entry,
-        "faults": {"flip": entry | {"faulty": 2, "satisfied": satisfied - 0.25}},
+        "faults": {
+            "flip": entry | {"faulty": 2, "satisfied": satisfied - 0.25},
+            "silent": entry | {"faulty": 2, "satisfied": 0.0},
+        },
     }
 
 
@@ -43,6 +46,8 @@ def test_the_table_has_interquartile_means(
     assert "0.875" in printed  # the mean of the two in the middle
     assert "0.625" in printed
     assert "2 of 4" in printed
+    mean = next(line for line in printed.splitlines() if "mean of the kinds" in line)
+    assert "0.312" in mean  # of 0, .25, .375 and .375, the middle two
 
 
 def test_the_interquartile_mean_leaves_a_quarter_out_at_each_end() -> None:
