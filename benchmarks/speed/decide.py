@@ -59,7 +59,7 @@ class Settings:
 
 def untrained_run(folder: Path, env: EnvConfig, prepared: PreparedData) -> Path:
     """A run directory with an untrained policy."""
-    config = TrainConfig(env=env, stl="off", run_dir=folder)
+    config = TrainConfig(env=env, stl="monitor" if env.stl.monitor else "off", run_dir=folder)
     run = new_run(config)
     write_json(run / DATA, describe_data(prepared))
     train = prepared.tables["train"]
