@@ -39,7 +39,7 @@ FLOORS |= {
             "algorithms",
             "checkpoints",
             "evaluation",
-            "diagnostics",
+            "diagnostics imitation",
             "console",
             "rllib",
             "reporting",

@@ -7,11 +7,12 @@ of the entity, and it blocks at the cost-optimal threshold of the reward.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from marl_stl_agents.evaluation.baselines import SupervisedBaselines, threat_groups
 from marl_stl_agents.evaluation.rollouts import Act
+from marl_stl_agents.imitation.evidence import EntityEvidence, log_odds
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import PreparedData
@@ -24,13 +25,11 @@ class EvidenceRule:
     """How a rule weighs what the team knows of an entity.
 
     Attributes:
-        record: Log-odds that are added where an entity's record is 1.
-        verdict: Log-odds that an analyst's verdict adds or subtracts.
+        entity: Weights of an entity's record and verdicts.
         action: What a probable threat is answered with.
     """
 
-    record: float = 2.0
-    verdict: float = 4.0
+    entity: EntityEvidence = field(default_factory=EntityEvidence)
     action: Action = Action.BLOCK
 
     def act(self, config: EnvConfig, prepared: PreparedData) -> Act:
@@ -41,10 +40,7 @@ class EvidenceRule:
             prepared: Its data.
         """
         layout = Engine(config, prepared.tables["validation"], lanes=1).observations.layout
-        column = {name: number for number, name in enumerate(layout)}
-        known = [column[name] for name in ("record", "verdict_threat", "verdict_benign")]
-        weights = np.array([self.record, self.verdict, -self.verdict])
-        sensors = [column[f"sensor_{i}"] for i in range(config.agents)]
+        sensors = [layout.index(f"sensor_{i}") for i in range(config.agents)]
         features = prepared.tables["train"].features.shape[1]
         classifiers = SupervisedBaselines(config, prepared)
         groups = threat_groups(config, prepared)
@@ -58,8 +54,7 @@ class EvidenceRule:
             for seen, score in scorers.items():
                 here = np.isin(sensor, [i for i, own in enumerate(groups) if own == seen])
                 probable[here] = score(observations[here, :features])
-            probable = probable.clip(1e-5, 1 - 1e-5)
-            odds = np.log(probable / (1 - probable)) + observations[:, known] @ weights
+            odds = log_odds(probable) + self.entity.log_odds(layout, observations)
             belief = 1 / (1 + np.exp(-odds))
             threat = belief >= config.reward.threshold
             return np.where(threat, np.int8(self.action), allowed), belief

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from marl_stl_agents.evaluation.baselines import SupervisedBaselines, threat_groups
 from marl_stl_agents.evaluation.rollouts import collect_rollout
+from marl_stl_agents.imitation.evidence import EntityEvidence
 
 from benchmarks.pictures import robustness
 from benchmarks.studies import certified
@@ -82,7 +83,7 @@ def test_a_rule_without_weights_votes_as_its_classifiers_say() -> None:
         data=DataConfig(dataset_options=("rows=600",)),
     )
     prepared = prepare(env)
-    act = EvidenceRule(record=0.0, verdict=0.0).act(env, prepared)
+    act = EvidenceRule(EntityEvidence(record=0.0, verdict=0.0)).act(env, prepared)
     rollout = collect_rollout(env, prepared.tables["test"], act)
     classifiers = SupervisedBaselines(env, prepared)
     own = [classifiers.of_views(seen, "test") for seen in threat_groups(env, prepared)]
@@ -94,7 +95,9 @@ def test_a_rule_without_weights_votes_as_its_classifiers_say() -> None:
 def test_a_verdict_outweighs_the_evidence() -> None:
     env = EnvConfig(dynamics="response", data=DataConfig(dataset_options=("rows=3000",)))
     prepared = prepare(env)
-    act = EvidenceRule(record=0.0, verdict=50.0, action=Action.QUARANTINE).act(env, prepared)
+    act = EvidenceRule(EntityEvidence(record=0.0, verdict=50.0), Action.QUARANTINE).act(
+        env, prepared
+    )
     engine = Engine(env, prepared.tables["test"], lanes=3)
     engine.reset()
     seen = engine.observe().reshape(3 * env.agents, -1)

@@ -37,6 +37,8 @@ class TrainConfig(ShowsChanges):
         lanes: Independent copies of the stream.
         iterations: Rollouts, each followed by an update.
         evaluate_every: Iterations between two checkpoints, each evaluated on validation data.
+        warm_start: Epochs in which the policy first imitates calibrated classifiers, one for what
+            each sensor sees, with the record and the verdicts of entities; 0 begins untrained.
         seed: Lane i replays with seed + i; also seeds the network and the sampling of actions.
         device: Where torch computes; "auto" takes CUDA where it is there.
         threads: Threads of torch; one is rarely slower, and far faster on shared cores.
@@ -54,6 +56,7 @@ class TrainConfig(ShowsChanges):
     lanes: int = 64
     iterations: int = 30
     evaluate_every: int = 10
+    warm_start: int = 0
     seed: int = 0
     device: Device = "auto"
     threads: int = 1
@@ -67,6 +70,7 @@ class TrainConfig(ShowsChanges):
         check_types(self)
         for name in ("iterations", "evaluate_every"):
             check_range(name, getattr(self, name), 1, 10**8)
+        check_range("warm_start", self.warm_start, 0, 10**4)
         check_range("lanes", self.lanes, 1, 2**20)
         check_range("threads", self.threads, 1, MAX_THREADS)
         check_range("seed", self.seed, 0, 2**32 - 1)
@@ -125,6 +129,7 @@ class TrainConfig(ShowsChanges):
                 "foresight only its very last step would be rewarded; use --discount 0.99 or so"
             )
         numpy = "use --backend native or supersuit (with --device cuda for the network)"
+        warm = {f"warm_start={self.warm_start}": self.warm_start > 0}
         shown = {f"stl={self.stl!r}": self.enforced, "stl.observe=True": env.stl.observe}
         needs = {
             "backend='torch'": (
@@ -146,6 +151,7 @@ class TrainConfig(ShowsChanges):
                     **shown,
                     f"faulty={env.faults.faulty}": env.faults.faulty > 0,
                     "deliberation=1": env.deliberation == 1,
+                    **warm,
                 },
                 "use --backend native or supersuit",
             ),
@@ -154,6 +160,7 @@ class TrainConfig(ShowsChanges):
                 {
                     "credit='entity'": ppo.credit == "entity",
                     "stl='lagrangian'": self.stl == "lagrangian",
+                    **warm,
                 },
                 "use --policy mlp",
             ),

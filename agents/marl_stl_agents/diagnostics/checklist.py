@@ -113,6 +113,7 @@ class Setting:
         entropy_coefficient: Weight of the entropy bonus.
         discount: Discount of future rewards.
         replay: Whether events do not depend on the actions.
+        warm_start: Whether the policy was good before its first rollout.
     """
 
     threat_rate: float
@@ -122,6 +123,7 @@ class Setting:
     entropy_coefficient: float
     discount: float
     replay: bool = True
+    warm_start: bool = False
 
     @property
     def more_entropy(self) -> float:
@@ -248,4 +250,5 @@ def setting_of(config: TrainConfig, prepared: PreparedData) -> Setting:
         entropy_coefficient=config.ppo.entropy_coefficient,
         discount=config.ppo.discount,
         replay=config.task.dynamics == "replay",
+        warm_start=config.warm_start > 0,
     )

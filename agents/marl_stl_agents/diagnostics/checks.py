@@ -213,8 +213,8 @@ def _reward(value: float | None) -> str:
 
 def _reward_rising(history: History, setting: Setting) -> _Finding:
     first, last = mean_of(history[:_FIRST], "reward"), mean_of(history[-_RECENT:], "reward")
-    early = len(history) < ITERATIONS[0]
-    holds = None if first is None or last is None or early else last > first
+    unknown = len(history) < ITERATIONS[0] or setting.warm_start  # which leaves little to rise
+    holds = None if first is None or last is None or unknown else last > first
     return _Finding(
         "the mean reward with sampled actions is above that at first",
         f"{_reward(first)} at first, {_reward(last)} now, per event",

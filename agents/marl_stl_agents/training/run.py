@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
 
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.checkpoints.policy import load_weights
@@ -34,6 +35,7 @@ from marl_stl_agents.diagnostics.preflight import preflight
 from marl_stl_agents.evaluation.evaluate import evaluate_run
 from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.evaluation.stl import trivially_satisfied
+from marl_stl_agents.imitation.warm_start import warm_start
 from marl_stl_agents.run_data import (
     Passed,
     check_data,
@@ -293,6 +295,8 @@ def learn(
     if checkpoint is not None:
         load_weights(checkpoint, model.policy)
         restore(model, load_trainer(checkpoint))
+    elif config.warm_start:
+        _warm_start(config, prepared, model.policy)
     model.set_logger(open_log(run, model.num_timesteps, hooks.loggers))
     checklist = ChecklistCallback(run, setting_of(config, prepared), config.iterations)
 
@@ -324,6 +328,15 @@ def learn(
                 model.env.close()
             model.logger.close()
     return not callback.stop
+
+
+def _warm_start(config: TrainConfig, prepared: PreparedData, policy: ActorCriticPolicy) -> None:
+    with working() as step:
+        step("imitating calibrated classifiers")
+        agreement = warm_start(config, prepared, policy)
+    say(
+        f"warm start: {agreement:.1%} of the sensors' votes on events kept out are the classifiers'"
+    )
 
 
 @dataclass

@@ -11,9 +11,11 @@ from marl_stl_agents.checkpoints.trainer_state import capture, restore
 from marl_stl_agents.config import ConstraintConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.evaluation.stl import watch
+from marl_stl_agents.imitation.warm_start import warm_start
 from marl_stl_agents.training.callbacks import training_callbacks
 
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
+from marl_stl_env.data.prepare import prepare
 from tests.conftest import make_table, with_entities
 
 CPU, TABLE = torch.device("cpu"), with_entities(make_table(), 8)
@@ -28,6 +30,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "faulty": (0, 2),
     "backend": ("native", "supersuit"),
     "shield": (False, True),
+    "warm_start": (0, 1),
 }
 
 
@@ -77,8 +80,16 @@ def config_of(row: tuple[Any, ...]) -> TrainConfig:
         backend=chosen["backend"],
         lanes=LANES,
         iterations=2,
+        warm_start=chosen["warm_start"],
         seed=1,
     )
+
+
+def begun(config: TrainConfig) -> Any:
+    model = make_trainer(config, TABLE, CPU)
+    if config.warm_start:
+        warm_start(config, prepare(config.task, TABLE), model.policy)
+    return model
 
 
 def learn(model: Any, config: TrainConfig, iterations: int, *, again: bool) -> None:
@@ -100,9 +111,9 @@ def test_the_rows_cover_every_pair() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row)))
 def test_every_pair_of_settings_trains_and_continues(row: tuple[Any, ...]) -> None:
     config = config_of(row)
-    whole = make_trainer(config, TABLE, CPU)
+    whole = begun(config)
     learn(whole, config, 2, again=False)
-    part = make_trainer(config, TABLE, CPU)
+    part = begun(config)
     learn(part, config, 1, again=False)
     saved, weights = capture(part), part.policy.state_dict()
     other = make_trainer(config, TABLE, CPU)

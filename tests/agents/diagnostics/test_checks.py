@@ -111,6 +111,12 @@ def test_a_broken_training_names_its_cause(changes: dict[str, Any], name: str, t
         assert check.remedy != ""
 
 
+def test_after_a_warm_start_the_reward_need_not_rise() -> None:
+    record, warm = history(reward=1.0), replace(SETTING, warm_start=True)
+    assert lines(record)["reward_rising"].status == "failed"
+    assert lines(record, warm)["reward_rising"].status == "unknown"
+
+
 def test_one_explosion_of_the_value_loss_is_enough() -> None:
     record = history()
     record[2] = replace(record[2], value_error=2_609.0)

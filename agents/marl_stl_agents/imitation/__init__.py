@@ -1,0 +1,1 @@
+"""Learning to act as a rule does, before learning from rewards."""
