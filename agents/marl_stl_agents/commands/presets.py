@@ -99,9 +99,16 @@ PRESETS: dict[str, TrainCommand] = {
             faults=FaultConfig(2, "mixed"),
             stl=StlConfig(monitor=True, shield=True),
         ),
-        ppo=replace(_FORESIGHT, width=64, final_entropy_coefficient=0.005),
+        ppo=replace(
+            _FORESIGHT,
+            learning_rate=3e-4,
+            width=64,
+            entropy_coefficient=0.01,
+            final_entropy_coefficient=0.005,
+        ),
         stl="lagrangian",
         lanes=32,
-        iterations=100,
+        iterations=40,
+        warm_start=15,
     ),
 }
