@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from marl_stl_agents.algorithms.ppo import make_model, make_vec_env, resolve_device
 from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.metrics import normalized_score, reward_per_event
 from marl_stl_agents.evaluation.rollouts import Act, greedy
+from marl_stl_agents.imitation.warm_start import warm_start as imitate
+from marl_stl_agents.policies.team import TeamPolicy
 
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.prepare import prepare
@@ -20,7 +24,13 @@ SENSORS = 256
 PPO = PPOConfig(batch_size=512)
 
 
-def train_team(env: EnvConfig, seed: int, iterations: int, ppo: PPOConfig | None = None) -> Act:
+def train_team(
+    env: EnvConfig,
+    seed: int,
+    iterations: int,
+    ppo: PPOConfig | None = None,
+    warm_start: int = 0,
+) -> Act:
     """Train a team on the native backend and return its greedy policy.
 
     Args:
@@ -28,6 +38,7 @@ def train_team(env: EnvConfig, seed: int, iterations: int, ppo: PPOConfig | None
         seed: Seed of the run.
         iterations: Rollouts of about 16,000 agent-steps.
         ppo: Settings of PPO; None takes the defaults.
+        warm_start: Epochs of imitation before PPO.
     """
     lanes = SENSORS // env.agents
     config = TrainConfig(
@@ -39,10 +50,13 @@ def train_team(env: EnvConfig, seed: int, iterations: int, ppo: PPOConfig | None
         iterations=iterations,
         seed=seed,
         progress=False,
+        warm_start=warm_start,
     )
-    device = resolve_device("cpu", 1)
-    venv = make_vec_env(config)
-    model = make_model(config, venv, prepare(env).tables["train"], device)
+    device, prepared = resolve_device("cpu", 1), prepare(env)
+    venv = make_vec_env(config, prepared)
+    model = make_model(config, venv, prepared.tables["train"], device)
+    if warm_start:
+        imitate(config, prepared, cast("TeamPolicy", model.policy))
     model.learn(iterations * config.ppo.n_steps * venv.num_envs)
     venv.close()
     model.policy.set_training_mode(False)

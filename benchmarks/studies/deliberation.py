@@ -42,11 +42,17 @@ OWN = RewardConfig(team_share=0.0)
 #: 0.55 with 0.002).
 UNPAID = RewardConfig(team_share=0.8, proposal_weight=0.0)
 TRAINERS = {"deliberation, unpaid": replace(PPO, entropy_coefficient=0.002)}
+#: After a warm start smaller steps and less exploration (validation split, seed 100).
+_WARM = replace(PPO, learning_rate=5e-4, entropy_coefficient=0.01)
+WARM_START = 15
 TEAMS: dict[str, dict[str, Any]] = {
     "full views": {"views": "full", "reward": OWN},
     "vote": {},
     "deliberation": {"reward": OWN, "deliberation": 1},
     "deliberation, unpaid": {"reward": UNPAID, "deliberation": 1},
+    "full views, warm start": {"views": "full", "reward": OWN},
+    "vote, warm start": {},
+    "deliberation, warm start": {"reward": OWN, "deliberation": 1},
     "vote, trained with a Byzantine sensor": {"faults": FaultConfig(1)},
     "deliberation, trained with a Byzantine sensor": {
         "reward": OWN,
@@ -90,7 +96,9 @@ def study(dataset: str, name: str, seed: int, settings: Settings) -> dict[str, A
     )
     iterations = 1 if settings.quick else settings.iterations * (1 + env.deliberation)
     start = time.process_time()
-    act = train_team(env, seed, iterations, TRAINERS.get(name, PPO))
+    warm = name.endswith("warm start")
+    trainer = _WARM if warm else TRAINERS.get(name, PPO)
+    act = train_team(env, seed, iterations, trainer, WARM_START if warm else 0)
     seconds = time.process_time() - start
     env, table = replace(env, faults=FaultConfig()), prepare(env).tables["test"]
     rollout = collect_rollout(env, table, act)

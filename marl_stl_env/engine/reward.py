@@ -20,6 +20,7 @@ from marl_stl_env.types import (
     AnyArray,
     BoolArray,
     Float32Array,
+    Float64Array,
     Int8Array,
     IntArray,
 )
@@ -167,6 +168,13 @@ def payoff_table(config: RewardConfig, dynamics: Dynamics = "replay") -> Float32
     return table
 
 
+def confidence_thresholds(config: RewardConfig) -> Float64Array:
+    """The probabilities of a threat that part the levels of confidence.  # (3,) float64."""
+    odds = config.threshold / (1.0 - config.threshold) * np.array([1 / LEVEL, 1.0, LEVEL])
+    thresholds: Float64Array = odds / (1.0 + odds)
+    return thresholds
+
+
 def proposal_table(config: RewardConfig) -> Float32Array:
     """What each action earns as a proposal, on a benign event (row 0) and on a threat (row 1).
 
@@ -180,13 +188,12 @@ def proposal_table(config: RewardConfig) -> Float32Array:
     Returns:
         Payoffs.  # (2, actions) float32
     """
-    odds = config.threshold / (1.0 - config.threshold) * np.array([1 / LEVEL, 1.0, LEVEL])
-    thresholds = odds / (1.0 + odds)
+    thresholds = confidence_thresholds(config)
     climbed = np.concatenate([np.zeros((2, 1)), np.cumsum([-thresholds, 1.0 - thresholds], 1)], 1)
     stakes = config.true_positive - config.false_negative
     stakes += config.true_negative - config.false_positive
     table = np.empty((2, ACTIONS))
-    table[:, CONFIDENCE] = config.proposal_weight * stakes / len(odds) * climbed
+    table[:, CONFIDENCE] = config.proposal_weight * stakes / len(thresholds) * climbed
     return table.astype(np.float32)
 
 

@@ -108,7 +108,7 @@ PRESETS: dict[str, TrainCommand] = {
         ),
         stl="lagrangian",
         lanes=32,
-        iterations=40,
+        iterations=30,
         warm_start=15,
     ),
 }

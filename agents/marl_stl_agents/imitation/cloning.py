@@ -10,14 +10,14 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.imitation.teacher import Teacher
+from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.types import THREAT_VOTE, Action, BoolArray, Float32Array, IntArray
+from marl_stl_env.types import Float32Array, IntArray
 
 _LANES = 64
 #: Observations of single sensors at most; more of them taught nothing new.
@@ -26,6 +26,9 @@ _OBSERVATIONS = 2**19
 _PASSES = 4
 _MINIBATCH = 2048
 _STEP_SIZE = 2e-3
+#: In the end log-odds are multiplied by this. PPO learns from sampled actions, and those of a team
+#: that is as unsure as its evidence are far from the most probable ones.
+_SHARPNESS = 4.0
 #: One observation of so many is kept out, to see how well the policy imitates.
 _HELD_OUT = 16
 
@@ -35,11 +38,11 @@ class Lesson(NamedTuple):
 
     Attributes:
         observations: What single sensors saw.  # (observations, width) float32
-        block: How probably each should block.  # (observations,) float32
+        actions: How probably each should take each action.  # (observations, actions) float32
     """
 
     observations: Float32Array
-    block: Float32Array
+    actions: Float32Array
 
 
 def play(config: TrainConfig, table: TrafficTable, teacher: Teacher) -> Lesson:
@@ -53,25 +56,26 @@ def play(config: TrainConfig, table: TrafficTable, teacher: Teacher) -> Lesson:
     env = config.task
     engine = Engine(env, table, _LANES, config.seed)
     engine.reset()
-    most = min(_OBSERVATIONS, _PASSES * len(table) * env.agents)
+    rounds = 1 + env.deliberation
+    most = min(_OBSERVATIONS, _PASSES * len(table) * env.agents * rounds)
     steps = max(1, most // (_LANES * env.agents))
     observations: list[Float32Array] = []
-    block: list[Float32Array] = []
+    actions: list[Float32Array] = []
     for _ in range(steps):
         seen = engine.observe()
-        probable = teacher.block_probabilities(engine, seen)
+        shown = teacher.action_probabilities(engine, seen)
         observations.append(np.array(seen).reshape(_LANES * env.agents, -1))
-        block.append(probable.astype(np.float32).ravel())
-        record = engine.step(np.where(probable >= 0.5, Action.BLOCK, Action.ALLOW).astype(np.int8))
+        actions.append(shown.reshape(_LANES * env.agents, -1))
+        record = engine.step(shown.argmax(axis=2).astype(np.int8))
         if record.truncated.any():
             engine.reset(record.truncated)
-    return Lesson(np.concatenate(observations), np.concatenate(block))
+    return Lesson(np.concatenate(observations), np.concatenate(actions))
 
 
-def clone(policy: ActorCriticPolicy, lesson: Lesson, epochs: int, seed: int) -> float:
+def clone(policy: TeamPolicy, lesson: Lesson, epochs: int, seed: int) -> float:
     """Teach a policy without memory what a teacher showed.
 
-    The loss is the cross-entropy between the teacher's and the policy's votes.
+    The loss is the cross-entropy between the teacher's and the policy's actions.
 
     Args:
         policy: The policy; its value function is left alone.
@@ -80,10 +84,10 @@ def clone(policy: ActorCriticPolicy, lesson: Lesson, epochs: int, seed: int) -> 
         seed: Of the order of the observations.
 
     Returns:
-        On how large a share of the observations that were kept out policy and teacher both vote
-        "threat", or both do not.
+        On how large a share of the observations that were kept out policy and teacher find the
+        same action most probable.
     """
-    order = np.random.default_rng(seed).permutation(len(lesson.block))
+    order = np.random.default_rng(seed).permutation(len(lesson.actions))
     held_out, learned = np.split(order, [len(order) // _HELD_OUT])
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.Adam(policy.parameters(), _STEP_SIZE)
@@ -97,25 +101,26 @@ def clone(policy: ActorCriticPolicy, lesson: Lesson, epochs: int, seed: int) -> 
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             falls.step()
+    policy.sharpen(_SHARPNESS)
     policy.set_training_mode(False)
     return _agreement(policy, lesson, held_out)
 
 
-def _log_votes(policy: ActorCriticPolicy, lesson: Lesson, rows: IntArray) -> Tensor:
-    """Log probability of each action.  # (rows, actions) float32."""
+def _log_votes(policy: TeamPolicy, lesson: Lesson, rows: IntArray) -> Tensor:
+    """The policy's log probability of each action.  # (rows, actions) float32."""
     batch = torch.from_numpy(lesson.observations[rows]).to(policy.device)
     logits: Tensor = cast("Any", policy.get_distribution(batch).distribution).logits
     return logits
 
 
-def _cross_entropy(policy: ActorCriticPolicy, lesson: Lesson, rows: IntArray) -> Tensor:
-    votes = _log_votes(policy, lesson, rows)
-    block = torch.from_numpy(lesson.block[rows]).to(policy.device)
-    return -(block * votes[:, Action.BLOCK] + (1 - block) * votes[:, Action.ALLOW]).mean()
+def _cross_entropy(policy: TeamPolicy, lesson: Lesson, rows: IntArray) -> Tensor:
+    shown = torch.from_numpy(lesson.actions[rows]).to(policy.device)
+    # Where nothing is shown there is nothing to learn, of actions that a mask forbids either.
+    logs = torch.where(shown > 0, _log_votes(policy, lesson, rows), 0.0)
+    return -(shown * logs).sum(dim=1).mean()
 
 
-def _agreement(policy: ActorCriticPolicy, lesson: Lesson, rows: IntArray) -> float:
+def _agreement(policy: TeamPolicy, lesson: Lesson, rows: IntArray) -> float:
     with torch.no_grad():
         chosen = _log_votes(policy, lesson, rows).argmax(dim=1).cpu().numpy()
-    same: BoolArray = THREAT_VOTE[chosen] == (lesson.block[rows] >= 0.5)
-    return float(same.mean())
+    return float((chosen == lesson.actions[rows].argmax(axis=1)).mean())

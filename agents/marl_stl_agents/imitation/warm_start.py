@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from stable_baselines3.common.policies import ActorCriticPolicy
-
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.imitation.cloning import clone, play
 from marl_stl_agents.imitation.teacher import Teacher
+from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_env.data.prepare import PreparedData
 
 
-def warm_start(config: TrainConfig, prepared: PreparedData, policy: ActorCriticPolicy) -> float:
+def warm_start(config: TrainConfig, prepared: PreparedData, policy: TeamPolicy) -> float:
     """Teach an untrained policy to vote as classifiers do.
 
     Only labels of the training split are learned from; the classifiers are calibrated on the

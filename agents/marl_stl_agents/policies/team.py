@@ -185,6 +185,20 @@ class TeamPolicy(ActorCriticPolicy):
         self.init_weights(head, gain=0.01)
         return head
 
+    def sharpen(self, factor: float) -> None:
+        """Multiply the logits: what is most probable becomes more so.
+
+        Args:
+            factor: Above 1 to sharpen.
+        """
+        head: Any = self.action_net.head if self.mask else self.action_net
+        if self.sensors:
+            networks: Any = self.mlp_extractor
+            head = (networks.networks if isinstance(networks, ActorView) else networks).actor[-1]
+        with torch.no_grad():
+            head.weight.mul_(factor)
+            head.bias.mul_(factor)
+
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Actions, values of the reward and log probabilities."""
         actions, values, log_prob = super().forward(obs, deterministic)

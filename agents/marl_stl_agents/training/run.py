@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
 
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.checkpoints.policy import load_weights
@@ -36,6 +35,7 @@ from marl_stl_agents.evaluation.evaluate import evaluate_run
 from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.evaluation.stl import trivially_satisfied
 from marl_stl_agents.imitation.warm_start import warm_start
+from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_agents.run_data import (
     Passed,
     check_data,
@@ -296,7 +296,7 @@ def learn(
         load_weights(checkpoint, model.policy)
         restore(model, load_trainer(checkpoint))
     elif config.warm_start:
-        _warm_start(config, prepared, model.policy)
+        _warm_start(config, prepared, cast("TeamPolicy", model.policy))
     model.set_logger(open_log(run, model.num_timesteps, hooks.loggers))
     checklist = ChecklistCallback(run, setting_of(config, prepared), config.iterations)
 
@@ -330,7 +330,7 @@ def learn(
     return not callback.stop
 
 
-def _warm_start(config: TrainConfig, prepared: PreparedData, policy: ActorCriticPolicy) -> None:
+def _warm_start(config: TrainConfig, prepared: PreparedData, policy: TeamPolicy) -> None:
     with working() as step:
         step("imitating calibrated classifiers")
         agreement = warm_start(config, prepared, policy)

@@ -85,7 +85,7 @@ def test_a_teacher_is_as_sure_as_its_evidence(prepared: PreparedData, teacher: T
     factor = np.exp(2 * known["record"] + 4 * known["verdict_threat"] - 4 * known["verdict_benign"])
     classifiers = SupervisedBaselines(ENV, prepared)
     cost = ENV.reward.threshold / (1 - ENV.reward.threshold)
-    found = teacher.block_probabilities(engine, seen)
+    found = teacher.action_probabilities(engine, seen)[..., Action.BLOCK]
     for sensor, group in enumerate(threat_groups(ENV, prepared)):
         p = classifiers.probabilities(group, "train")[engine.rows].clip(1e-5, 1 - 1e-5)
         odds: Float64Array = p / (1 - p) * factor / cost
@@ -95,8 +95,8 @@ def test_a_teacher_is_as_sure_as_its_evidence(prepared: PreparedData, teacher: T
 def test_what_is_shown_is_what_the_teacher_saw(prepared: PreparedData, teacher: Teacher) -> None:
     table = prepared.tables["train"]
     lesson = play(RUN, table, teacher)
-    assert lesson.observations.shape[0] == len(lesson.block)
-    assert len(lesson.block) <= 4 * len(table) * ENV.agents
+    assert lesson.observations.shape[0] == len(lesson.actions)
+    assert len(lesson.actions) <= 4 * len(table) * ENV.agents
     engine = Engine(ENV, table, 64, RUN.seed)
     engine.reset()
     np.testing.assert_array_equal(
@@ -108,6 +108,36 @@ def policy_of(config: TrainConfig, prepared: PreparedData) -> Any:
     return make_trainer(config, prepared, CPU).policy
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"ppo": replace(RUN.ppo, sharing="independent")},
+        {"env": replace(ENV, stl=StlConfig(monitor=True, shield=True)), "stl": "monitor"},
+        {
+            "env": replace(ENV, stl=StlConfig(monitor=True, shield=True)),
+            "stl": "lagrangian",
+            "ppo": replace(RUN.ppo, sharing="independent"),
+        },
+    ],
+    ids=["shared", "independent", "masked", "independent-masked"],
+)
+def test_sharper_logits_are_multiples(prepared: PreparedData, change: dict[str, Any]) -> None:
+    config = replace(RUN, **change)
+    policy = policy_of(config, prepared)
+    engine = Engine(config.task, prepared.tables["train"], 8, 0)
+    engine.reset()
+    seen = torch.from_numpy(engine.observe().reshape(8 * 4, -1))  # everything is allowed at first
+    with torch.no_grad():
+        before = policy.get_distribution(seen).distribution.logits
+        values = policy.predict_values(seen)
+        policy.sharpen(3.0)
+        after = policy.get_distribution(seen).distribution.logits
+        assert torch.equal(policy.predict_values(seen), values)
+    torch.testing.assert_close(after, torch.log_softmax(3.0 * before, dim=1))
+    assert not torch.allclose(after, before)
+
+
 def test_a_policy_learns_probabilities_that_are_known(
     prepared: PreparedData, teacher: Teacher
 ) -> None:
@@ -116,12 +146,16 @@ def test_a_policy_learns_probabilities_that_are_known(
     before = {name: value.clone() for name, value in policy.state_dict().items()}
     seen = play(RUN, prepared.tables["train"], teacher).observations
     chosen = np.arange(len(seen)) % ENV.agents < 2
-    lesson = Lesson(seen, np.where(chosen, 0.9, 0.1).astype(np.float32))
+    shown = np.zeros((len(seen), 4), np.float32)
+    shown[:, Action.BLOCK] = np.where(chosen, 0.9, 0.1)
+    shown[:, Action.ALLOW] = 1 - shown[:, Action.BLOCK]
+    lesson = Lesson(seen, shown)
     assert clone(policy, lesson, 40, seed=0) > 0.999
     with torch.no_grad():
         found = policy.get_distribution(torch.from_numpy(seen)).distribution.probs.numpy()
-    assert found[chosen, Action.BLOCK].mean() == pytest.approx(0.9, abs=0.03)
-    assert found[~chosen, Action.ALLOW].mean() == pytest.approx(0.9, abs=0.03)
+    sharp = 0.9**4 / (0.9**4 + 0.1**4)  # four times the log-odds
+    assert found[chosen, Action.BLOCK].mean() == pytest.approx(sharp, abs=0.01)
+    assert found[~chosen, Action.ALLOW].mean() == pytest.approx(sharp, abs=0.01)
     for name, value in policy.state_dict().items():
         if "value" in name:
             assert torch.equal(value, before[name]), name
