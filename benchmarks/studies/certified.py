@@ -62,8 +62,7 @@ SETTINGS: dict[str, TrainConfig] = {
         iterations=100,
         ppo=replace(PRESET.ppo, learning_rate=1e-3, entropy_coefficient=0.03),
     ),
-    # One update with steps of no size.
-    "warm start alone": replace(PRESET, iterations=1, ppo=replace(PRESET.ppo, learning_rate=1e-12)),
+    "warm start alone": WARM_ALONE,
     "without shield": replace(
         PRESET, env=replace(PRESET.env, stl=replace(PRESET.env.stl, shield=False))
     ),
