@@ -50,18 +50,20 @@ REAL_DATA = {
     ),
     "zeek": DataConfig(dataset="zeek", split_method="temporal"),
 }
+#: PPO alone needs larger steps, more exploration and more iterations.
+_COLD = replace(
+    PRESET,
+    warm_start=0,
+    iterations=100,
+    ppo=replace(PRESET.ppo, learning_rate=1e-3, entropy_coefficient=0.03),
+)
+_FOUR_VIEWS = replace(PRESET.env, agents=4, views="groups", faults=FaultConfig())
 #: One update with steps of no size.
 WARM_ALONE = replace(PRESET, iterations=1, ppo=replace(PRESET.ppo, learning_rate=1e-12))
 #: The preset, what is taken away from it for the ablation, and the preset on other data.
 SETTINGS: dict[str, TrainConfig] = {
     "certified": PRESET,
-    # PPO alone needs larger steps, more exploration and more iterations.
-    "without warm start": replace(
-        PRESET,
-        warm_start=0,
-        iterations=100,
-        ppo=replace(PRESET.ppo, learning_rate=1e-3, entropy_coefficient=0.03),
-    ),
+    "without warm start": _COLD,
     "warm start alone": WARM_ALONE,
     "without shield": replace(
         PRESET, env=replace(PRESET.env, stl=replace(PRESET.env.stl, shield=False))
@@ -75,12 +77,17 @@ SETTINGS: dict[str, TrainConfig] = {
     # A network for each sensor, since all see different things. PPO makes this team worse.
     "four views": replace(
         WARM_ALONE,
-        env=replace(PRESET.env, agents=4, views="groups", faults=FaultConfig()),
+        env=_FOUR_VIEWS,
         ppo=replace(WARM_ALONE.ppo, sharing="independent"),
         warm_start=30,
     ),
+    "four views, without warm start": replace(_COLD, env=_FOUR_VIEWS),
     **{
         name: replace(PRESET, env=replace(PRESET.env, data=data))
+        for name, data in REAL_DATA.items()
+    },
+    **{
+        f"{name}, without warm start": replace(_COLD, env=replace(PRESET.env, data=data))
         for name, data in REAL_DATA.items()
     },
 }
