@@ -73,7 +73,7 @@ class Engine:
         load_plugins(config.plugins)
         self.config, self.lanes = config, lanes
         self.agents, self._arrays = config.agents, arrays
-        order = replay_order(len(table), config.order)
+        order = self._replayed_rows(table)
         self._memory = LaneMemory(config, table, order, lanes)
         self.spec_monitor = self._memory.monitor
         self._show(table, order)
@@ -135,7 +135,7 @@ class Engine:
         if mask is None:
             mask = self._all
         length = self.config.episode_length
-        begin_episodes(self._state, mask, len(self.table), length, self._arrays)
+        begin_episodes(self._state, mask, self.replayable, length, self._arrays)
         self._vote.begin(self._state, mask)
         if self.config.deliberation:
             self._open_events(mask)
@@ -161,6 +161,15 @@ class Engine:
             self._open_events(self._all)
         self._memory.place(int((ends - starts).max()))
         self._allowed = None
+
+    @property
+    def replayable(self) -> int:
+        """Events that a lane can replay, one after the other."""
+        return len(self._order) - 1
+
+    def _replayed_rows(self, table: TrafficTable) -> IntArray:
+        """The table row at each place of the replay, the last one twice.  # (events + 1,) int64."""
+        return replay_order(len(table), self.config.order)
 
     def _show(self, table: TrafficTable, order: IntArray) -> None:
         """Let the lanes replay the rows of a table in this order.  # (rows + 1,) int64."""
@@ -334,7 +343,7 @@ class Engine:
             StateError: If the arrays do not fit this engine.
         """
         own = self._memory.set_state(self._vote.taken_from(arrays))
-        self._state = LaneState.from_arrays(own, self.lanes, self.agents, len(self.table))
+        self._state = LaneState.from_arrays(own, self.lanes, self.agents, self.replayable)
         self._allowed = None
 
     def _context(self) -> list[Float32Array]:
@@ -353,7 +362,7 @@ class Engine:
         state.proposals = self._arrays.where(mask[:, None], SILENT, state.proposals)
 
     def _current_rows(self) -> IntArray:
-        rows: IntArray = self._arrays.take(self._order, self._state.positions)
+        rows: IntArray = self._arrays.take(self._order, self._state.places)
         return rows
 
     def _check_running(self, live: BoolArray) -> None:

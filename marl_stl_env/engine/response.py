@@ -321,4 +321,4 @@ class ResponseDynamics:
 
     def _here(self, state: LaneState) -> IntArray:
         """The slot of the entity of each lane's current event."""
-        return self._slots.slots.take(state.positions)
+        return self._slots.slots.take(state.places)

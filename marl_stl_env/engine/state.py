@@ -69,6 +69,11 @@ class LaneState:
             kinds=np.zeros(lanes, dtype=np.int8),
         )
 
+    @property
+    def places(self) -> IntArray:
+        """Where in the replay the current event stands: the position, unless events wait."""
+        return self.positions
+
     def map(self, convert: Callable[[AnyArray], Any]) -> LaneState:
         """The state with every field converted."""
         return LaneState(**{item.name: convert(getattr(self, item.name)) for item in fields(self)})

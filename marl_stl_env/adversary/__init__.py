@@ -1,0 +1,1 @@
+"""Attackers that disguise their own events: constraints, disguises, the engine with attackers."""

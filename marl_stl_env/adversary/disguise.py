@@ -1,0 +1,91 @@
+"""Disguises: fixed changes of the columns that an attacker may change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from marl_stl_env.adversary.constraints import Constraints, rate_factor
+from marl_stl_env.types import Float32Array, Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class Disguises:
+    """K disguises, each the same change for every event.
+
+    A change adds to the coordinate of each mutable column: to its logarithm, which is a factor, or
+    to the column itself. So a disguise can be undone, and the law of a disguised column follows
+    from that of the column.
+
+    Attributes:
+        constraints: What they keep to.
+        columns: The mutable columns.
+        changes: Change of each column's coordinate.  # (K, mutable columns) float64
+    """
+
+    constraints: Constraints
+    columns: tuple[str, ...]
+    changes: Float64Array
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    def apply(self, names: tuple[str, ...], events: Float32Array, number: int) -> Float32Array:
+        """Events in a disguise.
+
+        Args:
+            names: The columns of the events.
+            events: Raw features.  # (rows, columns) float32
+            number: Which disguise, from 0.
+
+        Returns:
+            Raw features, in a fresh array.  # (rows, columns) float32
+        """
+        place = {name: at for at, name in enumerate(names)}
+        old = {name: events[:, at].astype(np.float64) for name, at in place.items()}
+        new, after = dict(old), events.copy()
+        limits = self.constraints
+        for column, change in zip(self.columns, self.changes[number].tolist(), strict=True):
+            new[column] = limits.mutable[column].changed(old[column], change)
+            after[:, place[column]] = new[column]
+        for total, parts in limits.sums.items():
+            new[total] = old[total] + sum(new[part] - old[part] for part in parts)
+            after[:, place[total]] = new[total]
+        for name, rate in limits.rates.items():
+            after[:, place[name]] = old[name] * rate_factor(limits, rate, old, new)
+        return after
+
+    def effectiveness(self, weight: float = 1.0) -> Float64Array:
+        """What is left of an attack's worth: 1 without a disguise, then that of each disguise.
+
+        Every column takes its ``cost`` in proportion to the share of its room that is used.
+
+        Args:
+            weight: Weight of the costs.
+
+        Returns:
+            Shares in [0, 1].  # (K + 1,) float64
+        """
+        left = np.ones(len(self) + 1)
+        for at, column in enumerate(self.columns):
+            limits = self.constraints.mutable[column]
+            low, high = limits.room
+            change = self.changes[:, at]
+            room = np.where(change < 0, -low, high)
+            used = np.abs(change) / np.where(room > 0, room, 1.0)
+            left[1:] *= np.clip(1.0 - weight * limits.cost * used, 0.0, 1.0)
+        return left
+
+    def described(self, number: int) -> dict[str, float]:
+        """Column to its change in one disguise: a factor or a shift; unchanged ones are left out.
+
+        Args:
+            number: Which disguise, from 0.
+        """
+        shown = {}
+        for column, change in zip(self.columns, self.changes[number].tolist(), strict=True):
+            if change:
+                factor = self.constraints.mutable[column].change == "factor"
+                shown[column] = float(np.exp(change)) if factor else change
+        return shown
