@@ -44,8 +44,9 @@ Five things to begin with:
 Training and evaluation are in ``marl_stl_agents``; ``marl-stl-train --help`` begins there.
 """
 
-from marl_stl_env import data, envs, response_v0, traffic_v0
+from marl_stl_env import adversarial_v0, data, envs, response_v0, traffic_v0
 from marl_stl_env.config import (
+    AdversaryConfig,
     ConsensusConfig,
     DataConfig,
     EnvConfig,
@@ -70,6 +71,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Action",
+    "AdversaryConfig",
     "ConsensusConfig",
     "DataConfig",
     "EnvConfig",
@@ -78,6 +80,7 @@ __all__ = [
     "RewardConfig",
     "StlConfig",
     "TrafficTable",
+    "adversarial_v0",
     "aec_env",
     "data",
     "datasets",

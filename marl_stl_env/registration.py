@@ -13,10 +13,12 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from marl_stl_env.config import Dynamics
+from marl_stl_env.envs.adversarial.single import AdversarialEnv
 from marl_stl_env.envs.single import TrafficEnv
 
 TRAFFIC_ID = "marl_stl_env/Traffic-v0"
 RESPONSE_ID = "marl_stl_env/TrafficResponse-v0"
+ADVERSARIAL_ID = "marl_stl_env/TrafficAdversarial-v0"
 _DYNAMICS: dict[str, Dynamics] = {TRAFFIC_ID: "replay", RESPONSE_ID: "response"}
 
 
@@ -30,6 +32,10 @@ def register_environments() -> None:
                 vector_entry_point="marl_stl_env.envs.vector:TrafficVectorEnv",
                 kwargs={"dynamics": dynamics},
             )
+    if ADVERSARIAL_ID not in gymnasium.registry:
+        gymnasium.register(
+            id=ADVERSARIAL_ID, entry_point="marl_stl_env.registration:made_adversarial_env"
+        )
 
 
 class _MadeEnv:
@@ -48,6 +54,18 @@ class _MadeEnv:
 
 
 made_env = _MadeEnv()
+
+
+class _MadeAdversarialEnv:
+    """As :class:`_MadeEnv`, with attackers."""
+
+    metadata = AdversarialEnv.metadata
+
+    def __call__(self, **settings: Any) -> AdversarialEnv:
+        return AdversarialEnv(max_episode_steps=_limit_of_make(), **settings)
+
+
+made_adversarial_env = _MadeAdversarialEnv()
 
 
 def _limit_of_make() -> int | None:

@@ -19,7 +19,7 @@ FLOORS = {
             "errors types validation files config plugins registry",
             "data stl consensus",
             "engine",
-            "rendering",
+            "adversary rendering",
             "envs",
             "registration testing",
         ]
@@ -57,6 +57,7 @@ SIBLING_FLOORS = (1,)
 RESERVED = {
     "pandas": ("marl_stl_env.data", "marl_stl_agents"),
     "stable_baselines3": (
+        "marl_stl_env.envs.adversarial.sb3",
         "marl_stl_env.envs.base",
         "marl_stl_env.envs.sb3",
         "marl_stl_env.envs.supersuit",

@@ -62,7 +62,9 @@ def test_the_wheel_holds_two_packages(wheel: Path) -> None:
     mappings = "marl_stl_env/data/ingest/sources/mappings/"
     assert f"{mappings}suricata-flow.json" in names
     data = [name for name in names if name.endswith((".json", ".csv", ".parquet"))]
-    assert [name for name in data if not name.startswith(mappings)] == []
+    limits = "marl_stl_env/adversary/limits/"
+    assert f"{limits}synthetic.json" in names
+    assert [name for name in data if not name.startswith((mappings, limits))] == []
 
 
 def test_another_package_named_agents_stays_whole(installed: Path, tmp_path: Path) -> None:

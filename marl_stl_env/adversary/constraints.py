@@ -99,12 +99,12 @@ class Mutable:
             moved = values + change
         else:
             moved = (values + self.unit) * math.exp(change) - self.unit
-        if self.integer:  # towards the old value, so that no limit is passed
-            moved = np.floor(moved) if change > 0 else np.ceil(moved)
         least = -math.inf if self.least is None else self.least
         most = math.inf if self.most is None else self.most
         # A value beyond its bounds in the data itself stays, but goes no further.
         moved = np.clip(moved, np.minimum(least, values), np.maximum(most, values))
+        if self.integer:  # towards the old value, so that no limit is passed
+            moved = np.floor(moved) if change > 0 else np.ceil(moved)
         return np.where(np.isnan(self.coordinate(values)), values, moved)
 
 
@@ -206,15 +206,38 @@ class Constraints:
                 same = (old[name] == new[name]) | (np.isnan(old[name]) & np.isnan(new[name]))
                 found[f"{name} stays"] = ~same
         for total, parts in self.sums.items():
-            grown = sum(new[part] - old[part] for part in parts)
-            size = np.abs(old[total]) + sum(np.abs(new[part]) for part in parts)
-            wrong = np.abs(new[total] - old[total] - grown) > _TOLERANCE * (1.0 + size)
-            found[f"{total} is the sum of {', '.join(parts)}"] = wrong & np.isfinite(size)
+            wanted = old[total] + sum_grown(parts, old, new)
+            size = 1.0 + np.abs(old[total]) + sum(np.abs(old[part]) for part in parts)
+            found[f"{total} is the sum of {', '.join(parts)}"] = _differ(new[total], wanted, size)
         for name, rate in self.rates.items():
             wanted = old[name] * rate_factor(self, rate, old, new)
-            wrong = np.abs(new[name] - wanted) > _TOLERANCE * (1e-30 + np.abs(wanted))
-            found[f"{name} follows"] = wrong & np.isfinite(wanted)
+            found[f"{name} follows"] = _differ(new[name], wanted, np.abs(wanted))
         return {what: rows for what, rows in found.items() if rows.any()}
+
+
+def _differ(values: Float64Array, wanted: Float64Array, size: Float64Array) -> BoolArray:
+    """Where values are not what they should be, to the precision of features of this size."""
+    known = np.isfinite(wanted) & np.isfinite(size)
+    gap = np.zeros(len(values))
+    np.subtract(values, wanted, out=gap, where=known)
+    return known & (np.abs(gap) > _TOLERANCE * np.where(known, size, 0.0))
+
+
+def sum_grown(
+    parts: tuple[str, ...], old: Mapping[str, Float64Array], new: Mapping[str, Float64Array]
+) -> Float64Array:
+    """What a sum grows by once its parts have changed; missing parts add nothing.
+
+    Args:
+        parts: Its columns.
+        old: Column to its raw values.  # (rows,) float64 each
+        new: Column to its changed values.  # (rows,) float64 each
+    """
+    grown: Float64Array = np.zeros(len(old[parts[0]]))
+    for part in parts:
+        known = np.isfinite(old[part])
+        grown[known] += new[part][known] - old[part][known]
+    return grown
 
 
 def rate_factor(
@@ -246,7 +269,8 @@ def _outside(
     name: str, limits: Mutable, old: Float64Array, new: Float64Array
 ) -> dict[str, BoolArray]:
     """Where one column leaves its limits, computed from the limits as they are stated."""
-    known = np.isfinite(old)
+    known, given, found_there = np.isfinite(old), old, new
+    old, new = np.where(known, old, 0.0), np.where(known, new, 0.0)
     slack = _TOLERANCE * (1.0 + np.abs(old) + np.abs(new))
     if limits.change == "factor":
         base = old + limits.unit
@@ -256,15 +280,14 @@ def _outside(
         low, high = old + (limits.low or 0.0), old + (limits.high or 0.0)
     found = {f"{name} changes too far": known & ((new < low - slack) | (new > high + slack))}
     if limits.least is not None:
-        found[f"{name} >= {limits.least}"] = new < np.minimum(limits.least, old) - slack
+        found[f"{name} >= {limits.least}"] = known & (new < np.minimum(limits.least, old) - slack)
     if limits.most is not None:
-        found[f"{name} <= {limits.most}"] = new > np.maximum(limits.most, old) + slack
+        found[f"{name} <= {limits.most}"] = known & (new > np.maximum(limits.most, old) + slack)
     if limits.integer:
-        whole = np.isfinite(old) & (old == np.floor(old))
+        whole = known & (old == np.floor(old))
         found[f"{name} is whole"] = whole & (new != np.floor(new))
-    found[f"{name} stays where it is missing"] = ~known & ~(
-        (old == new) | (np.isnan(old) & np.isnan(new))
-    )
+    same = (given == found_there) | (np.isnan(given) & np.isnan(found_there))
+    found[f"{name} stays where it is missing"] = ~known & ~same
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marl_stl_env.adversary.constraints import Constraints, rate_factor
+from marl_stl_env.adversary.constraints import Constraints, rate_factor, sum_grown
 from marl_stl_env.types import Float32Array, Float64Array
 
 
@@ -50,7 +50,7 @@ class Disguises:
             new[column] = limits.mutable[column].changed(old[column], change)
             after[:, place[column]] = new[column]
         for total, parts in limits.sums.items():
-            new[total] = old[total] + sum(new[part] - old[part] for part in parts)
+            new[total] = old[total] + sum_grown(parts, old, new)
             after[:, place[total]] = new[total]
         for name, rate in limits.rates.items():
             after[:, place[name]] = old[name] * rate_factor(limits, rate, old, new)

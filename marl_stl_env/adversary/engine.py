@@ -97,7 +97,7 @@ class AdversarialEngine(Engine):
         self._coming: Coming | None = None
         sensors = self.agents if config.faults.faulty else 0
         isolation = self._memory.response is not None
-        self._view = AttackerView(self.table.feature_names, sensors, isolation)
+        self._view = AttackerView(self.table.feature_names, self.attackers, sensors, isolation)
         self.last_attack: AttackRecord | None = None
 
     @classmethod
@@ -131,6 +131,11 @@ class AdversarialEngine(Engine):
     def attack_actions(self) -> int:
         """Actions of an attacker: none, the K disguises, waiting."""
         return self._count + 2
+
+    @property
+    def effectiveness(self) -> Float32Array:
+        """What is left of an attack's worth, without and in each disguise.  # (K + 1,) float32."""
+        return self._effectiveness
 
     @property
     def attack_layout(self) -> tuple[str, ...]:

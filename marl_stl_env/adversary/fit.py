@@ -7,7 +7,7 @@ import numpy as np
 from marl_stl_env.adversary.constraints import Constraints
 from marl_stl_env.adversary.disguise import Disguises
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.types import Float32Array, Float64Array, IntArray
+from marl_stl_env.types import Float64Array, IntArray
 
 #: Events that disguises are fitted to, at most.
 _ATTACKS, _BENIGN = 4096, 8192
@@ -22,10 +22,10 @@ def fit_disguises(
 ) -> Disguises:
     """K disguises for the attacks of a training split.
 
-    Every attack has a nearest benign event, by the scaled features. The differences between the
-    two in the mutable columns, cut off at what is allowed, are gathered into clusters (Lloyd 1982,
-    "Least squares quantization in PCM"). The centre of a cluster is one disguise; a second one goes
-    further in the same direction, as far as is allowed.
+    Every attack has a nearest benign event, by the scaled features that may not change. The
+    differences between the two in the mutable columns, cut off at what is allowed, are gathered
+    into clusters (Lloyd 1982, "Least squares quantization in PCM"). The centre of a cluster is one
+    disguise; a second one goes further in the same direction, as far as is allowed.
 
     Args:
         constraints: What an attacker may change.
@@ -48,8 +48,10 @@ def fit_disguises(
         return Disguises(constraints, columns, np.zeros((count, len(columns))))
     derived = {*columns, *constraints.sums, *constraints.rates}
     fixed = [at for at, name in enumerate(scaled.feature_names) if name not in derived]
+    # In double precision: a neighbour that changed with the last digit would change everything.
+    features = scaled.features[:, fixed]
     nearest = benign[
-        _nearest(scaled.features[attacks][:, fixed], scaled.features[benign][:, fixed])
+        _nearest(features[attacks].astype(np.float64), features[benign].astype(np.float64))
     ]
     room = np.array([constraints.mutable[column].room for column in columns])
     wanted = np.empty((len(attacks), len(columns)))
@@ -77,7 +79,7 @@ def _some_of_every_family(table: TrafficTable, rng: np.random.Generator) -> IntA
     return np.sort(np.concatenate([*chosen, np.zeros(0, np.int64)]))
 
 
-def _nearest(events: Float32Array, others: Float32Array) -> IntArray:
+def _nearest(events: Float64Array, others: Float64Array) -> IntArray:
     """The nearest of the others to each event.  # (events,) int64."""
     sizes = (others * others).sum(axis=1)
     found = [

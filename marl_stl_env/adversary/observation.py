@@ -19,6 +19,7 @@ class AttackerView:
 
     Args:
         features: Names of the features.
+        attackers: Attackers; an indicator tells each which one it is.
         sensors: Sensors, where some may be the attackers'; 0 where none is.
         isolation: Whether entities can be isolated.
 
@@ -26,10 +27,14 @@ class AttackerView:
         layout: Name of each column of an observation.
     """
 
-    def __init__(self, features: tuple[str, ...], sensors: int, isolation: bool) -> None:
+    def __init__(
+        self, features: tuple[str, ...], attackers: int, sensors: int, isolation: bool
+    ) -> None:
         owned = (f"owns_sensor_{i}" for i in range(sensors))
-        self.layout = (*features, *STANDING, *owned, *(ISOLATION if isolation else ()))
-        self._features = len(features)
+        selves = (f"attacker_{j}" for j in range(attackers))
+        noticed = ISOLATION if isolation else ()
+        self.layout = (*features, *selves, *STANDING, *owned, *noticed)
+        self._features, self._selves = len(features), np.eye(attackers, dtype=np.float32)
 
     def write(
         self,
@@ -61,6 +66,8 @@ class AttackerView:
         at = self._features
         lanes, attackers = own.nonzero()  # few: most events are benign
         seen[lanes, attackers, :at] = features.take(events[lanes], axis=0)
+        seen[:, :, at : at + len(self._selves)] = self._selves
+        at += len(self._selves)
         seen[:, :, at], seen[:, :, at + 1] = own, own & may_wait[:, None]
         seen[:, :, at + 2], seen[:, :, at + 3] = passed == 1, passed == 0
         at += len(STANDING)

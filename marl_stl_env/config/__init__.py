@@ -1,5 +1,6 @@
 """Frozen, validated configuration of an environment."""
 
+from marl_stl_env.config.adversary import AdversaryConfig
 from marl_stl_env.config.data import Balance, DataConfig, Split, SplitMethod
 from marl_stl_env.config.env import (
     RANDOM_SHARE,
@@ -28,6 +29,7 @@ __all__ = [
     "PAYOFFS",
     "RANDOM_SHARE",
     "THRESHOLD_RULE",
+    "AdversaryConfig",
     "Balance",
     "ConsensusConfig",
     "DataConfig",

@@ -13,7 +13,7 @@ from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.envs.parallel import TrafficParallelEnv, parallel_env
 from marl_stl_env.errors import InvalidActionError
-from marl_stl_env.types import Float32Array, as_actions
+from marl_stl_env.types import Float32Array
 
 
 class RawAecEnv(parallel_to_aec_wrapper[str, Float32Array, int]):
@@ -41,7 +41,7 @@ class RawAecEnv(parallel_to_aec_wrapper[str, Float32Array, int]):
         """
         agent = self.agent_selection
         if not (self.terminations[agent] or self.truncations[agent]):
-            as_actions(action, ())
+            self.team.checked_action(agent, action)
         elif action is not None:
             raise InvalidActionError(
                 f"the episode of {agent} is over: its only action is None, not {action!r:.80}"

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
@@ -82,6 +84,46 @@ class LastStep:
             action_mask=np.repeat(_joined(records, "action_mask"), agents, axis=0),
             shielded=_joined(records, "shielded"),
         )
+
+
+class SharedAttributes(VecEnv):
+    """A vector environment whose sub-environments share all attributes: it is one object."""
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The attribute of this environment, once per index: all sub-environments share it."""
+        value = getattr(self, attr_name)
+        return [value for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set an attribute of this environment, for all sub-environments at once."""
+        del indices
+        setattr(self, attr_name, value)
+
+    def env_method(
+        self,
+        method_name: str,
+        *method_args: Any,
+        indices: VecEnvIndices = None,
+        **method_kwargs: Any,
+    ) -> list[Any]:
+        """Call a method of this environment once and return its result for every index.
+
+        Of ``action_masks`` every index gets its own row.
+        """
+        result = getattr(self, method_name)(*method_args, **method_kwargs)
+        chosen = self._get_indices(indices)
+        # The one method whose result differs between sub-environments.
+        by_index = method_name == "action_masks"
+        return [result[index] if by_index else result for index in chosen]
+
+    def env_is_wrapped(
+        self,
+        wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]],
+        indices: VecEnvIndices = None,
+    ) -> list[bool]:
+        """Sub-environments are never wrapped."""
+        del wrapper_class
+        return [False for _ in self._get_indices(indices)]
 
 
 class TeamVecEnv(VecEnv):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ from marl_stl_env.config import EnvConfig, make_config
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.describe import describe
 from marl_stl_env.envs.dynamics import NAMES
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space, state_space
 from marl_stl_env.errors import InvalidActionError, ResetNeededError
 from marl_stl_env.rendering import RENDER_FPS, RENDER_MODES, Renderer
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_integers
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_actions, as_integers
 
 _PerAgent = dict[str, Float32Array]
 
@@ -59,7 +60,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         self.config = make_config(config, {})
         self.metadata = {**self.metadata, "name": NAMES[self.config.dynamics]}
         self.render_mode = render_mode
-        self.engine = Engine.from_config(self.config, lanes=1, table=table)
+        self.engine = self._make_engine(table)
         self._renderer = Renderer(self.engine, render_mode) if render_mode is not None else None
         self.possible_agents = [f"sensor_{i}" for i in range(self.config.agents)]
         # Some libraries read the agents before the first reset.
@@ -123,7 +124,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         self._running = True
         if self._renderer is not None:
             self._renderer.reset()
-        return self._observations(), {agent: reset_info(self.engine) for agent in self.agents}
+        return self._observations(), self._reset_infos()
 
     def step(
         self, actions: dict[str, int]
@@ -155,19 +156,17 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
                 f"actions must name the sensors {self.agents}, not {list(actions)!r:.200}"
             )
         chosen = as_integers([actions[agent] for agent in self.agents], (len(self.agents),))
-        record = self.engine.step(chosen[None])
+        record = self._evaluate(chosen)
         if self._renderer is not None:
             self._renderer.step()
         agents, over = self.agents, bool(record.truncated[0])
         observations = self._observations()
-        infos: dict[str, dict[str, Any]] = dict(
-            zip(agents, step_infos(self.engine, 0), strict=True)
-        )
+        infos: dict[str, dict[str, Any]] = dict(zip(agents, self._step_infos(), strict=True))
         if over:
             self.agents, self._running = [], False
         return (
             observations,
-            dict(zip(agents, record.rewards[0].tolist(), strict=True)),
+            dict(zip(agents, self._rewards(record), strict=True)),
             dict.fromkeys(agents, False),
             dict.fromkeys(agents, over),
             infos,
@@ -222,6 +221,36 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         """Close the window, if there is one."""
         if self._renderer is not None:
             self._renderer.close()
+
+    def checked_action(self, agent: str, action: Any) -> None:
+        """Refuse what is no action of this agent.
+
+        Raises:
+            InvalidActionError: If it is none.
+        """
+        del agent
+        as_actions(action, ())
+
+    def _make_engine(self, table: TrafficTable | PreparedData | None) -> Engine:
+        """The engine behind this view, of one lane."""
+        return Engine.from_config(self.config, lanes=1, table=table)
+
+    def _evaluate(self, chosen: AnyArray) -> StepRecord:
+        """Step with the actions of all agents.  # (agents,) integer."""
+        return self.engine.step(chosen[None])
+
+    def _rewards(self, record: StepRecord) -> list[float]:
+        """The reward of every agent."""
+        rewards: list[float] = record.rewards[0].tolist()
+        return rewards
+
+    def _reset_infos(self) -> dict[str, Info]:
+        """The infos before the first step."""
+        return {agent: reset_info(self.engine) for agent in self.agents}
+
+    def _step_infos(self) -> Iterable[Info]:
+        """The facts of the last step, agent by agent."""
+        return step_infos(self.engine, 0)
 
     def _observations(self) -> _PerAgent:
         return dict(zip(self.possible_agents, self.engine.observe()[0], strict=True))

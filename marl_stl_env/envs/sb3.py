@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env.base_vec_env import (
-    VecEnvIndices,
-    VecEnvObs,
-    VecEnvStepReturn,
-)
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from marl_stl_env.config import EnvConfig, make_config
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
-from marl_stl_env.envs.base import LANES_SHOWN, TeamVecEnv, check_pictures
+from marl_stl_env.envs.base import LANES_SHOWN, SharedAttributes, TeamVecEnv, check_pictures
 from marl_stl_env.envs.describe import describe
 from marl_stl_env.envs.infos import add_costs, mask_infos, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
@@ -29,7 +24,7 @@ from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_integers
 from marl_stl_env.validation import check_count
 
 
-class TrafficVecEnv(TeamVecEnv):
+class TrafficVecEnv(SharedAttributes, TeamVecEnv):
     """All lanes and sensors in one batched engine.
 
     Sub-environment ``lane * agents + agent`` is one sensor of one lane. Lane i of seed s replays
@@ -61,7 +56,7 @@ class TrafficVecEnv(TeamVecEnv):
         check_count("lanes", lanes, 2**24)
         check_pictures(render_mode)
         self.config = make_config(config, {})
-        self.engine = Engine.from_config(self.config, lanes, seed, table)
+        self.engine = self._make_engine(lanes, seed, table)
         self.render_mode = render_mode
         self._shown: LaneRenderers | None = None
         if render_mode is not None:
@@ -111,7 +106,7 @@ class TrafficVecEnv(TeamVecEnv):
         """
         if self._actions is None:
             raise ResetNeededError("step_wait() needs the actions of step_async() first")
-        record, self._actions = self.engine.step(self._actions), None
+        record, self._actions = self._evaluate(self._actions), None
         if self._shown is not None:
             self._shown.step()
         infos = mask_infos(self.engine)
@@ -119,6 +114,16 @@ class TrafficVecEnv(TeamVecEnv):
         if record.truncated.any():
             self._end_episodes(record.truncated, infos)
         return self._observations(), record.rewards.flatten(), self._dones(record), infos
+
+    def _make_engine(
+        self, lanes: int, seed: int | None, table: TrafficTable | PreparedData | None
+    ) -> Engine:
+        """The engine behind this view."""
+        return Engine.from_config(self.config, lanes, seed, table)
+
+    def _evaluate(self, actions: AnyArray) -> StepRecord:
+        """Step with the actions of all sensors.  # (lanes, agents) integer."""
+        return self.engine.step(actions)
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -170,39 +175,3 @@ class TrafficVecEnv(TeamVecEnv):
 
     def close(self) -> None:
         """Nothing is held open."""
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The attribute of this environment, once per index: all sub-environments share it."""
-        value = getattr(self, attr_name)
-        return [value for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of this environment, for all sub-environments at once."""
-        del indices
-        setattr(self, attr_name, value)
-
-    def env_method(
-        self,
-        method_name: str,
-        *method_args: Any,
-        indices: VecEnvIndices = None,
-        **method_kwargs: Any,
-    ) -> list[Any]:
-        """Call a method of this environment once and return its result for every index.
-
-        Of ``action_masks`` every index gets its own row.
-        """
-        result = getattr(self, method_name)(*method_args, **method_kwargs)
-        chosen = self._get_indices(indices)
-        # The one method whose result differs between sub-environments.
-        by_index = method_name == "action_masks"
-        return [result[index] if by_index else result for index in chosen]
-
-    def env_is_wrapped(
-        self,
-        wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]],
-        indices: VecEnvIndices = None,
-    ) -> list[bool]:
-        """Sub-environments are never wrapped."""
-        del wrapper_class
-        return [False for _ in self._get_indices(indices)]

@@ -97,6 +97,21 @@ def _explicit(**settings: Any) -> Callable[[], tuple[Any, Iterator[Step]]]:
     return make
 
 
+def _attacked(**settings: Any) -> Callable[[], tuple[Any, Iterator[Step]]]:
+    """Explicit attackers on the plain table: two columns may be shifted by round numbers."""
+    limits = {"change": "shift", "low": -1.0, "high": 0.5}
+    adversary = {"attackers": 2, "disguises": 2, "wait_events": 3}
+    adversary |= {"mutable": {"x0": limits, "x5": limits}}
+
+    def make() -> tuple[Any, Iterator[Step]]:
+        env = mse.adversarial_v0.parallel_env(
+            table=plain_table(), episode_length=40, adversary=adversary, **settings
+        )
+        return env, of_team(env)
+
+    return make
+
+
 def _team(module: Any) -> Callable[[], tuple[Any, Iterator[Step]]]:
     def make() -> tuple[Any, Iterator[Step]]:
         env = module.parallel_env(dataset_options=ROWS)
@@ -118,6 +133,11 @@ _SHIELD = {"monitor": True, "observe": True, "shield": True}
 TRAJECTORIES: dict[str, Callable[[], tuple[Any, Iterator[Step]]]] = {
     "marl_stl_env/Traffic-v0": _analyst("marl_stl_env/Traffic-v0"),
     "marl_stl_env/TrafficResponse-v0": _analyst("marl_stl_env/TrafficResponse-v0"),
+    "marl_stl_env/TrafficAdversarial-v0": _analyst("marl_stl_env/TrafficAdversarial-v0"),
+    "adversarial_v0": _team(mse.adversarial_v0),
+    "adversarial, 4 sensors, 2 attackers": _attacked(
+        agents=4, views="groups", dynamics="response", stl={"monitor": False}
+    ),
     "traffic_v0": _team(mse.traffic_v0),
     "response_v0": _team(mse.response_v0),
     "replay, 4 sensors, groups": _explicit(
