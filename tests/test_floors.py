@@ -39,6 +39,7 @@ FLOORS |= {
             "algorithms",
             "checkpoints",
             "evaluation",
+            "redteam",
             "diagnostics imitation",
             "console",
             "rllib",

@@ -28,6 +28,11 @@ def serve() -> int:
     return run("serve")
 
 
+def adversarial() -> int:
+    """``marl-stl-adversarial``: train a team against attackers that learn."""
+    return run("adversarial")
+
+
 def data() -> int:
     """``marl-stl-data``: look at data sets."""
     return run("data")

@@ -67,15 +67,20 @@ class Disguises:
         Returns:
             Shares in [0, 1].  # (K + 1,) float64
         """
-        left = np.ones(len(self) + 1)
+        left, used = np.ones(len(self) + 1), np.abs(self.used())
         for at, column in enumerate(self.columns):
-            limits = self.constraints.mutable[column]
-            low, high = limits.room
-            change = self.changes[:, at]
-            room = np.where(change < 0, -low, high)
-            used = np.abs(change) / np.where(room > 0, room, 1.0)
-            left[1:] *= np.clip(1.0 - weight * limits.cost * used, 0.0, 1.0)
+            cost = weight * self.constraints.mutable[column].cost
+            left[1:] *= np.clip(1.0 - cost * used[:, at], 0.0, 1.0)
         return left
+
+    def used(self) -> Float64Array:
+        """The share of its room that each disguise takes of each column, -1 to 1.
+
+        # (K, mutable columns) float64
+        """
+        rooms = np.array([self.constraints.mutable[column].room for column in self.columns])
+        room = np.where(self.changes < 0, -rooms[:, 0], rooms[:, 1])
+        return self.changes / np.where(room > 0, room, 1.0)
 
     def described(self, number: int) -> dict[str, float]:
         """Column to its change in one disguise: a factor or a shift; unchanged ones are left out.

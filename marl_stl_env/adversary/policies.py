@@ -57,14 +57,19 @@ class GreedyEvasion:
 
     def __call__(self, engine: AdversarialEngine) -> Int8Array:
         """Actions.  # (lanes, attackers) int8."""
-        worth = np.tile(engine.effectiveness, (engine.lanes, 1))
+        chosen = np.zeros((engine.lanes, engine.attackers), np.int8)
+        mine = engine.attack_mask[:, :, 1].any(axis=1)
+        if not mine.any():
+            return chosen
+        worth = np.tile(engine.effectiveness, (int(mine.sum()), 1))
         for disguise in range(len(engine.effectiveness)):
-            seen = engine.observe_next(disguise)
-            actions = self._choose(seen.reshape(-1, seen.shape[2]))
-            decisions = engine.rule(actions.reshape(engine.lanes, -1).astype(np.int8))
-            worth[is_threat_vote(decisions), disguise] = 0.0
-        best = worth.argmax(axis=1).astype(np.int8)  # none where none passes: the first maximum
-        return np.repeat(best[:, None], engine.attackers, axis=1)
+            seen = engine.observe_next(disguise)[mine]
+            actions = self._choose(seen.reshape(-1, seen.shape[2])).astype(np.int8)
+            stopped = is_threat_vote(engine.rule(actions.reshape(len(worth), -1)))
+            worth[stopped, disguise] = 0.0
+        # Where none passes the first maximum is 0: as it is.
+        chosen[mine] = worth.argmax(axis=1)[:, None]
+        return chosen
 
 
 class AttackMixture:
@@ -129,11 +134,14 @@ class SampledAttack:
 
     def __call__(self, engine: AdversarialEngine) -> Int8Array:
         """Actions.  # (lanes, attackers) int8."""
-        seen = engine.observe_attackers()
-        chances = self._probabilities(seen.reshape(-1, seen.shape[2]))
-        draws = np.stack([engine.uniforms(j) for j in range(engine.attackers)], axis=1)
-        above = draws.reshape(-1, 1) >= chances.cumsum(axis=1)[:, :-1]
-        return above.sum(axis=1).astype(np.int8).reshape(draws.shape)
+        chosen = np.zeros((engine.lanes, engine.attackers), np.int8)
+        lanes, attackers = engine.attack_mask[:, :, 1].nonzero()  # elsewhere nothing changes
+        if len(lanes):
+            chances = self._probabilities(engine.observe_attackers()[lanes, attackers])
+            draws = np.stack([engine.uniforms(j) for j in range(engine.attackers)], axis=1)
+            above = draws[lanes, attackers, None] >= chances.cumsum(axis=1)[:, :-1]
+            chosen[lanes, attackers] = above.sum(axis=1)
+        return chosen
 
 
 def linear_team(engine: Engine, ridge: float = 1e-2) -> Choose:

@@ -60,7 +60,17 @@ def make_vec_env(
         table: Prepared data, or a raw table, in place of what ``config.env.data`` names.
     """
     make = TrafficVecEnv if config.backend == "native" else supersuit_vec_env
-    venv: VecEnv = VecMonitor(make(config.task, config.lanes, config.seed, table))
+    return wrapped(config, make(config.task, config.lanes, config.seed, table))
+
+
+def wrapped(config: TrainConfig, team: VecEnv) -> VecNormalize:
+    """A team's environment with episode statistics and, where asked for, scaled rewards.
+
+    Args:
+        config: The run.
+        team: All lanes and sensors.
+    """
+    venv: VecEnv = VecMonitor(team)
     if config.stl == "shape":
         venv = SpecShaping(venv, config.constraints, config.ppo.discount)
     return VecNormalize(
