@@ -68,7 +68,7 @@ def disguised_posterior(
         with np.errstate(divide="ignore"):
             weight = np.log(np.broadcast_to(chance, (len(events), len(disguises) + 1))[:, number])
         possible = np.isfinite(correction)
-        part = log_joint(np.where(possible[:, None], before, events), shown)  # type: ignore[arg-type]
+        part = log_joint(np.where(possible[:, None], before, events), shown)
         whole = part + np.where(possible, correction + weight, -np.inf)[:, None]
         parts.append(np.where(_THREAT, whole, -np.inf))
     return threat_share(np.logaddexp.reduce(np.stack(parts), axis=0))

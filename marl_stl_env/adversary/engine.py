@@ -255,8 +255,7 @@ class AdversarialEngine(Engine):
         steps = 2 * (state.positions - state.starts) + state.voting + 1
         draws = _FIRST_DRAW + (0 if per_episode else 64) * steps + draw
         words = random_words(state.seeds, state.episodes - np.uint64(1), draws.astype(np.uint64))
-        fractions: Float64Array = (words >> np.uint64(11)) * 2.0**-53
-        return fractions
+        return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically, as plain arrays, lanes first."""
@@ -295,7 +294,8 @@ class AdversarialEngine(Engine):
 
     def _events_at(self, places: IntArray) -> IntArray:
         """Rows of the events, without disguise, at these places."""
-        return self._order.take(places, mode="clip")
+        rows: IntArray = self._order.take(places, mode="clip")
+        return rows
 
     def _begin(self, mask: BoolArray) -> None:
         self._attack.begin(mask, self._state.positions)
@@ -343,7 +343,8 @@ class AdversarialEngine(Engine):
         attack.places = np.where(moved, places, attack.places)
         attack.disguises = np.where(moved, disguises, attack.disguises)
         self._moved()
-        return waits[:, None] & self._is_of(coming.owners)
+        waited: BoolArray = waits[:, None] & self._is_of(coming.owners)
+        return waited
 
     def _of_owner(self, chosen: Int8Array, owners: Int8Array) -> Int8Array:
         """What an event's owner chose; 0 for events of nobody.  # (lanes,) int8."""
@@ -357,11 +358,6 @@ class AdversarialEngine(Engine):
     def _at_next(self, place: IntArray) -> LaneState:
         """The lanes as they will stand on the event to come."""
         return PlacedState.of(self._state, place, self._state.positions + 1)
-
-    def _of_owner(self, chosen: Int8Array, owners: Int8Array) -> Int8Array:
-        """What an event's owner chose; 0 for events of nobody.  # (lanes,) int8."""
-        picked = np.take_along_axis(chosen, np.maximum(owners, 0)[:, None].astype(np.int64), 1)
-        return np.where(owners >= 0, picked[:, 0], np.int8(0))
 
     def _checked_attacks(self, attacks: AnyArray | None) -> Int8Array:
         shape = (self.lanes, self.attackers)

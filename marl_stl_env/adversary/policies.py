@@ -155,8 +155,10 @@ def linear_team(engine: Engine, ridge: float = 1e-2) -> Choose:
         ridge: Weight of the penalty on the coefficients, per event.
     """
     table, agents = engine.table, engine.agents
-    disguised = isinstance(engine, AdversarialEngine)
-    rows = np.arange(engine.disguised.events if disguised else len(table))
+    count = len(table)
+    if isinstance(engine, AdversarialEngine):
+        count = engine.disguised.events
+    rows = np.arange(count)
     labels = table.labels[rows].astype(np.float64)
     visible, width = engine.observations.visible(), table.features.shape[1]
     weights = np.zeros((agents, width + 1))
@@ -170,7 +172,8 @@ def linear_team(engine: Engine, ridge: float = 1e-2) -> Choose:
     def choose(observations: Float32Array) -> Int8Array:
         sensor = np.arange(len(observations)) % agents
         scores = (observations[:, :width] * weights[sensor, :-1]).sum(axis=1) + weights[sensor, -1]
-        return (scores >= threshold).astype(np.int8)  # Block, or else Allow
+        stops: Int8Array = (scores >= threshold).astype(np.int8)  # Block, or else Allow
+        return stops
 
     return choose
 

@@ -124,7 +124,7 @@ def test_gymnasium(side: str) -> None:
 
 
 def test_gymnasium_rebuilds_from_json() -> None:
-    options = {"dataset_options": {"rows": 2000}, "adversary": {"disguises": 2}}
+    options: dict[str, Any] = {"dataset_options": {"rows": 2000}, "adversary": {"disguises": 2}}
     env: Any = gymnasium.make(ID, **options)
     again: Any = gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
     assert again.unwrapped.adversary == env.unwrapped.adversary

@@ -12,7 +12,8 @@ def act(settings: RedTeamConfig) -> None:
     """Train in turns, and say what attackers can do to the team that comes out."""
     from marl_stl_agents.console.output import say, working
     from marl_stl_agents.console.redteam import show_attacks
-    from marl_stl_agents.redteam.turns import RESULT, run_redteam
+    from marl_stl_agents.redteam.result import RESULT
+    from marl_stl_agents.redteam.turns import run_redteam
     from marl_stl_agents.run_directory import read_json
 
     with working() as step:

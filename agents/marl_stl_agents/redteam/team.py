@@ -52,7 +52,9 @@ def train_team(
     seed: int,
     start: ActorCriticPolicy,
 ) -> ActorCriticPolicy:
-    """Train a team against a uniform mixture of attackers, among which is nobody.
+    """Train a team: in half of the lanes nobody attacks, in the others one of all attackers.
+
+    Without the first half a team forgets what attacks look like that nobody disguises.
 
     Args:
         config: The run that the team comes from.
@@ -70,7 +72,7 @@ def train_team(
         seed,
         prepared,
         adversary=adversary,
-        attack=AttackMixture([no_attack, *attacks]),
+        attack=AttackMixture([*[no_attack] * len(attacks), *attacks]),
     )
     model = make_model(anew, wrapped(anew, venv), prepared.tables["train"], torch.device("cpu"))
     model.policy.load_state_dict(start.state_dict())

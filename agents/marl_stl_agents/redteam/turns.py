@@ -8,10 +8,9 @@ seed alone, so a run that was stopped goes on exactly as if it had not been.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -24,7 +23,6 @@ from marl_stl_agents.checkpoints.store import (
     save_checkpoint,
 )
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
-from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.config.redteam import RedTeamConfig
 from marl_stl_agents.metric_names import REWARD
 from marl_stl_agents.redteam.attacker import (
@@ -33,14 +31,8 @@ from marl_stl_agents.redteam.attacker import (
     save_attacker,
     train_attacker,
 )
-from marl_stl_agents.redteam.exploit import (
-    AttackMetrics,
-    best_responses,
-    evaluate_attacks,
-    exploitability,
-    mixture_of,
-    simple_attacks,
-)
+from marl_stl_agents.redteam.exploit import UNDISGUISED, evaluate_attacks
+from marl_stl_agents.redteam.result import Say, Table, write_attacks
 from marl_stl_agents.redteam.team import as_choose, check_can_be_asked, train_team
 from marl_stl_agents.run_data import check_data, config_at, describe_data, prepare_again
 from marl_stl_agents.run_directory import (
@@ -54,8 +46,6 @@ from marl_stl_agents.run_directory import (
 )
 from marl_stl_agents.run_plugins import record_plugins
 from marl_stl_env.adversary.engine import AdversarialEngine, Attack
-from marl_stl_env.config import EnvConfig
-from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.adversarial.attackers import attacker_actions, attacker_space
 from marl_stl_env.envs.spaces import observation_space
@@ -63,31 +53,9 @@ from marl_stl_env.errors import RunError
 from marl_stl_env.files import output_errors
 
 #: What a training in turns writes beside the files of a run.
-SETTINGS, RESULT, ATTACKERS, TEAMS = "redteam.json", "attacks.json", "attackers", "teams"
+SETTINGS, ATTACKERS, TEAMS = "redteam.json", "attackers", "teams"
 #: Seeds of the turns and of the best responses are this far apart.
 _APART = 1000
-
-Say: TypeAlias = Callable[[str], object]
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """What both sides play on.
-
-    Attributes:
-        settings: The training in turns.
-        config: The run that the team comes from.
-        prepared: Its data.
-    """
-
-    settings: RedTeamConfig
-    config: TrainConfig
-    prepared: PreparedData
-
-    @property
-    def task(self) -> EnvConfig:
-        """The environment of the training split."""
-        return replace(self.config.task, split="train")
 
 
 def run_redteam(settings: RedTeamConfig, say: Say = print) -> Path:
@@ -121,7 +89,7 @@ def run_redteam(settings: RedTeamConfig, say: Say = print) -> Path:
         attacks, policy = _play(target, table, first, say)
         if newest_checkpoint(target) is None:
             _save_team(target, table, policy)
-        write_result(target, table, policy, attacks, say)
+        write_attacks(target, table, as_choose(policy), attacks, say)
     return target
 
 
@@ -173,7 +141,7 @@ def _play(
             say(f"turn {turn} of {settings.turns}: attackers learn against {len(teams)} teams")
             start = attackers[-1] if attackers else None
             learned = train_attacker(
-                table.task,
+                table.task(),
                 settings.adversary,
                 table.prepared,
                 [as_choose(team) for team in teams],
@@ -202,7 +170,7 @@ def _play(
 
 
 def _read_attacker(path: Path, table: Table) -> ActorCriticPolicy:
-    engine = AdversarialEngine.make(table.task, table.settings.adversary, 1, 0, table.prepared)
+    engine = AdversarialEngine.make(table.task(), table.settings.adversary, 1, 0, table.prepared)
     return load_attacker(path, attacker_space(engine), attacker_actions(engine))
 
 
@@ -217,61 +185,6 @@ def _save_team(
         folder,
         policy,
         done * table.config.ppo.n_steps * table.config.lanes * table.config.env.agents,
-        {REWARD: found["undisguised"].reward_per_event},
+        {REWARD: found[UNDISGUISED].reward_per_event},
         TrainerState({}, {}),
     )
-
-
-def write_result(
-    target: Path,
-    table: Table,
-    policy: ActorCriticPolicy,
-    attacks: list[Attack],
-    say: Say,
-) -> dict[str, AttackMetrics]:
-    """Let all attackers meet the team on the evaluated split, and write how it did.
-
-    Args:
-        target: The new run.
-        table: What both sides play on.
-        policy: The team.
-        attacks: The attackers of all turns.
-        say: Called with what is being done.
-    """
-    settings, choose = table.settings, as_choose(policy)
-    seeds = [settings.seed + i for i in range(settings.responses)]
-    say(f"training {len(seeds)} best responses to the team, and evaluating it")
-    responses = best_responses(
-        table.task,
-        settings.adversary,
-        table.prepared,
-        choose,
-        settings.attack_iterations,
-        seeds,
-    )
-    metrics = evaluate_attacks(
-        replace(table.config.task, split=settings.split),
-        settings.adversary,
-        table.prepared,
-        choose,
-        {**simple_attacks(choose), **mixture_of(attacks), **responses},
-    )
-    write_json(
-        target / RESULT,
-        {
-            "schema": 1,
-            "split": settings.split,
-            "turns": settings.turns,
-            "exploitability": exploitability(metrics),
-            "attacks": {name: one.as_dict() for name, one in metrics.items()},
-            "disguises": _disguises(table),
-        },
-    )
-    return metrics
-
-
-def _disguises(table: Table) -> list[dict[str, float]]:
-    """What each disguise does: column to its factor or shift."""
-    engine = AdversarialEngine.make(table.task, table.settings.adversary, 1, 0, table.prepared)
-    disguises = engine.disguised.disguises
-    return [disguises.described(number) for number in range(len(disguises))]

@@ -1,0 +1,1 @@
+"""What attackers that disguise their events take from teams, trained with and without them."""

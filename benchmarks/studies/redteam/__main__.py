@@ -1,0 +1,125 @@
+"""How much disguised attacks take from a team, and how much of that training against them saves.
+
+``python -m benchmarks.studies.redteam study --folder DIR`` trains a plain team for every data set
+and seed, lets a best response learn against it, then trains it in turns against attackers and lets
+a fresh best response learn against that. One JSON file is written per data set and seed, so a
+stopped study goes on where it was. ``table`` writes ``benchmarks/results/redteam.json`` and the
+tables of ``docs/results/redteam.md`` from the files that are there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+from marl_stl_agents.redteam.result import RESULT
+from marl_stl_agents.redteam.turns import run_redteam
+from marl_stl_agents.run_data import describe_data
+from marl_stl_agents.run_directory import DATA as DATA_FILE
+from marl_stl_agents.run_directory import new_run, read_json, write_json
+from marl_stl_agents.training.run import learn
+from rich.console import Console
+
+from benchmarks.common.tables import replace_section
+from benchmarks.studies.redteam.settings import DATA, TURNS, attackers, team
+from benchmarks.studies.redteam.tables import attack_table, column_table, summary, summary_table
+from benchmarks.studies.redteam.yardstick import exact_yardstick
+from marl_stl_env.data.prepare import prepare
+
+_ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to do.
+
+    Attributes:
+        what: "study" trains what is missing; "table" writes down what there is.
+        folder: Folder of the runs' JSON files.
+        seeds: Seeds of every data set.
+        only: Data sets; none means all.
+        docs: The page that gets the tables.
+        results: The file that gets the figures.
+    """
+
+    what: tyro.conf.Positional[Literal["study", "table"]]
+    folder: Path = Path("redteam")
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    only: tuple[str, ...] = ()
+    docs: Path = _ROOT / "docs" / "results" / "redteam.md"
+    results: Path = _ROOT / "benchmarks" / "results" / "redteam.json"
+
+
+def run(name: str, seed: int, folder: Path) -> dict[str, Any]:
+    """One team: plain, attacked, trained in turns, attacked again.
+
+    Args:
+        name: The data set.
+        seed: Seed of everything.
+        folder: Where its runs are kept while it is not done.
+    """
+    started = time.process_time()
+    config = team(name, seed, folder / "plain")
+    prepared = prepare(config.task)
+    done = folder / "trained"
+    if not done.is_file():
+        shutil.rmtree(folder / "plain", ignore_errors=True)
+        path = new_run(config)
+        write_json(path / DATA_FILE, describe_data(prepared))
+        if not learn(config, path, prepared, torch.device("cpu")):
+            raise SystemExit("stopped by a signal")
+        done.touch()
+    found: dict[str, Any] = {"data": name, "seed": seed}
+    for kind, turns in (("plain", 0), ("trained in turns", TURNS)):
+        target = folder / f"turns-{turns}"
+        run_redteam(attackers(folder / "plain", target, seed, turns), print)
+        found[kind] = read_json(target / RESULT)
+    return found | {"cpu_seconds": time.process_time() - started}
+
+
+def study(settings: Settings) -> None:
+    """Train what has no file yet, seed after seed."""
+    torch.set_num_threads(1)
+    for seed in settings.seeds:
+        for name in DATA:
+            path = settings.folder / name / f"{seed}.json"
+            if path.exists() or (settings.only and name not in settings.only):
+                continue
+            work = settings.folder / "work" / name / str(seed)
+            work.mkdir(parents=True, exist_ok=True)
+            write_json(path, run(name, seed, work))
+            Console().print(f"{name}, seed {seed}: done")
+    yardstick = settings.folder / "yardstick.json"
+    if not yardstick.exists():
+        write_json(yardstick, exact_yardstick())
+
+
+def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """What there is, by data set and seed."""
+    return {
+        name: [read_json(path) for path in sorted((folder / name).glob("[0-9]*.json"))]
+        for name in DATA
+    }
+
+
+def write_tables(settings: Settings) -> None:
+    """Write the figures, and the tables into the page."""
+    found = {name: runs for name, runs in collect(settings.folder).items() if runs}
+    content: dict[str, Any] = {name: summary(runs) for name, runs in found.items()}
+    yardstick = settings.folder / "yardstick.json"
+    if yardstick.exists():
+        content["yardstick"] = read_json(yardstick)
+    write_json(settings.results, content)
+    replace_section(settings.docs, "summary", summary_table(found))
+    replace_section(settings.docs, "attackers", attack_table(found))
+    replace_section(settings.docs, "columns", column_table(found))
+
+
+if __name__ == "__main__":
+    given = tyro.cli(Settings, description=__doc__)
+    study(given) if given.what == "study" else write_tables(given)

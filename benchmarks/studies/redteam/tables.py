@@ -1,0 +1,111 @@
+"""The tables of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import t
+
+#: The two teams of a run.
+KINDS = ("plain", "trained in turns")
+Runs = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def of_response(attacks: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the best response of a run did."""
+    name = next(one for one in attacks if one.startswith("response_"))
+    found: Mapping[str, Any] = attacks[name]
+    return found
+
+
+def values(runs: Sequence[Mapping[str, Any]], kind: str, attack: str, key: str) -> list[float]:
+    """One figure of every seed."""
+    found = []
+    for one in runs:
+        attacks = one[kind]["attacks"]
+        if attack != "response" and attack not in attacks:
+            continue
+        found.append((of_response(attacks) if attack == "response" else attacks[attack])[key])
+    return found
+
+
+def interval(numbers: Sequence[float]) -> str:
+    """Mean and half of the 95 % interval (Student's t) over seeds."""
+    if not numbers:
+        return ""
+    mean = float(np.mean(numbers))
+    if len(numbers) < 2:
+        return f"{mean:.3f}"
+    half = t.ppf(0.975, len(numbers) - 1) * np.std(numbers, ddof=1) / np.sqrt(len(numbers))
+    return f"{mean:.3f} ± {half:.3f}"
+
+
+def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures of every seed, as JSON has them."""
+    keys = ("normalized_score", "kept", "recall", "cost_per_attack", "gain_per_attack")
+    attacks = ("undisguised", "random", "greedy", "mixture", "response")
+    return {
+        "seeds": [one["seed"] for one in runs],
+        "cpu_seconds": [round(one["cpu_seconds"], 1) for one in runs],
+        **{
+            kind: {
+                attack: {key: values(runs, kind, attack, key) for key in keys}
+                for attack in attacks
+                if values(runs, kind, attack, "kept")
+            }
+            for kind in KINDS
+        },
+    }
+
+
+def summary_table(found: Runs) -> list[str]:
+    """Score without disguises, and what best responses take."""
+    lines = [
+        "| data | seeds | team | score without disguises | lost to a trained best response "
+        "| lost to greedy evasion |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, runs in found.items():
+        for kind in KINDS:
+            lost = [
+                interval([1.0 - kept for kept in values(runs, kind, attack, "kept")])
+                for attack in ("response", "greedy")
+            ]
+            score = interval(values(runs, kind, "undisguised", "normalized_score"))
+            lines.append(f"| {name} | {len(runs)} | {kind} | {score} | {lost[0]} | {lost[1]} |")
+    return lines
+
+
+def attack_table(found: Runs) -> list[str]:
+    """Recall of attacks by attacker, and what it cost them."""
+    lines = [
+        "| data | team | attacker | recall | share of the score kept | cost per attack |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, runs in found.items():
+        for kind in KINDS:
+            for attack in ("undisguised", "random", "greedy", "mixture", "response"):
+                columns = [
+                    interval(values(runs, kind, attack, key))
+                    for key in ("recall", "kept", "cost_per_attack")
+                ]
+                if columns[0]:
+                    lines.append(f"| {name} | {kind} | {attack} | {' | '.join(columns)} |")
+    return lines
+
+
+def column_table(found: Runs, most: int = 4) -> list[str]:
+    """What best responses moved most, as the share of the room of each column."""
+    lines = ["| data | team | columns moved most |", "|---|---|---|"]
+    for name, runs in found.items():
+        for kind in KINDS:
+            moved: dict[str, float] = {}
+            for one in runs:
+                for column, share in of_response(one[kind]["attacks"])["columns"].items():
+                    moved[column] = moved.get(column, 0.0) + share / len(runs)
+            best = sorted(moved, key=lambda column: -moved[column])[:most]
+            shown = ", ".join(f"{column} {moved[column]:.0%}" for column in best)
+            lines.append(f"| {name} | {kind} | {shown} |")
+    return lines
