@@ -21,6 +21,7 @@ from marl_stl_agents.diagnostics.checklist import Checked, read_checklist
 from marl_stl_agents.evaluation.evaluate import Evaluation
 from marl_stl_agents.evaluation.result import EvaluationResult, as_json
 from marl_stl_agents.printable import printable
+from marl_stl_agents.reporting.attackers import read_attacks
 from marl_stl_agents.reporting.charts import (
     family_chart,
     precision_recall_chart,
@@ -99,6 +100,7 @@ def report_page(evaluated: Evaluation) -> str:
         checked=checked,
         both=checklist_sentence(checked.checks, result.verdict) if checked else "",
         replay=replay,
+        attacked=read_attacks(evaluated.run),
         **sections,
     )
 

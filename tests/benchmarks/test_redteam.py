@@ -1,0 +1,51 @@
+"""The tables of the red team's study, by hand."""
+
+from typing import Any
+
+import pytest
+
+from benchmarks.studies.redteam.tables import (
+    attack_table,
+    column_table,
+    interval,
+    summary,
+    summary_table,
+)
+
+
+def run(seed: int, kept: float) -> dict[str, Any]:
+    def one(share: float) -> dict[str, Any]:
+        return {
+            "normalized_score": 0.9 * share,
+            "kept": share,
+            "recall": share,
+            "cost_per_attack": 1.0,
+            "gain_per_attack": -1.0,
+            "columns": {"a": 0.5 * share, "b": 0.1},
+        }
+
+    attacks = {"undisguised": one(1.0), "greedy": one(kept), f"response_{seed}": one(kept)}
+    both = {kind: {"attacks": attacks} for kind in ("plain", "trained in turns")}
+    return {"seed": seed, "cpu_seconds": 12.34, **both}
+
+
+RUNS = [run(0, 0.5), run(1, 0.7)]
+
+
+def test_intervals() -> None:
+    assert interval([0.5]) == "0.500"
+    # Student's t of one degree of freedom: 12.706 times the deviation .1 of the mean.
+    assert interval([0.5, 0.7]) == "0.600 ± 1.271"
+    assert interval([]) == ""
+
+
+def test_tables() -> None:
+    found = {"synthetic": RUNS}
+    rows = summary_table(found)
+    assert rows[2].startswith("| synthetic | 2 | plain | 0.900 ± 0.000 | 0.400 ± 1.271 |")
+    assert len(rows) == 4
+    assert len(attack_table(found)) == 2 + 2 * 3  # no random, and no mixture
+    assert column_table(found)[2] == "| synthetic | plain | a 30%, b 10% |"
+    written = summary(RUNS)
+    assert written["seeds"] == [0, 1]
+    assert written["plain"]["response"]["kept"] == pytest.approx([0.5, 0.7])
