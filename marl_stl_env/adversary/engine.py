@@ -92,7 +92,7 @@ class AdversarialEngine(Engine):
         self._placed = PlacedState.of(self._state, self._attack.places)
         self._state = self._placed
         self._everyone = np.arange(self.attackers)
-        self._lane = np.arange(lanes)
+        self._first = np.arange(lanes) * self.attackers
         self._here: tuple[IntArray, IntArray] | None = None
         self._coming: Coming | None = None
         sensors = self.agents if config.faults.faulty else 0
@@ -315,9 +315,13 @@ class AdversarialEngine(Engine):
             places, released = attack.upcoming(following)
             events = self._events_at(places)
             owners = self.disguised.owners.take(events)
-            own = self._is_of(owners) & ((following < state.ends) & state.voting)[:, None]
-            free = ((attack.held == NOBODY) | released) & (following < state.ends - 1)
-            self._coming = Coming(places, events, owners, own, free, released)
+            attacked = owners >= 0
+            there = attacked & (following < state.ends) & state.voting
+            own = self._is_of(owners) & there[:, None]
+            may_wait = following < state.ends - 1
+            if attack.waiting:
+                may_wait &= (attack.held == NOBODY) | released
+            self._coming = Coming(places, events, owners, attacked, own, may_wait, released)
         return self._coming
 
     def _prepare(self, moved: BoolArray, coming: Coming, chosen: Int8Array) -> BoolArray:
@@ -326,10 +330,12 @@ class AdversarialEngine(Engine):
         # (lanes, attackers) bool
         """
         attack, positions, ends = self._attack, self._state.positions, self._state.ends
-        running, wanted = moved & (positions < ends), self._of_owner(chosen, coming.owners)
-        attack.held = np.where(moved & coming.released, NOBODY, attack.held)
-        waits = running & coming.may_wait & (wanted == self._count + 1)
+        running = moved & (positions < ends)
+        wanted = self._of_owner(chosen, coming.owners) * (coming.attacked & running)
+        waits = coming.may_wait & (wanted == self._count + 1)
         places = np.where(running, coming.places, positions)
+        if attack.waiting:
+            attack.held = np.where(moved & coming.released, NOBODY, attack.held)
         if waits.any():
             until = np.minimum(positions + self.adversary.wait_events, ends - 1)
             attack.held = np.where(waits, coming.places, attack.held)
@@ -337,19 +343,20 @@ class AdversarialEngine(Engine):
             places = np.where(waits, positions + 1, places)
             # Another attacker may own the event that comes instead; the same one has not seen it.
             owners = self.disguised.owners.take(self._events_at(places))
-            other = np.where(owners == coming.owners, 0, self._of_owner(chosen, owners))
-            wanted = np.where(waits, other, wanted)
-        disguises = np.where(running & (wanted <= self._count), wanted, np.int8(0))
-        attack.places = np.where(moved, places, attack.places)
-        attack.disguises = np.where(moved, disguises, attack.disguises)
+            known = (owners >= 0) & (owners != coming.owners)
+            wanted = np.where(waits, self._of_owner(chosen, owners) * known, wanted)
+        disguises = wanted * (wanted <= self._count)  # nobody waits twice
+        if not moved.all():
+            places = np.where(moved, places, attack.places)
+            disguises = np.where(moved, disguises, attack.disguises)
+        attack.places, attack.disguises = places, disguises
         self._moved()
-        waited: BoolArray = waits[:, None] & self._is_of(coming.owners)
+        waited: BoolArray = waits[:, None] & coming.own
         return waited
 
     def _of_owner(self, chosen: Int8Array, owners: Int8Array) -> Int8Array:
-        """What an event's owner chose; 0 for events of nobody.  # (lanes,) int8."""
-        # Nobody is -1, which picks the last attacker: its choice is put aside.
-        return np.where(owners >= 0, chosen[self._lane, owners], np.int8(0))
+        """What an event's owner chose; anything where nobody owns it.  # (lanes,) int8."""
+        return chosen.take(self._first + owners, mode="clip")
 
     def _is_of(self, owners: Int8Array) -> BoolArray:
         """Which attacker owns the event of each lane.  # (lanes, attackers) bool."""
