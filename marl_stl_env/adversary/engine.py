@@ -95,7 +95,7 @@ class AdversarialEngine(Engine):
         self._first = np.arange(lanes) * self.attackers
         self._here: tuple[IntArray, IntArray] | None = None
         self._coming: Coming | None = None
-        sensors = self.agents if config.faults.faulty else 0
+        sensors = self.agents if adversary.owns_faulty else 0
         isolation = self._memory.response is not None
         self._view = AttackerView(self.table.feature_names, self.attackers, sensors, isolation)
         self.last_attack: AttackRecord | None = None
@@ -207,7 +207,7 @@ class AdversarialEngine(Engine):
             coming.own,
             coming.may_wait,
             self._attack.passed,
-            self._state.faulty if self.config.faults.faulty else None,
+            self._state.faulty if self.adversary.owns_faulty else None,
             context,
         )
 

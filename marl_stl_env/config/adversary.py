@@ -33,6 +33,7 @@ class AdversaryConfig(ShowsChanges):
             makes disguises free.
         wait_events: Events for which an attack that waits is held back.
         wait_cost: What an attacker pays for waiting once.
+        owns_faulty: The faulty sensors of the environment are the attackers': they see which.
     """
 
     attackers: int = 1
@@ -44,6 +45,7 @@ class AdversaryConfig(ShowsChanges):
     disguise_cost: float = 1.0
     wait_events: int = 16
     wait_cost: float = 0.5
+    owns_faulty: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.constraints, str | Path):

@@ -176,7 +176,8 @@ def test_an_isolated_host_is_known_to_its_attacker() -> None:
 
 
 def test_the_attackers_know_their_sensors() -> None:
-    engine = toy_engine(3, 0, faults=FaultConfig(1, "worst_case"))
+    owning = replace(TOY, owns_faulty=True)
+    engine = toy_engine(3, 0, owning, faults=FaultConfig(1, "worst_case"))
     engine.reset()
     owned = engine.observe_attackers()[:, 0, -4:]
     np.testing.assert_array_equal(owned, engine.get_state()["faulty"])

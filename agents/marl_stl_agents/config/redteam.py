@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 
 from marl_stl_agents.config.ppo import MAX_THREADS
-from marl_stl_env.config import AdversaryConfig, Split
+from marl_stl_env.config import AdversaryConfig, FaultConfig, Split
 from marl_stl_env.config.shown import ShowsChanges
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
@@ -31,6 +31,8 @@ class RedTeamConfig(ShowsChanges):
         disguises: Disguises to choose from.
         constraints: A JSON file of what an attacker may change; None takes the data set's own.
         disguise_cost: Weight of what a disguise takes from an attack's worth.
+        owned_sensors: Sensors that are the attackers': they claim what harms the team most. 0 evaluates
+            with honest sensors, and lets the team learn with the faulty ones of its run.
         split: The split to evaluate on; best responses learn on the training split.
         seed: Seed of all that is drawn.
         threads: Threads of torch.
@@ -46,6 +48,7 @@ class RedTeamConfig(ShowsChanges):
     disguises: int = 8
     constraints: Path | None = None
     disguise_cost: float = 1.0
+    owned_sensors: int = 0
     split: Split = "test"
     seed: int = 0
     threads: int = 1
@@ -56,6 +59,7 @@ class RedTeamConfig(ShowsChanges):
         check_range("attack_iterations", self.attack_iterations, 1, 10**6)
         check_range("team_iterations", self.team_iterations, 1, 10**6)
         check_range("responses", self.responses, 1, 1000)
+        check_range("owned_sensors", self.owned_sensors, 0, 64)
         check_range("seed", self.seed, 0, 2**31)
         check_range("threads", self.threads, 1, MAX_THREADS)
         if self.run is not None and self.run == self.run_dir:
@@ -66,6 +70,13 @@ class RedTeamConfig(ShowsChanges):
         _ = self.adversary  # checks its own
 
     @property
+    def faults(self) -> FaultConfig:
+        """The faulty sensors of the attackers."""
+        return (
+            FaultConfig(self.owned_sensors, "worst_case") if self.owned_sensors else FaultConfig()
+        )
+
+    @property
     def adversary(self) -> AdversaryConfig:
         """The attackers."""
         return AdversaryConfig(
@@ -73,4 +84,5 @@ class RedTeamConfig(ShowsChanges):
             disguises=self.disguises,
             constraints=self.constraints,
             disguise_cost=self.disguise_cost,
+            owns_faulty=self.owned_sensors > 0,
         )

@@ -47,8 +47,15 @@ class Table:
     prepared: PreparedData
 
     def task(self, split: Split = "train") -> EnvConfig:
-        """The environment of a split."""
-        return replace(self.config.task, split=split)
+        """The environment of a split: its sensors are honest but for the attackers' own."""
+        return replace(self.config.task, split=split, faults=self.settings.faults)
+
+    @property
+    def training(self) -> TrainConfig:
+        """The run as the team goes on with it: with its own faulty sensors, or the attackers'."""
+        if not self.settings.owned_sensors:
+            return self.config
+        return replace(self.config, env=replace(self.config.env, faults=self.settings.faults))
 
 
 def write_attacks(

@@ -156,7 +156,7 @@ def _play(
             say(f"turn {turn} of {settings.turns}: the team learns against {turn} attackers")
             attacks = [attack_of(one) for one in attackers]
             learned = train_team(
-                table.config,
+                table.training,
                 settings.adversary,
                 table.prepared,
                 attacks,

@@ -108,3 +108,19 @@ def test_teams_with_memory_are_refused() -> None:
 
     with pytest.raises(ConfigError, match="memory"):
         check_can_be_asked(TrainConfig(ppo=PPOConfig(policy="lstm")))
+
+
+@pytest.mark.slow
+def test_attackers_may_own_sensors(plain: Path, tmp_path: Path) -> None:
+    """One mind, two kinds of power: recall falls although nothing is disguised."""
+    honest, owned = tmp_path / "honest", tmp_path / "owned"
+    tiny = {**TINY, "turns": 0}
+    run_redteam(RedTeamConfig(run=plain, run_dir=honest, **tiny), quiet)
+    settings = RedTeamConfig(run=plain, run_dir=owned, owned_sensors=1, **{**TINY, "turns": 1})
+    run_redteam(settings, quiet)
+    rewards = [
+        read_json(run / "attacks.json")["attacks"]["undisguised"]["reward_per_event"]
+        for run in (honest, owned)
+    ]
+    assert rewards[1] <= rewards[0]
+    assert settings.adversary.owns_faulty
