@@ -8,8 +8,10 @@ from benchmarks.studies.redteam.tables import (
     attack_table,
     column_table,
     interval,
+    response_table,
     summary,
     summary_table,
+    yardstick_table,
 )
 
 
@@ -49,3 +51,11 @@ def test_tables() -> None:
     written = summary(RUNS)
     assert written["seeds"] == [0, 1]
     assert written["plain"]["response"]["kept"] == pytest.approx([0.5, 0.7])
+
+
+def test_tables_of_responses_and_yardsticks() -> None:
+    lost = {"lost": 0.5, "lost_low": 0.4, "lost_high": 0.6}
+    found = {"synthetic": {"plain": lost, "trained in turns": lost}}
+    assert response_table(found)[2] == "| synthetic | plain | 0.500 | 0.400 to 0.600 |"
+    exact = {"a team": {"undisguised": 0.9, "best response": 0.45, "lost": 0.5}}
+    assert yardstick_table(exact)[2] == "| a team | 0.900 | 0.450 | 0.500 |"

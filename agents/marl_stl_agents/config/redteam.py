@@ -31,8 +31,8 @@ class RedTeamConfig(ShowsChanges):
         disguises: Disguises to choose from.
         constraints: A JSON file of what an attacker may change; None takes the data set's own.
         disguise_cost: Weight of what a disguise takes from an attack's worth.
-        owned_sensors: Sensors that are the attackers': they claim what harms the team most. 0 evaluates
-            with honest sensors, and lets the team learn with the faulty ones of its run.
+        owned_sensors: Sensors that are the attackers': they claim what harms the team most. 0
+            evaluates with honest sensors, and lets the team learn with the faulty ones of its run.
         split: The split to evaluate on; best responses learn on the training split.
         seed: Seed of all that is drawn.
         threads: Threads of torch.

@@ -3,7 +3,8 @@
 ``python -m benchmarks.studies.redteam study --folder DIR`` trains a plain team for every data set
 and seed, lets a best response learn against it, then trains it in turns against attackers and lets
 a fresh best response learn against that. One JSON file is written per data set and seed, so a
-stopped study goes on where it was. ``table`` writes ``benchmarks/results/redteam.json`` and the
+stopped study goes on where it was. ``responses`` then trains five best responses to each of the
+teams of the first seed. ``table`` writes ``benchmarks/results/redteam.json`` and the
 tables of ``docs/results/redteam.md`` from the files that are there.
 """
 
@@ -26,8 +27,23 @@ from marl_stl_agents.training.run import learn
 from rich.console import Console
 
 from benchmarks.common.tables import replace_section
-from benchmarks.studies.redteam.settings import DATA, TURNS, attackers, team
-from benchmarks.studies.redteam.tables import attack_table, column_table, summary, summary_table
+from benchmarks.studies.redteam.settings import (
+    DATA,
+    RESPONSE_SEED,
+    RESPONSES,
+    TURNS,
+    attackers,
+    team,
+)
+from benchmarks.studies.redteam.tables import (
+    KINDS,
+    attack_table,
+    column_table,
+    response_table,
+    summary,
+    summary_table,
+    yardstick_table,
+)
 from benchmarks.studies.redteam.yardstick import exact_yardstick
 from marl_stl_env.data.prepare import prepare
 
@@ -39,7 +55,8 @@ class Settings:
     """What to do.
 
     Attributes:
-        what: "study" trains what is missing; "table" writes down what there is.
+        what: "study" trains what is missing; "responses" attacks the teams of the first seed again;
+            "table" writes down what there is.
         folder: Folder of the runs' JSON files.
         seeds: Seeds of every data set.
         only: Data sets; none means all.
@@ -47,7 +64,7 @@ class Settings:
         results: The file that gets the figures.
     """
 
-    what: tyro.conf.Positional[Literal["study", "table"]]
+    what: tyro.conf.Positional[Literal["study", "responses", "table"]]
     folder: Path = Path("redteam")
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     only: tuple[str, ...] = ()
@@ -75,7 +92,7 @@ def run(name: str, seed: int, folder: Path) -> dict[str, Any]:
             raise SystemExit("stopped by a signal")
         done.touch()
     found: dict[str, Any] = {"data": name, "seed": seed}
-    for kind, turns in (("plain", 0), ("trained in turns", TURNS)):
+    for kind, turns in zip(KINDS, (0, TURNS), strict=True):
         target = folder / f"turns-{turns}"
         run_redteam(attackers(folder / "plain", target, seed, turns), print)
         found[kind] = read_json(target / RESULT)
@@ -99,6 +116,26 @@ def study(settings: Settings) -> None:
         write_json(yardstick, exact_yardstick())
 
 
+def respond(settings: Settings) -> None:
+    """Five best responses to the plain and to the trained team of the first seed."""
+    torch.set_num_threads(1)
+    seed = settings.seeds[0]
+    for name in DATA:
+        path = settings.folder / name / "responses.json"
+        work = settings.folder / "work" / name / str(seed)
+        teams = {KINDS[0]: work / "plain", KINDS[1]: work / f"turns-{TURNS}"}
+        done = (settings.folder / name / f"{seed}.json").exists()
+        if path.exists() or not done or (settings.only and name not in settings.only):
+            continue
+        found: dict[str, Any] = {"data": name, "seed": seed}
+        for kind, team_run in teams.items():
+            target = work / f"responses-{team_run.name}"
+            wanted = attackers(team_run, target, RESPONSE_SEED, turns=0, responses=RESPONSES)
+            run_redteam(wanted, print)
+            found[kind] = read_json(target / RESULT)["exploitability"]
+        write_json(path, found)
+
+
 def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """What there is, by data set and seed."""
     return {
@@ -114,7 +151,15 @@ def write_tables(settings: Settings) -> None:
     yardstick = settings.folder / "yardstick.json"
     if yardstick.exists():
         content["yardstick"] = read_json(yardstick)
+    responses = {
+        name: read_json(path)
+        for name in found
+        if (path := settings.folder / name / "responses.json").exists()
+    }
+    content["responses"] = responses
     write_json(settings.results, content)
+    replace_section(settings.docs, "responses", response_table(responses))
+    replace_section(settings.docs, "yardstick", yardstick_table(content.get("yardstick", {})))
     replace_section(settings.docs, "summary", summary_table(found))
     replace_section(settings.docs, "attackers", attack_table(found))
     replace_section(settings.docs, "columns", column_table(found))
@@ -122,4 +167,4 @@ def write_tables(settings: Settings) -> None:
 
 if __name__ == "__main__":
     given = tyro.cli(Settings, description=__doc__)
-    study(given) if given.what == "study" else write_tables(given)
+    {"study": study, "responses": respond, "table": write_tables}[given.what](given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from marl_stl_agents.config import PPOConfig, TrainConfig
@@ -18,6 +17,8 @@ DATA = {
     "unsw-nb15": DataConfig(dataset="unsw-nb15", drop_duplicates=True, threat_rate=0.109),
 }
 TURNS, ATTACK_ITERATIONS, TEAM_ITERATIONS = 3, 15, 15
+#: Best responses to the teams of the first seed, on seeds of their own from this one on.
+RESPONSES, RESPONSE_SEED = 5, 100
 
 
 def team(name: str, seed: int, folder: Path) -> TrainConfig:
@@ -38,14 +39,14 @@ def team(name: str, seed: int, folder: Path) -> TrainConfig:
     )
 
 
-def attackers(run: Path, run_dir: Path, seed: int, turns: int) -> RedTeamConfig:
-    """Attackers of a run: a best response alone with no turns, or training in turns."""
-    plain = RedTeamConfig(
+def attackers(run: Path, run_dir: Path, seed: int, turns: int, responses: int = 1) -> RedTeamConfig:
+    """Attackers of a run: best responses alone with no turns, or training in turns."""
+    return RedTeamConfig(
         run=run,
         run_dir=run_dir,
         turns=turns,
         attack_iterations=ATTACK_ITERATIONS,
         team_iterations=TEAM_ITERATIONS,
+        responses=responses,
         seed=seed,
     )
-    return replace(plain, split="test")

@@ -109,3 +109,26 @@ def column_table(found: Runs, most: int = 4) -> list[str]:
             shown = ", ".join(f"{column} {moved[column]:.0%}" for column in best)
             lines.append(f"| {name} | {kind} | {shown} |")
     return lines
+
+
+def response_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What several best responses take from the same team."""
+    lines = ["| data | team | lost to a best response | 95 % interval |", "|---|---|---|---|"]
+    for name, one in found.items():
+        for kind in KINDS:
+            lost = one[kind]
+            low, high = lost["lost_low"], lost["lost_high"]
+            lines.append(f"| {name} | {kind} | {lost['lost']:.3f} | {low:.3f} to {high:.3f} |")
+    return lines
+
+
+def yardstick_table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What exact posteriors lose to exact best responses."""
+    lines = [
+        "| the team | score without disguises | against the exact best response | lost |",
+        "|---|---|---|---|",
+    ]
+    for team, one in found.items():
+        figures = (one["undisguised"], one["best response"], one["lost"])
+        lines.append(f"| {team} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
+    return lines
