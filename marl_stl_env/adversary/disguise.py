@@ -47,11 +47,12 @@ class Disguises:
         new, after = dict(old), events.copy()
         limits = self.constraints
         for column, change in zip(self.columns, self.changes[number].tolist(), strict=True):
-            new[column] = limits.mutable[column].changed(old[column], change)
-            after[:, place[column]] = new[column]
+            after[:, place[column]] = limits.mutable[column].changed(old[column], change)
+            # What follows from a column follows from what is kept of it, which is float32.
+            new[column] = after[:, place[column]].astype(np.float64)
         for total, parts in limits.sums.items():
-            new[total] = old[total] + sum_grown(parts, old, new)
-            after[:, place[total]] = new[total]
+            after[:, place[total]] = old[total] + sum_grown(parts, old, new)
+            new[total] = after[:, place[total]].astype(np.float64)
         for name, rate in limits.rates.items():
             after[:, place[name]] = old[name] * rate_factor(limits, rate, old, new)
         return after

@@ -80,7 +80,7 @@ def slow_posterior(disguises: Disguises, event: Any, names: tuple[str, ...] = NA
 
 def test_the_posterior_is_bayes_rule(disguises: Disguises) -> None:
     sent, _, labels, _ = draw(disguises, 400)
-    some = np.append(np.flatnonzero(labels)[:12], np.flatnonzero(~labels)[:6])
+    some = np.append(np.flatnonzero(labels)[:6], np.flatnonzero(~labels)[:3])
     found = disguised_posterior(disguises, CHANCES, sent[some])
     expected = [slow_posterior(disguises, event) for event in sent[some]]
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-9)

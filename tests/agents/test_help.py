@@ -15,6 +15,9 @@ COMMANDS = {
     ("-m", "marl_stl_agents.commands.serve"): (
         "Let a trained team decide on a log while it grows."
     ),
+    ("-m", "marl_stl_agents.commands.adversarial"): (
+        "Train a team in turns against attackers that disguise their own events."
+    ),
     ("-m", "marl_stl_agents.commands.data", "check"): (
         "Check a data set: its splits, its labels, and what can be learned from it."
     ),
