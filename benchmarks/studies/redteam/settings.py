@@ -16,7 +16,7 @@ DATA = {
     "synthetic": DataConfig(dataset="synthetic", dataset_options=("rows=60000",)),
     "unsw-nb15": DataConfig(dataset="unsw-nb15", drop_duplicates=True, threat_rate=0.109),
 }
-TURNS, ATTACK_ITERATIONS, TEAM_ITERATIONS = 3, 15, 15
+TURNS, ATTACK_ITERATIONS, TEAM_ITERATIONS, DISGUISES = 3, 25, 15, 32
 #: Best responses to the teams of the first seed, on seeds of their own from this one on.
 RESPONSES, RESPONSE_SEED = 5, 100
 
@@ -47,6 +47,7 @@ def attackers(run: Path, run_dir: Path, seed: int, turns: int, responses: int = 
         turns=turns,
         attack_iterations=ATTACK_ITERATIONS,
         team_iterations=TEAM_ITERATIONS,
+        disguises=DISGUISES,
         responses=responses,
         seed=seed,
     )

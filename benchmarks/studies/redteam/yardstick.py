@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from marl_stl_agents.redteam.rollout import normalized
 
-from benchmarks.studies.redteam.settings import DATA
+from benchmarks.studies.redteam.settings import DATA, DISGUISES
 from marl_stl_env.adversary.bayes import best_response, disguised_posterior
 from marl_stl_env.adversary.table import fitted_disguises
 from marl_stl_env.config import AdversaryConfig, EnvConfig
@@ -25,7 +25,7 @@ def exact_yardstick() -> dict[str, Any]:
     disguise, all with the same probability.
     """
     env = EnvConfig(data=DATA["synthetic"], split="test")
-    prepared, adversary = prepare(env), AdversaryConfig()
+    prepared, adversary = prepare(env), AdversaryConfig(disguises=DISGUISES)
     rows, raw = prepared.rows["test"], prepared.raw
     events, labels = np.asarray(raw.features[rows]), raw.labels[rows]
     disguises = fitted_disguises(prepared, adversary)
