@@ -4,7 +4,8 @@
 and seed, lets a best response learn against it, then trains it in turns against attackers and lets
 a fresh best response learn against that. One JSON file is written per data set and seed, so a
 stopped study goes on where it was. ``responses`` then trains five best responses to each of the
-teams of the first seed. ``table`` writes ``benchmarks/results/redteam.json`` and the
+teams of the first seed, and ``unmet`` attacks these with disguises that they never met. ``table``
+writes ``benchmarks/results/redteam.json`` and the
 tables of ``docs/results/redteam.md`` from the files that are there.
 """
 
@@ -42,8 +43,10 @@ from benchmarks.studies.redteam.tables import (
     response_table,
     summary,
     summary_table,
+    unmet_table,
     yardstick_table,
 )
+from benchmarks.studies.redteam.unmet import with_other_disguises
 from benchmarks.studies.redteam.yardstick import exact_yardstick
 from marl_stl_env.data.prepare import prepare
 
@@ -56,7 +59,7 @@ class Settings:
 
     Attributes:
         what: "study" trains what is missing; "responses" attacks the teams of the first seed again;
-            "table" writes down what there is.
+            "unmet" does so with other disguises; "table" writes down what there is.
         folder: Folder of the runs' JSON files.
         seeds: Seeds of every data set.
         only: Data sets; none means all.
@@ -64,7 +67,7 @@ class Settings:
         results: The file that gets the figures.
     """
 
-    what: tyro.conf.Positional[Literal["study", "responses", "table"]]
+    what: tyro.conf.Positional[Literal["study", "responses", "unmet", "table"]]
     folder: Path = Path("redteam")
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     only: tuple[str, ...] = ()
@@ -136,6 +139,19 @@ def respond(settings: Settings) -> None:
         write_json(path, found)
 
 
+def unmet(settings: Settings) -> None:
+    """Let greedy evasion meet the teams of the first seed with disguises they never met."""
+    torch.set_num_threads(1)
+    seed = settings.seeds[0]
+    for name in DATA:
+        path = settings.folder / name / "unmet.json"
+        work = settings.folder / "work" / name / str(seed)
+        teams = {KINDS[0]: work / "plain", KINDS[1]: work / f"turns-{TURNS}"}
+        if not path.exists() and (settings.folder / name / f"{seed}.json").exists():
+            found = {kind: with_other_disguises(run) for kind, run in teams.items()}
+            write_json(path, found)
+
+
 def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """What there is, by data set and seed."""
     return {
@@ -151,14 +167,11 @@ def write_tables(settings: Settings) -> None:
     yardstick = settings.folder / "yardstick.json"
     if yardstick.exists():
         content["yardstick"] = read_json(yardstick)
-    responses = {
-        name: read_json(path)
-        for name in found
-        if (path := settings.folder / name / "responses.json").exists()
-    }
-    content["responses"] = responses
+    for kind, table in {"responses": response_table, "unmet": unmet_table}.items():
+        there = {name: settings.folder / name / f"{kind}.json" for name in found}
+        content[kind] = {name: read_json(path) for name, path in there.items() if path.exists()}
+        replace_section(settings.docs, kind, table(content[kind]))
     write_json(settings.results, content)
-    replace_section(settings.docs, "responses", response_table(responses))
     replace_section(settings.docs, "yardstick", yardstick_table(content.get("yardstick", {})))
     replace_section(settings.docs, "summary", summary_table(found))
     replace_section(settings.docs, "attackers", attack_table(found))
@@ -167,4 +180,5 @@ def write_tables(settings: Settings) -> None:
 
 if __name__ == "__main__":
     given = tyro.cli(Settings, description=__doc__)
-    {"study": study, "responses": respond, "table": write_tables}[given.what](given)
+    actions = {"study": study, "responses": respond, "unmet": unmet, "table": write_tables}
+    actions[given.what](given)

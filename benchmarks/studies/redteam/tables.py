@@ -132,3 +132,17 @@ def yardstick_table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
         figures = (one["undisguised"], one["best response"], one["lost"])
         lines.append(f"| {team} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
     return lines
+
+
+def unmet_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Shares of the score that greedy evasion leaves, by the number of disguises fitted."""
+    counts = next((list(one[KINDS[0]]) for one in found.values()), [])
+    lines = [
+        f"| data | team | {' | '.join(f'{count} disguises' for count in counts)} |",
+        f"|---|---|{'---|' * len(counts)}",
+    ]
+    for name, one in found.items():
+        for kind in KINDS:
+            kept = (f"{one[kind][count]['kept']:.3f}" for count in counts)
+            lines.append(f"| {name} | {kind} | {' | '.join(kept)} |")
+    return lines
