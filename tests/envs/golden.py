@@ -100,8 +100,8 @@ def _explicit(**settings: Any) -> Callable[[], tuple[Any, Iterator[Step]]]:
 def _attacked(**settings: Any) -> Callable[[], tuple[Any, Iterator[Step]]]:
     """Explicit attackers on the plain table: two columns may be shifted by round numbers."""
     limits = {"change": "shift", "low": -1.0, "high": 0.5}
-    adversary = {"attackers": 2, "disguises": 2, "wait_events": 3}
-    adversary |= {"mutable": {"x0": limits, "x5": limits}}
+    adversary: dict[str, Any] = {"attackers": 2, "disguises": 2, "wait_events": 3}
+    adversary["mutable"] = {"x0": limits, "x5": limits}
 
     def make() -> tuple[Any, Iterator[Step]]:
         env = mse.adversarial_v0.parallel_env(
