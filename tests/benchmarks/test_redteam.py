@@ -60,5 +60,5 @@ def test_tables_of_responses_and_yardsticks() -> None:
     assert response_table(found)[2] == "| synthetic | plain | 0.500 | 0.400 to 0.600 |"
     both = {kind: {"8": {"kept": 0.5}, "16": {"kept": 0.25}} for kind in found["synthetic"]}
     assert unmet_table({"synthetic": both})[2] == "| synthetic | plain | 0.500 | 0.250 |"
-    exact = {"a team": {"undisguised": 0.9, "best response": 0.45, "lost": 0.5}}
-    assert yardstick_table(exact)[2] == "| a team | 0.900 | 0.450 | 0.500 |"
+    exact = {"a game": {"a team": {"undisguised": 0.9, "best response": 0.45, "lost": 0.5}}}
+    assert yardstick_table(exact)[2] == "| a game | a team | 0.900 | 0.450 | 0.500 |"

@@ -1,8 +1,8 @@
 """How much disguised attacks take from a team, and how much of that training against them saves.
 
-``python -m benchmarks.studies.redteam study --folder DIR`` trains a plain team for every data set
+``python -m benchmarks.studies.redteam study --folder DIR`` trains a plain team for every game
 and seed, lets a best response learn against it, then trains it in turns against attackers and lets
-a fresh best response learn against that. One JSON file is written per data set and seed, so a
+a fresh best response learn against that. One JSON file is written per game and seed, so a
 stopped study goes on where it was. ``responses`` then trains five best responses to each of the
 teams of the first seed, and ``unmet`` attacks these with disguises that they never met. ``table``
 writes ``benchmarks/results/redteam.json`` and the
@@ -29,7 +29,7 @@ from rich.console import Console
 
 from benchmarks.common.tables import replace_section
 from benchmarks.studies.redteam.settings import (
-    DATA,
+    GAMES,
     RESPONSE_SEED,
     RESPONSES,
     TURNS,
@@ -61,8 +61,8 @@ class Settings:
         what: "study" trains what is missing; "responses" attacks the teams of the first seed again;
             "unmet" does so with other disguises; "table" writes down what there is.
         folder: Folder of the runs' JSON files.
-        seeds: Seeds of every data set.
-        only: Data sets; none means all.
+        seeds: Seeds of every game.
+        only: Games, such as "synthetic-8"; none means all.
         docs: The page that gets the tables.
         results: The file that gets the figures.
     """
@@ -79,7 +79,7 @@ def run(name: str, seed: int, folder: Path) -> dict[str, Any]:
     """One team: plain, attacked, trained in turns, attacked again.
 
     Args:
-        name: The data set.
+        name: The game.
         seed: Seed of everything.
         folder: Where its runs are kept while it is not done.
     """
@@ -97,7 +97,7 @@ def run(name: str, seed: int, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"data": name, "seed": seed}
     for kind, turns in zip(KINDS, (0, TURNS), strict=True):
         target = folder / f"turns-{turns}"
-        run_redteam(attackers(folder / "plain", target, seed, turns), print)
+        run_redteam(attackers(name, folder / "plain", target, seed, turns), print)
         found[kind] = read_json(target / RESULT)
     return found | {"cpu_seconds": time.process_time() - started}
 
@@ -106,7 +106,7 @@ def study(settings: Settings) -> None:
     """Train what has no file yet, seed after seed."""
     torch.set_num_threads(1)
     for seed in settings.seeds:
-        for name in DATA:
+        for name in GAMES:
             path = settings.folder / name / f"{seed}.json"
             if path.exists() or (settings.only and name not in settings.only):
                 continue
@@ -114,16 +114,18 @@ def study(settings: Settings) -> None:
             work.mkdir(parents=True, exist_ok=True)
             write_json(path, run(name, seed, work))
             Console().print(f"{name}, seed {seed}: done")
-    yardstick = settings.folder / "yardstick.json"
-    if not yardstick.exists():
-        write_json(yardstick, exact_yardstick())
+    for name, game in GAMES.items():
+        yardstick = settings.folder / name / "yardstick.json"
+        if game.data.dataset == "synthetic" and not yardstick.exists():
+            yardstick.parent.mkdir(parents=True, exist_ok=True)
+            write_json(yardstick, exact_yardstick(game))
 
 
 def respond(settings: Settings) -> None:
     """Five best responses to the plain and to the trained team of the first seed."""
     torch.set_num_threads(1)
     seed = settings.seeds[0]
-    for name in DATA:
+    for name in GAMES:
         path = settings.folder / name / "responses.json"
         work = settings.folder / "work" / name / str(seed)
         teams = {KINDS[0]: work / "plain", KINDS[1]: work / f"turns-{TURNS}"}
@@ -133,7 +135,7 @@ def respond(settings: Settings) -> None:
         found: dict[str, Any] = {"data": name, "seed": seed}
         for kind, team_run in teams.items():
             target = work / f"responses-{team_run.name}"
-            wanted = attackers(team_run, target, RESPONSE_SEED, turns=0, responses=RESPONSES)
+            wanted = attackers(name, team_run, target, RESPONSE_SEED, turns=0, responses=RESPONSES)
             run_redteam(wanted, print)
             found[kind] = read_json(target / RESULT)["exploitability"]
         write_json(path, found)
@@ -143,7 +145,7 @@ def unmet(settings: Settings) -> None:
     """Let greedy evasion meet the teams of the first seed with disguises they never met."""
     torch.set_num_threads(1)
     seed = settings.seeds[0]
-    for name in DATA:
+    for name in GAMES:
         path = settings.folder / name / "unmet.json"
         work = settings.folder / "work" / name / str(seed)
         teams = {KINDS[0]: work / "plain", KINDS[1]: work / f"turns-{TURNS}"}
@@ -153,10 +155,10 @@ def unmet(settings: Settings) -> None:
 
 
 def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """What there is, by data set and seed."""
+    """What there is, by game and seed."""
     return {
         name: [read_json(path) for path in sorted((folder / name).glob("[0-9]*.json"))]
-        for name in DATA
+        for name in GAMES
     }
 
 
@@ -164,15 +166,12 @@ def write_tables(settings: Settings) -> None:
     """Write the figures, and the tables into the page."""
     found = {name: runs for name, runs in collect(settings.folder).items() if runs}
     content: dict[str, Any] = {name: summary(runs) for name, runs in found.items()}
-    yardstick = settings.folder / "yardstick.json"
-    if yardstick.exists():
-        content["yardstick"] = read_json(yardstick)
-    for kind, table in {"responses": response_table, "unmet": unmet_table}.items():
+    tables = {"responses": response_table, "unmet": unmet_table, "yardstick": yardstick_table}
+    for kind, table in tables.items():
         there = {name: settings.folder / name / f"{kind}.json" for name in found}
         content[kind] = {name: read_json(path) for name, path in there.items() if path.exists()}
         replace_section(settings.docs, kind, table(content[kind]))
     write_json(settings.results, content)
-    replace_section(settings.docs, "yardstick", yardstick_table(content.get("yardstick", {})))
     replace_section(settings.docs, "summary", summary_table(found))
     replace_section(settings.docs, "attackers", attack_table(found))
     replace_section(settings.docs, "columns", column_table(found))

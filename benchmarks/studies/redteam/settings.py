@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from marl_stl_agents.config import PPOConfig, TrainConfig
@@ -11,20 +12,41 @@ from marl_stl_env.config import DataConfig, EnvConfig
 
 #: Small networks: the study is about what attackers change, not about the last per cent.
 PPO = PPOConfig(width=64)
-#: Data set to what is replayed.
-DATA = {
-    "synthetic": DataConfig(dataset="synthetic", dataset_options=("rows=60000",)),
-    "unsw-nb15": DataConfig(dataset="unsw-nb15", drop_duplicates=True, threat_rate=0.109),
+SYNTHETIC = DataConfig(dataset="synthetic", dataset_options=("rows=60000",))
+UNSW = DataConfig(dataset="unsw-nb15", drop_duplicates=True, threat_rate=0.109)
+
+
+@dataclass(frozen=True)
+class Game:
+    """What is played for.
+
+    Attributes:
+        data: The data set.
+        disguises: Disguises to choose from.
+        attack_iterations: Rollouts that attackers learn for: more for more disguises.
+    """
+
+    data: DataConfig
+    disguises: int
+    attack_iterations: int
+
+
+#: By the names of their folders.
+GAMES = {
+    "synthetic-8": Game(SYNTHETIC, 8, 15),
+    "synthetic-32": Game(SYNTHETIC, 32, 25),
+    "unsw-nb15-8": Game(UNSW, 8, 15),
+    "unsw-nb15-32": Game(UNSW, 32, 25),
 }
-TURNS, ATTACK_ITERATIONS, TEAM_ITERATIONS, DISGUISES = 3, 25, 15, 32
+TURNS, TEAM_ITERATIONS = 3, 15
 #: Best responses to the teams of the first seed, on seeds of their own from this one on.
 RESPONSES, RESPONSE_SEED = 5, 100
 
 
 def team(name: str, seed: int, folder: Path) -> TrainConfig:
-    """The plain team of a data set."""
+    """The plain team of a game."""
     return TrainConfig(
-        env=EnvConfig(data=DATA[name]),
+        env=EnvConfig(data=GAMES[name].data),
         ppo=PPO,
         stl="off",
         backend="native",
@@ -39,15 +61,17 @@ def team(name: str, seed: int, folder: Path) -> TrainConfig:
     )
 
 
-def attackers(run: Path, run_dir: Path, seed: int, turns: int, responses: int = 1) -> RedTeamConfig:
+def attackers(
+    name: str, run: Path, run_dir: Path, seed: int, turns: int, responses: int = 1
+) -> RedTeamConfig:
     """Attackers of a run: best responses alone with no turns, or training in turns."""
     return RedTeamConfig(
         run=run,
         run_dir=run_dir,
         turns=turns,
-        attack_iterations=ATTACK_ITERATIONS,
+        attack_iterations=GAMES[name].attack_iterations,
         team_iterations=TEAM_ITERATIONS,
-        disguises=DISGUISES,
+        disguises=GAMES[name].disguises,
         responses=responses,
         seed=seed,
     )

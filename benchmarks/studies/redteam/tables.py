@@ -63,7 +63,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def summary_table(found: Runs) -> list[str]:
     """Score without disguises, and what best responses take."""
     lines = [
-        "| data | seeds | team | score without disguises | lost to a trained best response "
+        "| game | seeds | team | score without disguises | lost to a trained best response "
         "| lost to greedy evasion |",
         "|---|---|---|---|---|---|",
     ]
@@ -81,7 +81,7 @@ def summary_table(found: Runs) -> list[str]:
 def attack_table(found: Runs) -> list[str]:
     """Recall of attacks by attacker, and what it cost them."""
     lines = [
-        "| data | team | attacker | recall | share of the score kept | cost per attack |",
+        "| game | team | attacker | recall | share of the score kept | cost per attack |",
         "|---|---|---|---|---|---|",
     ]
     for name, runs in found.items():
@@ -98,7 +98,7 @@ def attack_table(found: Runs) -> list[str]:
 
 def column_table(found: Runs, most: int = 4) -> list[str]:
     """What best responses moved most, as the share of the room of each column."""
-    lines = ["| data | team | columns moved most |", "|---|---|---|"]
+    lines = ["| game | team | columns moved most |", "|---|---|---|"]
     for name, runs in found.items():
         for kind in KINDS:
             moved: dict[str, float] = {}
@@ -113,7 +113,7 @@ def column_table(found: Runs, most: int = 4) -> list[str]:
 
 def response_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What several best responses take from the same team."""
-    lines = ["| data | team | lost to a best response | 95 % interval |", "|---|---|---|---|"]
+    lines = ["| game | team | lost to a best response | 95 % interval |", "|---|---|---|---|"]
     for name, one in found.items():
         for kind in KINDS:
             lost = one[kind]
@@ -122,15 +122,17 @@ def response_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def yardstick_table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+def yardstick_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What exact posteriors lose to exact best responses."""
     lines = [
-        "| the team | score without disguises | against the exact best response | lost |",
-        "|---|---|---|---|",
+        "| game | the team | score without disguises | against the exact best response | lost |",
+        "|---|---|---|---|---|",
     ]
-    for team, one in found.items():
-        figures = (one["undisguised"], one["best response"], one["lost"])
-        lines.append(f"| {team} | {' | '.join(f'{figure:.3f}' for figure in figures)} |")
+    for name, teams in found.items():
+        for team, one in teams.items():
+            figures = (one["undisguised"], one["best response"], one["lost"])
+            shown = " | ".join(f"{figure:.3f}" for figure in figures)
+            lines.append(f"| {name} | {team} | {shown} |")
     return lines
 
 
@@ -138,7 +140,7 @@ def unmet_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Shares of the score that greedy evasion leaves, by the number of disguises fitted."""
     counts = next((list(one[KINDS[0]]) for one in found.values()), [])
     lines = [
-        f"| data | team | {' | '.join(f'{count} disguises' for count in counts)} |",
+        f"| game | team | {' | '.join(f'{count} disguises' for count in counts)} |",
         f"|---|---|{'---|' * len(counts)}",
     ]
     for name, one in found.items():

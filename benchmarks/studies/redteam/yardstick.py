@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from marl_stl_agents.redteam.rollout import normalized
 
-from benchmarks.studies.redteam.settings import DATA, DISGUISES
+from benchmarks.studies.redteam.settings import Game
 from marl_stl_env.adversary.bayes import best_response, disguised_posterior
 from marl_stl_env.adversary.table import fitted_disguises
 from marl_stl_env.config import AdversaryConfig, EnvConfig
@@ -17,15 +17,18 @@ from marl_stl_env.data.prepare import prepare
 from marl_stl_env.types import BoolArray, Float32Array, Float64Array
 
 
-def exact_yardstick() -> dict[str, Any]:
+def exact_yardstick(game: Game) -> dict[str, Any]:
     """Exact posteriors at the cost-optimal threshold, against exact best responses.
 
     The team that does not know of disguises stops events by the model's own posterior. The team
     that does goes by Bayes' rule against an attacker that sends every attack as it is or in any
     disguise, all with the same probability.
+
+    Args:
+        game: One on ``synthetic``.
     """
-    env = EnvConfig(data=DATA["synthetic"], split="test")
-    prepared, adversary = prepare(env), AdversaryConfig(disguises=DISGUISES)
+    env = EnvConfig(data=game.data, split="test")
+    prepared, adversary = prepare(env), AdversaryConfig(disguises=game.disguises)
     rows, raw = prepared.rows["test"], prepared.raw
     events, labels = np.asarray(raw.features[rows]), raw.labels[rows]
     disguises = fitted_disguises(prepared, adversary)
