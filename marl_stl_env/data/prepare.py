@@ -6,6 +6,7 @@ table larger than memory can be prepared, prepared data opens at once, and proce
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -70,6 +71,19 @@ class PreparedData:
         return training_table(
             self.config, self.raw, self.rows["train"], self.tables["train"], self.preprocessor
         )
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells this data from other data: the name of its cache entry, or its content's."""
+        if self.folder is not None:
+            return self.folder.name
+        found = hashlib.sha256()
+        for name, table in self.tables.items():
+            shape = table.features.shape
+            found.update(f"{name} {shape} {table.views} {table.feature_names}".encode())
+            for array in (table.features, table.labels, table.families):
+                found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
 
     def replayed(self, split: Split) -> TrafficTable:
         """The scaled table that an environment replays for a split."""
