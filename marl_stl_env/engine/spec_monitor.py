@@ -63,15 +63,17 @@ class SpecMonitor:
     def __init__(self, config: EnvConfig, lanes: int) -> None:
         self.specifications = specifications(config)
         self.cost_names = _cost_names(one.name for one in self.specifications)
-        self._monitors = MonitorSet(self.specifications, lanes)
         names = frozenset[str]().union(*(one.signals for one in self.specifications))
         lasting = config.response.quarantine_length if config.dynamics == "response" else None
         self._book = SignalBook(names, lanes, config.episode_length, lasting)
+        self._monitors = MonitorSet(self.specifications, lanes, self._book.kinds)
+        self._violated = self._monitors.violated
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
         self._book.reset(mask)
         self._monitors.reset(mask)
+        self._violated = self._monitors.violated
 
     def step(self, step_context: StepContext, voting: BoolArray | None = None) -> SpecStatus:
         """Take one step of every lane.
@@ -81,11 +83,12 @@ class SpecMonitor:
             voting: Lanes in which it was an event's vote; None for all. A proposal round is no
                 instant of a specification: there nothing changes.  # (lanes,) bool
         """
-        before = self._monitors.violated
+        before = self._violated
         if voting is None or voting.any():
             self._monitors.step(self._book.step(step_context, voting), voting)
-        violated = self._monitors.violated
-        return SpecStatus(self.robustness, violated.T, (violated & ~before).T)
+        # What is violated stays so until the reset: the new ones are those that differ.
+        self._violated = violated = self._monitors.violated
+        return SpecStatus(self.robustness, violated.T, (violated != before).T)
 
     @property
     def robustness(self) -> Float32Array:
@@ -122,6 +125,7 @@ class SpecMonitor:
         self._monitors.set_state(
             {n.removeprefix(_MONITORS): a.T for n, a in arrays.items() if n.startswith(_MONITORS)}
         )
+        self._violated = self._monitors.violated
 
 
 def _cost_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -286,8 +286,22 @@ class SignalBook:
         self._counted = np.zeros((len(keys), lanes), np.int64)
         self._counts = dict(zip(keys, self._counted, strict=True))  # its rows, by name and window
         self._bit_of = np.array([[_BIT[name]] for name, _ in keys], np.uint8).reshape(-1, 1)
-        self._window_of = np.array([window for _, window in keys], np.int64)[:, None]
-        self._history = np.zeros((lanes, max((window for _, window in keys), default=1)), np.uint8)
+        windows = sorted({window for _, window in keys})
+        self._history = np.zeros((lanes, max(windows, default=1)), np.uint8)
+        # The steps that leave each window, and this one, which takes the place of the oldest.
+        self._back: IntArray = np.array([*windows, 0])[:, None]
+        self._window_of = np.array([windows.index(window) for _, window in keys], np.int64)
+        self._first: IntArray = self._lanes * self._history.shape[1]
+
+    @property
+    def kinds(self) -> dict[str, type[np.generic]]:
+        """The signals that are small integers or finite float32 numbers by construction."""
+        floats = ("denied", "quarantined_fraction")
+        return {
+            name: np.float32 if kind in floats else np.int64
+            for name, (kind, _) in self._parsed.items()
+            if name not in self._own and kind not in _PLAIN
+        }
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
@@ -307,16 +321,15 @@ class SignalBook:
         Returns:
             The signals by name.  # (lanes,) numbers or booleans each
         """
-        stopped = is_threat_vote(step_context.decisions)
         labels, isolated = step_context.labels.view(np.int8), step_context.outcome.isolated
         bits = _BITS[labels, step_context.decisions, isolated.view(np.int8)]
         steps = step_context.steps
         if voting is None or voting.all():
-            self._count(slice(None), self._lanes, bits, steps)
+            self._count(slice(None), bits, steps)
         else:
             counted = np.flatnonzero(voting)
-            self._count(counted, counted, bits[counted], steps[counted])
-        return {name: self._signal(name, step_context, stopped) for name in self.names}
+            self._count(counted, bits[counted], steps[counted])
+        return {name: self._signal(name, step_context) for name in self.names}
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name, lanes first."""
@@ -340,16 +353,16 @@ class SignalBook:
         for (name, window), count in self._counts.items():
             count[:] = arrays[f"{name}_{window}"]
 
-    def _count(
-        self, at: IntArray | slice, lanes: IntArray, bits: AnyArray, steps: IntArray
-    ) -> None:
-        length = self._history.shape[1]
-        leaving = self._history[lanes, (steps - self._window_of) % length]
+    def _count(self, at: IntArray | slice, bits: AnyArray, steps: IntArray) -> None:
+        history = self._history.reshape(-1)
+        places = (steps - self._back) % self._history.shape[1]
+        places += self._first[at]
+        leaving = history.take(places[:-1], mode="clip").take(self._window_of, axis=0, mode="clip")
         begun, ended = (bits & self._bit_of) != 0, (leaving & self._bit_of) != 0
         self._counted[:, at] += begun.view(np.int8) - ended.view(np.int8)
-        self._history[lanes, steps % length] = bits
+        history[places[-1]] = bits
 
-    def _signal(self, name: str, step_context: StepContext, stopped: BoolArray) -> AnyArray:
+    def _signal(self, name: str, step_context: StepContext) -> AnyArray:
         kind, window = self._parsed[name]
         if kind in self._own:
             with blamed(SIGNALS.described(kind)):
@@ -359,16 +372,16 @@ class SignalBook:
         if kind in _DERIVED:
             return self._derived(kind, window)
         if kind in _PLAIN:
-            return _plain(kind, step_context, stopped)
+            return _plain(kind, step_context)
         return self._response(kind, window, step_context.outcome)
 
     def _derived(self, kind: str, window: int) -> AnyArray:
         part, whole = (self._counts[name, window] for name in _DERIVED[kind])
         if kind == "denied":
-            return (part / np.maximum(whole, 1)).astype(np.float32)
+            return np.asarray(part / np.maximum(whole, 1), np.float32)
         allowances = self._allowances[window]
         allowed = allowances.missed if kind == "missed_margin" else allowances.false_alarms
-        return allowed[whole] - part
+        return np.asarray(allowed.take(whole, mode="clip") - part)
 
     def _response(self, kind: str, window: int, outcome: Outcome) -> AnyArray:
         if kind == "age":
@@ -394,13 +407,13 @@ class SignalBook:
         return match[1], int(match[2])
 
 
-def _plain(kind: str, step_context: StepContext, stopped: BoolArray) -> AnyArray:
+def _plain(kind: str, step_context: StepContext) -> AnyArray:
     """A signal that says what this very step was."""
     match kind:
         case "threat":
             return step_context.labels
         case "stopped":
-            return stopped
+            return is_threat_vote(step_context.decisions)
         case "isolated":
             return step_context.outcome.isolated
         case "alerted":

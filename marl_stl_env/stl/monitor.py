@@ -13,6 +13,7 @@ from marl_stl_env.stl.formula import Connective, Formula, Window, ties_satisfy
 from marl_stl_env.stl.online import Compiler, Memory, Operator, Sample
 from marl_stl_env.stl.signals import as_signal, finite_arithmetic, require_boolean, require_signals
 from marl_stl_env.stl.specs import Specification
+from marl_stl_env.stl.thresholds import ThresholdBank, Thresholds
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 
@@ -146,6 +147,8 @@ class MonitorSet(_Monitors):
     Args:
         specifications: The specifications.
         lanes: Number of lanes.
+        kinds: Signals that need no check, as their giver has them finite, with their type: int64
+            for small integers, or float32.
 
     Attributes:
         specifications: The specifications, in the order of all arrays.
@@ -158,8 +161,15 @@ class MonitorSet(_Monitors):
             top.
     """
 
-    def __init__(self, specifications: Sequence[Specification], lanes: int) -> None:
-        super().__init__([s.formula for s in specifications], lanes)
+    def __init__(
+        self,
+        specifications: Sequence[Specification],
+        lanes: int,
+        kinds: Mapping[str, type[np.generic]] | None = None,
+    ) -> None:
+        plain = [Thresholds.of(s.formula, kinds or {}) for s in specifications]
+        others = [i for i, one in enumerate(plain) if one is None]
+        super().__init__([specifications[i].formula for i in others], lanes)
         self.specifications = tuple(specifications)
         names = [s.name for s in specifications]
         if len(set(names)) != len(names):
@@ -169,9 +179,10 @@ class MonitorSet(_Monitors):
         self._strict = [i for i, s in enumerate(specifications) if not ties_satisfy(s.formula)]
         self._folds = [
             fold
-            for i, specification in enumerate(specifications)
-            for fold in self._folded(specification.formula, self._running[i], boolean=False)
+            for i in others
+            for fold in self._folded(specifications[i].formula, self._running[i], boolean=False)
         ]
+        self._bank = ThresholdBank(plain, self._running) if len(others) < len(plain) else None
         for i in self._strict:
             formula = specifications[i].formula
             self._folds += self._folded(formula, self._truth[i], boolean=True)
@@ -192,10 +203,15 @@ class MonitorSet(_Monitors):
             SignalError: If values are malformed, NaN or infinite, or a formula's arithmetic
                 overflows; after an overflow the lanes must be reset.
         """
-        with finite_arithmetic():
-            for sample, _ in self._samples(signals, sampling):
-                for fold in self._folds:
-                    fold.step(sample)
+        if self._folds:
+            with finite_arithmetic():
+                for sample, _ in self._samples(signals, sampling):
+                    for fold in self._folds:
+                        fold.step(sample)
+        else:
+            self._memory.advance(sampling)
+        if self._bank is not None:
+            self._bank.step(signals, self._memory.age, sampling)
 
     @property
     def violated(self) -> BoolArray:
@@ -204,7 +220,8 @@ class MonitorSet(_Monitors):
         # (specifications, lanes) bool
         """
         broken: BoolArray = self._running < 0
-        broken[self._strict] = self._truth[self._strict] < 0
+        if self._strict:
+            broken[self._strict] = self._truth[self._strict] < 0
         return broken
 
     def observation(self) -> Float32Array:
