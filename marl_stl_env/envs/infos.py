@@ -55,27 +55,33 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     """
     record = last_record(engine)
     decision = int(record.decisions[lane])
-    team = {
+    team: Info = {
         "label": int(record.labels[lane]),
         "family": int(engine.table.families[record.rows[lane]]),
         "decision": decision,
         "decision_vote": int(decision in _THREAT_VOTES),
         "isolated": int(record.isolated[lane]),
     }
-    last: Info = {name: float(cost) for name, cost in costs_by_name(engine, lane).items()}
-    mask = _action_mask(engine, lane)
-    sensors = zip(record.actions[lane].tolist(), record.faulty[lane].tolist(), strict=True)
-    for action, faulty in sensors:
-        own = {"vote": int(action in _THREAT_VOTES), "faulty": int(faulty)}
-        yield {**team, **own, **last, "action_mask": mask.copy()}
+    team |= lane_costs(engine, lane)
+    masks = np.repeat(_action_mask(engine, lane)[None], engine.agents, axis=0)
+    actions, faulty = record.actions[lane].tolist(), record.faulty[lane].tolist()
+    for i, mask in enumerate(masks):
+        info = team.copy()
+        info["vote"], info["faulty"] = int(actions[i] in _THREAT_VOTES), int(faulty[i])
+        info["action_mask"] = mask
+        yield info
 
 
-def costs_by_name(engine: Engine, lanes: int | slice = slice(None)) -> dict[str, AnyArray]:
-    """What the last step cost.
+def lane_costs(engine: Engine, lane: int) -> dict[str, float]:
+    """What the last step cost in one lane; see :func:`costs_by_name`."""
+    if engine.spec_monitor is None:
+        return {}
+    costs = list(map(float, last_record(engine).newly_violated[lane].tolist()))
+    return {**dict(zip(engine.spec_monitor.cost_names, costs, strict=True)), COST_SUM: sum(costs)}
 
-    Args:
-        engine: The engine.
-        lanes: One lane, or all.
+
+def costs_by_name(engine: Engine) -> dict[str, AnyArray]:
+    """What the last step cost in every lane.
 
     Returns:
         ``cost_<name>``, 1 at the first violation of the specification in an episode and else 0,
@@ -83,7 +89,7 @@ def costs_by_name(engine: Engine, lanes: int | slice = slice(None)) -> dict[str,
     """
     if engine.spec_monitor is None:
         return {}
-    costs = last_record(engine).newly_violated[lanes].astype(np.float64)
+    costs = last_record(engine).newly_violated.astype(np.float64)
     names = engine.spec_monitor.cost_names
     return {**dict(zip(names, costs.T, strict=True)), COST_SUM: costs.sum(axis=-1)}
 
@@ -104,7 +110,7 @@ def add_costs(infos: list[Info], engine: Engine) -> None:
     """Add the costs of the last step to the infos of the lanes in which something was violated."""
     violated = last_record(engine).newly_violated.any(axis=1)
     for lane in np.flatnonzero(violated).tolist():
-        costs = {name: float(cost) for name, cost in costs_by_name(engine, lane).items()}
+        costs = lane_costs(engine, lane)
         for info in infos[lane * engine.agents : (lane + 1) * engine.agents]:
             info.update(costs)
 
