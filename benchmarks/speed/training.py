@@ -2,7 +2,8 @@
 
     python -m benchmarks.speed.training --backend native --out training.json
 
-Seconds are those of the processor, over all threads, so that other jobs on the machine count little.
+Seconds are those of the processor, over all threads, so that other jobs on the machine count
+little.
 "Fresh" empties the classifiers' scores and the preflight from the cache first, as on a new machine.
 """
 

@@ -21,7 +21,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.base import LANES_SHOWN, TeamVecEnv, check_pictures
 from marl_stl_env.envs.describe import describe
-from marl_stl_env.envs.infos import add_costs, mask_infos, step_infos
+from marl_stl_env.envs.infos import VectorInfos, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
 from marl_stl_env.rendering import LaneRenderers
@@ -45,6 +45,9 @@ class TrafficVecEnv(TeamVecEnv):
         seed: Seed of lane 0; None draws from the system.
         table: Prepared data, or a raw table, in place of what ``config.data`` names.
         render_mode: "rgb_array" lets ``render()`` tile pictures of the first four lanes; or None.
+        copy: False writes observations into two arrays in turn, and reuses infos: what a step
+            returned is good until the step after the next, and not to be written into. That is
+            all that Stable-Baselines3's trainers and wrappers need, and up to twice as fast.
 
     Attributes:
         engine: The engine behind this view.
@@ -57,6 +60,8 @@ class TrafficVecEnv(TeamVecEnv):
         seed: int | None = None,
         table: TrafficTable | PreparedData | None = None,
         render_mode: str | None = None,
+        *,
+        copy: bool = True,
     ) -> None:
         check_count("lanes", lanes, 2**24)
         check_pictures(render_mode)
@@ -67,6 +72,8 @@ class TrafficVecEnv(TeamVecEnv):
         if render_mode is not None:
             self._shown = LaneRenderers(self.engine, render_mode, min(lanes, LANES_SHOWN))
         self._actions: AnyArray | None = None
+        self._infos = VectorInfos(self.engine, copy=copy)
+        self._copy, self._buffers = copy, list[Float32Array]()
         super().__init__(lanes, self.config.agents, observation_space(self.engine), action_space())
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
@@ -84,7 +91,7 @@ class TrafficVecEnv(TeamVecEnv):
         self.engine.reset()
         if self._shown is not None:
             self._shown.reset()
-        self.reset_infos = mask_infos(self.engine)
+        self.reset_infos = self._infos.next()
         return self._observations()
 
     def step_async(self, actions: AnyArray) -> None:
@@ -114,11 +121,11 @@ class TrafficVecEnv(TeamVecEnv):
         record, self._actions = self.engine.step(self._actions), None
         if self._shown is not None:
             self._shown.step()
-        infos = mask_infos(self.engine)
-        add_costs(infos, self.engine)
+        infos = self._infos.after_step()
         if record.truncated.any():
             self._end_episodes(record.truncated, infos)
-        return self._observations(), record.rewards.flatten(), self._dones(record), infos
+        rewards = record.rewards.flatten() if self._copy else record.rewards.reshape(-1)
+        return self._observations(), rewards, self._dones(record), infos
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -142,7 +149,13 @@ class TrafficVecEnv(TeamVecEnv):
         return np.repeat(record.truncated, self.agents)
 
     def _observations(self) -> Float32Array:
-        return self.engine.observe().reshape(self.num_envs, -1)
+        if self._copy:
+            return self.engine.observe().reshape(self.num_envs, -1)
+        if len(self._buffers) < 2:
+            self._buffers.append(self.engine.observe())
+        else:
+            self._buffers.append(self.engine.observe(self._buffers.pop(0)))
+        return self._buffers[-1].reshape(self.num_envs, -1)
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically: plain arrays over the lanes."""

@@ -91,9 +91,7 @@ class ThresholdBank:
         running: The least robustness so far, changed in place.  # (specifications, lanes) float32
     """
 
-    def __init__(
-        self, specifications: Sequence[Thresholds | None], running: Float32Array
-    ) -> None:
+    def __init__(self, specifications: Sequence[Thresholds | None], running: Float32Array) -> None:
         self._running = running
         lanes, none = running.shape[1], (_Bound("", np.inf, negated=False),)
         groups = [none if one is None else one.bounds for one in specifications]

@@ -59,7 +59,8 @@ def make_vec_env(
         config: The run.
         table: Prepared data, or a raw table, in place of what ``config.env.data`` names.
     """
-    make = TrafficVecEnv if config.backend == "native" else supersuit_vec_env
+    native = config.backend == "native"
+    make: Any = partial(TrafficVecEnv, copy=False) if native else supersuit_vec_env
     venv: VecEnv = VecMonitor(make(config.task, config.lanes, config.seed, table))
     if config.stl == "shape":
         venv = SpecShaping(venv, config.constraints, config.ppo.discount)
