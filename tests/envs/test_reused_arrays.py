@@ -36,9 +36,9 @@ def test_the_same_steps_through_the_wrappers(config: EnvConfig) -> None:
         VecNormalize(VecMonitor(TrafficVecEnv(config, 3, 5, TABLE, copy=copy)), norm_obs=True)
         for copy in (True, False)
     ]
-    rng, before = np.random.default_rng(0), [venv.reset() for venv in venvs]
+    rng, before = np.random.default_rng(0), [np.asarray(venv.reset()) for venv in venvs]
     for _ in range(25):
-        kept = [np.array(one) for one in before]
+        kept = [one.copy() for one in before]
         actions = rng.integers(0, 4, venvs[0].num_envs)
         one, other = (venv.step(actions) for venv in venvs)
         for mine, theirs in zip(one[:3], other[:3], strict=True):
@@ -49,7 +49,7 @@ def test_the_same_steps_through_the_wrappers(config: EnvConfig) -> None:
         assert plain(one[3]) == plain(other[3])
         for observed, copied in zip(before, kept, strict=True):
             np.testing.assert_array_equal(observed, copied)  # a trainer still needs it
-        before = [one[0], other[0]]
+        before = [np.asarray(one[0]), np.asarray(other[0])]
     np.testing.assert_array_equal(venvs[0].ret_rms.var, venvs[1].ret_rms.var)
     assert venvs[0].ret_rms.var != 1
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import supersuit

@@ -150,12 +150,17 @@ class SupervisedBaselines:
         scores = self.probabilities(views, split)
         return Baseline(as_actions(scores >= self._config.reward.threshold), scores)
 
-    def fit(self, groups: Iterable[tuple[str, ...]]) -> None:
-        """Have a classifier for each group of views, two fitted at a time.
+    def fit(self, groups: Iterable[tuple[str, ...]], *, training: bool = False) -> None:
+        """Have the scores of a classifier for each group of views, two fitted at a time.
 
         Those whose scores are in the cache need no fitting.
+
+        Args:
+            groups: The groups of columns that each classifier sees.
+            training: Score the training split, in place of the evaluated ones.
         """
-        self._classifiers.score([self._columns(group) for group in groups])
+        columns = [self._columns(group) for group in groups]
+        self._classifiers.score(columns, training=training)
 
     def probabilities(self, views: tuple[str, ...], split: Split) -> Float64Array:
         """Calibrated P(threat) of every event of a split.  # (rows,) float64."""

@@ -1,4 +1,4 @@
-"""Classifiers fitted on the training split; their scores on the other splits stay in the cache."""
+"""Classifiers fitted on the training split; their scores on the splits stay in the cache."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _KIND = "classifiers"
 _VERSION = 1
 #: Classifiers that multiply densities may go above 1 by so much.
 _ROUNDING = 1e-6
-#: The splits whose scores are kept. No label of theirs is looked at.
-_KEPT: Final[tuple[Split, ...]] = ("validation", "test")
+#: The splits that are scored and kept together. Labels are looked at in training alone.
+_EVALUATED: Final[tuple[Split, ...]] = ("validation", "test")
+_TRAINING: Final[tuple[Split, ...]] = ("train",)
 
 Columns = tuple[int, ...]
 
@@ -50,24 +51,29 @@ class FittedClassifiers:
         rows = len(prepared.tables["train"])
         self._step = -(-rows // max_rows) if max_rows else 1
         self._models: dict[Columns, Any] = {}
-        self._scores: dict[Columns, dict[Split, Float64Array]] = {}
+        self._scores: dict[tuple[Columns, Split], Float64Array] = {}
 
-    def score(self, columns: Iterable[Columns]) -> None:
-        """Score the kept splits with each set of columns, two classifiers at a time.
+    def score(self, columns: Iterable[Columns], *, training: bool = False) -> None:
+        """Score splits with each set of columns, two classifiers at a time.
 
         Each is fitted by one thread: with more, the waiting of the threads for each other makes
         it many times slower on cores that are shared.
+
+        Args:
+            columns: What each classifier sees.
+            training: Score the training split, in place of the evaluated ones.
         """
-        missing = [one for one in dict.fromkeys(columns) if one not in self._scores]
+        splits = _TRAINING if training else _EVALUATED
+        missing = [one for one in dict.fromkeys(columns) if (one, splits[0]) not in self._scores]
         with ThreadPoolExecutor(_THREADS) as pool:
-            self._scores |= dict(zip(missing, pool.map(self._kept, missing), strict=True))
+            found = pool.map(lambda one: self._kept(one, splits), missing)
+            for one, scores in zip(missing, found, strict=True):
+                self._scores |= {(one, split): scores[split] for split in splits}
 
     def scores(self, columns: Columns, split: Split) -> Float64Array:
         """P(threat) of every event of a split, not calibrated.  # (rows,) float64."""
-        if split not in _KEPT:
-            return self.scores_of(columns, self._prepared.tables[split].features)
-        self.score([columns])
-        return self._scores[columns][split]
+        self.score([columns], training=split in _TRAINING)
+        return self._scores[columns, split]
 
     def scores_of(self, columns: Columns, features: Float32Array) -> Float64Array:
         """P(threat) of any events, not calibrated.
@@ -88,15 +94,15 @@ class FittedClassifiers:
             scores = self._models[columns].predict_proba(seen)[:, 1]
         return np.asarray(scores, np.float64)
 
-    def _kept(self, columns: Columns) -> dict[Split, Float64Array]:
+    def _kept(self, columns: Columns, splits: tuple[Split, ...]) -> dict[Split, Float64Array]:
         """The scores in the cache; they are computed where there are none, or damaged ones."""
-        key = self._key(columns)
+        key = self._key(columns, splits)
         if key is None:
-            return self._computed(columns)
+            return self._computed(columns, splits)
         found: dict[Split, Float64Array] = {}
 
         def build(folder: Path) -> None:
-            found.update(self._computed(columns))
+            found.update(self._computed(columns, splits))
             folder.mkdir()
             for split, scores in found.items():
                 np.save(folder / f"{split}.npy", scores, allow_pickle=False)
@@ -104,22 +110,22 @@ class FittedClassifiers:
         try:
             folder = entry(_KIND, key, build)
             try:
-                return self._opened(folder)
+                return self._opened(folder, splits)
             except CacheError:
                 remove_folder(folder)
-                return self._opened(entry(_KIND, key, build))
+                return self._opened(entry(_KIND, key, build), splits)
         except OutputError as error:
             warnings.warn(f"the classifiers' scores are not kept: {error}", stacklevel=2)
-            return found or self._computed(columns)
+            return found or self._computed(columns, splits)
 
-    def _opened(self, folder: Path) -> dict[Split, Float64Array]:
+    def _opened(self, folder: Path, splits: tuple[Split, ...]) -> dict[Split, Float64Array]:
         """The scores of an entry.
 
         Raises:
             CacheError: If they are no probabilities of this data's events.
         """
         found: dict[Split, Float64Array] = {}
-        for split in _KEPT:
+        for split in splits:
             scores = np.array(open_array(folder / f"{split}.npy"))
             rows = len(self._prepared.tables[split])
             whole = scores.dtype == np.float64 and scores.shape == (rows,)
@@ -128,9 +134,9 @@ class FittedClassifiers:
             found[split] = scores
         return found
 
-    def _computed(self, columns: Columns) -> dict[Split, Float64Array]:
+    def _computed(self, columns: Columns, splits: tuple[Split, ...]) -> dict[Split, Float64Array]:
         tables = self._prepared.tables
-        return {split: self.scores_of(columns, tables[split].features) for split in _KEPT}
+        return {split: self.scores_of(columns, tables[split].features) for split in splits}
 
     def _fit(self, columns: Columns) -> Any:
         from threadpoolctl import threadpool_limits
@@ -140,7 +146,7 @@ class FittedClassifiers:
         with threadpool_limits(1):
             return self._make_model().fit(features, train.labels[:: self._step])
 
-    def _key(self, columns: Columns) -> str | None:
+    def _key(self, columns: Columns, splits: tuple[Split, ...]) -> str | None:
         """Name of the entry; None for a class of the user's own, whose code has no version."""
         import scipy
         import sklearn
@@ -150,5 +156,5 @@ class FittedClassifiers:
         if not kind.startswith("sklearn."):
             return None
         versions = [sklearn.__version__, scipy.__version__, np.__version__]
-        settings = [_VERSION, columns, self._step, kind, model.get_params(), versions]
+        settings = [_VERSION, columns, splits, self._step, kind, model.get_params(), versions]
         return key_of([self._prepared.digest, *settings])
