@@ -133,7 +133,8 @@ def measured(settings: Settings, seed: int, folder: Path) -> dict[str, Any]:
 
 def time_to(curve: list[dict[str, float]], share: float = 0.95) -> float:
     """Seconds of rollouts and updates until this share of the final reward is reached for good."""
-    wanted = share * curve[-1]["reward"]
+    final = curve[-1]["reward"]
+    wanted = final - (1 - share) * abs(final)
     below = [i for i, point in enumerate(curve) if point["reward"] < wanted]
     return curve[below[-1] + 1 if below else 0]["seconds"]
 
