@@ -8,14 +8,14 @@ as evenly as there are enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data.ingest.locate import resolve_data_dir
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.registry import load_dataset
@@ -25,9 +25,10 @@ from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import BoolArray, IntArray
 
 #: Events of a world, at most; 70 % of them are for training.
-EVENTS = 28_000
+EVENTS = 14_000
 #: Share of threats, at most: files with capped classes have more threats than any network.
 MOST_THREATS = 0.5
+REWARD = RewardConfig()
 #: Random groups of attack types or kinds.
 GROUPS = 5
 #: The classes of attack types, as the publishers of KDD99 name them.
@@ -57,6 +58,11 @@ class World:
     classes: bool = False
     folder: str = ""
     options: Mapping[str, str] | None = None
+
+    @property
+    def folds(self) -> int:
+        """How many folds it has."""
+        return len(CLASSES) if self.classes else GROUPS
 
 
 #: The worlds, in the order of the tables.
@@ -88,29 +94,51 @@ class Fold:
     prepared: PreparedData
 
     @property
-    def known(self) -> BoolArray:
-        """Validation events that are judged: benign ones and held-out families.  # (rows,)."""
+    def judged(self) -> BoolArray:
+        """Validation events that count: benign ones and those of held-out families.  # (rows,)."""
         table = self.prepared.tables["validation"]
         names = [table.family_names.index(name) for name in self.held]
         return np.asarray(~table.labels | np.isin(table.families, names))
 
 
-def folds(name: str, env: EnvConfig, data_dir: Path | None, seed: int = 0) -> Iterator[Fold]:
-    """The folds of a world, prepared as an environment asks.
+def make_fold(
+    name: str, number: int, env: EnvConfig, data_dir: Path | None = None, seed: int = 0
+) -> Fold:
+    """A fold of a world, prepared as an environment asks.
 
     Args:
         name: One of ``WORLDS``.
+        number: Which fold.
         env: Team, balancing, outliers and second opinions; data set and split are the world's.
         data_dir: Folder with the data files.
         seed: Seed of the sample and of random groups.
     """
     table, rate = sample(name, data_dir, seed)
-    for held in left_out(WORLDS[name], table, seed):
-        data = replace(
-            env.data, dataset=WORLDS[name].dataset, split_method="stratified", drop_duplicates=True,
-            split_seed=seed, holdout_families=held,
-        )  # fmt: skip
-        yield Fold(name, held, rate, prepare(replace(env, data=data), table))
+    held = left_out(WORLDS[name], table, seed)[number]
+    data = replace(
+        env.data, dataset=WORLDS[name].dataset, split_method="stratified", drop_duplicates=True,
+        split_seed=seed, holdout_families=held,
+    )  # fmt: skip
+    return Fold(name, held, rate, prepare(replace(env, data=data), table))
+
+
+def shares(table: TrafficTable, stopped: BoolArray) -> tuple[float, float]:
+    """Recall, the mean over the attack families, each alike, and the share of false alarms.
+
+    Args:
+        table: Some events.
+        stopped: Whether each is stopped.  # (rows,) bool
+    """
+    labels, families = table.labels, table.families
+    recalls = [stopped[labels & (families == code)].mean() for code in np.unique(families[labels])]
+    return float(np.mean(recalls)), float(stopped[~labels].mean())
+
+
+def reward_at(rate: float, recall: float, false_alarms: float) -> float:
+    """Reward per event at a threat rate, without costs of actions."""
+    threats = REWARD.true_positive * recall + REWARD.false_negative * (1 - recall)
+    benign = REWARD.true_negative * (1 - false_alarms) + REWARD.false_positive * false_alarms
+    return rate * threats + (1 - rate) * benign
 
 
 @cache
