@@ -47,13 +47,13 @@ _FEATURES = TrainConfig(
     replace(_ENV, data=_OUTLIERS, agents=16, views="random"),
     PPOConfig(entropy_coefficient=0.05, width=64),
     stl="off",
-    iterations=40,
+    iterations=20,
 )
 _OPINIONS = TrainConfig(
     replace(_ENV, data=_BALANCED, agents=7, second_opinions=7),
     PPOConfig(entropy_coefficient=0.02, width=32, bins=0),
     stl="off",
-    iterations=30,
+    iterations=20,
 )
 #: The settings to choose from, and what they are compared with.
 CANDIDATES: dict[str, Contender] = {
@@ -67,7 +67,7 @@ CANDIDATES: dict[str, Contender] = {
         )
     ),
     "default team": Team(
-        TrainConfig(replace(_ENV, reward=RewardConfig()), stl="off", iterations=30)
+        TrainConfig(replace(_ENV, reward=RewardConfig()), stl="off", iterations=20)
     ),
     **CLASSIFIERS,
 }
@@ -104,15 +104,11 @@ def select(settings: Settings) -> None:
             for found in results_of(*given):
                 for votes, one in found.items():
                     by_votes.setdefault(votes, []).append(one)
-        show(
-            name,
-            ["votes", "mean", *worlds, "recall", "false alarms"],
-            list(map(_row, by_votes.items())),
-        )
+        columns = ["votes", "mean", *worlds, "recall", "false alarms"]
+        show(name, columns, [_row(votes, found) for votes, found in by_votes.items()])
 
 
-def _row(item: tuple[int, list[FoldResult]]) -> list[Any]:
-    votes, found = item
+def _row(votes: int, found: list[FoldResult]) -> list[Any]:
     means = [np.mean([*world_means(found, name).values()]) for name in ("recall", "false_alarms")]
     scores = world_means(found, "normalized_score")
     return [votes, score_of(found), *scores.values(), *map(float, means)]
@@ -141,14 +137,12 @@ def kdd_test(data_dir: Path | None, seed: int) -> dict[str, Any]:
     rollout = collect_rollout(env, table, act)
     figures = score(table.labels, rollout.decisions, env.reward)
     faults = byzantine_metrics(env, table, act, rollout)
-    return {
-        "decision": {
-            n: getattr(figures, n) for n in ("f1", "reward_per_event", "precision", "recall")
-        },
-        "byzantine": {
-            f"{n} faulty": min(f.reward_per_event for f in faults if f.faulty == n) for n in (1, 2)
-        },
+    worst = {
+        f"{count} faulty": min(one.reward_per_event for one in faults if one.faulty == count)
+        for count in (1, 2)
     }
+    names = ("f1", "reward_per_event", "precision", "recall")
+    return {"decision": {name: getattr(figures, name) for name in names}, "byzantine": worst}
 
 
 if __name__ == "__main__":
