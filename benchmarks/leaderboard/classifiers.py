@@ -11,7 +11,7 @@ from marl_stl_env.data.opinions.fit import random_groups
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import BoolArray, Float64Array
 
-TREES = 100
+TREES = 50
 
 
 def forest(fold: Fold, seed: int) -> BoolArray:

@@ -45,6 +45,38 @@ class FoldResult:
     events: str
 
 
+@dataclass(frozen=True)
+class OpenResult:
+    """The result of one seed on all folds of the worlds.
+
+    Attributes:
+        seed: Seed of the training.
+        normalized_score: The number of the track: mean over the worlds of the mean over their
+            folds.
+        recall: The same mean of the recall.
+        false_alarms: The same mean of the false alarms.
+        worlds: World to the mean normalized score of its folds.
+        cpu_seconds: CPU time of the trainings, as declared.
+    """
+
+    seed: int | None
+    normalized_score: float
+    recall: float
+    false_alarms: float
+    worlds: Mapping[str, float]
+    cpu_seconds: float | None = None
+
+
+def open_result(seed: int | None, folds: Sequence[FoldResult]) -> OpenResult:
+    """The result of one seed, of its results on the folds."""
+
+    def mean(field: str) -> float:
+        return float(np.mean([*world_means(folds, field).values()]))
+
+    measured = [mean(field) for field in ("normalized_score", "recall", "false_alarms")]
+    return OpenResult(seed, *measured, world_means(folds, "normalized_score"))
+
+
 class Contender(Protocol):
     """Decides on the validation events of a fold, having seen its training events."""
 
@@ -108,7 +140,7 @@ def results_of(
     seed: int,
     folder: Path,
     data_dir: Path | None = None,
-    worlds: Sequence[str] = tuple(WORLDS),
+    worlds: Sequence[str] = (),
 ) -> Iterator[dict[int, FoldResult]]:
     """A contender on every fold of the worlds.
 
@@ -120,12 +152,12 @@ def results_of(
         seed: Seed of its training; folds are always the same.
         folder: Folder for a JSON file per fold.
         data_dir: Folder with the data files.
-        worlds: The worlds.
+        worlds: The worlds; none means all.
 
     Yields:
         For each fold: votes that a threat needs, to the result.
     """
-    for world in worlds:
+    for world in worlds or WORLDS:
         for number in range(WORLDS[world].folds):
             file = folder / f"{slug(name)}-{slug(world)}-{number}-{seed}.json"
             if not file.exists():
@@ -169,11 +201,6 @@ def world_means(results: Sequence[FoldResult], field: str) -> dict[str, float]:
         world: float(np.mean([getattr(one, field) for one in results if one.world == world]))
         for world in worlds
     }
-
-
-def score_of(results: Sequence[FoldResult]) -> float:
-    """The number of the track: mean over the worlds of the mean normalized score of their folds."""
-    return float(np.mean([*world_means(results, "normalized_score").values()]))
 
 
 def slug(name: str) -> str:

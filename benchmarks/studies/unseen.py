@@ -12,16 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import tyro
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import PPOConfig, TrainConfig
+from marl_stl_agents.evaluation.baselines import simple_baselines
 from marl_stl_agents.evaluation.byzantine import byzantine_metrics
-from marl_stl_agents.evaluation.metrics import score
+from marl_stl_agents.evaluation.result import as_json
+from marl_stl_agents.evaluation.rollout_metrics import result_of_rollout
 from marl_stl_agents.evaluation.rollouts import collect_rollout
 from marl_stl_agents.run_directory import read_json, write_json
+from rich.console import Console
 
 from benchmarks.common.measure import show
+from benchmarks.common.tables import family_table
 from benchmarks.common.teams import train_team
 from benchmarks.common.worlds import WORLDS
 from benchmarks.leaderboard.open_world import (
@@ -29,13 +32,14 @@ from benchmarks.leaderboard.open_world import (
     Contender,
     FoldResult,
     Team,
+    open_result,
     results_of,
-    score_of,
-    world_means,
 )
 from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig, StlConfig
 from marl_stl_env.data.prepare import prepare
 
+#: Families with fewer events are not in the table of families.
+FEW = 50
 _BALANCED = DataConfig(balance="families")
 _OUTLIERS = replace(_BALANCED, synthetic_outliers=0.25)
 _ENV = EnvConfig(
@@ -109,21 +113,26 @@ def select(settings: Settings) -> None:
 
 
 def _row(votes: int, found: list[FoldResult]) -> list[Any]:
-    means = [np.mean([*world_means(found, name).values()]) for name in ("recall", "false_alarms")]
-    scores = world_means(found, "normalized_score")
-    return [votes, score_of(found), *scores.values(), *map(float, means)]
+    one = open_result(None, found)
+    return [votes, one.normalized_score, *one.worlds.values(), one.recall, one.false_alarms]
 
 
 def test(settings: Settings) -> None:
     """Train the preset on NSL-KDD's training file, and evaluate it on KDDTest+ once per seed."""
-    rows = []
+    found = []
     for seed in settings.seeds:
         file = settings.folder / f"kddtest-{seed}.json"
         if not file.exists():
             write_json(file, kdd_test(settings.data_dir, seed))
-        found = read_json(file)
-        rows.append([seed, *found["decision"].values(), *found["byzantine"].values()])
-    show("KDDTest+", ["seed", *found["decision"], *found["byzantine"]], rows)
+        found.append(read_json(file))
+    names = ("f1", "precision", "recall", "reward_per_event")
+    rows = [
+        [seed, *(one["decision"][name] for name in names), *one["byzantine"].values()]
+        for seed, one in zip(settings.seeds, found, strict=True)
+    ]
+    show("KDDTest+", ["seed", *names, *found[0]["byzantine"]], rows)
+    for line in family_table(found, FEW):
+        Console().print(line, soft_wrap=True, markup=False)
 
 
 def kdd_test(data_dir: Path | None, seed: int) -> dict[str, Any]:
@@ -135,14 +144,14 @@ def kdd_test(data_dir: Path | None, seed: int) -> dict[str, Any]:
     act = train_team(env, seed, preset.iterations, preset.ppo, prepared)
     table = prepared.tables["test"]
     rollout = collect_rollout(env, table, act)
-    figures = score(table.labels, rollout.decisions, env.reward)
-    faults = byzantine_metrics(env, table, act, rollout)
+    known = simple_baselines(env, table.labels)
+    figures = as_json(result_of_rollout(env, prepared, "test", rollout, known))
     worst = {
-        f"{count} faulty": min(one.reward_per_event for one in faults if one.faulty == count)
-        for count in (1, 2)
+        f"{faulty} faulty": min(one.reward_per_event for one in found if one.faulty == faulty)
+        for found in [byzantine_metrics(env, table, act, rollout)]
+        for faulty in (1, 2)
     }
-    names = ("f1", "reward_per_event", "precision", "recall")
-    return {"decision": {name: getattr(figures, name) for name in names}, "byzantine": worst}
+    return {"decision": figures["decision"], "families": figures["families"], "byzantine": worst}
 
 
 if __name__ == "__main__":
