@@ -9,9 +9,10 @@ as evenly as there are enough.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class World:
     dataset: str
     classes: bool = False
     folder: str = ""
-    options: Mapping[str, str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folds(self) -> int:
@@ -154,7 +155,7 @@ def sample(name: str, data_dir: Path | None, seed: int = 0) -> tuple[TrafficTabl
     if root is None:
         raise ConfigError("worlds are read from files; give --data-dir or MARL_STL_DATA_DIR")
     folder = root / world.folder if world.folder else root
-    raw = load_dataset(world.dataset, data_dir=folder, **(world.options or {}))
+    raw = load_dataset(world.dataset, data_dir=folder, **world.options)
     first = np.sort(np.unique(find_duplicates(raw.features).groups, return_index=True)[1])
     if raw.official_test is not None:
         first = first[~raw.official_test[first]]

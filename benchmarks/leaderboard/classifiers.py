@@ -49,7 +49,8 @@ def isolation(fold: Fold, seed: int) -> BoolArray:
     model = IsolationForest(n_estimators=TREES, random_state=seed)
     model.fit(train.features[~train.labels])
     threshold = best_threshold(-model.score_samples(train.features), train, fold.rate)
-    return -model.score_samples(fold.prepared.tables["validation"].features) >= threshold
+    found = -model.score_samples(fold.prepared.tables["validation"].features)
+    return np.asarray(found >= threshold)
 
 
 def best_threshold(scores: Float64Array, table: TrafficTable, rate: float) -> float:

@@ -73,14 +73,22 @@ def open_result(seed: int | None, folds: Sequence[FoldResult]) -> OpenResult:
     def mean(field: str) -> float:
         return float(np.mean([*world_means(folds, field).values()]))
 
-    measured = [mean(field) for field in ("normalized_score", "recall", "false_alarms")]
-    return OpenResult(seed, *measured, world_means(folds, "normalized_score"))
+    return OpenResult(
+        seed,
+        normalized_score=mean("normalized_score"),
+        recall=mean("recall"),
+        false_alarms=mean("false_alarms"),
+        worlds=world_means(folds, "normalized_score"),
+    )
 
 
 class Contender(Protocol):
     """Decides on the validation events of a fold, having seen its training events."""
 
-    env: EnvConfig
+    @property
+    def env(self) -> EnvConfig:
+        """Its environment."""
+        ...
 
     def votes(self, fold: Fold, seed: int) -> IntArray:
         """Votes for "threat" on every validation event.  # (rows,) int64."""
@@ -189,8 +197,8 @@ def judge(fold: Fold, threats: BoolArray) -> FoldResult:
 def digest(fold: Fold) -> str:
     """SHA-256 of the judged events, as they are before scaling."""
     rows = fold.prepared.rows["validation"][fold.judged]
-    found = hashlib.sha256(np.ascontiguousarray(fold.prepared.raw.features[rows]))
-    found.update(np.ascontiguousarray(fold.prepared.raw.labels[rows]))
+    found = hashlib.sha256(fold.prepared.raw.features[rows].tobytes())
+    found.update(fold.prepared.raw.labels[rows].tobytes())
     return found.hexdigest()
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,11 @@ from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.training import SYNTHETIC_OUTLIER
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.errors import ConfigError, TableError
+from marl_stl_env.types import Float32Array
 from tests.data.tables import make_table, of_text
 
+#: A forest of scikit-learn, the same as arrays, and events.
+Fitted = tuple[Any, Forest, Float32Array]
 ENV = EnvConfig(agents=6, second_opinions=2, views="groups")
 
 
@@ -36,7 +40,7 @@ def small_forests() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", params=[RandomForestClassifier, ExtraTreesClassifier])
-def fitted(request: pytest.FixtureRequest) -> tuple[object, Forest, np.ndarray]:
+def fitted(request: pytest.FixtureRequest) -> Fitted:
     """A forest of scikit-learn, the same as arrays, and events on its very thresholds."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(400, 5)).round(1).astype(np.float32)
@@ -52,7 +56,7 @@ def fitted(request: pytest.FixtureRequest) -> tuple[object, Forest, np.ndarray]:
     return model, forest, np.concatenate([features, on])
 
 
-def test_a_forest_is_that_of_scikit_learn(fitted: tuple) -> None:
+def test_a_forest_is_that_of_scikit_learn(fitted: Fitted) -> None:
     model, forest, events = fitted
     np.testing.assert_allclose(
         forest.probabilities(events), model.predict_proba(events)[:, 1], atol=1e-6
@@ -60,7 +64,7 @@ def test_a_forest_is_that_of_scikit_learn(fitted: tuple) -> None:
     assert forest.probabilities(events[:0]).shape == (0,)
 
 
-def test_a_saved_forest_is_the_same(fitted: tuple) -> None:
+def test_a_saved_forest_is_the_same(fitted: Fitted) -> None:
     _, forest, events = fitted
     again = Forest.from_dict(json.loads(json.dumps(forest.to_dict())), 5)
     assert again.levels == forest.levels
@@ -71,7 +75,7 @@ def test_a_saved_forest_is_the_same(fitted: tuple) -> None:
     ("array", "value"),
     [("left", 0), ("left", 10**6), ("feature", 5), ("feature", -1), ("value", 2.0), ("roots", -1)],
 )
-def test_a_damaged_forest_is_refused(fitted: tuple, array: str, value: float) -> None:
+def test_a_damaged_forest_is_refused(fitted: Fitted, array: str, value: float) -> None:
     """No walk may leave the arrays or go round in a circle."""
     _, forest, _ = fitted
     names = ("feature", "threshold", "left", "value", "roots")
@@ -171,7 +175,7 @@ def test_new_events_are_scored_by_all(raw: object) -> None:
     scaling = prepared.preprocessor
     saved = Preprocessor.from_dict(json.loads(json.dumps(scaling.to_dict())))
     for split in ("validation", "test"):
-        features = prepared.tables[split].features  # type: ignore[index]
+        features = prepared.tables[split].features
         wanted = saved.with_opinions(features[:, : saved.width])
         np.testing.assert_array_equal(features, wanted)
     train = prepared.tables["train"].features
