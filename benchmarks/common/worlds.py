@@ -95,7 +95,7 @@ class Fold:
     prepared: PreparedData
 
     @property
-    def judged(self) -> BoolArray:
+    def evaluated(self) -> BoolArray:
         """Validation events that count: benign ones and those of held-out families.  # (rows,)."""
         table = self.prepared.tables["validation"]
         names = [table.family_names.index(name) for name in self.held]

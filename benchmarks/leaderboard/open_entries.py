@@ -20,7 +20,7 @@ from benchmarks.leaderboard.open_world import (
     Contender,
     FoldResult,
     Team,
-    judge,
+    fold_result,
     open_result,
     results_of,
     slug,
@@ -128,22 +128,22 @@ def check_folds(folder: Path, data_dir: Path | None) -> Iterator[FoldResult]:
     """
     for stem, fold in _folds(data_dir):
         path = folder / f"{stem}.parquet"
-        judged = np.flatnonzero(fold.judged)
+        evaluated = np.flatnonzero(fold.evaluated)
         if not path.exists():
             raise SubmissionError(f"{path} is missing; every fold of every world needs its file")
-        frame = read_decisions(path, len(judged))
-        threats = np.zeros(len(fold.judged), np.bool_)
-        threats[judged] = THREAT_VOTE[actions_of(path, frame["decision"])]
-        yield judge(fold, threats)
+        frame = read_decisions(path, len(evaluated))
+        threats = np.zeros(len(fold.evaluated), np.bool_)
+        threats[evaluated] = THREAT_VOTE[actions_of(path, frame["decision"])]
+        yield fold_result(fold, threats)
 
 
 def write_events(folder: Path, data_dir: Path | None) -> None:
-    """Write training events with label and family, and the judged events without, fold by fold."""
+    """Write training events with label and family, and the evaluated events without, fold by fold."""
     import pandas as pd
 
     for stem, fold in _folds(data_dir):
         tables = fold.prepared.tables
-        rows = {"train": np.arange(len(tables["train"])), "test": np.flatnonzero(fold.judged)}
+        rows = {"train": np.arange(len(tables["train"])), "test": np.flatnonzero(fold.evaluated)}
         for part, table in (("train", tables["train"]), ("test", tables["validation"])):
             frame = pd.DataFrame(table.features[rows[part]], columns=list(table.feature_names))
             frame.insert(0, "event", range(len(frame)))

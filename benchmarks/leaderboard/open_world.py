@@ -24,7 +24,7 @@ from marl_stl_env.types import BoolArray, IntArray
 
 @dataclass(frozen=True)
 class FoldResult:
-    """Decisions on the judged events of a fold: benign ones and the families left out.
+    """Decisions on the evaluated events of a fold: benign ones and the families left out.
 
     Attributes:
         world: Name of the world.
@@ -33,7 +33,7 @@ class FoldResult:
         false_alarms: Share of benign events that is stopped.
         reward: Reward per event at the threat rate of the training file.
         normalized_score: The reward between the best constant policy (0) and the oracle (1).
-        events: SHA-256 of the judged events.
+        events: SHA-256 of the evaluated events.
     """
 
     world: str
@@ -172,20 +172,22 @@ def results_of(
                 fold = make_fold(world, number, contender.env, data_dir)
                 votes = contender.votes(fold, seed)
                 needed = range(1, contender.env.agents + 1)
-                write_json(file, {str(one): vars(judge(fold, votes >= one)) for one in needed})
+                write_json(
+                    file, {str(one): vars(fold_result(fold, votes >= one)) for one in needed}
+                )
             yield {int(votes): _read(one) for votes, one in read_json(file).items()}
 
 
-def judge(fold: Fold, threats: BoolArray) -> FoldResult:
+def fold_result(fold: Fold, threats: BoolArray) -> FoldResult:
     """What decisions are worth.
 
     Args:
         fold: The fold.
         threats: Whether each validation event is stopped.  # (rows,) bool
     """
-    judged = fold.judged
-    table = fold.prepared.tables["validation"].take(np.flatnonzero(judged))
-    recall, alarms = shares(table, threats[judged])
+    evaluated = fold.evaluated
+    table = fold.prepared.tables["validation"].take(np.flatnonzero(evaluated))
+    recall, alarms = shares(table, threats[evaluated])
     reward = reward_at(fold.rate, recall, alarms)
     constant = max(reward_at(fold.rate, always, always) for always in (0.0, 1.0))
     score = normalized_score(reward, constant, reward_at(fold.rate, 1.0, 0.0))
@@ -195,8 +197,8 @@ def judge(fold: Fold, threats: BoolArray) -> FoldResult:
 
 
 def digest(fold: Fold) -> str:
-    """SHA-256 of the judged events, as they are before scaling."""
-    rows = fold.prepared.rows["validation"][fold.judged]
+    """SHA-256 of the evaluated events, as they are before scaling."""
+    rows = fold.prepared.rows["validation"][fold.evaluated]
     found = hashlib.sha256(fold.prepared.raw.features[rows].tobytes())
     found.update(fold.prepared.raw.labels[rows].tobytes())
     return found.hexdigest()

@@ -16,7 +16,7 @@ from benchmarks.common import worlds
 from benchmarks.common.worlds import CLASSES, WORLDS, World, left_out, make_fold, reward_at, shares
 from benchmarks.leaderboard.classifiers import best_threshold
 from benchmarks.leaderboard.open_entries import BASELINES, OpenBoard, open_world
-from benchmarks.leaderboard.open_world import Team, judge, open_result, results_of
+from benchmarks.leaderboard.open_world import Team, fold_result, open_result, results_of
 from benchmarks.leaderboard.table import read_entries
 from benchmarks.studies.unseen import CANDIDATES
 from marl_stl_env.config import EnvConfig
@@ -63,8 +63,8 @@ def test_the_worlds(data_dir: Path, name: str) -> None:
     train, left = fold.prepared.tables["train"], fold.prepared.tables["validation"]
     codes = [left.family_names.index(one) for one in fold.held]
     assert not np.isin(train.families, codes).any()
-    judged = left.families[fold.judged & left.labels]
-    assert set(np.unique(judged).tolist()) <= set(codes)
+    evaluated = left.families[fold.evaluated & left.labels]
+    assert set(np.unique(evaluated).tolist()) <= set(codes)
 
 
 @pytest.mark.data
@@ -87,19 +87,19 @@ def test_shares_and_reward_by_hand() -> None:
 
 
 def test_the_oracle_and_constants(toy: str) -> None:
-    """Known families are trained on and not judged."""
+    """Known families are trained on and not evaluated."""
     fold = make_fold(toy, 0, ENV)
     table = fold.prepared.tables["validation"]
-    assert (table.labels & ~fold.judged).any()
-    right = judge(fold, table.labels)
+    assert (table.labels & ~fold.evaluated).any()
+    right = fold_result(fold, table.labels)
     assert (right.recall, right.false_alarms, right.normalized_score) == (1.0, 0.0, 1.0)
     assert right.reward == pytest.approx(0.25 * 10 + 0.75)
-    nothing = judge(fold, np.zeros(len(table), np.bool_))
+    nothing = fold_result(fold, np.zeros(len(table), np.bool_))
     assert nothing.reward == pytest.approx(-0.25 * 10 + 0.75)
     assert nothing.normalized_score == 0.0
-    assert judge(fold, ~fold.judged).events == right.events
+    assert fold_result(fold, ~fold.evaluated).events == right.events
     further = make_fold(toy, 1, ENV)
-    other = judge(further, further.judged)
+    other = fold_result(further, further.evaluated)
     assert other.events != right.events
 
 
@@ -129,7 +129,7 @@ def test_decisions_of_another_program(
     open_world(tmp_path, events=True)
     for number in range(WORLDS[toy].folds):
         fold = make_fold(toy, number, ENV)
-        labels = fold.prepared.tables["validation"].labels[fold.judged]
+        labels = fold.prepared.tables["validation"].labels[fold.evaluated]
         given = pd.read_parquet(tmp_path / f"toy-{number}-test.parquet")
         assert len(given) == len(labels)
         assert "label" not in given
