@@ -138,7 +138,7 @@ def check_folds(folder: Path, data_dir: Path | None) -> Iterator[FoldResult]:
 
 
 def write_events(folder: Path, data_dir: Path | None) -> None:
-    """Write training events with label and family, and the evaluated events without, fold by fold."""
+    """Write training events with label and family, and the evaluated ones without."""
     import pandas as pd
 
     for stem, fold in _folds(data_dir):
