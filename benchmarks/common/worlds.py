@@ -107,6 +107,8 @@ def make_fold(
 ) -> Fold:
     """A fold of a world, prepared as an environment asks.
 
+    A family too rare to have an event among those for training is not left out, and not evaluated.
+
     Args:
         name: One of ``WORLDS``.
         number: Which fold.
@@ -115,12 +117,16 @@ def make_fold(
         seed: Seed of the sample and of random groups.
     """
     table, rate = sample(name, data_dir, seed)
-    held = left_out(WORLDS[name], table, seed)[number]
     data = replace(
         env.data, dataset=WORLDS[name].dataset, split_method="stratified", drop_duplicates=True,
-        split_seed=seed, holdout_families=held,
+        split_seed=seed, holdout_families=(),
     )  # fmt: skip
-    return Fold(name, held, rate, prepare(replace(env, data=data), table))
+    train = prepare(EnvConfig(data=data), table).tables["train"]
+    there = {table.family_names[code] for code in np.unique(train.families[train.labels])}
+    held = tuple(one for one in left_out(WORLDS[name], table, seed)[number] if one in there)
+    return Fold(
+        name, held, rate, prepare(replace(env, data=replace(data, holdout_families=held)), table)
+    )
 
 
 def shares(table: TrafficTable, stopped: BoolArray) -> tuple[float, float]:

@@ -149,6 +149,7 @@ def results_of(
     folder: Path,
     data_dir: Path | None = None,
     worlds: Sequence[str] = (),
+    most: int = 100,
 ) -> Iterator[dict[int, FoldResult]]:
     """A contender on every fold of the worlds.
 
@@ -161,12 +162,13 @@ def results_of(
         folder: Folder for a JSON file per fold.
         data_dir: Folder with the data files.
         worlds: The worlds; none means all.
+        most: Folds of a world, at most.
 
     Yields:
         For each fold: votes that a threat needs, to the result.
     """
     for world in worlds or WORLDS:
-        for number in range(WORLDS[world].folds):
+        for number in range(min(most, WORLDS[world].folds)):
             file = folder / f"{slug(name)}-{slug(world)}-{number}-{seed}.json"
             if not file.exists():
                 fold = make_fold(world, number, contender.env, data_dir)

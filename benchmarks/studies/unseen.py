@@ -87,6 +87,7 @@ class Settings:
         data_dir: Folder with the data files.
         only: Candidates, by name; none means all.
         worlds: Worlds, by name; none means all.
+        folds: Folds of each world, at most.
         seeds: Seeds of the trainings.
     """
 
@@ -95,6 +96,7 @@ class Settings:
     data_dir: Path | None = None
     only: tuple[str, ...] = ()
     worlds: tuple[str, ...] = ()
+    folds: int = 5
     seeds: tuple[int, ...] = (0,)
 
 
@@ -104,7 +106,15 @@ def select(settings: Settings) -> None:
     for name in settings.only or CANDIDATES:
         by_votes: dict[int, list[FoldResult]] = {}
         for seed in settings.seeds:
-            given = name, CANDIDATES[name], seed, settings.folder, settings.data_dir, worlds
+            given = (
+                name,
+                CANDIDATES[name],
+                seed,
+                settings.folder,
+                settings.data_dir,
+                worlds,
+                settings.folds,
+            )
             for found in results_of(*given):
                 for votes, one in found.items():
                     by_votes.setdefault(votes, []).append(one)
