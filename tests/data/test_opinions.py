@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from marl_stl_agents.run_data import check_data, describe_data
+from marl_stl_agents.run_directory import write_json
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
@@ -23,7 +25,7 @@ from marl_stl_env.data.opinions.prepare import with_opinions
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.training import SYNTHETIC_OUTLIER
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.errors import ConfigError, TableError
+from marl_stl_env.errors import ConfigError, RunError, TableError
 from marl_stl_env.types import Float32Array
 from tests.data.tables import make_table, of_text
 
@@ -210,3 +212,18 @@ def test_the_cache_holds_what_memory_holds(tmp_path: Path) -> None:
     for split, table in tables.items():
         assert isinstance(cached.tables[split].features, np.memmap)
         np.testing.assert_array_equal(cached.tables[split].features, table.features)
+
+
+def test_forests_of_another_version_are_named(raw: object, tmp_path: Path) -> None:
+    prepared = prepare(ENV, raw)  # type: ignore[arg-type]
+    facts = describe_data(prepared)
+    write_json(tmp_path / "data.json", facts)
+    check_data(tmp_path, prepared)
+    facts["preprocessor"]["opinions"][1]["value"] = "AAAA"
+    write_json(tmp_path / "data.json", facts)
+    with pytest.raises(RunError, match=r"second opinions are others.*scikit-learn"):
+        check_data(tmp_path, prepared)
+    facts["source"] = {"other": "0"}
+    write_json(tmp_path / "data.json", facts)
+    with pytest.raises(RunError, match="the data differs"):
+        check_data(tmp_path, prepared)
