@@ -39,11 +39,8 @@ def train_team(
         seed: Seed of the run.
         iterations: Rollouts of about 16,000 agent-steps.
         ppo: Settings of PPO; None takes the defaults.
-<<<<<<< HEAD
         warm_start: Epochs of imitation before PPO.
-=======
         data: Its data; None prepares what the environment names.
->>>>>>> 15e690c (Worlds with families left out; the study of unseen attacks chooses on five of them)
     """
     lanes, data = SENSORS // env.agents, prepare(env, data)
     config = TrainConfig(

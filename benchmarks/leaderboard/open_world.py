@@ -112,7 +112,9 @@ class Team:
     def votes(self, fold: Fold, seed: int) -> IntArray:
         """See :class:`Contender`."""
         env, ppo = self.env, self.config.ppo
-        act = train_team(env, seed, self.config.iterations, ppo, fold.prepared)
+        act = train_team(
+            env, seed, self.config.iterations, ppo, self.config.warm_start, fold.prepared
+        )
         rollout = collect_rollout(env, fold.prepared.tables["validation"], act)
         return np.asarray(rollout.votes.sum(axis=1))
 

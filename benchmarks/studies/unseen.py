@@ -151,7 +151,7 @@ def kdd_test(data_dir: Path | None, seed: int) -> dict[str, Any]:
     data = replace(preset.env.data, dataset="nsl-kdd", data_dir=data_dir, split_seed=seed)
     env = replace(preset.env, data=data, stl=StlConfig(monitor=False))
     prepared = prepare(env)
-    act = train_team(env, seed, preset.iterations, preset.ppo, prepared)
+    act = train_team(env, seed, preset.iterations, preset.ppo, data=prepared)
     table = prepared.tables["test"]
     rollout = collect_rollout(env, table, act)
     known = simple_baselines(env, table.labels)
