@@ -173,6 +173,7 @@ class Engine:
             arrays,
             self._memory.columns(),
             config.seen_by,
+            config.second_opinions,
         )
         self._replay(table, order)
 

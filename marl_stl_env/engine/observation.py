@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from marl_stl_env.config import Deliberation, Views
+from marl_stl_env.data.opinions.opinions import VIEW
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.errors import ConfigError
@@ -34,7 +35,7 @@ class VisibleBlock:
 
 
 def sensor_groups(
-    names: Sequence[str], agents: int, views: Views, seen_by: int = 1
+    names: Sequence[str], agents: int, views: Views, seen_by: int = 1, opinions: int = 0
 ) -> tuple[tuple[str, ...], ...]:
     """Assign the table's groups of columns to the sensors.
 
@@ -42,7 +43,8 @@ def sensor_groups(
     (nothing stays unseen); with more, sensor i sees group ``i mod groups``. Where views overlap,
     ``seen_by`` copies of the first group go to the sensors in turn, then those of the next, and
     so on: nobody gets a group twice, or more than one group more than another. A single group goes
-    to everybody.
+    to everybody. The last ``opinions`` sensors see second opinions and nothing else; the groups are
+    shared among the others.
 
     Args:
         names: Names of the groups, in the table's order.
@@ -50,6 +52,7 @@ def sensor_groups(
         views: "groups" assigns each group once where there are enough of them, "overlap"
             ``seen_by`` times, "full" gives every sensor all of them.
         seen_by: Sensors that see each group where views overlap, 1 to ``agents``.
+        opinions: Sensors that see second opinions.
 
     Returns:
         The names of the groups that each sensor sees, sensor by sensor.
@@ -57,6 +60,10 @@ def sensor_groups(
     Raises:
         ConfigError: If a sensor would see nothing.
     """
+    if opinions:
+        others = agents - opinions
+        first = sensor_groups(names, others, views, seen_by) if others else ()
+        return (*first, *[(VIEW,)] * opinions)
     groups = len(names)
     if views == "full" or groups == 1:
         return (tuple(names),) * agents
@@ -74,10 +81,11 @@ def sensor_groups(
 
 
 def visible_blocks(
-    table: TrafficTable, agents: int, views: Views, seen_by: int
+    table: TrafficTable, agents: int, views: Views, seen_by: int, opinions: int = 0
 ) -> tuple[VisibleBlock, ...]:
     """The assignment of :func:`sensor_groups` as blocks of sensors and columns, few per group."""
-    assigned = sensor_groups(tuple(table.views), agents, views, seen_by)
+    names = tuple(name for name in table.views if name != VIEW)
+    assigned = sensor_groups(names, agents, views, seen_by, opinions)
     return tuple(
         VisibleBlock(sensors, _as_slice(columns))
         for name, columns in table.views.items()
@@ -106,6 +114,7 @@ class ObservationModel:
         arrays: The library of the arrays.
         shared: The shared columns, each with its smallest value; the largest is 1.
         seen_by: Sensors that see each group of columns where views overlap.
+        opinions: Sensors, the last ones, that see second opinions alone.
 
     Attributes:
         layout: Name of each column of an observation.
@@ -122,11 +131,12 @@ class ObservationModel:
         arrays: Arrays = NUMPY,
         shared: Mapping[str, float] | None = None,
         seen_by: int = 1,
+        opinions: int = 0,
     ) -> None:
         self._features = arrays.table(table.features)
         self._agents, self._arrays = agents, arrays
         self._actions = arrays.asarray(np.arange(ACTIONS))
-        self._blocks = visible_blocks(table, agents, views, seen_by)
+        self._blocks = visible_blocks(table, agents, views, seen_by, opinions)
         self._writes = [(b.sensors, _index(b.columns, arrays)) for b in self._blocks]
         # For a few lanes one masked copy is faster than a write for each block.
         self._mask = _mask(self._blocks, agents, table.features.shape[1])

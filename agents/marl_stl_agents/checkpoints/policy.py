@@ -81,7 +81,7 @@ def least_bytes(architecture: Architecture) -> int:
     one, codes = architecture, sum(architecture.bins)
     networks = 2 * max(one.agents, 1)
     weights = networks * max(one.depth - 1, 0) * one.hidden_width * one.hidden_width
-    return 4 * (weights + codes + codes * (one.benign_prototypes + one.threat_prototypes))
+    return 4 * (weights + codes)
 
 
 def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy) -> None:

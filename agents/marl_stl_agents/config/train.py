@@ -74,8 +74,6 @@ class TrainConfig(ShowsChanges):
         check_range("lanes", self.lanes, 1, 2**20)
         check_range("threads", self.threads, 1, MAX_THREADS)
         check_range("seed", self.seed, 0, 2**32 - 1)
-        if self.ppo.prototypes and self.env.agents < 2:
-            raise ConfigError("prototypes are for every second sensor, not agents=1; add sensors")
         if self.env.split != "train":
             raise ConfigError(
                 f"split={self.env.split!r}: training uses the training split; evaluate others with "
@@ -147,7 +145,6 @@ class TrainConfig(ShowsChanges):
                     "policy='lstm'": ppo.policy == "lstm",
                     "sharing='independent'": ppo.sharing == "independent",
                     "credit='entity'": ppo.credit == "entity",
-                    f"prototypes={ppo.prototypes}": ppo.prototypes > 0,
                     **shown,
                     f"faulty={env.faults.faulty}": env.faults.faulty > 0,
                     "deliberation=1": env.deliberation == 1,

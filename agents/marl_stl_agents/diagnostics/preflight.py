@@ -181,6 +181,7 @@ def _silent(step: str) -> None:
 def _key(config: EnvConfig, prepared: PreparedData, evaluated: str) -> str:
     settings = [
         _VERSION, evaluated, config.agents, config.views, config.seen_by, config.random_share,
+        config.second_opinions,
         config.reward, config.consensus, config.dynamics, config.response, config.episode_length,
     ]  # fmt: skip
     return key_of([*map(str, settings), prepared.digest])

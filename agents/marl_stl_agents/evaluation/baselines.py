@@ -106,7 +106,8 @@ def simple_baselines(config: EnvConfig, labels: BoolArray) -> dict[str, Baseline
 def threat_groups(config: EnvConfig, prepared: PreparedData) -> tuple[tuple[str, ...], ...]:
     """The groups of columns that each sensor of this environment sees."""
     names = tuple(prepared.raw.views)
-    return sensor_groups(names, config.agents, config.views, config.seen_by)
+    opinions = config.second_opinions
+    return sensor_groups(names, config.agents, config.views, config.seen_by, opinions)
 
 
 class SupervisedBaselines:
@@ -220,7 +221,8 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> 
     """Bayes' rule on all columns, and the vote of each sensor's own Bayes rule.
 
     Returns:
-        Nothing where the distribution of the data is not known, no vote where views are random.
+        Nothing where the distribution of the data is not known, no vote where views are random or
+        sensors see second opinions.
     """
     if prepared.raw.posterior is None:
         return {}
@@ -237,7 +239,7 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> 
     own = prepared.raw.name != "synthetic"  # whose posterior is known, but not its model
     exact = np.asarray(prepared.tables[split].posterior) if own else seen_by(None)
     bayes = Baseline(as_actions(exact >= threshold), exact)
-    if own or config.views == "random":
+    if own or config.views == "random" or config.second_opinions:
         return {"bayes": bayes}
     groups = threat_groups(config, prepared)
     views = np.stack([seen_by(names) for names in groups], axis=1)

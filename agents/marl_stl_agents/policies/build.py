@@ -15,12 +15,6 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.policies.architecture import Architecture, PolicyKind
 from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding, quantile_edges
-from marl_stl_agents.policies.prototypes import (
-    PrototypeEncoding,
-    Prototypes,
-    blank_prototypes,
-    draw_prototypes,
-)
 from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
@@ -41,12 +35,10 @@ class Blueprint:
     Attributes:
         architecture: Its sizes.
         edges: The edges of the encoding's bins, column by column; none without encoding.
-        prototypes: What every second sensor compares events with, if any does.
     """
 
     architecture: Architecture
     edges: Sequence[Sequence[float]] = ()
-    prototypes: Prototypes | None = None
 
     @property
     def policy_class(self) -> type[ActorCriticPolicy]:
@@ -64,9 +56,6 @@ class Blueprint:
         if self.edges:
             settings["features_extractor_class"] = PiecewiseLinearEncoding
             settings["features_extractor_kwargs"] = {"edges": self.edges}
-        if self.prototypes is not None:
-            settings["features_extractor_class"] = PrototypeEncoding
-            settings["features_extractor_kwargs"]["prototypes"] = self.prototypes
         if shape.kind == "lstm":
             return settings | {"lstm_hidden_size": shape.hidden_width}
         return settings | {
@@ -103,7 +92,6 @@ def make_blueprint(
     """
     ppo, width = config.ppo, observation_space.shape[0]
     edges = bin_edges(ppo, observation_space, train.features)
-    prototypes = draw_prototypes(config, train)
     kind = _kind(config)
     independent = kind == "independent"
     architecture = Architecture(
@@ -117,20 +105,13 @@ def make_blueprint(
         critic_only=() if kind == "lstm" else columns_with_labels(config.task, width),
         mask=() if kind == "lstm" else mask_columns(config.task, width),
         bins=tuple(len(column) - 1 for column in edges),
-        benign_prototypes=0 if prototypes is None else len(prototypes.benign),
-        threat_prototypes=0 if prototypes is None else len(prototypes.threats),
     )
-    return Blueprint(architecture, edges, prototypes)
+    return Blueprint(architecture, edges)
 
 
 def blank_blueprint(architecture: Architecture) -> Blueprint:
     """A network of these sizes whose encoding means nothing yet: to load a saved one into."""
-    benign = architecture.benign_prototypes
-    return Blueprint(
-        architecture,
-        [np.arange(bins + 1.0).tolist() for bins in architecture.bins],
-        blank_prototypes(benign, architecture.threat_prototypes) if benign else None,
-    )
+    return Blueprint(architecture, [np.arange(bins + 1.0).tolist() for bins in architecture.bins])
 
 
 def make_policy(
@@ -160,7 +141,7 @@ def bin_edges(
     if not config.bins:
         return []
     lowest: Float32Array = observation_space.low.astype(np.float32)
-    return quantile_edges(features, config.bins, lowest, values=config.edges == "values")
+    return quantile_edges(features, config.bins, lowest)
 
 
 def priced_specs(task: EnvConfig) -> tuple[int, ...]:
