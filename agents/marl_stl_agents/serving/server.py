@@ -13,6 +13,8 @@ from typing import Any
 
 from marl_stl_agents.checkpoints.store import WEIGHTS, best_checkpoint
 from marl_stl_agents.config import ServeConfig
+from marl_stl_agents.evaluation.drift.report import reference_of
+from marl_stl_agents.evaluation.drift.watch import DriftWatch
 from marl_stl_agents.evaluation.new_traffic.team import Team
 from marl_stl_agents.serving.contained import Contained
 from marl_stl_agents.serving.decision_log import DecisionLog
@@ -61,6 +63,8 @@ class Server:
         env = team.env
         self._contained = Contained(env.response.quarantine_length, settings.block_events)
         self._awaited = AwaitedVerdicts(env.consensus.weights == "reliability")
+        reference = reference_of(team.run)
+        self._watch = None if reference is None else DriftWatch(reference)
         self._identity = identity(team, settings)
         state = Snapshot.read(folder / STATE)
         facts: Any = {} if state is None else self._checked(state)
@@ -102,6 +106,9 @@ class Server:
         self.status.restore(facts["status"])
         self._awaited.restore(facts["awaited"])
         self._contained.restore(facts["contained"])
+        if self._watch is not None and facts.get("drift") is not None:
+            self._watch.set_state(facts["drift"])
+            self.status.drift = self._watch.as_dict()
 
     def run(self, *, until_end: bool = False) -> None:
         """Decide until :attr:`stopping` is set, or with ``until_end`` until all lines are read.
@@ -147,6 +154,9 @@ class Server:
             self.status.add_decisions(found)
             self._contained.add(found)
             self._awaited.add(found, block.keys)
+            if self._watch is not None:
+                self._watch.add(block.chunk.table.features, rollout.scores)
+                self.status.drift = self._watch.as_dict()
         self.status.add_malformed(block.malformed)
         self._changed = True
         self._written(lambda: self._log.add(lines))
@@ -187,6 +197,7 @@ class Server:
             "status": self.status.to_dict(),
             "awaited": self._awaited.to_dict(),
             "contained": self._contained.to_list(),
+            "drift": None if self._watch is None else self._watch.get_state(),
         }
 
     def _written(self, write: Callable[[], None]) -> None:

@@ -41,6 +41,7 @@ class Status:
         full: Why nothing can be written, or "".
         snapshot_at: When the last snapshot was written, by the wall clock.
         most_behind: Bytes that may wait before the server is unwell.
+        drift: What ``DriftWatch.as_dict`` gave; None where no drift is looked for.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -54,6 +55,7 @@ class Status:
     full: str = ""
     snapshot_at: float = field(default_factory=time.time)
     most_behind: int = 1 << 30
+    drift: Mapping[str, Any] | None = None
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
         """Count decisions."""
@@ -111,6 +113,11 @@ class Status:
             raise StateError(f"these are no counts of a server: {error!r}") from None
 
 
+def covered(status: Status) -> bool | None:
+    """Whether the traffic is still that of the metrics and certificates; None where not known."""
+    return None if status.drift is None else not status.drift["drifted"]
+
+
 def summary(status: Status) -> dict[str, Any]:
     """The state of a server for a page, in JSON types."""
     problems = status.problems
@@ -121,6 +128,8 @@ def summary(status: Status) -> dict[str, Any]:
         "decisions": {action.name: status.decisions[action.name] for action in Action},
         "verdicts": dict(status.verdicts),
         "contained": dict(status.contained),
+        "certificates_cover_traffic": covered(status),
+        "drift": None if status.drift is None else dict(status.drift),
         "bytes_behind": status.behind,
         "seconds_since_snapshot": round(time.time() - status.snapshot_at, 3),
         "latest_malformed_lines": list(status.malformed),
