@@ -52,7 +52,7 @@ class Adwin:
         right = total - left
         difference = np.abs(sums / left - (values.sum() - sums) / right)
         harmonic = 1.0 / (1.0 / left + 1.0 / right)
-        logarithm = np.log(2.0 * total / self._delta)  # delta' = delta / n, section 3.1
+        logarithm = np.log(2.0 * np.log(total) / self._delta)  # delta' = delta / ln n, section 3.2
         bound = np.sqrt(2.0 / harmonic * values.var() * logarithm)
         bound += 2.0 / (3.0 * harmonic) * logarithm
         excess = difference - bound

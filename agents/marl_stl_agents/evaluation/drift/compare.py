@@ -1,10 +1,11 @@
 """New traffic against the traffic that a team knows, with a stated rate of false alarms.
 
 Limits come from the reference itself, by a block bootstrap (Künsch 1989, "The jackknife and the
-bootstrap for general stationary observations"): a window of as many events is drawn from the blocks
-of the reference, and so is the reference that it is compared with. All columns share one limit, the
-quantile of the largest statistic (Westfall and Young 1993, "Resampling-based multiple testing"), so
-that the rate of false alarms is that of a whole window and not of a column.
+bootstrap for general stationary observations"): a window of as many events is put together from
+runs of neighbouring blocks of the reference, and so is the reference that it is compared with. All
+columns share one limit, the quantile of the largest statistic (Westfall and Young 1993,
+"Resampling-based multiple testing"), so that the rate of false alarms is that of a whole window and
+not of a column.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ FALSE_ALARMS = 0.01
 #: A column below this has not moved, however many events say so. An index below 0.1 is commonly
 #: taken for stable.
 LEAST = 0.02
-_DRAWS = 1000
+_DRAWS = 2000
+#: Runs of neighbouring blocks that the reference is cut into: few and long, since a run shall last
+#: longer than a burst of the traffic.
+_RUNS = 32
 
 
 @dataclass(frozen=True)
@@ -115,21 +119,24 @@ class Limits:
 
 
 def _resampled(blocks: Blocks, taken: int) -> tuple[Float64Array, Float64Array]:
-    """Undrifted references and windows: the same blocks, drawn anew.
+    """Undrifted references, and windows of so many blocks: runs of blocks, drawn anew.
 
-    Beside windows of blocks drawn at random stand those of neighbouring blocks, which keep what
-    lasts longer than a block.
+    Returns:
+        Shares of the references and of the windows.  # each (draws, bins of all columns) float64
     """
-    rng, count = np.random.default_rng(0), len(blocks.counts)
-    even = np.full(count, 1.0 / count)
-    windows = rng.multinomial(taken, even, _DRAWS).astype(np.float64)
-    others = rng.multinomial(count, even, _DRAWS + count).astype(np.float64)
-    near = (np.arange(count)[:, None] + np.arange(min(taken, count))) % count
-    runs = np.zeros((count, count))
-    np.put_along_axis(runs, near, 1.0, axis=1)
-    counts = blocks.counts.astype(np.float64)
-    together = np.concatenate([windows, runs]) @ counts
-    return shares(others @ counts, blocks.binning), shares(together, blocks.binning)
+    rng, counts = np.random.default_rng(0), blocks.counts.astype(np.float64)
+
+    def drawn(blocks_wanted: int) -> Float64Array:
+        longest = max(1, len(counts) // _RUNS)
+        runs = -(-blocks_wanted // longest)
+        length = min(max(1, round(blocks_wanted / runs)), len(counts))
+        ring = np.concatenate([counts, counts[: length - 1]]).cumsum(axis=0)
+        ends = np.concatenate([np.zeros((1, counts.shape[1])), ring])
+        sums = ends[length:] - ends[:-length]  # of each run of neighbours  # (blocks, bins)
+        times = rng.multinomial(runs, np.full(len(sums), 1.0 / len(sums)), _DRAWS)
+        return shares(times @ sums, blocks.binning)
+
+    return drawn(len(counts)), drawn(taken)
 
 
 @dataclass(frozen=True)

@@ -134,12 +134,7 @@ class Reference:
         try:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as found:
                 arrays = {name: found[name] for name in found.files}
-            facts = json.loads(arrays["facts"].tobytes())
-            if facts["version"] != _VERSION:
-                raise ValueError(f"version {facts['version']!r}")
-            windows, alarms = map(int, facts["checked"])
-            columns, scores = (_blocks(facts[name], name, arrays) for name in ("columns", "scores"))
-            return cls(columns, scores, (windows, alarms))
+            return cls._of_arrays(arrays)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -147,6 +142,15 @@ class Reference:
                 f"{path} does not describe the traffic of a run ({error}); remove it and evaluate "
                 "the run with --split validation, which writes it anew"
             ) from None
+
+    @classmethod
+    def _of_arrays(cls, arrays: dict[str, AnyArray]) -> Reference:
+        facts = json.loads(arrays["facts"].tobytes())
+        if facts["version"] != _VERSION:
+            raise ValueError(f"version {facts['version']!r}")
+        columns, scores = (_blocks(facts[name], name, arrays) for name in ("columns", "scores"))
+        windows, alarms = map(int, facts["checked"])
+        return cls(columns, scores, (windows, alarms))
 
 
 def _blocks(facts: dict[str, list[int]], name: str, arrays: dict[str, AnyArray]) -> Blocks:

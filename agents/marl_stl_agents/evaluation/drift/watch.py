@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,6 @@ class DriftWatch:
         self.reference, self.false_alarms = reference, false_alarms
         blocks = reference.columns
         self.window = max(1, round(WINDOW / blocks.length)) * blocks.length
-        self._comparer = Comparer(reference, self.window, false_alarms)
         self._alarmed: deque[tuple[str, ...]] = deque(maxlen=LATEST)
         self._adwin, self._span = Adwin(), reference.scores.length
         self._part = (0, 0.0)  # scores of the current span: how many, and their sum
@@ -57,6 +57,10 @@ class DriftWatch:
         self.changes: list[int] = []
         self.totals = self._nothing()
         self._open = self._nothing()
+
+    @cached_property
+    def _comparer(self) -> Comparer:
+        return Comparer(self.reference, self.window, self.false_alarms)
 
     def _nothing(self) -> tuple[IntArray, IntArray]:
         """Counts of no event: of the columns, and of the scores."""
@@ -93,9 +97,9 @@ class DriftWatch:
             self.reference.columns.binning.counts(features),
             self.reference.scores.binning.counts(scores[:, None]),
         )
-        for kept in (self.totals, self._open):
-            for counts, more in zip(kept, found, strict=True):
-                counts += more
+        self.totals, self._open = (
+            (kept[0] + found[0], kept[1] + found[1]) for kept in (self.totals, self._open)
+        )
         self._follow(scores)
         self.events += len(scores)
         if self.events % self.window == 0:
@@ -136,6 +140,17 @@ class DriftWatch:
             "score_changes_after": list(self.changes),
         }
 
+    def _counted(self, lists: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
+        """Counts from a state.
+
+        Raises:
+            ValueError: If they are those of other bins.
+        """
+        columns, scores = (np.array(one, np.int64) for one in lists)
+        if [columns.shape, scores.shape] != [one.shape for one in self._nothing()]:
+            raise ValueError("these are counts of other bins")
+        return columns, scores
+
     def get_state(self) -> dict[str, Any]:
         """All of it but the reference, in JSON types; :meth:`set_state` takes it."""
         return {
@@ -158,11 +173,7 @@ class DriftWatch:
             StateError: If the state belongs to another reference.
         """
         try:
-            kept = [tuple(np.array(one, np.int64) for one in state[n]) for n in ("open", "totals")]
-            shapes = [tuple(one.shape for one in counts) for counts in (*kept, self._nothing())]
-            if len(set(shapes)) > 1:
-                raise ValueError("other bins")
-            self._open, self.totals = ((one[0], one[1]) for one in kept)
+            self._open, self.totals = (self._counted(state[name]) for name in ("open", "totals"))
             self.events, self.windows = int(state["events"]), int(state["windows"])
             self.alarms, self.first_drift = int(state["alarms"]), state["first_drift"]
             self.changes = [int(one) for one in state["changes"]]
