@@ -7,7 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from marl_stl_agents.evaluation.drift.report import reference_of
 from marl_stl_agents.evaluation.drift.watch import DriftWatch
 from marl_stl_agents.evaluation.new_traffic.team import Team
 from marl_stl_agents.serving.contained import Contained
-from marl_stl_agents.serving.decision_log import DecisionLog
+from marl_stl_agents.serving.decision_log import DecisionLog, Written
 from marl_stl_agents.serving.events import Block, EventLog
 from marl_stl_agents.serving.follow import FollowedFile
 from marl_stl_agents.serving.place import Place
@@ -78,17 +78,17 @@ class Server:
             self._verdicts = FollowedFile(settings.verdicts, places["verdicts"])
         if state is not None:
             self._restore(state)
-        self._log = self._open_log(facts.get("decided_bytes", 0), state is not None)
+        self._log = self._open_log(Written(**facts.get("decisions", {})), state is not None)
         self._saved_at, self._changed = 0.0, True
 
-    def _open_log(self, length: int, known: bool) -> DecisionLog:
+    def _open_log(self, written: Written, known: bool) -> DecisionLog:
         path = self._folder / DECISIONS
         if not known and path.exists() and path.stat().st_size:
             raise ServingError(
                 f"{path} has decisions, but there is no {STATE} beside it that says how far they "
                 "go; move them away, or put the state back"
             )
-        return DecisionLog(path, length)
+        return DecisionLog(path, written)
 
     def _checked(self, state: Snapshot) -> Any:
         given = state.facts.get("identity")
@@ -142,6 +142,8 @@ class Server:
         due = time.monotonic() - self._saved_at >= self._settings.snapshot_seconds
         if due and (self._changed or self._verdicts is not None):
             self.save()
+        if self._log.was_moved:
+            self._begin_file()
         return block is not None
 
     def _decide(self, block: Block) -> None:
@@ -160,6 +162,17 @@ class Server:
         self.status.add_malformed(block.malformed)
         self._changed = True
         self._written(lambda: self._log.add(lines))
+
+    def _begin_file(self) -> None:
+        """Begin another file of decisions: one snapshot covers the old one, the next has the new.
+
+        After a kill between both the old file is found by its inode, under its new name.
+        """
+        self._changed = True
+        self.save()
+        self._written(self._log.begin)
+        self._changed = True
+        self.save()
 
     def save(self) -> None:
         """Learn new verdicts, and write the snapshot and the list."""
@@ -193,7 +206,7 @@ class Server:
             "input": self._events.file.place.to_dict(),
             "events": self._events.get_state(),
             "verdicts": verdicts.to_dict(),
-            "decided_bytes": self._log.offset,
+            "decisions": asdict(self._log.written),
             "status": self.status.to_dict(),
             "awaited": self._awaited.to_dict(),
             "contained": self._contained.to_list(),
