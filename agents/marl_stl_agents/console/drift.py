@@ -40,7 +40,7 @@ def show_drift(found: Mapping[str, Any] | None, without: str) -> None:
 
 
 def _named(moved: Sequence[str], shifts: Mapping[str, Mapping[str, Any]]) -> str:
-    """The columns that moved, each with its index."""
+    """The columns that moved, each with its index; the threat score counts as one."""
     first = ", ".join(f"{name} (PSI {shifts[name]['psi']:.2f})" for name in moved[:_NAMED])
     more = f" and {len(moved) - _NAMED} more" if len(moved) > _NAMED else ""
-    return f"{len(moved)} of {len(shifts)} quantities have moved: {first}{more}"
+    return f"{len(moved)} of {len(shifts)} columns have moved: {first}{more}"

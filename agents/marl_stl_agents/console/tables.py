@@ -177,8 +177,8 @@ def show_decisions(result: Mapping[str, Any]) -> None:
         rows = {"team": result["decision"]}
         own = dict(result["own_metrics"] or {})
         if own:
-            own_rate = own.pop("threat_rate")
-            rows[f"team on its own {own.pop('split')} split, {own_rate:.1%} threats"] = own
+            del own["threat_rate"]
+            rows[f"team, own {own.pop('split')} split"] = own
         rows |= result["baselines"]
         rows |= {f"alone: {name}": one for name, one in result["agents"].items()}
         _show_policies(

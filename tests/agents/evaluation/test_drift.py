@@ -273,7 +273,7 @@ def test_decisions_on_drifted_traffic(
     show_decisions(same)
     shown = _joined(capsys)
     assert "drift: none, no column has moved" in shown
-    assert "team on its own validation split" in shown
+    assert "team, own validation split" in shown
     rows["duration"] *= 4.0
     other = decided(run, rows.drop(columns="kind"), tmp_path, "other")
     assert "own_metrics" not in other
