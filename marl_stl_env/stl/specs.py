@@ -121,7 +121,7 @@ class Allowances:
         Raises:
             ConfigError: If an argument is out of range.
         """
-        from scipy.special import betainc  # a tenth of the time that scipy.stats takes to import
+        from scipy.stats import binom
 
         _check_posture(window)
         check_range("episode_length", episode_length, window)
@@ -136,9 +136,7 @@ class Allowances:
 
         def allowed(rate: float) -> IntArray:
             """The least k for which more than k errors among n are at most alpha likely."""
-            # P(more than k of n) = I_rate(k + 1, n - k).  # (events, errors)
-            exceeded = betainc(errors + 1, np.maximum(events - errors, 1), rate)
-            exceeded = np.where(errors < events, exceeded, 0.0)
+            exceeded = binom.sf(errors, events, rate)  # (events, errors)
             return np.asarray((exceeded <= alpha).argmax(axis=1), np.int64)
 
         return cls(missed=allowed(1 - detection_rate), false_alarms=allowed(false_alarm_rate))

@@ -293,10 +293,8 @@ def _joined(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_reference_of_another_checkpoint_goes(run: Path) -> None:
     prepared = prepare(ENV)
-    few = replace(
-        prepared,
-        tables=prepared.tables | {"validation": prepared.tables["validation"].take(np.arange(9))},
-    )
+    few_events = prepared.tables["validation"].take(np.arange(9))
+    few = replace(prepared, tables={**prepared.tables, "validation": few_events})
     keep_reference(run, prepared, "cpu")
     assert (run / DRIFT).exists()
     assert keep_reference(run, few, "cpu") is None
