@@ -1,4 +1,4 @@
-"""From packets, and from Zeek's logs, to decisions: real sensors, a real training, a real server."""
+"""From packets and from Zeek's logs to decisions: real sensors, training and server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from marl_stl_env.data import read_flows
 from marl_stl_env.types import THREAT_VOTE, Action
 from tests.agents.serving.wire import SCANNERS, netflow_csv, write_packets
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.filterwarnings("default")]
 
 
 @dataclass(frozen=True)
