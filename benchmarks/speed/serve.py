@@ -4,9 +4,9 @@
     python -m benchmarks.speed.serve --teams response --response-events 1000000
 
 Teams of the default size decide on a conn.log (TSV) of made-up flows: a replay team by
-``marl-stl-decide`` and by ``marl-stl-serve``, and a response team with state, shield and monitors by
-``marl-stl-serve``. The policies are untrained, as speed does not depend on weights. A server reads
-its log in a loop: memory is that of the process after a tenth, at the middle and at the end.
+``marl-stl-decide`` and by ``marl-stl-serve``, and a response team with state, shield and monitors
+by ``marl-stl-serve``. The policies are untrained, as speed does not depend on weights. A server
+reads its log in a loop: memory is that of the process after a tenth, at the middle and at the end.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from marl_stl_agents.serving.decision_log import DecisionLog, Written
 from marl_stl_agents.serving.events import Block, EventLog
 from marl_stl_agents.serving.follow import FollowedFile
 from marl_stl_agents.serving.place import Place
-from marl_stl_agents.serving.records import decision_lines
+from marl_stl_agents.serving.records import Decided
 from marl_stl_agents.serving.snapshot import Snapshot
 from marl_stl_agents.serving.status import Status
 from marl_stl_agents.serving.verdicts import AwaitedVerdicts, new_lines
@@ -151,11 +151,12 @@ class Server:
         if block.chunk is not None:
             # Without times: events count in the order of their lines, whatever their clock says.
             rollout, reasons = self._stream.decide_chunk(replace(block.chunk, times=None))
-            found = self._stream.decisions(block.chunk, rollout, reasons)
-            lines = decision_lines(found, block.keys)
+            names = self._stream.specifications
+            found = Decided(block.chunk, rollout, reasons, block.keys, names)
+            lines = found.lines()
             self.status.add_decisions(found)
             self._contained.add(found)
-            self._awaited.add(found, block.keys)
+            self._awaited.add(found)
             if self._watch is not None:
                 self._watch.add(block.chunk.table.features, rollout.scores)
                 self.status.drift = self._watch.as_dict()

@@ -47,8 +47,9 @@ def _session(
         refused = inet.TCP(sport=target, dport=port, flags="RA")
         return [(0.0, False, inet.TCP(sport=port, dport=target, flags="S")), (0.001, True, refused)]
     if rng.random() < 0.5:
-        query = inet.UDP(sport=port, dport=53) / (b"q" * 30)
-        return [(0.0, False, query), (0.01, True, inet.UDP(sport=53, dport=port) / (b"a" * 90))]
+        query = inet.UDP(sport=port, dport=53) / (b"q" * rng.randrange(20, 60))
+        answer = inet.UDP(sport=53, dport=port) / (b"a" * rng.randrange(60, 300))
+        return [(0.0, False, query), (rng.randrange(1, 90) / 1000, True, answer)]
     found = []
     for number in range(rng.randrange(3, 9)):
         sent, got = b"x" * rng.randrange(50, 900), b"y" * rng.randrange(50, 1200)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from marl_stl_env.files import atomic_path
 from marl_stl_env.types import AnyArray, Float64Array, IntArray
 
 SCORE = "threat_score"
+#: Gives the features from one event of a stream to before another.
+Reader: TypeAlias = Callable[[int, int], AnyArray]
 _VERSION = 1
 _MOST_BLOCKS, _LEAST_BLOCKS = 256, 8
 _LONGEST, _SHORTEST = 1024, 16
@@ -41,17 +44,18 @@ class Blocks:
     length: int
 
     @classmethod
-    def of(cls, binning: Binning, features: AnyArray) -> Blocks | None:
+    def of(cls, binning: Binning, events: int, read: Reader) -> Blocks | None:
         """Count at most 256 blocks, spread evenly; None where there are fewer than 8.
 
         Args:
             binning: How.
-            features: Scaled features in the order of the stream.  # (events, features) float
+            events: Events of the stream.
+            read: Gives the scaled features from one event to before another.
         """
-        length, starts = _places(len(features))
+        length, starts = _places(events)
         if len(starts) < _LEAST_BLOCKS:
             return None
-        counts = [binning.counts(features[at : at + length]) for at in starts]
+        counts = [binning.counts(read(at, at + length)) for at in starts]
         return cls(binning, np.stack(counts), length)
 
 
@@ -67,10 +71,10 @@ class Reference:
     """The traffic that a team knows.
 
     Attributes:
-        columns: Its columns, of the training split.
-        scores: The team's threat scores, of the validation split.
-        checked: Windows of the validation split that were compared with the columns and scores,
-            and how many of them had an alarm.
+        columns: Its columns, of the training and validation splits.
+        scores: The team's threat scores on a part of both.
+        checked: Windows of the validation split that were compared with it, and how many of them
+            had an alarm.
     """
 
     columns: Blocks
@@ -79,17 +83,20 @@ class Reference:
 
     @classmethod
     def of(
-        cls, columns: Sequence[Column], features: AnyArray, scores: Float64Array
+        cls, columns: Sequence[Column], events: int, read: Reader, scores: Float64Array
     ) -> Reference | None:
         """The reference of a training; None where there are too few events (128 of each).
 
         Args:
             columns: Encodings of the columns, in the order of the features.
-            features: Scaled features of the training split.  # (events, features) float32
-            scores: The team's threat scores on the validation split.  # (events,) float64
+            events: Events of the stream that the team knows.
+            read: Gives their scaled features, from one event to before another.
+            scores: The team's threat scores on a part of them.  # (scored,) float64
         """
-        length, starts = _places(len(features))
-        sample = np.concatenate([features[at : at + length] for at in starts] or [features[:0]])
+        length, starts = _places(events)
+        if not starts:
+            return None
+        sample = np.concatenate([read(at, at + length) for at in starts])
         edges, at = [], 0
         for column in columns:
             width = len(column.outputs)
@@ -98,8 +105,11 @@ class Reference:
             at += width
         widths = tuple(len(column.outputs) for column in columns)
         binning = Binning(tuple(column.name for column in columns), widths, tuple(edges))
-        first = Blocks.of(binning, features)
-        second = Blocks.of(numeric((SCORE,), scores[:, None]), scores[:, None])
+        shown = scores[:, None]
+        first = Blocks.of(binning, events, read)
+        second = Blocks.of(
+            numeric((SCORE,), shown), len(scores), lambda start, stop: shown[start:stop]
+        )
         return None if first is None or second is None else cls(first, second)
 
     def write(self, path: Path) -> None:

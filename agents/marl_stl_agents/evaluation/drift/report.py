@@ -24,8 +24,7 @@ def without_reference(run: Path) -> str:
     """How a run without a reference gets one."""
     return (
         f"no drift is looked for: {run} has no {DRIFT}; `marl-stl-evaluate {run} --split "
-        "validation` writes it where there are events enough (128 of the training split, and 128 "
-        "of the validation split)"
+        "validation` writes it where there are events enough (128 of training and validation)"
     )
 
 

@@ -21,6 +21,8 @@ WINDOW = 1000
 #: windows that are independent, it is said falsely once in about 6,500 windows.
 ALARMS, LATEST = 3, 20
 _MOST_CHANGES = 20
+#: Least events whose mean score is one value of ADWIN.
+_SPAN = 128
 
 
 class DriftWatch:
@@ -49,7 +51,7 @@ class DriftWatch:
         blocks = reference.columns
         self.window = max(1, round(WINDOW / blocks.length)) * blocks.length
         self._alarmed: deque[tuple[str, ...]] = deque(maxlen=LATEST)
-        self._adwin, self._span = Adwin(), reference.scores.length
+        self._adwin, self._span = Adwin(), max(_SPAN, reference.scores.length)
         self._part = (0, 0.0)  # scores of the current span: how many, and their sum
         self.events = self.windows = self.alarms = 0
         self.latest: Comparison | None = None

@@ -15,11 +15,60 @@ from marl_stl_agents.evaluation.result import read_result
 from marl_stl_agents.run_directory import DRIFT, EVALUATION, VALIDATION
 from marl_stl_env.data.ingest.incoming import Chunk
 from marl_stl_env.data.prepare import PreparedData
-from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.types import Float64Array
+from marl_stl_env.data.table import ROW_ARRAYS, TrafficTable
+from marl_stl_env.types import Float32Array, Float64Array
 
-#: Validation events whose scores are kept; a team that remembers decides on one after the other.
-_MOST = 1 << 14
+#: Events that are scored at most; a team that remembers decides on one after the other.
+_MOST, _MOST_IN_ORDER = 1 << 16, 1 << 13
+#: Neighbouring events that are scored together.
+_STRETCH = 1 << 10
+
+
+class KnownTraffic:
+    """The training and validation splits as one stream, in the order of the data.
+
+    Equal events stand in the same split, so that a split alone lacks some of them altogether.
+
+    Args:
+        prepared: The data of a run.
+    """
+
+    def __init__(self, prepared: PreparedData) -> None:
+        self._tables = [prepared.tables[name] for name in ("train", "validation")]
+        rows = [prepared.rows[name] for name in ("train", "validation")]
+        self._order = np.argsort(np.concatenate(rows), kind="stable")
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def table(self, start: int, stop: int) -> TrafficTable:
+        """Scaled events, from one place to before another."""
+        part, first = self._order[start:stop], len(self._tables[0])
+        places = [np.flatnonzero(part < first), np.flatnonzero(part >= first)]
+        states = [
+            table.take(part[at] - before).state()
+            for table, at, before in zip(self._tables, places, (0, first), strict=True)
+            if len(at)
+        ]
+        back = np.argsort(np.concatenate(places))
+        joined = {
+            name: np.concatenate([state[name] for state in states])[back]
+            for name in ROW_ARRAYS
+            if states[0][name] is not None
+        }
+        return TrafficTable.of_checked(states[0] | joined)
+
+    def features(self, start: int, stop: int) -> Float32Array:
+        """Their scaled features.  # (stop - start, features) float32."""
+        return self.table(start, stop).features
+
+    def stretches(self, most: int) -> list[tuple[int, int]]:
+        """Where stretches of neighbouring events begin and end, spread evenly."""
+        count = min(most, len(self)) // _STRETCH
+        if count < 2 or len(self) <= most:
+            return [(0, min(most, len(self)))]
+        starts = np.linspace(0, len(self) - _STRETCH, count).astype(int).tolist()
+        return [(start, start + _STRETCH) for start in starts]
 
 
 def keep_reference(
@@ -37,16 +86,18 @@ def keep_reference(
         What was written; None, and no file, where there are too few events.
     """
     (run / DRIFT).unlink(missing_ok=True)  # that of an earlier checkpoint
-    team = load_team(run, device=device, threads=threads)
-    held_out = prepared.tables["validation"]
-    held_out = held_out.take(np.arange(min(len(held_out), _MOST)))
-    scores = threat_scores(team, held_out)
-    training = prepared.tables["train"].features
-    reference = Reference.of(prepared.preprocessor.columns, training, scores)
+    team, known = load_team(run, device=device, threads=threads), KnownTraffic(prepared)
+    most = _MOST_IN_ORDER if team.remembers else _MOST
+    parts = [known.table(*ends) for ends in known.stretches(most)]
+    scores = np.concatenate([threat_scores(team, part) for part in parts])
+    columns = prepared.preprocessor.columns
+    reference = Reference.of(columns, len(known), known.features, scores)
     if reference is None:
         return None
+    held_out = prepared.tables["validation"]
+    held_out = held_out.take(np.arange(min(len(held_out), most)))
     watch = DriftWatch(reference)
-    watch.add(held_out.features, scores)
+    watch.add(held_out.features, threat_scores(team, held_out))
     reference = replace(reference, checked=(watch.windows, watch.alarms))
     reference.write(run / DRIFT)
     return reference
