@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any
 
 import numpy as np
 
@@ -114,8 +113,8 @@ def _votes(row: AnyArray) -> str:
 
 
 def _alerts(granted: BoolArray, refused: BoolArray) -> Iterable[str]:
-    words: Any = np.array(["null", '"granted"', '"refused"'], object)
-    return words[np.where(granted, 1, np.where(refused, 2, 0))].tolist()
+    words = ("null", '"granted"', '"refused"')
+    return [words[one] for one in np.where(granted, 1, np.where(refused, 2, 0)).tolist()]
 
 
 def _number(value: float | None) -> str:

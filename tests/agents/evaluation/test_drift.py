@@ -30,7 +30,7 @@ from marl_stl_agents.evaluation.new_traffic.kept import KnownTraffic, keep_refer
 from marl_stl_agents.run_directory import DRIFT
 from scipy.stats import ks_2samp
 
-from marl_stl_env.config import DataConfig, EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig, Split
 from marl_stl_env.data import prepare
 from marl_stl_env.data.encoding import CategoricalColumn, Column, NumericColumn
 from marl_stl_env.errors import RunError, StateError
@@ -293,8 +293,9 @@ def _joined(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_reference_of_another_checkpoint_goes(run: Path) -> None:
     prepared = prepare(ENV)
-    few = {name: np.arange(9) for name in ("train", "validation")}
-    tables = {name: prepared.tables[name].take(rows) for name, rows in few.items()}
+    names: tuple[Split, ...] = ("train", "validation")
+    few = {name: np.arange(9) for name in names}
+    tables = {name: prepared.tables[name].take(few[name]) for name in names}
     keep_reference(run, prepared, "cpu")
     assert (run / DRIFT).exists()
     small = replace(prepared, rows={**prepared.rows, **few}, tables={**prepared.tables, **tables})
