@@ -30,13 +30,10 @@ from marl_stl_agents.serving.server import Server
 
 from benchmarks.common.measure import show, write_result
 from benchmarks.speed.decide import untrained_run
-from benchmarks.speed.step import loading
 from marl_stl_env.config import DataConfig, EnvConfig, StlConfig
 from marl_stl_env.data.prepare import prepare
 
 _TRAINING = 6000
-#: Lines that are repeated: enough that no cache of values holds them all.
-_LINES = 50_000
 _FIELDS = {
     "ts": "time", "uid": "string", "id.orig_h": "addr", "id.orig_p": "port", "id.resp_h": "addr",
     "id.resp_p": "port", "proto": "enum", "service": "string", "duration": "interval",
@@ -53,6 +50,7 @@ class Settings:
         teams: The teams.
         replay_events: Events of the replay team.
         response_events: Events of the response team.
+        lines: Lines of the log, which are repeated: enough that no cache holds them all.
         reason_columns: Columns that the reasons of the response team's decisions name.
         threads: Threads of torch; one more reads ahead in marl-stl-decide.
         out: JSON file for the figures.
@@ -61,6 +59,7 @@ class Settings:
     teams: Literal["both", "replay", "response"] = "both"
     replay_events: int = 1_000_000
     response_events: int = 30_000
+    lines: int = 50_000
     reason_columns: int = 0
     threads: int = 1
     out: Path | None = None
@@ -152,8 +151,8 @@ def decided(run: Path, log: Path, events: int, settings: Settings) -> list[Any]:
     head, rows = _parts(log)
     with many.open("wb") as out:
         out.write(head)
-        for start in range(0, events, _LINES):
-            out.write(b"".join(rows[: min(_LINES, events - start)]))
+        for start in range(0, events, len(rows)):
+            out.write(b"".join(rows[: events - start]))
     asked = DecideConfig(
         many, run, log.parent / "decided.parquet", source="zeek", reason_columns=0, device="cpu",
         threads=settings.threads,
@@ -186,7 +185,7 @@ def served(name: str, run: Path, log: Path, events: int, settings: Settings) -> 
     with timed() as clock:
         done = 0
         while done < events:
-            more = min(_LINES, events - done)
+            more = min(len(rows), events - done)
             with followed.open("ab") as out:
                 out.write(b"".join(rows[:more]))
             while server.step():
@@ -209,24 +208,23 @@ def main(settings: Settings) -> None:
     measured = list[dict[str, Any]]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_log(folder / "conn.log", _LINES)
+        write_log(folder / "conn.log", settings.lines)
         for team, (env, events) in teams.items():
             if settings.teams not in ("both", team):
                 continue
-            run, load = made_run(folder / f"run-{team}", env), 0.0
-            load = loading(run)
+            run = made_run(folder / f"run-{team}", env)
             ways: list[Callable[[], list[Any]]] = [
                 lambda: decided(run, folder / "conn.log", events, settings),  # noqa: B023
                 lambda: served(team, run, folder / "conn.log", events, settings),  # noqa: B023
             ]
             for way in ways if team == "replay" else ways[1:]:
-                measured.append(_figures(way(), load))
+                measured.append(_figures(way()))
     columns = list(measured[0])
     show("from a Zeek log to decisions", columns, [list(one.values()) for one in measured])
     write_result(settings.out, {"threads": settings.threads, "figures": measured})
 
 
-def _figures(found: list[Any], load: float) -> dict[str, Any]:
+def _figures(found: list[Any]) -> dict[str, Any]:
     team, command, events, clock, memory = found
     return {
         "team": team,
@@ -237,7 +235,6 @@ def _figures(found: list[Any], load: float) -> dict[str, Any]:
         "MB after a tenth": memory[0],
         "MB at the middle": memory[1],
         "MB at the end": memory[-1],
-        "import and load s": load,
     }
 
 
