@@ -20,9 +20,9 @@ from marl_stl_env.stl.shield import FALLBACK
 from marl_stl_env.types import ACTIONS
 
 #: Logit of an action that is not allowed.
-_FORBIDDEN = -1e8
+FORBIDDEN = -1e8
 #: For each action the other one that becomes it when it is masked; itself where there is none.
-_FALLS_BACK_TO = [
+FALLS_BACK_TO = [
     next((i for i, fallback in enumerate(FALLBACK.tolist()) if fallback == a != i), a)
     for a in range(ACTIONS)
 ]
@@ -90,7 +90,7 @@ class MaskedLogits(nn.Module):
         super().__init__()
         self.head = head
         self.fallback: Tensor
-        self.register_buffer("fallback", torch.tensor(_FALLS_BACK_TO), persistent=False)
+        self.register_buffer("fallback", torch.tensor(FALLS_BACK_TO), persistent=False)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Masked logits.
@@ -103,9 +103,9 @@ class MaskedLogits(nn.Module):
         """
         logits: Tensor = self.head(latent[:, :-ACTIONS])
         allowed = latent[:, -ACTIONS:] > 0.5
-        masked = torch.where(allowed, _FORBIDDEN, logits)
+        masked = torch.where(allowed, FORBIDDEN, logits)
         moved = masked.index_select(1, self.fallback)
-        return torch.where(allowed, _log_of_sum(logits, moved), _FORBIDDEN)
+        return torch.where(allowed, _log_of_sum(logits, moved), FORBIDDEN)
 
 
 def _log_of_sum(a: Tensor, b: Tensor) -> Tensor:
