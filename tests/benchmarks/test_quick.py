@@ -11,7 +11,7 @@ from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.ppo import make_trainer
 
 from benchmarks.common.measure import generated_table, rate
-from benchmarks.speed import checklist, cuda, decide, growth, ratios, throughput
+from benchmarks.speed import checklist, cuda, decide, growth, ratios, serve, throughput
 from benchmarks.speed.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
 from benchmarks.speed.training import __main__ as training
 from benchmarks.speed.training.trainer import Stopwatch
@@ -242,3 +242,14 @@ def test_checklist(tmp_path: Path) -> None:
     rows = read(out)["paths"]
     assert [row["path"] for row in rows] == ["native", "supersuit", "torch"]
     assert min(row["plain"] for row in rows) > 0.0
+
+
+@pytest.mark.slow
+def test_serve(tmp_path: Path) -> None:
+    out = tmp_path / "serve.json"
+    serve.main(serve.Settings(replay_events=400, response_events=100, lines=200, out=out))
+    figures = read(out)["figures"]
+    assert [(one["team"], one["command"]) for one in figures] == [
+        ("replay", "decide"), ("replay", "serve"), ("response", "serve"),
+    ]  # fmt: skip
+    assert all(one["events/s"] > 0 and one["MB at the end"] > 0 for one in figures)

@@ -68,7 +68,9 @@ def saved_policy(
             f"{path} has {size:,} bytes, and a policy of the stated "
             f"architecture takes more than {least:,}: the checkpoint is damaged"
         )
-    policy = blank_blueprint(architecture).build(observation_space, torch.device("cpu"))
+    policy = blank_blueprint(architecture).build(
+        observation_space, torch.device("cpu"), learns=False
+    )
     load_weights(checkpoint, policy)
     return policy.to(device)
 

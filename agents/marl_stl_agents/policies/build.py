@@ -28,6 +28,13 @@ from marl_stl_env.types import ACTIONS, Float32Array
 _STEP_SIZE = 1e-3
 
 
+class NoOptimizer:
+    """In place of the optimiser of a policy that does not learn."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        del args, settings
+
+
 @dataclass(frozen=True, eq=False)
 class Blueprint:
     """All that shapes a network.
@@ -66,15 +73,22 @@ class Blueprint:
             "mask": shape.mask,
         }
 
-    def build(self, observation_space: spaces.Box, device: torch.device) -> ActorCriticPolicy:
+    def build(
+        self, observation_space: spaces.Box, device: torch.device, *, learns: bool = True
+    ) -> ActorCriticPolicy:
         """An untrained policy.
 
         Args:
             observation_space: The space of one sensor's observation.  # (width,)
             device: Where it lives.
+            learns: Whether it gets an optimiser. A policy that only decides needs none, and the
+                first one of a process imports torch's compiler, which takes a second.
         """
+        settings = self.settings
+        if not learns:
+            settings |= {"optimizer_class": NoOptimizer, "ortho_init": False}
         policy = self.policy_class(
-            observation_space, action_space(), lambda _: _STEP_SIZE, **self.settings
+            observation_space, action_space(), lambda _: _STEP_SIZE, **settings
         )
         policy.set_training_mode(False)
         return policy.to(device)
