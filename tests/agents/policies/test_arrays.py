@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,8 @@ def test_logits_are_those_of_torch(env: EnvConfig, bins: int, tmp_path: Path) ->
 
     def expected() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         with torch.no_grad():
-            found = policy.get_distribution(torch.from_numpy(seen)).distribution.logits
+            one: Any = policy.get_distribution(torch.from_numpy(seen)).distribution
+            found = one.logits
         return np.asarray(found)
 
     def normalised() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
