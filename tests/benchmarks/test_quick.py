@@ -11,8 +11,8 @@ from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.ppo import make_trainer
 
 from benchmarks.common.measure import generated_table, rate
+from benchmarks.common.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
 from benchmarks.speed import checklist, cuda, decide, growth, ratios, serve, throughput
-from benchmarks.speed.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
 from benchmarks.speed.training import __main__ as training
 from benchmarks.speed.training.trainer import Stopwatch
 from benchmarks.studies import device_learning
