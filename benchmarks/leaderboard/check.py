@@ -152,6 +152,8 @@ def team_of(env: EnvConfig) -> str:
     """A short description of a team."""
     views = f"random views of {env.random_share:g}" if env.random_share else env.views
     words = [f"{env.agents} sensor{'s' if env.agents > 1 else ''}, {views}"]
+    if env.second_opinions:
+        words.append(f"{env.second_opinions} with second opinions")
     if env.deliberation:
         words.append("deliberation")
     if env.faults.faulty:

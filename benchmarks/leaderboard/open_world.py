@@ -56,6 +56,7 @@ class OpenResult:
         recall: The same mean of the recall.
         false_alarms: The same mean of the false alarms.
         worlds: World to the mean normalized score of its folds.
+        events: SHA-256 of the evaluated events of each fold.
         cpu_seconds: CPU time of the trainings, as declared.
     """
 
@@ -64,6 +65,7 @@ class OpenResult:
     recall: float
     false_alarms: float
     worlds: Mapping[str, float]
+    events: tuple[str, ...] = ()
     cpu_seconds: float | None = None
 
 
@@ -79,6 +81,7 @@ def open_result(seed: int | None, folds: Sequence[FoldResult]) -> OpenResult:
         recall=mean("recall"),
         false_alarms=mean("false_alarms"),
         worlds=world_means(folds, "normalized_score"),
+        events=tuple(one.events for one in folds),
     )
 
 
