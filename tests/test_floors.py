@@ -17,7 +17,7 @@ FLOORS = {
     module: floor
     for floor, modules in enumerate(
         [
-            "errors types validation files config plugins registry",
+            "errors types validation files config plugins registry arrays",
             "data stl consensus",
             "engine",
             "rendering",
@@ -67,7 +67,11 @@ RESERVED = {
     "nfstream": ("marl_stl_env.data.ingest.sources.nfstream",),
     "onnxruntime": ("marl_stl_agents.checkpoints.onnx",),
     "supersuit": ("marl_stl_env.envs.supersuit",),
-    "torch": ("marl_stl_env.engine.torch_engine", "marl_stl_agents"),
+    "torch": (
+        "marl_stl_env.engine.torch_arrays",
+        "marl_stl_env.engine.torch_engine",
+        "marl_stl_agents",
+    ),
     "matplotlib": ("marl_stl_env.rendering", "marl_stl_agents"),
     "pettingzoo": ("marl_stl_env.envs",),
     "gymnasium": ("marl_stl_env.envs", "marl_stl_env.registration", "marl_stl_agents"),

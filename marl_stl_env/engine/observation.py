@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import Deliberation, Views
 from marl_stl_env.data.opinions.opinions import VIEW
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import ACTIONS, Action, BoolArray, Float32Array, Int8Array, IntArray
 

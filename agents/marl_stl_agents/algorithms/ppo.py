@@ -81,9 +81,6 @@ def make_trainer(
         config: The run.
         table: Prepared data, or a raw table, in place of what ``config.env.data`` names.
         device: Where the networks live, and on the backend "torch" the environment too.
-
-    Raises:
-        DeviceError: If the backend "torch" does not have what the environment asks for.
     """
     prepared = prepare(config.task, table)
     if config.backend == "torch":
@@ -156,7 +153,13 @@ def make_model(
     }
     make: Any = PPO
     if isinstance(venv, DeviceVecEnv):
-        make = partial(DevicePPO, return_normalization=ppo.return_normalization)
+        make = partial(
+            DevicePPO,
+            credit=credit_rule(config),
+            constraints=config.constraints,
+            scaling=ppo.return_normalization == "running",
+            shaping=config.stl == "shape",
+        )
     elif needs_team_buffer(config):
         make = _team_trainer(config)
     elif ppo.policy == "lstm":

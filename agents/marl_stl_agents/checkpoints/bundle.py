@@ -11,7 +11,7 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
-from marl_stl_agents.algorithms.device.ppo import heads
+from marl_stl_agents.algorithms.device.heads import heads
 from marl_stl_agents.checkpoints.opinion_graph import OpinionColumns
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.consensus.rules import TABLE_AGENTS, from_support

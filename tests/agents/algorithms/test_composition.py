@@ -29,7 +29,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "deliberation": (0, 1),
     "sharing": ("shared", "independent"),
     "faulty": (0, 2),
-    "backend": ("native", "supersuit"),
+    "backend": ("native", "supersuit", "torch"),
     "shield": (False, True),
     "warm_start": (0, 1),
 }
