@@ -108,7 +108,7 @@ def train(args: Args) -> Network:
     """Train a team; the same arguments give the same weights on one machine."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
-    make = {"native": TrafficVecEnv, "supersuit": supersuit_vec_env}[args.vector]
+    make: Any = {"native": TrafficVecEnv, "supersuit": supersuit_vec_env}[args.vector]
     venv = make(environment(args), args.lanes, args.seed)
     seen, began = torch.as_tensor(venv.reset()), time.monotonic()
     rows, columns = seen.shape  # one row for each of lanes * agents sensors

@@ -44,28 +44,33 @@ Five things to begin with:
 Training and evaluation are in ``marl_stl_agents``; ``marl-stl-train --help`` begins there.
 """
 
-from marl_stl_env import adversarial_v0, data, envs, response_v0, traffic_v0
-from marl_stl_env.config import (
-    AdversaryConfig,
-    ConsensusConfig,
-    DataConfig,
-    EnvConfig,
-    FaultConfig,
-    ResponseConfig,
-    RewardConfig,
-    StlConfig,
-)
-from marl_stl_env.consensus.faults import register_fault
-from marl_stl_env.consensus.rules import register_rule
-from marl_stl_env.data import TrafficTable, load_dataset
-from marl_stl_env.data.loaders import register_dataset
-from marl_stl_env.data.registry import datasets
-from marl_stl_env.engine.reward import register_reward
-from marl_stl_env.engine.spec_signals import register_spec_signal
-from marl_stl_env.envs.aec import aec_env
-from marl_stl_env.envs.parallel import parallel_env
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from marl_stl_env.registration import register_environments
-from marl_stl_env.types import Action
+
+if TYPE_CHECKING:
+    from marl_stl_env import adversarial_v0, data, envs, response_v0, traffic_v0
+    from marl_stl_env.config import (
+        AdversaryConfig,
+        ConsensusConfig,
+        DataConfig,
+        EnvConfig,
+        FaultConfig,
+        ResponseConfig,
+        RewardConfig,
+        StlConfig,
+    )
+    from marl_stl_env.consensus.faults import register_fault
+    from marl_stl_env.consensus.rules import register_rule
+    from marl_stl_env.data import TrafficTable, load_dataset
+    from marl_stl_env.data.loaders import register_dataset
+    from marl_stl_env.data.registry import datasets
+    from marl_stl_env.engine.reward import register_reward
+    from marl_stl_env.engine.spec_signals import register_spec_signal
+    from marl_stl_env.envs.aec import aec_env
+    from marl_stl_env.envs.parallel import parallel_env
+    from marl_stl_env.types import Action
 
 __version__ = "0.1.0"
 
@@ -95,5 +100,50 @@ __all__ = [
     "response_v0",
     "traffic_v0",
 ]
+
+#: Where each name is loaded from on first use, so that importing this package alone is quick.
+_HOMES = {
+    "Action": "types",
+    "TrafficTable": "data.table",
+    "aec_env": "envs.aec",
+    "datasets": "data.registry",
+    "load_dataset": "data",
+    "parallel_env": "envs.parallel",
+    "register_dataset": "data.loaders",
+    "register_fault": "consensus.faults",
+    "register_reward": "engine.reward",
+    "register_rule": "consensus.rules",
+    "register_spec_signal": "engine.spec_signals",
+}
+_MODULES = (
+    *(
+        "adversarial_v0",
+        "adversary",
+        "config",
+        "consensus",
+        "data",
+        "engine",
+        "envs",
+        "errors",
+        "plugins",
+        "rendering",
+    ),
+    *("response_v0", "stl", "testing", "traffic_v0", "types"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'config')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 register_environments()

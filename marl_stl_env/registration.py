@@ -7,14 +7,15 @@ In a child process that has not imported this package the ids are unknown to Gym
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from marl_stl_env.config import Dynamics
-from marl_stl_env.envs.adversarial.single import AdversarialEnv
-from marl_stl_env.envs.single import TrafficEnv
+if TYPE_CHECKING:  # what an id makes is loaded when it is made
+    from marl_stl_env.config import Dynamics
+    from marl_stl_env.envs.adversarial.single import AdversarialEnv
+    from marl_stl_env.envs.single import TrafficEnv
 
 TRAFFIC_ID = "marl_stl_env/Traffic-v0"
 RESPONSE_ID = "marl_stl_env/TrafficResponse-v0"
@@ -47,9 +48,16 @@ class _MadeEnv:
     arguments.
     """
 
-    metadata = TrafficEnv.metadata
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """That of the environment, which ``make`` reads first."""
+        from marl_stl_env.envs.single import TrafficEnv
+
+        return TrafficEnv.metadata
 
     def __call__(self, **settings: Any) -> TrafficEnv:
+        from marl_stl_env.envs.single import TrafficEnv
+
         return TrafficEnv(max_episode_steps=_limit_of_make(), **settings)
 
 
@@ -59,9 +67,16 @@ made_env = _MadeEnv()
 class _MadeAdversarialEnv:
     """As :class:`_MadeEnv`, with attackers."""
 
-    metadata = AdversarialEnv.metadata
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """That of the environment, which ``make`` reads first."""
+        from marl_stl_env.envs.adversarial.single import AdversarialEnv
+
+        return AdversarialEnv.metadata
 
     def __call__(self, **settings: Any) -> AdversarialEnv:
+        from marl_stl_env.envs.adversarial.single import AdversarialEnv
+
         return AdversarialEnv(max_episode_steps=_limit_of_make(), **settings)
 
 

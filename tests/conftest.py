@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -76,27 +75,6 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _fitted_once() -> Iterator[None]:
-    """Keep classifiers that were fitted on the same rows: they come out alike every time."""
-    from marl_stl_agents.evaluation.baselines import SupervisedBaselines
-
-    known: dict[Any, Any] = {}
-    fit = SupervisedBaselines._fit_one
-
-    def once(self: SupervisedBaselines, views: tuple[str, ...]) -> Any:
-        train = self._prepared.tables["train"]
-        rows = sha256(train.features.tobytes() + train.labels.tobytes()).digest()
-        key = (rows, tuple(self._columns(views)), self._max_rows, self._make_model)
-        if key not in known:
-            known[key] = fit(self, views)
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SupervisedBaselines, "_fit_one", once)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

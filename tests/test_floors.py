@@ -4,6 +4,7 @@ import ast
 import graphlib
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ FLOORS = {
     module: floor
     for floor, modules in enumerate(
         [
-            "errors types validation files config plugins registry",
+            "errors types validation files config plugins registry arrays",
             "data stl consensus",
             "engine",
             "adversary rendering",
@@ -68,7 +69,11 @@ RESERVED = {
     "nfstream": ("marl_stl_env.data.ingest.sources.nfstream",),
     "onnxruntime": ("marl_stl_agents.checkpoints.onnx",),
     "supersuit": ("marl_stl_env.envs.supersuit",),
-    "torch": ("marl_stl_env.engine.torch_engine", "marl_stl_agents"),
+    "torch": (
+        "marl_stl_env.engine.torch_arrays",
+        "marl_stl_env.engine.torch_engine",
+        "marl_stl_agents",
+    ),
     "matplotlib": ("marl_stl_env.rendering", "marl_stl_agents"),
     "pettingzoo": ("marl_stl_env.envs",),
     "gymnasium": ("marl_stl_env.envs", "marl_stl_env.registration", "marl_stl_agents"),
@@ -216,15 +221,45 @@ def test_heavy_libraries_stay_in_their_rooms(module: str) -> None:
         assert library not in used or allowed, f"{module} imports {library}"
 
 
-def test_importing_the_package_is_light() -> None:
-    code = (
-        "import sys, marl_stl_env; "
-        "heavy = {'torch', 'stable_baselines3', 'supersuit', 'matplotlib', 'sklearn', 'pandas',"
-        " 'scipy', 'pyarrow'}; "
-        "print(sorted(heavy & set(sys.modules)))"
-    )
+def loaded_by(code: str) -> set[str]:
+    """The modules that a new process has after some code."""
+    code = f"{code}\nimport sys\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_is_light() -> None:
+    """It costs what Gymnasium costs: the rest is loaded with the first name that needs it."""
+    own = {name for name in loaded_by("import marl_stl_env") if name.startswith("marl_stl_env")}
+    assert own == {"marl_stl_env", "marl_stl_env.registration"}
+
+
+def test_the_environment_needs_no_heavy_library() -> None:
+    every = "from marl_stl_env import *\nparallel_env(dataset_options={'rows': 900}).reset()"
+    heavy = "torch stable_baselines3 supersuit matplotlib sklearn pandas pyarrow"
+    loaded = loaded_by(every)
+    assert {"marl_stl_env.envs.parallel", "marl_stl_env.response_v0"} <= loaded
+    assert loaded.isdisjoint(heavy.split())
+
+
+def test_every_public_name_is_the_one_of_its_module() -> None:
+    """As type checkers see them, under ``TYPE_CHECKING``."""
+    import marl_stl_env
+
+    tree = ast.parse((ROOT / "marl_stl_env" / "__init__.py").read_text())
+    blocks = [node for node in tree.body if isinstance(node, ast.If)]
+    stated = {
+        alias.name: node.module
+        for node in blocks[0].body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert stated.keys() == set(marl_stl_env.__all__)
+    for name, home in stated.items():
+        assert getattr(marl_stl_env, name) is getattr(import_module(str(home)), name)
+    assert set(marl_stl_env.__all__) <= set(dir(marl_stl_env))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(marl_stl_env, "nothing")  # noqa: B009 - mypy knows that it is not there
 
 
 def test_gymnasium_finds_the_environment_after_import() -> None:

@@ -138,7 +138,14 @@ def check_data(run: Path, prepared: PreparedData) -> None:
     Raises:
         RunError: If it differs.
     """
-    if read_json(run / DATA) != describe_data(prepared):
+    then, now = read_json(run / DATA), describe_data(prepared)
+    if then != now:
+        opinions = [one.get("preprocessor", {}).pop("opinions", None) for one in (then, now)]
+        if then == now and all(opinions):
+            raise RunError(
+                f"the data is that of {run}, but its second opinions are others: they were fitted "
+                "with another version of scikit-learn; use that one, or train the run anew"
+            )
         raise RunError(
             f"the data differs from what {run} was trained on; point --data-dir to the same files"
         )

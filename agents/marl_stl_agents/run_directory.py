@@ -33,11 +33,13 @@ CONFIG, DATA, EVALUATION, VALIDATION, CHECKLIST = (
     "validation.json",
     "checklist.json",
 )
+#: What new traffic is compared with.
+DRIFT = "drift.npz"
 #: Of a folder with several runs that differ in their seed alone.
 SEEDS = "seeds.json"
 #: The names that a training, an evaluation or a decision writes to.
 _OWN = (
-    *(PLUGINS, CONFIG, DATA, EVALUATION, VALIDATION, "train.json", CHECKLIST, CHECKPOINTS),
+    *(PLUGINS, CONFIG, DATA, EVALUATION, VALIDATION, "train.json", CHECKLIST, CHECKPOINTS, DRIFT),
     *("progress*.csv", EVENTS, "curves.png", "report*.html", "decisions.*"),
     *(SEEDS, "seed_[0-9]*", "seeds*.html"),
 )

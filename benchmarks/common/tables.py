@@ -111,16 +111,6 @@ def family_table(runs: list[Run], few: int) -> list[str]:
     return lines
 
 
-def threshold_table(rows: list[Run]) -> list[str]:
-    """Metrics at each threshold of the vote, for one team and for all teams as one, in Markdown."""
-    lines = _head(["threat votes", "F1", "reward per event", "together: F1", "reward per event"])
-    for row in rows:
-        alone = [in_words(interval(row[name]), 3) for name in ("f1", "reward_per_event")]
-        together = [f"{row['together'][name]:.3f}" for name in ("f1", "reward_per_event")]
-        lines.append(_row([str(row["threshold"]), *alone, *together]))
-    return lines
-
-
 def _table(
     settings: Mapping[str, list[Run]], names: Sequence[str], digits: Callable[[str], int]
 ) -> list[str]:

@@ -12,7 +12,7 @@ from marl_stl_agents.imitation.warm_start import warm_start as imitate
 from marl_stl_agents.policies.team import TeamPolicy
 
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.data.prepare import prepare
+from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import THREAT_VOTE, Action, Int8Array
 
@@ -30,6 +30,7 @@ def train_team(
     iterations: int,
     ppo: PPOConfig | None = None,
     warm_start: int = 0,
+    data: PreparedData | None = None,
 ) -> Act:
     """Train a team on the native backend and return its greedy policy.
 
@@ -39,8 +40,9 @@ def train_team(
         iterations: Rollouts of about 16,000 agent-steps.
         ppo: Settings of PPO; None takes the defaults.
         warm_start: Epochs of imitation before PPO.
+        data: Its data; None prepares what the environment names.
     """
-    lanes = SENSORS // env.agents
+    lanes, data = SENSORS // env.agents, prepare(env, data)
     config = TrainConfig(
         env,
         ppo or PPOConfig(),
@@ -52,11 +54,11 @@ def train_team(
         progress=False,
         warm_start=warm_start,
     )
-    device, prepared = resolve_device("cpu", 1), prepare(env)
-    venv = make_vec_env(config, prepared)
-    model = make_model(config, venv, prepared.tables["train"], device)
+    device = resolve_device("cpu", 1)
+    venv = make_vec_env(config, data)
+    model = make_model(config, venv, data.tables["train"], device)
     if warm_start:
-        imitate(config, prepared, cast("TeamPolicy", model.policy))
+        imitate(config, data, cast("TeamPolicy", model.policy))
     model.learn(iterations * config.ppo.n_steps * venv.num_envs)
     venv.close()
     model.policy.set_training_mode(False)

@@ -3,6 +3,7 @@
 ``python -m benchmarks.leaderboard baselines --folder DIR``
 ``python -m benchmarks.leaderboard check RUN RUN RUN --name NAME``
 ``python -m benchmarks.leaderboard events --folder DIR``
+``python -m benchmarks.leaderboard open-world --folder DIR``
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from marl_stl_agents.console.output import say
 from rich.console import Console
 
 from benchmarks.leaderboard.baselines import BASELINES, cpu_seconds_of, references, train_baseline
-from benchmarks.leaderboard.check import check_decisions
+from benchmarks.leaderboard.decisions import check_decisions
 from benchmarks.leaderboard.entries import entry_of_runs
+from benchmarks.leaderboard.open_entries import open_world
 from benchmarks.leaderboard.table import FILE, PAGE, Entry, add_entry, row
 from benchmarks.leaderboard.track import SEEDS, TRACK
 from marl_stl_env.errors import MarlStlError, SubmissionError, UnknownNameError
@@ -140,7 +142,7 @@ def main() -> int:
     """Run the command line; returns the exit code."""
     try:
         code: int = tyro.extras.subcommand_cli_from_dict(
-            {"baselines": baselines, "check": check, "events": events},
+            {"baselines": baselines, "check": check, "events": events, "open-world": open_world},
             prog="python -m benchmarks.leaderboard",
             description="The leaderboard of docs/results/leaderboard.md.",
         )

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint, list_checkpoints
 from marl_stl_agents.config import TrainConfig
-from marl_stl_agents.evaluation.baselines import bayes_baselines, decision_rule, simple_baselines
+from marl_stl_agents.evaluation.baselines import bayes_baselines, simple_baselines
 from marl_stl_agents.evaluation.byzantine import byzantine_metrics
 from marl_stl_agents.evaluation.metrics import reward_per_event
 from marl_stl_agents.evaluation.result import as_json, read_result
@@ -21,13 +20,12 @@ from marl_stl_agents.evaluation.rollouts import Act, collect_rollout, greedy
 from marl_stl_agents.run_data import check_data
 from marl_stl_agents.run_directory import EVALUATION, find_run, read_config
 
-from benchmarks.leaderboard.track import Result, Track, of_decisions, of_votes, worst_with_one
+from benchmarks.leaderboard.track import Result, Track, of_decisions, worst_with_one
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
 from marl_stl_env.errors import RunError, SubmissionError
-from marl_stl_env.types import Action, Int8Array
 
 #: Processors round differently; one decision in ten thousand may differ between machines.
 _EVENTS, _RATE = 1e-4, 2e-3
@@ -150,78 +148,12 @@ def differences(
         yield place, claim, found
 
 
-def check_decisions(path: Path, track: Track, seed: int | None, **more: Any) -> Result:
-    """The result of decisions that another program made on the test events of a track.
-
-    Args:
-        path: A Parquet file with a row for every test event: ``event`` (0 for the first one),
-            ``decision`` and, where a team voted, ``sensor_0`` … ``sensor_{n-1}``; actions by name
-            or value.
-        track: The track of the submission.
-        seed: Seed of the training.
-        **more: Further fields of :class:`Result`.
-
-    Raises:
-        SubmissionError: If events are missing or repeated, an action is unknown, or the decisions
-            are not the vote of the sensors.
-    """
-    table = track.prepare().tables["test"]
-    frame = _read(path, len(table))
-    decisions = _actions(path, frame["decision"])
-    sensors = [name for name in frame if str(name).startswith("sensor_")]
-    if not sensors:
-        return of_decisions(track.env, table, decisions, seed=seed, **more)
-    wanted = [f"sensor_{i}" for i in range(len(sensors))]
-    if sorted(sensors) != sorted(wanted):
-        raise SubmissionError(f"{path} has columns {sensors}; sensors are {wanted}")
-    actions = np.stack([_actions(path, frame[name]) for name in wanted], axis=1)
-    env = replace(track.env, agents=len(wanted))
-    wrong = np.flatnonzero(decision_rule(env)(actions) != decisions)
-    if len(wrong):
-        raise SubmissionError(
-            f"{path}: on event {wrong[0]} (and {len(wrong) - 1} more) the decision is not the vote "
-            f"of the {len(wanted)} sensors; leave their columns out if another rule decides"
-        )
-    return of_votes(env, table, actions, seed=seed, **more)
-
-
-def _read(path: Path, events: int) -> Any:
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise SubmissionError(f"{path} cannot be read as Parquet: {error}") from None
-    for name in ("event", "decision"):
-        if name not in frame:
-            raise SubmissionError(
-                f"{path} has no column {name!r}; it has {', '.join(map(str, frame.columns))}"
-            )
-    frame = frame.sort_values("event")
-    if not np.array_equal(frame["event"].to_numpy(), np.arange(events)):
-        raise SubmissionError(
-            f"{path}: column 'event' must hold every test event from 0 to {events - 1} once; it "
-            f"has {len(frame)} rows, {frame['event'].nunique()} of them different"
-        )
-    return frame
-
-
-def _actions(path: Path, column: Any) -> Int8Array:
-    known = {name: int(action) for action in Action for name in (action.name, int(action))}
-    values = column.astype(object).map(known)
-    if values.isna().any():
-        raise SubmissionError(
-            f"{path}: column {column.name!r} holds {column[values.isna()].iloc[0]}; actions are "
-            f"{', '.join(f'{action.name} ({int(action)})' for action in Action)}"
-        )
-    actions: Int8Array = values.to_numpy(np.int8)
-    return actions
-
-
 def team_of(env: EnvConfig) -> str:
     """A short description of a team."""
     views = f"random views of {env.random_share:g}" if env.random_share else env.views
     words = [f"{env.agents} sensor{'s' if env.agents > 1 else ''}, {views}"]
+    if env.second_opinions:
+        words.append(f"{env.second_opinions} with second opinions")
     if env.deliberation:
         words.append("deliberation")
     if env.faults.faulty:

@@ -11,23 +11,31 @@ from marl_stl_agents.run_directory import read_json, write_json
 from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.common.tables import replace_section
+from benchmarks.common.worlds import WORLDS
+from benchmarks.leaderboard.open_world import OpenResult
 from benchmarks.leaderboard.track import Result
 from marl_stl_env.errors import SubmissionError
 
 PAGE = Path("docs/results/leaderboard.md")
 FILE = Path("benchmarks/results/leaderboard.json")
 SECTION = "entries"
-_HEAD = (
-    "entry",
-    "team",
-    "seeds",
-    "normalized score",
-    "F1",
-    "reward per event",
-    "... with 1 Byzantine sensor",
-    "agent-steps",
-    "CPU s",
-)
+#: Heading to the field of a result and its digits, for each track.
+_COLUMNS: dict[type, dict[str, tuple[str, int]]] = {
+    Result: {
+        "normalized score": ("normalized_score", 3),
+        "F1": ("f1", 3),
+        "reward per event": ("reward_per_event", 3),
+        "... with 1 Byzantine sensor": ("one_byzantine", 3),
+        "agent-steps": ("agent_steps", 0),
+        "CPU s": ("cpu_seconds", 0),
+    },
+    OpenResult: {
+        "normalized score": ("normalized_score", 3),
+        "recall": ("recall", 3),
+        "false alarms": ("false_alarms", 3),
+        **{world: (world, 3) for world in WORLDS},
+    },
+}
 
 Kind = Literal["run", "decisions", "reference"]
 
@@ -47,7 +55,7 @@ class Entry:
     name: str
     kind: Kind
     team: str
-    results: tuple[Result, ...]
+    results: tuple[Result | OpenResult, ...]
 
     def with_seconds(self, seconds: Iterable[float]) -> Entry:
         """The entry with the CPU seconds of the training of each seed."""
@@ -79,18 +87,21 @@ def read_entries(path: Path) -> list[Entry]:
         raise SubmissionError(f"{path} is not a leaderboard of this version: {error}") from None
 
 
-def add_entry(entry: Entry, track: str, file: Path = FILE, page: Path = PAGE) -> None:
+def add_entry(
+    entry: Entry, track: str, file: Path = FILE, page: Path = PAGE, section: str = SECTION
+) -> None:
     """Add an entry to file and page, in place of an entry with the same name."""
     others = [one for one in read_entries(file) if one.name != entry.name]
     entries = sorted([*others, entry], key=lambda one: -one.score)
     write_json(file, {"track": track, "entries": [asdict(one) for one in entries]})
-    replace_section(page, SECTION, table(entries))
+    replace_section(page, section, table(entries))
 
 
 def table(entries: Sequence[Entry]) -> list[str]:
     """The entries as a table, in Markdown."""
-    lines = [f"| {' | '.join(_HEAD)} |", "|" + "---|" * len(_HEAD)]
-    return [*lines, *map(row, entries)]
+    columns = _COLUMNS[type(entries[0].results[0])] if entries else {}
+    head = ("entry", "team", "seeds", *columns)
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *map(row, entries)]
 
 
 def row(entry: Entry) -> str:
@@ -100,14 +111,17 @@ def row(entry: Entry) -> str:
         entry.name if entry.kind != "reference" else f"*{entry.name}*",
         entry.team,
         str(len(results)) if entry.kind != "reference" else "",
-        _spread([one.normalized_score for one in results], 3),
-        _spread([one.f1 for one in results], 3),
-        _spread([one.reward_per_event for one in results], 3),
-        _spread([one.one_byzantine for one in results], 3),
-        _spread([one.agent_steps for one in results], 0),
-        _spread([one.cpu_seconds for one in results], 0),
+        *(
+            _spread([_field(one, name) for one in results], digits)
+            for name, digits in _COLUMNS[type(results[0])].values()
+        ),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _field(result: Result | OpenResult, name: str) -> float | None:
+    found: float | None = {**vars(result), **getattr(result, "worlds", {})}.get(name)
+    return found
 
 
 def _spread(values: Sequence[float | None], digits: int) -> str:

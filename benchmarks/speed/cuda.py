@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,18 +14,23 @@ from typing import Any, cast
 
 import torch
 import tyro
-from marl_stl_agents.algorithms.device.env import DeviceVecEnv
-from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 from marl_stl_agents.config import Backend, Device, PPOConfig, TrainConfig
 
 from benchmarks.common.learning_curve import Scores, best_constant, wait
 from benchmarks.common.measure import generated_table, rate, show, write_result
 from benchmarks.common.partial import PARTIAL
+from benchmarks.speed.cuda_parts import (
+    synchronisation_free,
+    team_row,
+    trained,
+    whole_team,
+)
 from benchmarks.speed.throughput import row
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.torch_engine import Precision, TorchEngine
+from marl_stl_env.engine.torch_arrays import Precision
+from marl_stl_env.engine.torch_engine import TorchEngine
 
 AGENTS = 4
 COLUMNS = ("what", "lanes", "agent-steps/s", "of copying")
@@ -41,7 +45,8 @@ class Settings:
         quick: Small sizes, in seconds, to see that it works.
         lanes: Lanes of the engine, one group of rows each.
         train_lanes: Lanes of the training on the device.
-        sb3_lanes: Lanes of SB3's own PPO beside it.
+        team_lanes: Lanes of the training on the device of a team with all that a team can have.
+        sb3_lanes: Lanes of SB3's own PPO beside both.
         score_lanes: Lanes of the training on ``synthetic``.
         iterations: Iterations of the training on ``synthetic``.
         seconds: Time for each measurement of the engine.
@@ -53,6 +58,7 @@ class Settings:
     quick: bool = False
     lanes: tuple[int, ...] = (4096, 16_384, 65_536, 262_144)
     train_lanes: int = 65_536
+    team_lanes: int = 4096
     sb3_lanes: int = 1024
     score_lanes: int = 1024
     iterations: int = 60
@@ -64,6 +70,7 @@ class Settings:
         small = {
             "lanes": (16,),
             "train_lanes": 8,
+            "team_lanes": 8,
             "sb3_lanes": 8,
             "score_lanes": 16,
             "iterations": 3,
@@ -172,17 +179,7 @@ def training_rate(
     backend: Backend, table: TrafficTable, device: torch.device, settings: Settings
 ) -> dict[str, Any]:
     """Agent-steps per second of a training end to end."""
-    config = train_config(backend, settings)
-    model = make_trainer(config, table, device)
-    steps = model.n_steps * model.n_envs
-    model.learn(steps)
-    wait(device)
-    rollouts = 1 if settings.quick else 5
-    start = time.perf_counter()
-    model.learn(rollouts * steps)
-    wait(device)
-    seconds = time.perf_counter() - start
-    return {"lanes": config.lanes, "agent_steps_per_s": rollouts * steps / seconds}
+    return trained(train_config(backend, settings), table, device, 1 if settings.quick else 5)
 
 
 def seconds_to_score(device: torch.device, settings: Settings) -> dict[str, Any]:
@@ -217,54 +214,6 @@ def seconds_to_score(device: torch.device, settings: Settings) -> dict[str, Any]
     }
 
 
-def synchronisation_free(
-    table: TrafficTable, device: torch.device, settings: Settings
-) -> dict[str, bool] | None:
-    """Whether steps, rollouts and updates run without synchronising with the host."""
-    if device.type != "cuda":
-        return None
-    config = replace(train_config("torch", settings), lanes=1024)
-    env = replace(config.env, episode_length=7)  # episodes end on the way
-    model = make_trainer(replace(config, env=env), table, device)
-    model.learn(model.n_steps * model.n_envs)
-    found = {}
-    for name, call in parts(cast("DevicePPO", model)).items():
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            call()
-            found[name] = True
-        except RuntimeError as error:
-            print(f"{name} makes the host wait: {error}")
-            found[name] = False
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    return found
-
-
-def parts(model: DevicePPO) -> dict[str, Callable[[], object]]:
-    """The parts that must not synchronise: steps of the engine, a rollout, its minibatches."""
-    venv = cast("DeviceVecEnv", model.get_env())
-    engine = venv.engine
-    actions = torch.zeros(engine.lanes, engine.agents, dtype=torch.int64, device=engine.device)
-    callback = model._init_callback(None)
-    model._log_episodes = lambda: None  # type: ignore[method-assign] # the one wait per rollout
-
-    def episodes() -> None:
-        for _ in range(20):
-            engine.step(actions)
-            engine.observe()
-            engine.restart()
-
-    def rollout() -> None:
-        model.collect_rollouts(venv, callback, model.rollout_buffer, model.n_steps)
-
-    def minibatches() -> None:
-        for batch in model.rollout_buffer.get(model.batch_size):
-            model.update(batch)
-
-    return {"engine": episodes, "rollout": rollout, "minibatches": minibatches}
-
-
 def main(settings: Settings) -> None:
     """Measure, print and write."""
     device = resolve_device(settings.device, threads=1)
@@ -273,12 +222,26 @@ def main(settings: Settings) -> None:
     result: dict[str, Any] = {"device": device.type}
     if device.type == "cuda":
         result["device"] = torch.cuda.get_device_name(device)
-    result["synchronisation_free"] = synchronisation_free(table, device, settings)
+    everything = whole_team(quick=settings.quick)
+    configs = {
+        "plain": (replace(train_config("torch", settings), lanes=1024), table),
+        "whole team": (replace(everything, lanes=1024), None),
+    }
+    result["synchronisation_free"] = {
+        name: synchronisation_free(config, data, device) for name, (config, data) in configs.items()
+    }
     result["engine"] = engine_rows(table, device, settings)
+    rows, engine = settings.lanes[:2], partial(repeated, settings=settings)
+    result["engine"] += [team_row(everything, lanes, device, engine) for lanes in rows]
     vecs: tuple[Backend, ...] = ("torch", "native")
     result["training"] = {
         backend: training_rate(backend, table, device, settings) for backend in vecs
     }
+    for backend in vecs:
+        lanes = settings.team_lanes if backend == "torch" else settings.sb3_lanes
+        config = replace(everything, backend=backend, lanes=lanes)
+        rollouts = 1 if settings.quick else 3
+        result["training"][f"whole team, {backend}"] = trained(config, None, device, rollouts)
     result["synthetic"] = seconds_to_score(device, settings)
     if device.type == "cuda":
         result["peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)

@@ -17,8 +17,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from benchmarks.common.measure import generated_table, rate, show, write_result
 from benchmarks.common.partial import PARTIAL
-from benchmarks.speed.peers import NothingParallelEnv, OrdinaryParallelEnv, gymnasium_vector
-from benchmarks.speed.trainer import bare_trainer, make_trainer, ppo_profile, ppo_rates
+from benchmarks.common.peers import NothingParallelEnv, OrdinaryParallelEnv, gymnasium_vector
+from benchmarks.speed.training.trainer import bare_trainer, make_trainer, ppo_profile, ppo_rates
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.parallel import TrafficParallelEnv

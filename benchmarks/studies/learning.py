@@ -19,15 +19,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import tyro
 from marl_stl_agents.algorithms.ppo import resolve_device
 from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
-from marl_stl_agents.evaluation.baselines import Baseline, as_actions
-from marl_stl_agents.evaluation.metrics import reward_per_event, score
+from marl_stl_agents.evaluation.baselines import Baseline
+from marl_stl_agents.evaluation.metrics import reward_per_event
 from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.evaluation.rollout_metrics import baselines, result_of_rollout
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
@@ -39,14 +38,7 @@ from safetensors.numpy import load_file, save_file
 
 from benchmarks.common import tables as learning_table
 from benchmarks.common.tables import QUALITY, RELATIVE
-from benchmarks.studies.learning_settings import (
-    CHOICES,
-    PROTOTYPES,
-    SETTINGS,
-    UNSEEN_ATTACKS,
-    Setting,
-)
-from marl_stl_env.config import ConsensusConfig
+from benchmarks.studies.learning_settings import CHOICES, SETTINGS, Setting
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
@@ -57,13 +49,6 @@ _ROOT = Path(__file__).parents[2]
 DOCS = _ROOT / "docs" / "results"
 RESULTS = _ROOT / "benchmarks" / "results"
 REACHED = 0.95
-#: Families with fewer events are not in the table of families.
-FEW = 50
-#: Setting to the section of the page with its thresholds.
-THRESHOLDS = {
-    UNSEEN_ATTACKS: "thresholds",
-    PROTOTYPES: "prototype thresholds",
-}
 #: Keys of a run in ``learning.json``.
 KEPT = ("seed", "decision", "baselines", "families", *QUALITY, *RELATIVE)
 Evaluation = Literal["validation", "test"]
@@ -82,7 +67,7 @@ class Settings:
         data_dir: Folder with the data files.
         workers: Processes; each takes one setting after the other.
         quick: A fifteenth of the iterations and two seeds, to see it work.
-        docs: Folder of the pages ``learning.md`` and ``unseen-attacks.md``, which get the tables.
+        docs: Folder of the page ``learning.md``, which gets the tables.
         results: Folder of ``learning.json``.
     """
 
@@ -228,49 +213,9 @@ def collect(folder: Path) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def by_threshold(settings: Settings, *names: str) -> list[dict[str, Any]]:
-    """Metrics at every threshold of the vote on the test split: of one seed, and of all together.
-
-    Together, the teams of all seeds vote as one team, with the same share of their sensors.
-
-    Args:
-        settings: Names the folder of the runs.
-        names: The setting; of several settings, the teams of one seed vote as one.
-    """
-    first = SETTINGS[names[0]].env
-    env = replace(
-        first,
-        data=replace(first.data, data_dir=settings.data_dir),
-        agents=sum(SETTINGS[name].env.agents for name in names),
-        consensus=ConsensusConfig(max_faulty=first.consensus.max_faulty),
-    )
-    labels, faulty = prepare(env).tables["test"].labels, env.consensus.faulty_for(env.agents)
-    kept = [
-        sorted(run_file(settings.folder, n, 0).parent.glob("[0-9]*.safetensors")) for n in names
-    ]
-    votes = [
-        np.sum([load_file(path)["votes"] for path in of_seed], axis=0)
-        for of_seed in zip(*kept, strict=True)
-    ]
-    rows = []
-    for threshold in range(faulty + 1, env.agents - faulty + 1):
-        alone = [score(labels, as_actions(one >= threshold), env.reward) for one in votes]
-        together = as_actions(np.sum(votes, axis=0) >= threshold * len(votes))
-        rows.append(
-            {
-                "threshold": threshold,
-                "f1": [one.f1 for one in alone],
-                "reward_per_event": [one.reward_per_event for one in alone],
-                "together": score(labels, together, env.reward).as_dict(),
-            }
-        )
-    return rows
-
-
 def write_tables(settings: Settings) -> None:
-    """Write the JSON, and the tables into the pages."""
+    """Write the JSON, and the tables into the page."""
     found = collect(settings.folder)
-    page, unseen = settings.docs / "learning.md", settings.docs / "unseen-attacks.md"
     write_json(
         settings.results / "learning.json",
         {name: [{key: one[key] for key in KEPT} for one in runs] for name, runs in found.items()},
@@ -281,14 +226,7 @@ def write_tables(settings: Settings) -> None:
         learning_table.reference_table(found),
     )
     lines = [line for table in tables for line in ("", *table)]
-    learning_table.replace_section(page, "learning", lines[1:])
-    if UNSEEN_ATTACKS in found:
-        families = learning_table.family_table(found[UNSEEN_ATTACKS], FEW)
-        learning_table.replace_section(unseen, "families", families)
-    for name, section in THRESHOLDS.items():
-        if name in found:
-            thresholds = learning_table.threshold_table(by_threshold(settings, name))
-            learning_table.replace_section(unseen, section, thresholds)
+    learning_table.replace_section(settings.docs / "learning.md", "learning", lines[1:])
 
 
 def main(settings: Settings) -> None:

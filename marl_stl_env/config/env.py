@@ -38,6 +38,8 @@ class EnvConfig(ShowsChanges):
             ``view_share`` of the columns.
         view_share: Share for "overlap" and "random", in (0, 1]. None takes as many sensors per
             group as the vote needs to tolerate its faulty sensors, or half of the columns.
+        second_opinions: Sensors, the last ones, that see no features but second opinions: scores
+            of forests that had never met the event's attack family. 0 makes none.
         episode_length: Events of an episode (fewer where the split is shorter).
         order: "sequential" replays the table in its order, "shuffled" in one fixed random order.
         reward: What a decision is worth.
@@ -58,6 +60,7 @@ class EnvConfig(ShowsChanges):
     agents: int = 7
     views: Views = "overlap"
     view_share: float | None = None
+    second_opinions: int = 0
     episode_length: int = 1000
     order: Order = "sequential"
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -76,6 +79,7 @@ class EnvConfig(ShowsChanges):
         check_range("episode_length", self.episode_length, 1, 10**9)
         self.consensus.threshold_for(self.agents)
         check_range("faulty", self.faults.faulty, 0, self.agents)
+        check_range("second_opinions", self.second_opinions, 0, self.agents)
         self._check_view_share()
         if self.deliberation and self.agents == 1:
             raise ConfigError("deliberation=1 needs at least 2 agents: one has nobody to tell")
@@ -114,8 +118,14 @@ class EnvConfig(ShowsChanges):
         and Reiter 1998, "Byzantine quorum systems", Distributed Computing 11(4)).
         """
         if self.view_share is not None and self.views == "overlap":
-            return max(1, round(self.view_share * self.agents))
-        return math.ceil((self.agents + 2 * self.consensus.faulty_for(self.agents) + 1) / 2)
+            return max(1, round(self.view_share * self.see_features))
+        quorum = math.ceil((self.agents + 2 * self.consensus.faulty_for(self.agents) + 1) / 2)
+        return min(quorum, max(1, self.see_features))
+
+    @property
+    def see_features(self) -> int:
+        """Sensors that see features, the first ones; the others see second opinions."""
+        return self.agents - self.second_opinions
 
     @property
     def random_share(self) -> float | None:

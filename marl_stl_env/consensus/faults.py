@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import MIXED
 from marl_stl_env.consensus.rules import SILENT, DecisionRule
 from marl_stl_env.errors import ConfigError, PluginError
 from marl_stl_env.registry import Registry, blamed, describe
-from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, BoolArray, Int8Array, IntArray
+from marl_stl_env.types import ACTIONS, Action, AnyArray, BoolArray, Int8Array, IntArray
 from marl_stl_env.validation import check_range
 
 WordArray: TypeAlias = NDArray[np.uint64]
@@ -29,6 +30,8 @@ Decide: TypeAlias = Callable[[Int8Array], Int8Array]
 #: right one. On a benign event, isolating the host is worst and a needless alert is the least
 #: error. On a threat, Allow is worst; Block is worse than Quarantine, since the host goes on.
 HARM: Int8Array = np.array([[0, 2, 3, 1], [3, 1, 0, 2]], np.int8)
+_HARM_OF_PAIR = HARM.ravel()
+_TOP_BIT = -(2**63)
 
 
 class Scene(NamedTuple):
@@ -41,6 +44,7 @@ class Scene(NamedTuple):
         steps: Step of each lane's episode, from 0.  # (lanes,)
         words: Random bits, the only source of randomness.  # (lanes, agents) uint64
         decide: The team's decision on vectors of actions.
+        arrays: The library of the arrays: numpy for every fault of a user, on a device too.
     """
 
     actions: Int8Array
@@ -49,6 +53,7 @@ class Scene(NamedTuple):
     steps: IntArray
     words: WordArray
     decide: Decide
+    arrays: Arrays = NUMPY
 
 
 class Fault(ABC):
@@ -73,10 +78,12 @@ class Fault(ABC):
         steps: IntArray,
         words: WordArray,
         decide: Decide | None = None,
+        arrays: Arrays = NUMPY,
     ) -> Int8Array:
         """The agreed actions: see :class:`Scene` for the arguments.
 
-        ``decide`` defaults to ``rule``, under which all votes have the same weight.
+        ``decide`` defaults to ``rule``, under which all votes have the same weight. On a device
+        claims are not checked, since the host would have to wait.
 
         Returns:
             Actions of the honest sensors and claims of the faulty ones, -1 for silence.
@@ -85,8 +92,14 @@ class Fault(ABC):
         Raises:
             PluginError: If a claim is neither an action nor silence.
         """
-        scene = Scene(actions, faulty, labels, steps, words, decide or self.rule)
-        what = f"fault {describe(type(self))}"
+        scene = Scene(actions, faulty, labels, steps, words, decide or self.rule, arrays)
+        if arrays is not NUMPY:
+            agreed: Int8Array = arrays.where(faulty, self.claims(scene), actions)
+            return agreed
+        return self._checked(scene)
+
+    def _checked(self, scene: Scene) -> Int8Array:
+        actions, what = scene.actions, f"fault {describe(type(self))}"
         with blamed(what):
             claims = np.asarray(self.claims(scene))
         if claims.dtype.kind not in "iu" or not _fits(claims.shape, actions.shape):
@@ -94,7 +107,7 @@ class Fault(ABC):
                 f"{what} claims {claims.dtype} of shape {claims.shape}; claims are integers that "
                 f"broadcast to (lanes, agents), here {actions.shape}"
             )
-        agreed = np.where(faulty, claims, actions)
+        agreed = np.where(scene.faulty, claims, actions)
         if ((agreed < SILENT) | (agreed >= ACTIONS)).any():
             raise PluginError(
                 f"{what} claims actions from {agreed.min()} to {agreed.max()}; "
@@ -189,12 +202,13 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
         return False
 
 
-def draw_faulty(words: WordArray, count: int) -> BoolArray:
+def draw_faulty(words: WordArray, count: int, arrays: Arrays = NUMPY) -> BoolArray:
     """Draw ``count`` faulty sensors in every lane, each subset with the same probability.
 
     Args:
         words: Independent random bits.  # (lanes, agents) uint64
         count: Faulty sensors per lane, 0 to agents.
+        arrays: The library of the arrays.
 
     Returns:
         True for the faulty sensors.  # (lanes, agents) bool
@@ -203,8 +217,9 @@ def draw_faulty(words: WordArray, count: int) -> BoolArray:
         ConfigError: If there are fewer than ``count`` sensors.
     """
     check_range("faulty", count, 0, words.shape[1])
-    faulty = np.zeros(words.shape, bool)
-    np.put_along_axis(faulty, words.argsort(axis=1)[:, :count], True, axis=1)
+    keys = arrays.bits(words) ^ _TOP_BIT  # in the order of the unsigned words
+    smaller = keys[:, :, None] > keys[:, None, :]  # (lanes, agents, agents)
+    faulty: BoolArray = smaller.sum(axis=2) < count
     return faulty
 
 
@@ -214,7 +229,8 @@ class RandomAction(Fault):
 
     def claims(self, scene: Scene) -> Int8Array:
         """See :meth:`Fault.claims`."""
-        return (scene.words % np.uint64(ACTIONS)).astype(np.int8)
+        claimed: Int8Array = scene.arrays.cast(scene.words & (ACTIONS - 1), np.int8)
+        return claimed
 
 
 @register_fault("flip")
@@ -223,7 +239,7 @@ class Flip(Fault):
 
     def claims(self, scene: Scene) -> Int8Array:
         """See :meth:`Fault.claims`."""
-        return scene.actions ^ np.int8(1)
+        return scene.actions ^ 1
 
 
 class Constant(Fault):
@@ -240,7 +256,7 @@ class Constant(Fault):
 class AlwaysAllow(Constant):
     """Always Allow, as colluders would to let an attack pass."""
 
-    claim = Action.ALLOW
+    claim = int(Action.ALLOW)
 
 
 @register_fault("silent")
@@ -260,10 +276,12 @@ class Equivocate(Fault):
 
     def claims(self, scene: Scene) -> Int8Array:
         """See :meth:`Fault.claims`."""
-        honest = ~scene.faulty
-        threats = (THREAT_VOTE[scene.actions] & honest).sum(axis=1)
-        denied = np.where(2 * threats > honest.sum(axis=1), Action.ALLOW, Action.BLOCK)
-        return denied.astype(np.int8)[:, None]
+        honest, actions = ~scene.faulty, scene.actions
+        threat = (actions == int(Action.BLOCK)) | (actions == int(Action.QUARANTINE))
+        most = 2 * (threat & honest).sum(axis=1) > honest.sum(axis=1)
+        denied = scene.arrays.where(most, int(Action.ALLOW), int(Action.BLOCK))
+        claimed: Int8Array = scene.arrays.cast(denied, np.int8)[:, None]
+        return claimed
 
 
 @register_fault("worst_case")
@@ -276,11 +294,17 @@ class WorstCase(Fault):
 
     def claims(self, scene: Scene) -> Int8Array:
         """See :meth:`Fault.claims`."""
-        labels = scene.labels.astype(np.int8)
-        agreed = [np.where(scene.faulty, np.int8(claim), scene.actions) for claim in Action]
-        harm = np.stack([HARM[labels, scene.decide(actions)] for actions in agreed])
-        best: Int8Array = harm.argmax(axis=0).astype(np.int8)
-        return best[:, None]
+        arrays = scene.arrays
+
+        def harm_of(claim: int) -> AnyArray:
+            decisions = scene.decide(arrays.where(scene.faulty, claim, scene.actions))
+            pairs = scene.labels * ACTIONS + decisions
+            harm: AnyArray = arrays.take(arrays.constant(_HARM_OF_PAIR), pairs)
+            return harm
+
+        harm = arrays.stack([harm_of(claim) for claim in range(ACTIONS)])
+        best: Int8Array = arrays.cast(harm.argmax(axis=0), np.int8)[:, None]
+        return best
 
 
 @register_fault("sleeper")
@@ -300,4 +324,5 @@ class Sleeper(WorstCase):
     def claims(self, scene: Scene) -> Int8Array:
         """See :meth:`Fault.claims`."""
         awake = scene.steps[:, None] >= self.start
-        return np.where(awake, super().claims(scene), scene.actions)
+        claimed: Int8Array = scene.arrays.where(awake, super().claims(scene), scene.actions)
+        return claimed

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import THRESHOLD_RULE, ConsensusConfig
 from marl_stl_env.errors import PluginError
 from marl_stl_env.registry import Registry, as_callable, blamed
@@ -97,8 +98,10 @@ def supporters(actions: Int8Array) -> list[Int8Array]:
         actions: 0 to 3, or -1 for silence.  # (lanes, agents) int8
 
     Returns:
-        Counts, one array per action.  # 4 of (lanes,) int8
+        Counts, one array per action.  # 4 of (lanes,) int8, int64 on a device
     """
+    if not isinstance(actions, np.ndarray):
+        return [(actions == int(action)).sum(axis=1) for action in Action]
     votes = np.ascontiguousarray(actions.T)  # sums over the first axis are faster
     return [(votes == action).sum(axis=0, dtype=np.int8) for action in Action]
 
@@ -189,6 +192,27 @@ class DecisionRule:
             return self._computed(actions)
         codes: IntArray = actions @ self.weights
         return self.table.take(codes, mode="wrap")
+
+    def on(self, arrays: Arrays) -> Callable[[Any], Any]:
+        """The rule for arrays of this library: agreed actions to decisions.
+
+        Small teams' decisions are looked up in the table, larger ones' computed. A user's rule is
+        a numpy function: for larger teams on a device, the host waits for it.
+        """
+        if arrays is NUMPY:
+            return self
+        if self.agents <= TABLE_AGENTS:
+            table, weights = arrays.asarray(self.table), arrays.asarray(self.weights)
+            # A silent sensor (-1) can make the index negative, which counts from the table's end.
+            return lambda actions: table[(actions * weights).sum(axis=1)]
+        if not self.counts_votes:
+            return lambda actions: arrays.on_host(self._computed, actions)
+
+        def count(actions: Any) -> Any:
+            decisions = from_support(supporters(actions), self.max_faulty, self.threshold)
+            return arrays.cast(decisions, np.int8)
+
+        return count
 
     @cached_property
     def weights(self) -> IntArray:

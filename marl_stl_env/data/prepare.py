@@ -6,6 +6,7 @@ table larger than memory can be prepared, prepared data opens at once, and proce
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,7 @@ from marl_stl_env.data.ingest.store import (
     save_table,
 )
 from marl_stl_env.data.loaders import DATASETS
+from marl_stl_env.data.opinions.prepare import with_opinions
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import cached_table, load_dataset, parse_options
 from marl_stl_env.data.splits.report import SplitReport
@@ -71,6 +73,19 @@ class PreparedData:
             self.config, self.raw, self.rows["train"], self.tables["train"], self.preprocessor
         )
 
+    @cached_property
+    def digest(self) -> str:
+        """What tells this data from other data: the name of its cache entry, or its content's."""
+        if self.folder is not None:
+            return self.folder.name
+        found = hashlib.sha256()
+        for name, table in self.tables.items():
+            shape = table.features.shape
+            found.update(f"{name} {shape} {table.views} {table.feature_names}".encode())
+            for array in (table.features, table.labels, table.families):
+                found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
+
     def replayed(self, split: Split) -> TrafficTable:
         """The scaled table that an environment replays for a split."""
         return self.training if split == "train" else self.tables[split]
@@ -105,9 +120,10 @@ def prepare(config: EnvConfig, table: TrafficTable | PreparedData | None = None)
     folder = resolve_data_dir(data.data_dir)
     version = DATASETS.version(data.dataset) if table is None else 0
     prepared = _prepare(replace(data, data_dir=folder, download=False), table, source, version)
-    if config.random_share is None:
-        return prepared
-    return _with_random_views(prepared, config.agents, config.random_share, data.split_seed)
+    if config.random_share is not None and config.see_features:
+        views = config.see_features
+        prepared = _with_random_views(prepared, views, config.random_share, data.split_seed)
+    return _with_opinions(prepared) if config.second_opinions else prepared
 
 
 @lru_cache(maxsize=_CACHED)
@@ -151,6 +167,15 @@ def _with_random_views(prepared: PreparedData, views: int, share: float, seed: i
         tables={name: with_views(table, outputs) for name, table in prepared.tables.items()},
         preprocessor=preprocessor,
     )
+
+
+@lru_cache(maxsize=_CACHED)
+def _with_opinions(prepared: PreparedData) -> PreparedData:
+    """The same tables with second opinions behind their features, in a view of their own."""
+    tables, preprocessor = with_opinions(
+        prepared.tables, prepared.preprocessor, prepared.config.split_seed, prepared.folder
+    )
+    return replace(prepared, tables=tables, preprocessor=preprocessor)
 
 
 def prepare_in_memory(config: DataConfig, raw: TrafficTable) -> PreparedData:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from marl_stl_env.data.encoding import (
+    CLIP,
     Column,
     NumericColumn,
     column_from_dict,
@@ -16,6 +17,7 @@ from marl_stl_env.data.encoding import (
     fit_column,
 )
 from marl_stl_env.data.ingest.store import release
+from marl_stl_env.data.opinions.opinions import VIEW, Opinions
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import TableError
 from marl_stl_env.types import Float32Array, IntArray
@@ -42,12 +44,14 @@ class Preprocessor:
         columns: Encodings of the columns, in the order of the output.
         dropped: Dropped input column to the reason.
         views: View to its input columns without the dropped ones.
+        opinions: Second opinions, the last columns of the output, in a view of their own.
     """
 
     inputs: tuple[str, ...]
     columns: tuple[Column, ...]
     dropped: Mapping[str, str]
     views: Mapping[str, tuple[str, ...]]
+    opinions: Opinions | None = None
 
     @classmethod
     def fit(cls, table: TrafficTable, rows: IntArray | None = None) -> Preprocessor:
@@ -151,19 +155,45 @@ class Preprocessor:
         Raises:
             TableError: If codes have no name.
         """
-        block = np.empty((rows, len(self.feature_names)), np.float32)
+        block = np.empty((rows, self.width), np.float32)
         start = 0
         for column in self.columns:
             stop = start + len(column.outputs)
             names = categories.get(column.name)
             block[:, start:stop] = column.encode(raw[column.name], names)
             start = stop
-        return block
+        return self.with_opinions(block)
+
+    def with_opinions(self, features: Float32Array) -> Float32Array:
+        """Scaled features with the second opinions on them behind, if there are any.
+
+        Args:
+            features: Scaled features.  # (rows, width) float32
+
+        Returns:
+            All output columns.  # (rows, outputs) float32
+        """
+        if self.opinions is None:
+            return features
+        return np.concatenate([features, self.opinions.columns(features)], axis=1)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the output columns, such as ``duration`` and ``service=http``."""
-        return tuple(name for column in self.columns for name in column.outputs)
+        names = (name for outputs in self.outputs.values() for name in outputs)
+        return tuple(names)
+
+    @property
+    def outputs(self) -> dict[str, tuple[str, ...]]:
+        """Each encoded column, and each second opinion, to the names of its output columns."""
+        opinions = () if self.opinions is None else self.opinions.names
+        own = {name: (name,) for name in opinions}
+        return {column.name: column.outputs for column in self.columns} | own
+
+    @property
+    def width(self) -> int:
+        """Output columns before the second opinions."""
+        return sum(len(column.outputs) for column in self.columns)
 
     @property
     def output_views(self) -> dict[str, tuple[int, ...]]:
@@ -173,26 +203,36 @@ class Preprocessor:
         for column in self.columns:
             of_column[column.name] = range(start, start + len(column.outputs))
             start += len(column.outputs)
-        return {
+        views = {
             view: tuple(sorted(index for name in names for index in of_column[name]))
             for view, names in self.views.items()
         }
+        if self.opinions is not None:
+            views[VIEW] = tuple(range(start, start + len(self.opinions.names)))
+        return views
 
     @property
     def low(self) -> Float32Array:
         """Lower bounds: -5, or 0 for a category.  # (outputs,) float32."""
-        return np.array([c.bounds[0] for c in self.columns for _ in c.outputs], np.float32)
+        return self._bounds(0)
 
     @property
     def high(self) -> Float32Array:
         """Upper bounds: 5, or 1 for a category.  # (outputs,) float32."""
-        return np.array([c.bounds[1] for c in self.columns for _ in c.outputs], np.float32)
+        return self._bounds(1)
+
+    def _bounds(self, side: int) -> Float32Array:
+        bounds = [column.bounds[side] for column in self.columns for _ in column.outputs]
+        opinions = len(self.feature_names) - self.width
+        return np.array(bounds + [(-CLIP, CLIP)[side]] * opinions, np.float32)
 
     def describe(self) -> list[str]:
         """A summary in lines: sizes, symlog columns, dropped columns and the reasons."""
         skewed = [c.name for c in self.columns if isinstance(c, NumericColumn) and c.symlog]
+        opinions = () if self.opinions is None else self.opinions.names
         return [
-            f"{len(self.inputs)} raw columns, {len(self.feature_names)} scaled columns",
+            f"{len(self.inputs)} raw columns, {self.width} scaled columns",
+            *opinions,
             f"symlog (heavy tails): {', '.join(skewed) or 'none'}",
             *(f"dropped {name}: {reason}" for name, reason in self.dropped.items()),
         ]
@@ -204,6 +244,7 @@ class Preprocessor:
             "columns": [asdict(column) for column in self.columns],
             "dropped": dict(self.dropped),
             "views": {view: list(names) for view, names in self.views.items()},
+            **({} if self.opinions is None else {"opinions": self.opinions.to_dict()}),
         }
 
     @classmethod
@@ -223,7 +264,9 @@ class Preprocessor:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise TableError(f"this does not describe a preprocessor: {error!r}") from error
         found._check()
-        return found
+        if data.get("opinions") is None:
+            return found
+        return replace(found, opinions=Opinions.from_dict(data["opinions"], found.width))
 
     def _check(self) -> None:
         """Refuse a representation that contradicts itself.

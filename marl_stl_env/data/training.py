@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from marl_stl_env.config import DataConfig
+from marl_stl_env.data.encoding import CLIP
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import Float32Array, IntArray
@@ -95,7 +96,11 @@ def shuffled_columns(
 def _with_synthetic_outliers(
     raw: TrafficTable, preprocessor: Preprocessor, table: TrafficTable, outliers: Float32Array
 ) -> TrafficTable:
-    """The table with these outliers, scaled, at the end."""
+    """The table with these outliers, scaled, at the end.
+
+    Second opinions on them are "threat", as firmly as can be: so they teach what is unlike all
+    known events to the sensors that see features, and nothing to those that see opinions.
+    """
     code, count = len(table.family_names), len(outliers)
     added = replace(
         raw,
@@ -107,7 +112,10 @@ def _with_synthetic_outliers(
         posterior=None,
         official_test=None,
     )
-    scaled = preprocessor.transform(added).features
+    plain = replace(preprocessor, opinions=None).transform(added).features
+    scaled = np.pad(
+        plain, ((0, 0), (0, table.features.shape[1] - plain.shape[1])), constant_values=CLIP
+    )
     return replace(
         table,
         features=np.concatenate([table.features, scaled]),

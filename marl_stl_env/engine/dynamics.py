@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from marl_stl_env.arrays import Arrays
 from marl_stl_env.config import Order
-from marl_stl_env.engine.backend import Arrays
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.engine.streams import random_bits
 from marl_stl_env.types import BoolArray, IntArray

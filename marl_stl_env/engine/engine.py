@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.config.shown import environment_line
 from marl_stl_env.consensus.rules import SILENT
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.dynamics import advance, begin_episodes, replay_order
 from marl_stl_env.engine.lane_memory import LaneMemory
 from marl_stl_env.engine.observation import ObservationModel
@@ -34,7 +34,7 @@ from marl_stl_env.types import (
 )
 from marl_stl_env.validation import check_range
 
-_QUARANTINE = np.int8(Action.QUARANTINE)
+_QUARANTINE = int(Action.QUARANTINE)
 
 
 class Engine:
@@ -74,7 +74,7 @@ class Engine:
         self.config, self.lanes = config, lanes
         self.agents, self._arrays = config.agents, arrays
         order = self._replayed_rows(table)
-        self._memory = LaneMemory(config, table, order, lanes)
+        self._memory = LaneMemory(config, table, order, lanes, arrays)
         self.spec_monitor = self._memory.monitor
         self._show(table, order)
         self._vote = TeamVote(config, lanes, arrays)
@@ -182,6 +182,7 @@ class Engine:
             arrays,
             self._memory.columns(),
             config.seen_by,
+            config.second_opinions,
         )
         self._replay(table, order)
 
@@ -232,7 +233,7 @@ class Engine:
         self._memory.carry_out(state, decisions)
         if self._memory.response is not None:
             outcome = self._memory.response.step(state, labels, decisions, known)
-            decisions = np.where(outcome.isolated, _QUARANTINE, decisions)
+            decisions = self._arrays.where(outcome.isolated, _QUARANTINE, decisions)
             team = self._payoffs.of_response(events, team, outcome.isolated, outcome.refused)
         voting, faulty = state.voting, state.faulty
         if self.config.deliberation:
@@ -245,8 +246,7 @@ class Engine:
             context = StepContext(
                 steps, labels, decisions, team, outcome, rows, agreed, faulty, self.table
             )
-            counted = voting if self.config.deliberation else None
-            status = self.spec_monitor.step(context, counted)
+            status = self.spec_monitor.step(context, self._voters())
         advance(state, live)
         self._allowed = None
         if self.config.deliberation:
@@ -317,7 +317,7 @@ class Engine:
         """
         features = self.observations.state(self._current_rows())
         shared = self._context()
-        return np.concatenate([features, *shared], axis=1) if shared else features
+        return self._arrays.beside([features, *shared]) if shared else features
 
     @property
     def action_mask(self) -> BoolArray:
@@ -364,6 +364,13 @@ class Engine:
     def _current_rows(self) -> IntArray:
         rows: IntArray = self._arrays.take(self._order, self._state.places)
         return rows
+
+    def _voters(self) -> BoolArray | bool:
+        """The lanes whose round is the vote: True for all, False for none."""
+        if not self.config.deliberation:
+            return True
+        voting = self._state.voting
+        return bool(voting.any()) if voting.all() or not voting.any() else voting
 
     def _check_running(self, live: BoolArray) -> None:
         if not np.count_nonzero(live):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.entities import EntitySlots
 from marl_stl_env.data.table import TrafficTable
@@ -27,6 +28,7 @@ class LaneMemory:
         table: The scaled table of one split.
         order: Table row at each place of the replay.  # (rows + 1,) int64
         lanes: Independent copies of the stream.
+        arrays: The array library and device.
 
     Attributes:
         response: What lasts of past decisions.
@@ -40,21 +42,30 @@ class LaneMemory:
         ConfigError: If a shield is to bound isolations in a replay.
     """
 
-    def __init__(self, config: EnvConfig, table: TrafficTable, order: IntArray, lanes: int) -> None:
+    def __init__(
+        self,
+        config: EnvConfig,
+        table: TrafficTable,
+        order: IntArray,
+        lanes: int,
+        arrays: Arrays = NUMPY,
+    ) -> None:
+        self._arrays, self._deliberates = arrays, config.deliberation == 1
         self.response: ResponseDynamics | None = None
         self.monitor: SpecMonitor | None = None
         self.shield: Shield | None = None
         lasting = None
         if config.dynamics == "response":
-            self.response = ResponseDynamics(config, table, order, lanes)
+            self.response = ResponseDynamics(config, table, order, lanes, arrays)
             lasting = config.response.quarantine_length
         if config.stl.monitor:
-            self.monitor = SpecMonitor(config, lanes)
+            self.monitor = SpecMonitor(config, lanes, arrays)
         if config.stl.shield:
-            self.shield = Shield(classify(specifications(config)).bounds, lanes, lasting)
+            bounds = classify(specifications(config)).bounds
+            self.shield = Shield(bounds, lanes, lasting, arrays)
         self._shown = self.monitor if config.stl.observe else None
-        self._every = np.ones(lanes, np.bool_)
-        self._now = Situation.unrelated(np.zeros(lanes, np.int64))
+        self._every: BoolArray = arrays.asarray(np.ones(lanes, np.bool_))
+        self._now = Situation.unrelated(lanes, arrays)
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
@@ -98,7 +109,7 @@ class LaneMemory:
         if self._shown is not None:
             values.append(self._shown.observation())
         if self.shield is not None:
-            values.append(mask.astype(np.float32))
+            values.append(self._arrays.cast(mask, np.float32))
         return values
 
     def allowed(self, state: LaneState) -> BoolArray:
@@ -108,10 +119,12 @@ class LaneMemory:
             False for masked actions.  # (lanes, 4) bool
         """
         if self.shield is None:
-            return np.ones((len(self._every), len(Action)), np.bool_)
+            every = np.ones((len(self._every), len(Action)), np.bool_)
+            allowed: BoolArray = self._arrays.asarray(every)
+            return allowed
         self._now = self._situation(state)
         allowed = self.shield.allowed(self._now)
-        return allowed if state.voting.all() else allowed | ~state.voting[:, None]
+        return allowed | ~state.voting[:, None] if self._deliberates else allowed
 
     def carry_out(self, state: LaneState, decisions: Int8Array) -> None:
         """Let the shield remember the decisions on the events that :meth:`allowed` was asked about.
@@ -124,7 +137,7 @@ class LaneMemory:
 
     def _situation(self, state: LaneState) -> Situation:
         if self.response is None:
-            return Situation.unrelated(state.positions - state.starts)
+            return self._now._replace(steps=state.positions - state.starts)
         return self.response.situation(state)
 
     def get_state(self) -> dict[str, AnyArray]:

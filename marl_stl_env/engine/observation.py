@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import Deliberation, Views
+from marl_stl_env.data.opinions.opinions import VIEW
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import ACTIONS, Action, BoolArray, Float32Array, Int8Array, IntArray
 
 #: Features are clipped to this many train standard deviations by the preprocessor.
 FEATURE_LIMIT = 5.0
+#: Numbers that numpy copies under a mask in the time that one more operation takes.
+_WORTH_A_CALL = 500
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class VisibleBlock:
 
 
 def sensor_groups(
-    names: Sequence[str], agents: int, views: Views, seen_by: int = 1
+    names: Sequence[str], agents: int, views: Views, seen_by: int = 1, opinions: int = 0
 ) -> tuple[tuple[str, ...], ...]:
     """Assign the table's groups of columns to the sensors.
 
@@ -40,7 +43,8 @@ def sensor_groups(
     (nothing stays unseen); with more, sensor i sees group ``i mod groups``. Where views overlap,
     ``seen_by`` copies of the first group go to the sensors in turn, then those of the next, and
     so on: nobody gets a group twice, or more than one group more than another. A single group goes
-    to everybody.
+    to everybody. The last ``opinions`` sensors see second opinions and nothing else; the groups are
+    shared among the others.
 
     Args:
         names: Names of the groups, in the table's order.
@@ -48,6 +52,7 @@ def sensor_groups(
         views: "groups" assigns each group once where there are enough of them, "overlap"
             ``seen_by`` times, "full" gives every sensor all of them.
         seen_by: Sensors that see each group where views overlap, 1 to ``agents``.
+        opinions: Sensors that see second opinions.
 
     Returns:
         The names of the groups that each sensor sees, sensor by sensor.
@@ -55,6 +60,10 @@ def sensor_groups(
     Raises:
         ConfigError: If a sensor would see nothing.
     """
+    if opinions:
+        others = agents - opinions
+        first = sensor_groups(names, others, views, seen_by) if others else ()
+        return (*first, *[(VIEW,)] * opinions)
     groups = len(names)
     if views == "full" or groups == 1:
         return (tuple(names),) * agents
@@ -72,10 +81,11 @@ def sensor_groups(
 
 
 def visible_blocks(
-    table: TrafficTable, agents: int, views: Views, seen_by: int
+    table: TrafficTable, agents: int, views: Views, seen_by: int, opinions: int = 0
 ) -> tuple[VisibleBlock, ...]:
     """The assignment of :func:`sensor_groups` as blocks of sensors and columns, few per group."""
-    assigned = sensor_groups(tuple(table.views), agents, views, seen_by)
+    names = tuple(name for name in table.views if name != VIEW)
+    assigned = sensor_groups(names, agents, views, seen_by, opinions)
     return tuple(
         VisibleBlock(sensors, _as_slice(columns))
         for name, columns in table.views.items()
@@ -104,6 +114,7 @@ class ObservationModel:
         arrays: The library of the arrays.
         shared: The shared columns, each with its smallest value; the largest is 1.
         seen_by: Sensors that see each group of columns where views overlap.
+        opinions: Sensors, the last ones, that see second opinions alone.
 
     Attributes:
         layout: Name of each column of an observation.
@@ -120,12 +131,17 @@ class ObservationModel:
         arrays: Arrays = NUMPY,
         shared: Mapping[str, float] | None = None,
         seen_by: int = 1,
+        opinions: int = 0,
     ) -> None:
         self._features = arrays.table(table.features)
         self._agents, self._arrays = agents, arrays
         self._actions = arrays.asarray(np.arange(ACTIONS))
-        self._blocks = visible_blocks(table, agents, views, seen_by)
+        self._blocks = visible_blocks(table, agents, views, seen_by, opinions)
         self._writes = [(b.sensors, _index(b.columns, arrays)) for b in self._blocks]
+        # For a few lanes one masked copy is faster than a write for each block.
+        self._mask = _mask(self._blocks, agents, table.features.shape[1])
+        most = _WORTH_A_CALL * len(self._writes) if arrays is NUMPY else 0
+        self._few_lanes = most // max(self._mask.size, 1)
         sensors = [f"sensor_{i}" for i in range(agents)]
         context = list(sensors)
         if deliberation:
@@ -152,7 +168,7 @@ class ObservationModel:
         Returns:
             Mask.  # (agents, features) bool
         """
-        return _mask(self._blocks, self._agents, self._features.shape[1])
+        return self._mask.copy()
 
     def observe(self, rows: IntArray, out: Float32Array | None = None) -> Float32Array:
         """The observations of these events before any proposal.
@@ -168,6 +184,9 @@ class ObservationModel:
         if out is None:
             out = self._blank(len(rows))
         seen = self._arrays.take(self._features, rows)
+        if len(rows) <= self._few_lanes:
+            np.copyto(out[:, :, : seen.shape[1]], seen[:, None, :], where=self._mask)
+            return out
         for sensors, columns in self._writes:
             out[:, sensors, columns] = seen[:, None, columns]
         return out

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.config.response import PRESENCE
 from marl_stl_env.data.entities import EntitySlots, entity_slots
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.engine.state import LaneState, is_threat_vote
 from marl_stl_env.errors import StateError, TableError
 from marl_stl_env.stl.shield import Situation
@@ -44,7 +44,7 @@ CONTEXT = (
     "record",
 )
 #: What the newest decision weighs in an entity's record.
-_NEWEST = np.float32(0.25)
+_NEWEST = 0.25
 
 
 class Outcome(NamedTuple):
@@ -91,7 +91,7 @@ class _Memory:
     present: Int32Array  # (lanes,), entities met lately
 
     @classmethod
-    def empty(cls, lanes: int, slots: int, window: int) -> _Memory:
+    def empty(cls, lanes: int, slots: int, window: int, arrays: Arrays = NUMPY) -> _Memory:
         def never() -> Int32Array:
             return np.full((lanes, slots), _NEVER, np.int32)
 
@@ -103,7 +103,11 @@ class _Memory:
         granted = np.zeros((lanes, window), np.bool_)
         recent = np.zeros((lanes, PRESENCE), np.int32)
         lasting = (never(), never(), verdict, never(), never(), record)
-        return cls(*lasting, granted, recent, zeros(), zeros())
+        blank = (*lasting, granted, recent, zeros(), zeros())
+        return cls(*(arrays.asarray(array) for array in blank))
+
+
+_BLANK = _Memory.empty(1, 1, 1)
 
 
 class ResponseDynamics:
@@ -114,39 +118,56 @@ class ResponseDynamics:
         table: The scaled table of one split.
         order: Table row at each place of the replay.  # (rows + 1,) int64
         lanes: Independent copies of the stream.
+        arrays: The array library and device.
 
     Raises:
         TableError: If the table names no entities.
     """
 
-    def __init__(self, config: EnvConfig, table: TrafficTable, order: IntArray, lanes: int) -> None:
+    def __init__(
+        self,
+        config: EnvConfig,
+        table: TrafficTable,
+        order: IntArray,
+        lanes: int,
+        arrays: Arrays = NUMPY,
+    ) -> None:
         if table.entities is None:
             raise TableError(
                 f"dynamics='response' isolates entities, but {table.name!r} names none; use "
                 "dynamics='replay', a data set with hosts (synthetic, ctu-13, unsw-nb15-raw, "
                 "cic-ids2017 flow files), or a custom table with entity=COLUMN"
             )
-        self._settings, self._lanes = config.response, lanes
+        self._settings, self._lanes, self._arrays = config.response, lanes, arrays
         self._entities = table.entities[order]
-        self._number = np.arange(lanes)
+        self._number = arrays.asarray(np.arange(lanes))
         self._provide(config.episode_length)
 
     def _provide(self, window: int) -> None:
         """Make room for segments of this length, and forget everything."""
-        self._slots = entity_slots(self._entities, window)
-        self._memory = _Memory.empty(self._lanes, self._slots.count, self._settings.alert_window)
+        self._use(entity_slots(self._entities, window))
+        self._blank()
+
+    def _use(self, slots: EntitySlots) -> None:
+        self._slots, self._slot_of = slots, self._arrays.asarray(slots.slots)
+
+    def _blank(self) -> None:
+        """Remember nothing, in a new memory."""
+        count, window = self._slots.count, self._settings.alert_window
+        self._memory = _Memory.empty(self._lanes, count, window, self._arrays)
 
     def reset(self, mask: BoolArray) -> None:
         """Forget what was known in the masked lanes.  # (lanes,) bool."""
-        empty = _Memory.empty(1, 1, 1)
         for item in fields(_Memory):
-            getattr(self._memory, item.name)[mask] = getattr(empty, item.name).flat[0]
+            blank = getattr(_BLANK, item.name).flat[0].item()
+            self._arrays.fill(getattr(self._memory, item.name), mask, blank)
 
     def place(self, longest: int) -> None:
         """Forget everything, and make room for segments of this length."""
         if longest > self._slots.window:
             self._provide(longest)
-        self.reset(np.ones(self._lanes, np.bool_))
+        else:
+            self._blank()
 
     def follow(self, slots: EntitySlots, new: IntArray) -> None:
         """Go on with other events; what is remembered of their entities stays.
@@ -156,15 +177,14 @@ class ResponseDynamics:
             new: Slots that pass on to other entities, not met before these events.
                 # (new,) int64
         """
-        if slots.count != self._slots.count:
-            settings = self._settings
-            self._memory = _Memory.empty(self._lanes, slots.count, settings.alert_window)
-        self._slots = slots
-        blank = _Memory.empty(1, 1, 1)
+        grown = slots.count != self._slots.count
+        self._use(slots)
+        if grown:
+            self._blank()
         for item in fields(_Memory):
             array = getattr(self._memory, item.name)
             if array.shape == (self._lanes, slots.count):
-                array[:, new] = getattr(blank, item.name).flat[0]
+                array[:, new] = getattr(_BLANK, item.name).flat[0].item()
 
     def step(
         self,
@@ -181,9 +201,9 @@ class ResponseDynamics:
             decisions: What the teams decided.  # (lanes,) int8
             known: Events of which an analyst finds out the label; None for all.  # (lanes,) bool
         """
-        memory, settings = self._memory, self._settings
+        memory, settings, arrays = self._memory, self._settings, self._arrays
         at = (self._number, self._here(state))
-        steps = (state.positions - state.starts).astype(np.int32)
+        steps = arrays.cast(state.positions - state.starts, np.int32)
         acting = (state.positions < state.ends) & state.voting
         until = memory.isolated_until[at]
         isolated = until > steps
@@ -191,15 +211,16 @@ class ResponseDynamics:
 
         starts = free & (decisions == _QUARANTINE)
         again = starts & ~labels & (until != _NEVER)
-        requarantined = np.where(again, steps - until, np.int32(_NEVER))
-        memory.isolated_until[at] = np.where(starts, steps + 1 + settings.quarantine_length, until)
-        found = labels if known is None else np.where(known, labels, np.int8(_UNKNOWN))
+        requarantined = arrays.where(again, steps - until, _NEVER)
+        lasting = steps + 1 + settings.quarantine_length
+        arrays.put(memory.isolated_until, at, arrays.where(starts, lasting, until))
+        found = labels if known is None else arrays.where(known, labels * 1, _UNKNOWN)
         granted, refused = self._alert(at, steps, free & (decisions == _ALERT), found, acting)
         voted = is_threat_vote(decisions)
         age = self._age(at, steps, labels, isolated | voted, acting)
         record = memory.record[at]
-        newest = _NEWEST * (voted - record)
-        memory.record[at] = np.where(free, record + newest, record)
+        newest = _NEWEST * (arrays.cast(voted, np.float32) - record)
+        arrays.put(memory.record, at, arrays.where(free, record + newest, record))
         present = self._met(at, steps, acting)
         return Outcome(isolated, granted, refused, requarantined, age, present)
 
@@ -208,20 +229,23 @@ class ResponseDynamics:
         at: tuple[IntArray, IntArray],
         steps: Int32Array,
         alerts: BoolArray,
-        found: BoolArray | Int8Array,
+        found: AnyArray,
         acting: BoolArray,
     ) -> tuple[BoolArray, BoolArray]:
         """Call the analyst; one who is at work on the entity, or was lately, needs no call."""
-        memory, settings = self._memory, self._settings
+        memory, settings, arrays = self._memory, self._settings, self._arrays
         due = memory.verdict_from[at]
         wanted = alerts & ~((due != _NEVER) & (steps < due + settings.verdict_length))
         turn = (self._number, steps % settings.alert_window)
-        memory.spent -= acting & memory.granted[turn]
+        before = memory.granted[turn]
+        memory.spent -= (acting & before) * 1
         granted = wanted & (memory.spent < settings.alert_budget)
         memory.spent += granted
-        memory.granted[turn] = np.where(acting, granted, memory.granted[turn])
-        memory.verdict_from[at] = np.where(granted, steps + settings.alert_delay, due)
-        memory.verdict[at] = np.where(granted, found, memory.verdict[at])
+        arrays.put(memory.granted, turn, arrays.where(acting, granted, before))
+        promised = steps + settings.alert_delay
+        arrays.put(memory.verdict_from, at, arrays.where(granted, promised, due))
+        known = memory.verdict[at]
+        arrays.put(memory.verdict, at, arrays.where(granted, arrays.cast(found, np.int8), known))
         return granted, wanted & ~granted
 
     def _age(
@@ -232,25 +256,28 @@ class ResponseDynamics:
         stopped: BoolArray,
         acting: BoolArray,
     ) -> Int32Array:
-        since = self._memory.passing_since[at]
+        arrays, since = self._arrays, self._memory.passing_since[at]
         passes = acting & labels & ~stopped
-        since = np.where(passes & (since == _NEVER), steps, since)
-        self._memory.passing_since[at] = np.where(acting & stopped, np.int32(_NEVER), since)
-        return np.where(passes, steps - since, np.int32(0))
+        since = arrays.where(passes & (since == _NEVER), steps, since)
+        lasting = arrays.where(acting & stopped, _NEVER, since)
+        arrays.put(self._memory.passing_since, at, lasting)
+        age: Int32Array = arrays.where(passes, steps - since, 0)
+        return age
 
     def _met(
         self, at: tuple[IntArray, IntArray], steps: Int32Array, acting: BoolArray
     ) -> Int32Array:
         """Count the entities met lately: this one, less those last met just too long ago."""
-        memory, gone = self._memory, steps - PRESENCE
+        memory, arrays, gone = self._memory, self._arrays, steps - PRESENCE
         last = memory.last_met[at]
         new = acting & ((last == _NEVER) | (last <= gone))
-        memory.last_met[at] = np.where(acting, steps, last)
+        arrays.put(memory.last_met, at, arrays.where(acting, steps, last))
         turn = (self._number, steps % PRESENCE)
-        leaving = (self._number, memory.recent[turn])
-        old = acting & (gone >= 0) & (memory.last_met[leaving] == gone)
-        memory.recent[turn] = np.where(acting, at[1], memory.recent[turn])
-        memory.present = memory.present + new - old
+        recent = memory.recent[turn]
+        old = acting & (gone >= 0) & (memory.last_met[self._number, recent] == gone)
+        slots = arrays.cast(at[1], np.int32)
+        arrays.put(memory.recent, turn, arrays.where(acting, slots, recent))
+        memory.present = arrays.cast(memory.present + new - old * 1, np.int32)
         return memory.present
 
     def learn(self, step: int, slot: int, threat: bool) -> None:
@@ -272,37 +299,42 @@ class ResponseDynamics:
         Returns:
             Values in [0, 1].  # (lanes, context) float32
         """
-        memory, settings = self._memory, self._settings
+        memory, settings, arrays = self._memory, self._settings, self._arrays
         at = (self._number, self._here(state))
         steps = state.positions - state.starts
-        left = np.maximum(memory.isolated_until[at] - steps, 0)
+        left = arrays.above(memory.isolated_until[at] - steps, 0)
         due = memory.verdict_from[at]
         known = (due != _NEVER) & (steps < due + settings.verdict_length)
         shown, verdict = known & (steps >= due), memory.verdict[at]
-        shared = np.empty((self._lanes, len(CONTEXT)), np.float32)
+        shared: Float32Array = arrays.zeros(self._lanes, len(CONTEXT))
         shared[:, 0], shared[:, 1] = left > 0, left / settings.quarantine_length
         shared[:, 2], shared[:, 3] = shown & (verdict == 1), shown & (verdict == 0)
         shared[:, 4] = known & ~shown
         # The place of this step still holds the call that now leaves the window.
         turn = (self._number, steps % settings.alert_window)
-        spent = memory.spent - memory.granted[turn]
-        shared[:, 5] = 1.0 - spent / max(settings.alert_budget, 1)
+        spent, budget = memory.spent - memory.granted[turn] * 1, max(settings.alert_budget, 1)
+        shared[:, 5] = (budget - spent) / budget
         shared[:, 6] = memory.record[at]
         return shared
 
     def situation(self, state: LaneState) -> Situation:
         """What a shield must know of the current events."""
-        at = (self._number, self._here(state))
+        arrays, at = self._arrays, (self._number, self._here(state))
         steps, until = state.positions - state.starts, self._memory.isolated_until[at]
         last, isolated = self._memory.last_met[at], until > steps
         ended = (until != _NEVER) & ~isolated
-        freed = np.where(ended, steps - until, _NEVER).astype(np.int32)
-        met = np.where(last != _NEVER, steps - last, _NEVER).astype(np.int32)
+        freed = arrays.cast(arrays.where(ended, steps - until, _NEVER), np.int32)
+        met = arrays.cast(arrays.where(last != _NEVER, steps - last, _NEVER), np.int32)
         return Situation(steps, isolated, freed, met)
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name."""
-        return {item.name: getattr(self._memory, item.name).copy() for item in fields(_Memory)}
+        return {
+            item.name: self._arrays.tonumpy(
+                getattr(self._memory, item.name), getattr(_BLANK, item.name).dtype
+            )
+            for item in fields(_Memory)
+        }
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -310,15 +342,17 @@ class ResponseDynamics:
         Raises:
             StateError: If the arrays do not fit.
         """
-        for item in fields(_Memory):
-            own, given = getattr(self._memory, item.name), arrays.get(item.name)
+        for name, own in self.get_state().items():
+            given = arrays.get(name)
             if given is None or (given.shape, given.dtype) != (own.shape, own.dtype):
                 raise StateError(
-                    f"the response's {item.name} must be {own.shape} {own.dtype}; the state "
+                    f"the response's {name} must be {own.shape} {own.dtype}; the state "
                     "belongs to an engine with other lanes, data or settings"
                 )
-        self._memory = _Memory(**{item.name: arrays[item.name].copy() for item in fields(_Memory)})
+        taken = {item.name: arrays[item.name].copy() for item in fields(_Memory)}
+        self._memory = _Memory(**{n: self._arrays.asarray(array) for n, array in taken.items()})
 
     def _here(self, state: LaneState) -> IntArray:
         """The slot of the entity of each lane's current event."""
-        return self._slots.slots.take(state.places)
+        slots: IntArray = self._arrays.take(self._slot_of, state.places)
+        return slots

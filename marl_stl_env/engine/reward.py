@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import PAYOFFS, Dynamics, RewardConfig
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.backend import NUMPY, Arrays
 from marl_stl_env.errors import PluginError
 from marl_stl_env.registry import Registry, as_callable, blamed
 from marl_stl_env.types import (
@@ -231,13 +231,12 @@ class Payoffs:
         if self._by_row and table is not None:
             self.matrix = event_payoffs(config, table, dynamics)
         self._table = arrays.asarray(self.matrix.ravel())
-        self._contained: Float32Array = np.array(
-            [config.false_positive, config.true_positive], np.float32
-        )
+        contained = np.array([config.false_positive, config.true_positive], np.float32)
         if self._by_row:  # an isolated event is stopped, as by Quarantine, at no further cost
             quarantined = self.matrix[:, Action.QUARANTINE]
-            self._contained = quarantined + np.float32(costs[Action.QUARANTINE])
-        self._refused = np.float32(costs[Action.ALERT])
+            contained = quarantined + np.float32(costs[Action.QUARANTINE])
+        self._contained = arrays.asarray(contained)
+        self._refused = float(costs[Action.ALERT])
         self._proposals = arrays.asarray(proposal_table(config).ravel())
         self._team_share = config.team_share
 
@@ -291,9 +290,10 @@ class Payoffs:
         Returns:
             Payoffs.  # (lanes,) float32
         """
-        free = team - self._refused * refused
-        contained = self._contained.take(events.astype(np.int64))
-        payoffs: Float32Array = np.where(isolated, contained, free)
+        arrays = self._arrays
+        free = arrays.where(refused, team - self._refused, team)
+        contained = arrays.take(self._contained, events * 1)
+        payoffs: Float32Array = arrays.where(isolated, contained, free)
         return payoffs
 
     def of_proposals(self, labels: BoolArray, actions: Int8Array) -> Float32Array:

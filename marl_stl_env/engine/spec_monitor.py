@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.engine.spec_signals import SignalBook, StepContext
 from marl_stl_env.engine.state import SpecStatus
@@ -49,6 +50,7 @@ class SpecMonitor:
     Args:
         config: The environment.
         lanes: Independent copies of the stream.
+        arrays: The array library and device.
 
     Attributes:
         specifications: The specifications, in the order of all arrays.
@@ -60,32 +62,37 @@ class SpecMonitor:
         ConfigError: If two specifications, or their costs, have the same name.
     """
 
-    def __init__(self, config: EnvConfig, lanes: int) -> None:
+    def __init__(self, config: EnvConfig, lanes: int, arrays: Arrays = NUMPY) -> None:
+        self._arrays = arrays
         self.specifications = specifications(config)
         self.cost_names = _cost_names(one.name for one in self.specifications)
-        self._monitors = MonitorSet(self.specifications, lanes)
         names = frozenset[str]().union(*(one.signals for one in self.specifications))
         lasting = config.response.quarantine_length if config.dynamics == "response" else None
-        self._book = SignalBook(names, lanes, config.episode_length, lasting)
+        self._book = SignalBook(names, lanes, config.episode_length, lasting, arrays)
+        self._monitors = MonitorSet(self.specifications, lanes, self._book.kinds, arrays)
+        self._violated = self._monitors.violated
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
         self._book.reset(mask)
         self._monitors.reset(mask)
+        self._violated = self._monitors.violated
 
-    def step(self, step_context: StepContext, voting: BoolArray | None = None) -> SpecStatus:
+    def step(self, step_context: StepContext, voting: BoolArray | bool = True) -> SpecStatus:
         """Take one step of every lane.
 
         Args:
             step_context: What happened.
-            voting: Lanes in which it was an event's vote; None for all. A proposal round is no
-                instant of a specification: there nothing changes.  # (lanes,) bool
+            voting: Lanes in which it was an event's vote; True for all, False for none. A proposal
+                round is no instant of a specification: there nothing changes.  # (lanes,) bool
         """
-        before = self._monitors.violated
-        if voting is None or voting.any():
-            self._monitors.step(self._book.step(step_context, voting), voting)
-        violated = self._monitors.violated
-        return SpecStatus(self.robustness, violated.T, (violated & ~before).T)
+        before = self._violated
+        if voting is not False:
+            counted = None if voting is True else voting
+            self._monitors.step(self._book.step(step_context, counted), counted)
+        # What is violated stays so until the reset: the new ones are those that differ.
+        self._violated = violated = self._monitors.violated
+        return SpecStatus(self.robustness, violated.T, (violated != before).T)
 
     @property
     def robustness(self) -> Float32Array:
@@ -93,12 +100,13 @@ class SpecMonitor:
 
         # (lanes, specifications) float32
         """
-        return self._monitors.robustness.T.copy()
+        robustness: Float32Array = self._arrays.copy(self._monitors.robustness.T)
+        return robustness
 
     @property
     def violated(self) -> BoolArray:
         """Whether each specification is broken.  # (lanes, specifications) bool."""
-        return self._monitors.violated.T.copy()
+        return self._monitors.violated.T
 
     def observation(self) -> Float32Array:
         """What is left of each specification, in [-1, 1].  # (lanes, specifications) float32."""
@@ -122,6 +130,7 @@ class SpecMonitor:
         self._monitors.set_state(
             {n.removeprefix(_MONITORS): a.T for n, a in arrays.items() if n.startswith(_MONITORS)}
         )
+        self._violated = self._monitors.violated
 
 
 def _cost_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -39,11 +39,13 @@ from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.response import Outcome
 from marl_stl_env.engine.state import is_threat_vote
 from marl_stl_env.errors import FormulaError, PluginError, StateError, UnknownNameError
 from marl_stl_env.registry import Registry, as_callable, blamed
+from marl_stl_env.stl.device.atoms import as_device_signal
 from marl_stl_env.stl.parser import parse
 from marl_stl_env.stl.specs import Allowances
 from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array, Int8Array, IntArray
@@ -68,12 +70,14 @@ _WITHOUT_LABELS = (
 )  # fmt: skip
 _OF_ENTITY = ("age", _REPEATED)
 _ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
+#: Fields of a step with a value for every lane.
+_LANEWISE = ("steps", "labels", "decisions", "rewards", "rows", "actions", "faulty")
 
 
 def _bits_of_steps() -> AnyArray:
     """All that is counted of a step in one byte, by label, decision and isolation.
 
-    # (2, 4, 2) uint8
+    # (16,) uint8
     """
     threats, decisions, isolated = np.indices((2, len(Action), 2))
     threats, evaluated = threats == 1, isolated == 0
@@ -89,7 +93,7 @@ def _bits_of_steps() -> AnyArray:
         "_offered": ~threats,
     }
     bits = [fact * _BIT[name] for name, fact in facts.items()]
-    return np.asarray(np.sum(bits, axis=0), np.uint8)
+    return np.asarray(np.sum(bits, axis=0), np.uint8).ravel()
 
 
 _BITS = _bits_of_steps()
@@ -256,6 +260,8 @@ class SignalBook:
         lanes: Independent copies of the stream.
         episode_length: Steps of an episode.
         quarantine_length: Steps that an isolation lasts; None in a replay.
+        arrays: The array library and device. Signals of users are numpy functions: on a device the
+            host waits for them.
 
     Raises:
         UnknownNameError: If there is no such signal with these dynamics.
@@ -267,9 +273,10 @@ class SignalBook:
         lanes: int,
         episode_length: int,
         quarantine_length: int | None = None,
+        arrays: Arrays = NUMPY,
     ) -> None:
-        self.names = tuple(sorted(names))
-        self._isolation, self._lanes = quarantine_length or 0, np.arange(lanes)
+        self.names, self._arrays = tuple(sorted(names)), arrays
+        self._isolation, self._lanes = quarantine_length or 0, arrays.asarray(np.arange(lanes))
         self._own = {name: SIGNALS[name] for name in self.names if name in SIGNALS}
         self._parsed = {name: self._parse(name) for name in self.names}
         wanted: set[tuple[str, int]] = set()
@@ -278,21 +285,36 @@ class SignalBook:
             if kind.startswith("quarantined"):
                 wanted.add(("quarantines", self._isolation))
         self._allowances = {
-            window: Allowances.for_rates(window, max(episode_length, window))
+            window: _allowed(window, episode_length, arrays)
             for kind, window in self._parsed.values()
             if kind.endswith("_margin")
         }
-        keys = sorted(wanted)
-        self._counted = np.zeros((len(keys), lanes), np.int64)
+        keys, asarray = sorted(wanted), arrays.asarray
+        self._counted = asarray(np.zeros((len(keys), lanes), np.int64))
         self._counts = dict(zip(keys, self._counted, strict=True))  # its rows, by name and window
-        self._bit_of = np.array([[_BIT[name]] for name, _ in keys], np.uint8).reshape(-1, 1)
-        self._window_of = np.array([window for _, window in keys], np.int64)[:, None]
-        self._history = np.zeros((lanes, max((window for _, window in keys), default=1)), np.uint8)
+        self._bit_of = asarray(np.array([_BIT[name] for name, _ in keys], np.uint8)[:, None])
+        windows = sorted({window for _, window in keys})
+        self._history = asarray(np.zeros((lanes, max(windows, default=1)), np.uint8))
+        # The steps that leave each window, and this one, which takes the place of the oldest.
+        self._back: IntArray = asarray(np.array([*windows, 0])[:, None])
+        places = np.array([windows.index(window) for _, window in keys], np.int64)
+        self._window_of: IntArray = asarray(places)
+        self._first: IntArray = self._lanes * self._history.shape[1]
+
+    @property
+    def kinds(self) -> dict[str, type[np.generic]]:
+        """The signals that are small integers or finite float32 numbers by construction."""
+        floats = ("denied", "quarantined_fraction")
+        return {
+            name: np.float32 if kind in floats else np.int64
+            for name, (kind, _) in self._parsed.items()
+            if name not in self._own and kind not in _PLAIN
+        }
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
-        self._history[mask] = 0
-        self._counted[:, mask] = 0
+        self._arrays.fill(self._history, mask, 0)
+        self._arrays.fill_columns(self._counted, mask, 0)
 
     def step(
         self, step_context: StepContext, voting: BoolArray | None = None
@@ -307,22 +329,20 @@ class SignalBook:
         Returns:
             The signals by name.  # (lanes,) numbers or booleans each
         """
-        stopped = is_threat_vote(step_context.decisions)
-        labels, isolated = step_context.labels.view(np.int8), step_context.outcome.isolated
-        bits = _BITS[labels, step_context.decisions, isolated.view(np.int8)]
-        steps = step_context.steps
-        if voting is None or voting.all():
-            self._count(slice(None), self._lanes, bits, steps)
-        else:
-            counted = np.flatnonzero(voting)
-            self._count(counted, counted, bits[counted], steps[counted])
-        return {name: self._signal(name, step_context, stopped) for name in self.names}
+        arrays, decisions = self._arrays, step_context.decisions
+        facts = (step_context.labels * len(Action) + decisions) * 2 + step_context.outcome.isolated
+        bits = arrays.take(arrays.constant(_BITS), facts)
+        self._count(bits, step_context.steps, voting)
+        return {name: self._signal(name, step_context) for name in self.names}
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name, lanes first."""
-        counts = {f"{name}_{window}": count for (name, window), count in self._counts.items()}
-        arrays: dict[str, AnyArray] = {"history": self._history, **counts}
-        return {name: array.copy() for name, array in arrays.items()}
+        tonumpy = self._arrays.tonumpy
+        counts = {
+            f"{name}_{window}": tonumpy(count, np.int64)
+            for (name, window), count in self._counts.items()
+        }
+        return {"history": tonumpy(self._history, np.uint8), **counts}
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -336,51 +356,78 @@ class SignalBook:
                 f"the signals need the arrays {sorted(own)} over {len(self._lanes)} lanes, not "
                 f"{sorted(arrays)}; the state belongs to other specifications or other lanes"
             )
-        self._history[:] = arrays["history"]
+        asarray = self._arrays.asarray
+        self._history[:] = asarray(np.array(arrays["history"]))
         for (name, window), count in self._counts.items():
-            count[:] = arrays[f"{name}_{window}"]
+            count[:] = asarray(np.array(arrays[f"{name}_{window}"]))
 
-    def _count(
-        self, at: IntArray | slice, lanes: IntArray, bits: AnyArray, steps: IntArray
-    ) -> None:
-        length = self._history.shape[1]
-        leaving = self._history[lanes, (steps - self._window_of) % length]
+    def _count(self, bits: AnyArray, steps: IntArray, voting: BoolArray | None) -> None:
+        arrays, history = self._arrays, self._history.reshape(-1)
+        places = (steps - self._back) % self._history.shape[1]
+        places += self._first
+        leaving = arrays.take(arrays.take(history, places[:-1]), self._window_of)
         begun, ended = (bits & self._bit_of) != 0, (leaving & self._bit_of) != 0
-        self._counted[:, at] += begun.view(np.int8) - ended.view(np.int8)
-        self._history[lanes, steps % length] = bits
+        if voting is not None:
+            begun, ended = begun & voting, ended & voting
+            bits = arrays.where(voting, bits, history[places[-1]])
+        self._counted += arrays.cast(begun, np.int8) - arrays.cast(ended, np.int8)
+        history[places[-1]] = bits
 
-    def _signal(self, name: str, step_context: StepContext, stopped: BoolArray) -> AnyArray:
+    def _signal(self, name: str, step_context: StepContext) -> AnyArray:
         kind, window = self._parsed[name]
         if kind in self._own:
-            with blamed(SIGNALS.described(kind)):
-                return np.asarray(self._own[kind].values(step_context))
+            return self._of_user(kind, step_context)
         if kind in _BIT:
-            return self._counts[kind, window]
+            counted: AnyArray = self._counts[kind, window]
+            return counted
         if kind in _DERIVED:
             return self._derived(kind, window)
         if kind in _PLAIN:
-            return _plain(kind, step_context, stopped)
+            return _plain(kind, step_context)
         return self._response(kind, window, step_context.outcome)
+
+    def _of_user(self, kind: str, step_context: StepContext) -> AnyArray:
+        """The values of a registered signal."""
+        numbers = [*(getattr(step_context, name) for name in _LANEWISE), *step_context.outcome]
+
+        def values(*given: AnyArray) -> AnyArray:
+            facts = dict(zip(_LANEWISE, given, strict=False))
+            outcome = Outcome(*given[len(_LANEWISE) :])
+            step = StepContext(**facts, outcome=outcome, table=step_context.table)
+            with blamed(SIGNALS.described(kind)):
+                return np.asarray(self._own[kind].values(step))
+
+        def checked(*given: AnyArray) -> AnyArray:
+            return as_device_signal(kind, values(*given), (len(given[0]),))
+
+        on_host = values if self._arrays is NUMPY else checked
+        found: AnyArray = self._arrays.on_host(on_host, *numbers)
+        return found
 
     def _derived(self, kind: str, window: int) -> AnyArray:
         part, whole = (self._counts[name, window] for name in _DERIVED[kind])
         if kind == "denied":
-            return (part / np.maximum(whole, 1)).astype(np.float32)
-        allowances = self._allowances[window]
-        allowed = allowances.missed if kind == "missed_margin" else allowances.false_alarms
-        return allowed[whole] - part
+            share: AnyArray = self._arrays.cast(part / self._arrays.above(whole, 1), np.float32)
+            return share
+        missed, false_alarms = self._allowances[window]
+        allowed: IntArray = missed if kind == "missed_margin" else false_alarms
+        margin: AnyArray = self._arrays.take(allowed, whole) - part
+        return margin
 
     def _response(self, kind: str, window: int, outcome: Outcome) -> AnyArray:
+        arrays = self._arrays
         if kind == "age":
             return outcome.age
         if kind == _REPEATED:
             since = outcome.requarantined
-            return np.asarray((since >= 0) & (since < window), np.int64)
-        held = self._counts["quarantines", self._isolation]
+            repeated: AnyArray = arrays.cast((since >= 0) & (since < window), np.int64)
+            return repeated
+        held: IntArray = self._counts["quarantines", self._isolation]
         if kind == "quarantined":
             return held
         # Before a lane's first vote no entity is present.
-        return (held / np.maximum(outcome.present, 1)).astype(np.float32)
+        share: AnyArray = arrays.cast(held / arrays.above(outcome.present, 1), np.float32)
+        return share
 
     def _parse(self, name: str) -> tuple[str, int]:
         plain = _PLAIN if not self._isolation else _PLAIN + _RESPONSE
@@ -394,15 +441,22 @@ class SignalBook:
         return match[1], int(match[2])
 
 
-def _plain(kind: str, step_context: StepContext, stopped: BoolArray) -> AnyArray:
+def _allowed(window: int, episode_length: int, arrays: Arrays) -> tuple[IntArray, IntArray]:
+    """Misses and false alarms that a window may hold, by its threats and its benign events."""
+    found = Allowances.for_rates(window, max(episode_length, window))
+    return arrays.asarray(found.missed), arrays.asarray(found.false_alarms)
+
+
+def _plain(kind: str, step_context: StepContext) -> AnyArray:
     """A signal that says what this very step was."""
     match kind:
         case "threat":
             return step_context.labels
         case "stopped":
-            return stopped
+            return is_threat_vote(step_context.decisions)
         case "isolated":
             return step_context.outcome.isolated
         case "alerted":
-            return np.asarray(step_context.decisions == _ALERT)
+            alerted: AnyArray = step_context.decisions == _ALERT
+            return alerted
     return step_context.rewards

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from marl_stl_env.arrays import shift_right
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import IntArray
 
@@ -27,11 +28,6 @@ def _signed(word: int) -> int:
 
 _GOLDEN = _signed(0x9E3779B97F4A7C15)
 _FACTORS = (_signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB))
-
-
-def shift_right(bits: IntArray, count: int) -> IntArray:
-    """A logical shift: zeros come in from the left."""
-    return (bits >> count) & ((1 << (64 - count)) - 1)
 
 
 def mix(bits: IntArray) -> IntArray:

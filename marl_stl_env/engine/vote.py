@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from marl_stl_env.arrays import Arrays, shift_right
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.consensus.reliability import VOTE_KINDS, ReliabilityRule, tally
 from marl_stl_env.consensus.rules import DecisionRule
-from marl_stl_env.engine.backend import Arrays
 from marl_stl_env.engine.faults import FaultySensors
 from marl_stl_env.engine.state import LaneState
-from marl_stl_env.engine.streams import random_words
+from marl_stl_env.engine.streams import random_bits
 from marl_stl_env.errors import StateError
 from marl_stl_env.stl.shield import carried_out
 from marl_stl_env.types import AnyArray, BoolArray, Int8Array, IntArray
@@ -32,11 +32,16 @@ class ReliabilityVotes:
         threshold: P(threat) from which stopping an event pays.
         share: Share of the events that have label feedback.
         lanes: Number of lanes.
+        arrays: The array library and device.
     """
 
-    def __init__(self, rule: DecisionRule, threshold: float, share: float, lanes: int) -> None:
-        self._rule, self._share = ReliabilityRule(rule, threshold), share
-        self._counts: IntArray = np.zeros((lanes, rule.agents, 2, VOTE_KINDS), np.int64)
+    def __init__(
+        self, rule: DecisionRule, threshold: float, share: float, lanes: int, arrays: Arrays
+    ) -> None:
+        self._rule, self._share = ReliabilityRule(rule, threshold, arrays), share
+        self._arrays = arrays
+        counts = np.zeros((lanes, rule.agents, 2, VOTE_KINDS), np.int64)
+        self._counts: IntArray = arrays.asarray(counts)
 
     def decide(self, actions: Int8Array, lanes: IntArray | slice = slice(None)) -> Int8Array:
         """The decisions of these lanes.
@@ -67,20 +72,24 @@ class ReliabilityVotes:
             voted: Lanes that did vote.  # (lanes,) bool
             known: Events that have label feedback; None draws a random share.  # (lanes,) bool
         """
+        arrays = self._arrays
         if known is None:
-            draws = (_FIRST_DRAW + state.positions - state.starts).astype(np.uint64)
-            words = random_words(state.seeds, state.episodes - np.uint64(1), draws)
-            known = (words >> np.uint64(11)) * 2.0**-53 < self._share
+            draws = _FIRST_DRAW + state.positions - state.starts
+            seeds, episodes = arrays.bits(state.seeds), arrays.bits(state.episodes)
+            upper = shift_right(random_bits(seeds, episodes - 1, draws), 11)
+            known = arrays.cast(upper, np.float64) * 2.0**-53 < self._share
         known = voted & known
-        self._counts[known] += tally(actions[known], labels[known])
+        here = arrays.lanes_of(known)
+        votes = tally(actions[here], labels[here], arrays)
+        self._counts[here] += votes & known[here][:, None, None, None]
 
     def forget(self, mask: BoolArray) -> None:
         """Begin anew in the masked lanes: who is faulty is drawn for each episode."""
-        self._counts[mask] = 0
+        self._arrays.fill(self._counts, mask, 0)
 
     def to_arrays(self) -> dict[str, AnyArray]:
         """A copy of the counts, by name."""
-        return {_NAME: self._counts.copy()}
+        return {_NAME: self._arrays.tonumpy(self._counts, np.int64)}
 
     def taken_from(self, arrays: dict[str, AnyArray]) -> dict[str, AnyArray]:
         """Go back to the counts of :meth:`to_arrays`.
@@ -92,13 +101,14 @@ class ReliabilityVotes:
             StateError: If the counts are missing or those of other lanes or sensors.
         """
         others, counts = dict(arrays), np.asarray(arrays.get(_NAME))
-        if counts.shape != self._counts.shape or counts.dtype != np.int64 or counts.min() < 0:
+        shape = tuple(self._counts.shape)
+        if counts.shape != shape or counts.dtype != np.int64 or counts.min() < 0:
             raise StateError(
-                f"{_NAME} must be {self._counts.shape} int64, none negative, not {counts.shape} "
+                f"{_NAME} must be {shape} int64, none negative, not {counts.shape} "
                 f"{counts.dtype}; the state belongs to an engine with another team or vote"
             )
         del others[_NAME]
-        self._counts = counts.copy()
+        self._counts = self._arrays.asarray(counts.copy())
         return others
 
 
@@ -122,15 +132,17 @@ class TeamVote:
         self.rule = DecisionRule(
             agents, consensus.faulty_for(agents), consensus.threshold_for(agents), consensus.rule
         )
-        self._equal, self._shield = arrays.decision_rule(self.rule), config.stl.shield
+        self._equal, self._shield = self.rule.on(arrays), config.stl.shield
         self._nothing = arrays.asarray(np.zeros(lanes, np.bool_))
+        self._arrays = arrays
         self._weighted: ReliabilityVotes | None = None
         if consensus.weights == "reliability":
             threshold, share = config.reward.threshold, consensus.feedback_share
-            self._weighted = ReliabilityVotes(self.rule, threshold, share, lanes)
+            self._weighted = ReliabilityVotes(self.rule, threshold, share, lanes, arrays)
         self._faults: FaultySensors | None = None
         if config.faults.faulty:
-            self._faults = FaultySensors(config.faults, self.rule, 1 + config.deliberation)
+            rounds = 1 + config.deliberation
+            self._faults = FaultySensors(config.faults, self.rule, rounds, arrays)
 
     def begin(self, state: LaneState, mask: BoolArray) -> None:
         """Draw the faulty sensors of new episodes, and forget the feedback of the old ones.
@@ -204,4 +216,4 @@ class TeamVote:
         return decisions
 
     def _shielded(self, voted: Int8Array, mask: BoolArray) -> Int8Array:
-        return carried_out(voted, mask) if self._shield else voted
+        return carried_out(voted, mask, self._arrays) if self._shield else voted

@@ -15,7 +15,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.spec_monitor import COST_SUM
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.errors import ResetNeededError
-from marl_stl_env.types import Action, AnyArray, Int8Array
+from marl_stl_env.types import ACTIONS, Action, AnyArray, Int8Array
 
 Info: TypeAlias = dict[str, Any]
 
@@ -55,27 +55,33 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     """
     record = last_record(engine)
     decision = int(record.decisions[lane])
-    team = {
+    team: Info = {
         "label": int(record.labels[lane]),
         "family": int(engine.table.families[record.rows[lane]]),
         "decision": decision,
         "decision_vote": int(decision in _THREAT_VOTES),
         "isolated": int(record.isolated[lane]),
     }
-    last: Info = {name: float(cost) for name, cost in costs_by_name(engine, lane).items()}
-    mask = _action_mask(engine, lane)
-    sensors = zip(record.actions[lane].tolist(), record.faulty[lane].tolist(), strict=True)
-    for action, faulty in sensors:
-        own = {"vote": int(action in _THREAT_VOTES), "faulty": int(faulty)}
-        yield {**team, **own, **last, "action_mask": mask.copy()}
+    team |= lane_costs(engine, lane)
+    masks = np.repeat(_action_mask(engine, lane)[None], engine.agents, axis=0)
+    actions, faulty = record.actions[lane].tolist(), record.faulty[lane].tolist()
+    for i, mask in enumerate(masks):
+        info = team.copy()
+        info["vote"], info["faulty"] = int(actions[i] in _THREAT_VOTES), int(faulty[i])
+        info["action_mask"] = mask
+        yield info
 
 
-def costs_by_name(engine: Engine, lanes: int | slice = slice(None)) -> dict[str, AnyArray]:
-    """What the last step cost.
+def lane_costs(engine: Engine, lane: int) -> dict[str, float]:
+    """What the last step cost in one lane; see :func:`costs_by_name`."""
+    if engine.spec_monitor is None:
+        return {}
+    costs = list(map(float, last_record(engine).newly_violated[lane].tolist()))
+    return {**dict(zip(engine.spec_monitor.cost_names, costs, strict=True)), COST_SUM: sum(costs)}
 
-    Args:
-        engine: The engine.
-        lanes: One lane, or all.
+
+def costs_by_name(engine: Engine) -> dict[str, AnyArray]:
+    """What the last step cost in every lane.
 
     Returns:
         ``cost_<name>``, 1 at the first violation of the specification in an episode and else 0,
@@ -83,30 +89,57 @@ def costs_by_name(engine: Engine, lanes: int | slice = slice(None)) -> dict[str,
     """
     if engine.spec_monitor is None:
         return {}
-    costs = last_record(engine).newly_violated[lanes].astype(np.float64)
+    costs = last_record(engine).newly_violated.astype(np.float64)
     names = engine.spec_monitor.cost_names
     return {**dict(zip(names, costs.T, strict=True)), COST_SUM: costs.sum(axis=-1)}
 
 
-def mask_infos(engine: Engine) -> list[Info]:
-    """Infos as short as can be: ``action_mask`` with a shield, and nothing without.
+class VectorInfos:
+    """The infos of all sensors of all lanes, as short as can be.
 
-    Returns:
-        A dictionary for each sensor of each lane.
+    They hold ``action_mask`` with a shield, the costs in the lanes where something was violated,
+    and nothing elsewhere. Making thousands of empty dictionaries takes longer than a step of the
+    engine, so they are handed out again and again; one that was written into is replaced.
+
+    Args:
+        engine: The engine.
+        copy: Whether masks are the caller's, and dictionaries may be written into.
     """
-    if not engine.config.stl.shield:
-        return [{} for _ in range(engine.lanes * engine.agents)]
-    masks = list(engine.action_mask.astype(np.int8))
-    return [{"action_mask": mask} for mask in masks for _ in range(engine.agents)]
 
+    def __init__(self, engine: Engine, *, copy: bool = True) -> None:
+        self._engine, self._copy = engine, copy
+        self._masks: Int8Array | None = None
+        if engine.config.stl.shield:
+            self._masks = np.ones((engine.lanes, ACTIONS), np.int8)
+        self._blank = self._made()
 
-def add_costs(infos: list[Info], engine: Engine) -> None:
-    """Add the costs of the last step to the infos of the lanes in which something was violated."""
-    violated = last_record(engine).newly_violated.any(axis=1)
-    for lane in np.flatnonzero(violated).tolist():
-        costs = {name: float(cost) for name, cost in costs_by_name(engine, lane).items()}
-        for info in infos[lane * engine.agents : (lane + 1) * engine.agents]:
-            info.update(costs)
+    def next(self) -> list[Info]:
+        """A list with a dictionary for each sensor of each lane; replace what is to be changed."""
+        if self._masks is not None:
+            if self._copy:
+                self._masks = self._engine.action_mask.astype(np.int8)
+                return self._made()
+            np.copyto(self._masks, self._engine.action_mask)
+        elif self._copy and any(self._blank):
+            self._blank = self._made()
+        return self._blank.copy()
+
+    def after_step(self) -> list[Info]:
+        """The same, with the costs of the last step."""
+        infos, agents = self.next(), self._engine.agents
+        violated = last_record(self._engine).newly_violated
+        if violated.any():
+            for lane in np.flatnonzero(violated.any(axis=1)).tolist():
+                costs = lane_costs(self._engine, lane)
+                for place in range(lane * agents, (lane + 1) * agents):
+                    infos[place] = infos[place] | costs
+        return infos
+
+    def _made(self) -> list[Info]:
+        agents = self._engine.agents
+        if self._masks is None:
+            return [{} for _ in range(self._engine.lanes * agents)]
+        return [{"action_mask": mask} for mask in self._masks for _ in range(agents)]
 
 
 def _action_mask(engine: Engine, lane: int) -> Int8Array:

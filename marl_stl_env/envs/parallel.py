@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -70,7 +72,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         }
         self.action_spaces = {agent: action_space() for agent in self.possible_agents}
         self.state_space = state_space(self.engine)
-        self._running = False
+        self._running = self._warned = False
         self._np_random: np.random.Generator | None = None
         self._np_random_seed: int | None = None
 
@@ -209,6 +211,12 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
         if self._renderer is not None:
             self._renderer.reset(int(arrays["positions"][0] - arrays["starts"][0]))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of; SuperSuit's own copies are warned of once."""
+        if not self._warned:
+            self._warned = _warn_of_copies()
+        return self.__dict__
+
     def __repr__(self) -> str:
         """Class, data, sensors, and what differs from the default."""
         return describe(self, self.engine)
@@ -254,6 +262,29 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
 
     def _observations(self) -> _PerAgent:
         return dict(zip(self.possible_agents, self.engine.observe()[0], strict=True))
+
+
+def _warn_of_copies() -> bool:
+    """Warn if SuperSuit's ``concat_vec_envs_v1`` is what copies the environment; whether it was.
+
+    It says nothing itself, and what is wrong with its vector shows in no error either.
+    """
+    frame, depth = inspect.currentframe(), 0
+    inside = False
+    while frame is not None:
+        of_supersuit = frame.f_globals.get("__name__", "").startswith("supersuit.")
+        if inside and not of_supersuit:
+            break  # who called it
+        inside, frame, depth = of_supersuit or inside, frame.f_back, depth + 1
+    if inside:
+        warnings.warn(
+            "SuperSuit's concat_vec_envs_v1 copies this environment with its random stream, gives "
+            "dones as uint8, with which VecNormalize goes wrong, and tells no time limit; use "
+            "marl_stl_env.envs.supersuit.SuperSuitVecEnv (or supersuit_vec_env), which repairs "
+            "that, or TrafficVecEnv, which is faster",
+            stacklevel=depth + 1,
+        )
+    return inside
 
 
 def parallel_env(

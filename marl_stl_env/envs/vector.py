@@ -19,7 +19,7 @@ from marl_stl_env.envs.single import analyst_config
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.envs.spec import HasPlainSpec
 from marl_stl_env.errors import ConfigError, ResetNeededError, UnknownNameError
-from marl_stl_env.rendering import LANE_MODES, RENDER_FPS, LaneRenderers
+from marl_stl_env.rendering import RENDER_FPS, RENDER_MODES, LaneRenderers
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray, as_actions, as_integers
 from marl_stl_env.validation import check_count
 
@@ -33,7 +33,8 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
         num_envs: Lanes.
         config: The environment; ``agents`` and ``views`` are fixed.
         table: Prepared data, or a raw table, in place of what ``config.data`` names.
-        render_mode: "ansi", "rgb_array" or None; ``render()`` gives one frame for each lane.
+        render_mode: "ansi" or "rgb_array" lets ``render()`` give one frame for each lane, "human"
+            shows lane 0 in a window; or None.
         max_episode_steps: Replaces ``episode_length``; None and -1 leave it.
         autoreset_mode: What happens after an episode's last event: "NextStep" (the next step's
             action is ignored and returns the new episode's first observation), "SameStep" (the
@@ -56,7 +57,7 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
         check_count("num_envs", num_envs, 2**24)
         self._mode = _autoreset_mode(autoreset_mode)
         self.metadata = {
-            "render_modes": [*LANE_MODES],
+            "render_modes": [*RENDER_MODES],
             "render_fps": RENDER_FPS,
             "autoreset_mode": self._mode,
         }
@@ -148,12 +149,19 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
         return observations, rewards, self._none(), truncated.copy(), infos | self._masks()
 
     def render(self) -> tuple[Any, ...] | None:
-        """Text, or pixels (height, width, 3) uint8, of each lane; None without a render mode.
+        """Text, or pixels (height, width, 3) uint8, of each lane; None where nothing is returned.
 
         Raises:
             ResetNeededError: Before the first reset.
         """
-        return None if self._shown is None else self._shown.render()
+        frames = None if self._shown is None else self._shown.render()
+        return None if self.render_mode == "human" else frames
+
+    def close_extras(self, **settings: Any) -> None:
+        """Close the window, if there is one."""
+        del settings
+        if self._shown is not None:
+            self._shown.close()
 
     def __repr__(self) -> str:
         """Class, data, lanes, what differs from the default, and the id where it has one."""

@@ -6,12 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.errors import ConfigError
 from marl_stl_env.rendering.renderer import Renderer
 from marl_stl_env.types import BoolArray
-
-#: What vectors can show: a window shows one lane.
-LANE_MODES = ("ansi", "rgb_array")
 
 
 class LaneRenderers:
@@ -19,21 +15,15 @@ class LaneRenderers:
 
     Args:
         engine: The engine; nothing in it changes.
-        mode: "ansi" or "rgb_array".
+        mode: "ansi", "rgb_array", or "human", which opens a window of the first lane alone.
         lanes: How many lanes to show.
 
     Raises:
-        ConfigError: If the mode is "human".
         UnknownNameError: If there is no such mode.
     """
 
     def __init__(self, engine: Engine, mode: str, lanes: int) -> None:
-        if isinstance(mode, str) and mode == "human":
-            raise ConfigError(
-                "render_mode='human' opens a window for one lane, and this environment has many: "
-                "use render_mode='rgb_array' and show what render() returns, or a single "
-                "environment (gymnasium.make, marl_stl_env.parallel_env)"
-            )
+        lanes = 1 if isinstance(mode, str) and mode == "human" else lanes
         self._renderers = [Renderer(engine, mode, lane) for lane in range(lanes)]
 
     def reset(self, mask: BoolArray | None = None) -> None:
@@ -47,12 +37,17 @@ class LaneRenderers:
             renderer.step()
 
     def render(self) -> tuple[str | NDArray[np.uint8] | None, ...]:
-        """Text or pixels (height, width, 3) uint8 of each lane.
+        """Text or pixels (height, width, 3) uint8 of each lane; None of one with a window.
 
         Raises:
             ResetNeededError: Before the first reset.
         """
         return tuple(renderer.render() for renderer in self._renderers)
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        for renderer in self._renderers:
+            renderer.close()
 
     def _chosen(self, mask: BoolArray | None) -> list[Renderer]:
         if mask is None:

@@ -8,21 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.errors import ConfigError, FormulaError, SignalError
+from marl_stl_env.stl.device.atoms import require_truth
 from marl_stl_env.stl.formula import Connective, Formula, Window, ties_satisfy
 from marl_stl_env.stl.online import Compiler, Memory, Operator, Sample
 from marl_stl_env.stl.signals import as_signal, finite_arithmetic, require_boolean, require_signals
 from marl_stl_env.stl.specs import Specification
+from marl_stl_env.stl.thresholds import ThresholdBank, Thresholds
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 
 
 class _Monitors:
     """What both monitors share: reading samples, resets, state."""
 
-    def __init__(self, formulas: Sequence[Formula], lanes: int) -> None:
+    def __init__(self, formulas: Sequence[Formula], lanes: int, arrays: Arrays = NUMPY) -> None:
         if lanes < 1:
             raise ConfigError(f"lanes={lanes} is below 1")
-        self._memory = Memory(lanes)
+        self._memory, self._arrays = Memory(lanes, arrays), arrays
         self._names = frozenset[str]().union(*(f.signals() for f in formulas))
         self._conditions = frozenset[str]().union(*(f.propositions() for f in formulas))
 
@@ -34,10 +37,13 @@ class _Monitors:
                 # (lanes,) bool
         """
         lanes = self._memory.lanes
+        if self._arrays is not NUMPY and mask is not None:
+            self._memory.reset(mask)
+            return
         every = np.ones(lanes, np.bool_) if mask is None else np.asarray(mask)
         if every.shape != (lanes,) or every.dtype != np.bool_:
             raise SignalError(f"mask is {every.shape} {every.dtype}, expected ({lanes},) bool")
-        self._memory.reset(every)
+        self._memory.reset(self._arrays.asarray(every))
 
     def get_state(self) -> dict[str, AnyArray]:
         """Everything needed to continue exactly as from here, as plain arrays."""
@@ -56,10 +62,12 @@ class _Monitors:
     ) -> Iterator[tuple[Sample, BoolArray | slice]]:
         """The sample, once for all lanes that share a tick, and these lanes."""
         require_signals(self._names, signals)
-        shape, memory = (self._memory.lanes,), self._memory
-        read = {name: as_signal(name, signals[name], shape) for name in self._names}
+        memory, read = self._memory, signals
+        if self._arrays is NUMPY:
+            shape = (memory.lanes,)
+            read = {name: as_signal(name, signals[name], shape) for name in self._names}
         for name in self._conditions:
-            require_boolean(name, read[name])
+            (require_boolean if self._arrays is NUMPY else require_truth)(name, read[name])
         for tick, lanes in memory.advance(sampling):
             sample = Sample(read, tick, memory.age)
             if lanes is None:
@@ -121,6 +129,7 @@ class Monitor(_Monitors):
 class _Fold:
     """A body that must hold at the episode's instants ``start`` to ``end``."""
 
+    arrays: Arrays
     operator: Operator
     running: Float32Array  # (lanes,) float32, the least value so far
     start: int  # age at which the first instant becomes known
@@ -128,12 +137,11 @@ class _Fold:
 
     def step(self, sample: Sample) -> None:
         values = self.operator.step(sample)
-        counts: BoolArray | bool = True
         if self.start > 0:
-            counts = sample.age >= self.start
+            values = self.arrays.where(sample.age >= self.start, values, math.inf)
         if self.end is not None:
-            counts = counts & (sample.age <= self.end)
-        np.minimum(self.running, values, out=self.running, where=counts)
+            values = self.arrays.where(sample.age <= self.end, values, math.inf)
+        self.arrays.minimum(self.running, values, out=self.running)
 
 
 class MonitorSet(_Monitors):
@@ -146,6 +154,10 @@ class MonitorSet(_Monitors):
     Args:
         specifications: The specifications.
         lanes: Number of lanes.
+        kinds: Signals that need no check, as their giver has them finite, with their type: int64
+            for small integers, or float32.
+        arrays: The array library and device. On a device values of signals are not checked, and
+            numbers are no conditions.
 
     Attributes:
         specifications: The specifications, in the order of all arrays.
@@ -158,8 +170,17 @@ class MonitorSet(_Monitors):
             top.
     """
 
-    def __init__(self, specifications: Sequence[Specification], lanes: int) -> None:
-        super().__init__([s.formula for s in specifications], lanes)
+    def __init__(
+        self,
+        specifications: Sequence[Specification],
+        lanes: int,
+        kinds: Mapping[str, type[np.generic]] | None = None,
+        arrays: Arrays = NUMPY,
+    ) -> None:
+        known = kinds if kinds is not None and arrays is NUMPY else {}
+        plain = [Thresholds.of(s.formula, known) for s in specifications]
+        others = [i for i, one in enumerate(plain) if one is None]
+        super().__init__([specifications[i].formula for i in others], lanes, arrays)
         self.specifications = tuple(specifications)
         names = [s.name for s in specifications]
         if len(set(names)) != len(names):
@@ -169,15 +190,18 @@ class MonitorSet(_Monitors):
         self._strict = [i for i, s in enumerate(specifications) if not ties_satisfy(s.formula)]
         self._folds = [
             fold
-            for i, specification in enumerate(specifications)
-            for fold in self._folded(specification.formula, self._running[i], boolean=False)
+            for i in others
+            for fold in self._folded(specifications[i].formula, self._running[i], boolean=False)
         ]
+        self._bank = ThresholdBank(plain, self._running) if len(others) < len(plain) else None
         for i in self._strict:
             formula = specifications[i].formula
             self._folds += self._folded(formula, self._truth[i], boolean=True)
-        self.robustness = self._running.view()
-        self.robustness.flags.writeable = False
-        self._scales = np.array([[s.scale for s in specifications]], np.float32)
+        self.robustness = self._running
+        if arrays is NUMPY:
+            self.robustness = self._running.view()
+            self.robustness.flags.writeable = False
+        self._scales = arrays.asarray(np.array([[s.scale for s in specifications]], np.float32))
 
     def step(self, signals: Mapping[str, AnyArray], sampling: BoolArray | None = None) -> None:
         """Take one sample of every lane.
@@ -192,10 +216,15 @@ class MonitorSet(_Monitors):
             SignalError: If values are malformed, NaN or infinite, or a formula's arithmetic
                 overflows; after an overflow the lanes must be reset.
         """
-        with finite_arithmetic():
-            for sample, _ in self._samples(signals, sampling):
-                for fold in self._folds:
-                    fold.step(sample)
+        if self._folds:
+            with finite_arithmetic():
+                for sample, _ in self._samples(signals, sampling):
+                    for fold in self._folds:
+                        fold.step(sample)
+        else:
+            self._memory.advance(sampling)
+        if self._bank is not None:
+            self._bank.step(signals, self._memory.age, sampling)
 
     @property
     def violated(self) -> BoolArray:
@@ -204,7 +233,8 @@ class MonitorSet(_Monitors):
         # (specifications, lanes) bool
         """
         broken: BoolArray = self._running < 0
-        broken[self._strict] = self._truth[self._strict] < 0
+        for i in self._strict:
+            broken[i] = self._truth[i] < 0
         return broken
 
     def observation(self) -> Float32Array:
@@ -221,7 +251,7 @@ class MonitorSet(_Monitors):
             delay = _finite_horizon(body)
             operator = compiler.operator(body, delay)
             last = None if end is None else end + delay
-            folds.append(_Fold(operator, running, start + delay, last))
+            folds.append(_Fold(self._arrays, operator, running, start + delay, last))
         return folds
 
 

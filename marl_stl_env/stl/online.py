@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.errors import FormulaError, StateError
+from marl_stl_env.stl.device.atoms import DeviceAtom
 from marl_stl_env.stl.formula import (
     Comparison,
     Connective,
@@ -41,11 +45,13 @@ class Memory:
     Rows are written in turns by a lane's tick. Lanes that sample together share theirs.
     """
 
-    def __init__(self, lanes: int) -> None:
-        self.lanes = lanes
-        self.ticks: IntArray = np.full(lanes, -1)  # number of the current sample, by lane
-        self.age: IntArray = np.full(lanes, -1)  # number of the current sample in its episode
-        self._together = True  # whether all lanes have the same tick
+    def __init__(self, lanes: int, arrays: Arrays = NUMPY) -> None:
+        self.lanes, self.arrays = lanes, arrays
+        never = np.full(lanes, -1)
+        self.ticks: IntArray = arrays.asarray(never)  # number of the current sample, by lane
+        # Number of the current sample in its episode.
+        self.age: IntArray = arrays.asarray(never.copy())
+        self._tick: int | None = -1  # that of all lanes; None where they differ
         self._rows: list[tuple[Float32Array, float]] = []
         self._bytes = 0
 
@@ -57,7 +63,7 @@ class Memory:
         """
         self._bytes += count * self.lanes * np.float32().nbytes
         check_memory({f"an interval of {count} steps in {self.lanes} lanes": self._bytes})
-        rows = np.full((count, self.lanes), fill, np.float32)
+        rows: Float32Array = self.arrays.asarray(np.full((count, self.lanes), fill, np.float32))
         self._rows.append((rows, fill))
         return rows
 
@@ -65,47 +71,56 @@ class Memory:
         """Begin the next sample.
 
         Args:
-            sampling: The lanes that take one; None for all.  # (lanes,) bool
+            sampling: The lanes that take one; None for all. On a device the host waits for it.
+                # (lanes,) bool
 
         Returns:
             Ticks, each with the lanes that take the sample at it (None for all): a single one as
             long as the lanes that sample do so together.
         """
-        if sampling is None or sampling.all():
-            if self._together:
-                self.ticks += 1
-                self.age += 1
-                return [(int(self.ticks[0]), None)]
-            sampling = np.ones(self.lanes, np.bool_)
-        lanes = np.flatnonzero(sampling)
-        ticks, new = self.ticks[lanes], self.age[lanes] < 0
+        if sampling is None and self._tick is not None:
+            self._tick += 1
+            self.ticks += 1
+            self.age += 1
+            return [(self._tick, None)]
+        arrays = self.arrays
+        every = np.ones(self.lanes, np.bool_)
+        given = every if sampling is None else arrays.tonumpy(sampling, np.bool_)
+        all_ticks, age = (arrays.tonumpy(array, np.int64) for array in (self.ticks, self.age))
+        lanes = np.flatnonzero(given)
+        ticks, new = all_ticks[lanes], age[lanes] < 0
         if new.any():  # without samples a lane can take any tick: it joins the others
             ticks[new] = (ticks if new.all() else ticks[~new]).max()
-        self.ticks[lanes] = ticks = ticks + 1
-        self.age[lanes] += 1
-        self._together = bool((self.ticks == self.ticks[0]).all())
-        return [(tick, sampling & (self.ticks == tick)) for tick in np.unique(ticks).tolist()]
+        all_ticks[lanes] = ticks = ticks + 1
+        self.ticks[:] = arrays.asarray(all_ticks)
+        self.age += arrays.asarray(given)
+        self._tick = _common(all_ticks)
+        return [
+            (tick, arrays.asarray(given & (all_ticks == tick)))
+            for tick in np.unique(ticks).tolist()
+        ]
 
     @contextmanager
     def only(self, mask: BoolArray) -> Iterator[None]:
         """Undo afterwards what is written inside to the rows of other lanes."""
-        others = np.flatnonzero(~mask)
-        kept = [rows[:, others] for rows, _ in self._rows]
+        arrays, others = self.arrays, self.arrays.lanes_of(~mask)
+        kept = [arrays.copy(rows[:, others]) for rows, _ in self._rows]
         yield
         for (rows, _), values in zip(self._rows, kept, strict=True):
-            rows[:, others] = values
+            rows[:, others] = arrays.where(mask[others], rows[:, others], values)
 
     def reset(self, mask: BoolArray) -> None:
         """Forget the lanes where ``mask`` is True."""
-        lanes = np.flatnonzero(mask)
-        self.age[lanes] = -1
+        self.arrays.fill(self.age, mask, -1)
         for rows, fill in self._rows:
-            rows[:, lanes] = fill
+            self.arrays.fill_columns(rows, mask, fill)
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name."""
-        state: dict[str, AnyArray] = {"tick": self.ticks.copy(), "age": self.age.copy()}
-        return state | {f"rows_{i}": rows.copy() for i, (rows, _) in enumerate(self._rows)}
+        tonumpy = self.arrays.tonumpy
+        state = {"tick": tonumpy(self.ticks, np.int64), "age": tonumpy(self.age, np.int64)}
+        rows = (tonumpy(rows, np.float32) for rows, _ in self._rows)
+        return state | {f"rows_{i}": array for i, array in enumerate(rows)}
 
     def set_state(self, state: Mapping[str, AnyArray]) -> None:
         """Take over the arrays of :meth:`get_state`.
@@ -123,11 +138,16 @@ class Memory:
                     f"monitor state {name!r} is {given.shape} {given.dtype}, these monitors need "
                     f"{array.shape} {array.dtype}: build them from the same formulas and lanes"
                 )
-        self.ticks[:] = state["tick"]
-        self._together = bool((self.ticks == self.ticks[0]).all())
-        self.age[:] = state["age"]
+        taken = {name: self.arrays.asarray(np.array(array)) for name, array in state.items()}
+        self.ticks[:], self.age[:] = taken["tick"], taken["age"]
+        self._tick = _common(state["tick"])
         for i, (rows, _) in enumerate(self._rows):
-            rows[:] = state[f"rows_{i}"]
+            rows[:] = taken[f"rows_{i}"]
+
+
+def _common(ticks: IntArray) -> int | None:
+    """The tick of all lanes; None where they differ."""
+    return int(ticks[0]) if (ticks == ticks[0]).all() else None
 
 
 @dataclass(frozen=True)
@@ -137,6 +157,12 @@ class Sample:
     signals: Mapping[str, Float32Array]  # (lanes,) float32 each
     tick: int
     age: IntArray  # (lanes,) int64
+
+
+class _Pairwise(Protocol):
+    """The smaller or the larger ones of two arrays."""
+
+    def __call__(self, values: Any, others: Any, out: Any = None) -> Any: ...
 
 
 class Operator(ABC):
@@ -176,7 +202,9 @@ class Compiler:
             case Connective(operator=operator, left=left, right=right):
                 first, second = self.operator(left, delay), self.operator(right, delay)
                 first = _Negation(first) if operator == "->" else first
-                return _Extreme(np.minimum if operator == "and" else np.maximum, first, second)
+                arrays = self._memory.arrays
+                extreme = arrays.minimum if operator == "and" else arrays.maximum
+                return _Extreme(extreme, first, second)
             case Window():
                 return self._window(formula, delay)
             case Span():
@@ -184,7 +212,8 @@ class Compiler:
         raise TypeError(f"{formula!r} is no formula")
 
     def _window(self, formula: Window, delay: int) -> Operator:
-        extreme = np.minimum if formula.is_universal else np.maximum
+        arrays = self._memory.arrays
+        extreme = arrays.minimum if formula.is_universal else arrays.maximum
         neutral = math.inf if formula.is_universal else -math.inf
         operand = self._newest(formula, formula.operand, neutral, delay)
         width = formula.interval.width
@@ -192,8 +221,10 @@ class Compiler:
             return operand
         if width is None:
             return _Accumulated(extreme, neutral, operand, self._memory)
-        kind = _Ring if width <= _WIDEST_RING else _TwoStacks
-        return kind(extreme, neutral, operand, width, self._memory)
+        if width > _WIDEST_RING:
+            return _TwoStacks(extreme, neutral, operand, width, self._memory)
+        reduce = arrays.least if formula.is_universal else arrays.greatest
+        return _Ring(reduce, neutral, operand, width, self._memory)
 
     def _span(self, formula: Span, delay: int) -> Operator:
         left = self._newest(formula, formula.left, math.inf, delay)
@@ -209,7 +240,7 @@ class Compiler:
         # The left side must also hold on the `start` samples between now and the window.
         between = Interval(0, start - 1)
         held = Window("historically" if formula.is_past else "always", between, formula.left)
-        return _Extreme(np.minimum, span, self._window(held, delay))
+        return _Extreme(self._memory.arrays.minimum, span, self._window(held, delay))
 
     def _newest(
         self, formula: Window | Span, part: Formula, neutral: float, delay: int
@@ -222,7 +253,7 @@ class Compiler:
         if formula.is_past:
             delay += interval.start
             operand = self.operator(part, delay)
-            return _Started(operand, delay, neutral) if delay else operand
+            return _Started(operand, delay, neutral, self._memory.arrays) if delay else operand
         if interval.end is None:
             raise FormulaError(
                 f"'{formula}' looks infinitely far ahead and cannot be monitored: bound the "
@@ -235,11 +266,16 @@ class _Atom(Operator):
     """A formula without inner formulas, delayed by a ring of d + 1 rows."""
 
     def __init__(self, formula: Atom, delay: int, memory: Memory, boolean: bool) -> None:
-        self._formula, self._boolean, self._shape = formula, boolean, (memory.lanes,)
+        lanes, arrays = memory.lanes, memory.arrays
+        self._values: Callable[[Mapping[str, AnyArray]], Float32Array]
+        if arrays is NUMPY:
+            self._values = partial(atom, formula, shape=(lanes,), boolean=boolean)
+        else:
+            self._values = DeviceAtom(formula, lanes, boolean, arrays)
         self._ring = memory.rows(delay + 1, 0.0) if delay else None
 
     def step(self, sample: Sample) -> Float32Array:
-        values = atom(self._formula, sample.signals, self._shape, self._boolean)
+        values = self._values(sample.signals)
         if self._ring is None:
             return values
         self._ring[sample.tick % len(self._ring)] = values
@@ -258,7 +294,7 @@ class _Negation(Operator):
 class _Extreme(Operator):
     """The smaller or the larger of two values."""
 
-    def __init__(self, extreme: np.ufunc, left: Operator, right: Operator) -> None:
+    def __init__(self, extreme: _Pairwise, left: Operator, right: Operator) -> None:
         self._extreme, self._left, self._right = extreme, left, right
 
     def step(self, sample: Sample) -> Float32Array:
@@ -269,19 +305,21 @@ class _Extreme(Operator):
 class _Started(Operator):
     """The neutral value until the operand's instant lies within the lane's episode."""
 
-    def __init__(self, operand: Operator, delay: int, neutral: float) -> None:
-        self._operand, self._delay, self._neutral = operand, delay, np.float32(neutral)
+    def __init__(self, operand: Operator, delay: int, neutral: float, arrays: Arrays) -> None:
+        self._operand, self._delay, self._neutral = operand, delay, neutral
+        self._arrays = arrays
 
     def step(self, sample: Sample) -> Float32Array:
         values = self._operand.step(sample)
-        return np.where(sample.age < self._delay, self._neutral, values)
+        late: Float32Array = self._arrays.where(sample.age < self._delay, self._neutral, values)
+        return late
 
 
 class _Accumulated(Operator):
     """The extreme since the lane's start."""
 
     def __init__(
-        self, extreme: np.ufunc, neutral: float, operand: Operator, memory: Memory
+        self, extreme: _Pairwise, neutral: float, operand: Operator, memory: Memory
     ) -> None:
         self._extreme, self._operand = extreme, operand
         self._values: Float32Array = memory.rows(1, neutral)[0]
@@ -295,15 +333,19 @@ class _Ring(Operator):
     """The extreme of the last w values, recomputed from a ring of w rows."""
 
     def __init__(
-        self, extreme: np.ufunc, neutral: float, operand: Operator, width: int, memory: Memory
+        self,
+        reduce: Callable[[Float32Array], Float32Array],
+        neutral: float,
+        operand: Operator,
+        width: int,
+        memory: Memory,
     ) -> None:
-        self._extreme, self._operand = extreme, operand
+        self._reduce, self._operand = reduce, operand
         self._ring = memory.rows(width, neutral)
 
     def step(self, sample: Sample) -> Float32Array:
         self._ring[sample.tick % len(self._ring)] = self._operand.step(sample)
-        values: Float32Array = self._extreme.reduce(self._ring, axis=0)
-        return values
+        return self._reduce(self._ring)
 
 
 class _TwoStacks(Operator):
@@ -315,9 +357,10 @@ class _TwoStacks(Operator):
     """
 
     def __init__(
-        self, extreme: np.ufunc, neutral: float, operand: Operator, width: int, memory: Memory
+        self, extreme: _Pairwise, neutral: float, operand: Operator, width: int, memory: Memory
     ) -> None:
         self._extreme, self._neutral, self._operand = extreme, neutral, operand
+        self._arrays = memory.arrays
         self._block = memory.rows(width, neutral)
         self._front: Float32Array = memory.rows(1, neutral)[0]
 
@@ -329,10 +372,10 @@ class _TwoStacks(Operator):
         if place + 1 < len(block):
             latest: Float32Array = extreme(self._front, block[place + 1])
             return latest
-        whole: Float32Array = self._front.copy()
+        whole: Float32Array = self._arrays.copy(self._front)
         for row in range(place - 1, -1, -1):
             extreme(block[row], block[row + 1], out=block[row])
-        self._front.fill(self._neutral)
+        self._front[:] = self._neutral
         return whole
 
 
@@ -340,12 +383,12 @@ class _Since(Operator):
     """``left since right`` without a bound."""
 
     def __init__(self, left: Operator, right: Operator, memory: Memory) -> None:
-        self._left, self._right = left, right
+        self._left, self._right, self._arrays = left, right, memory.arrays
         self._values: Float32Array = memory.rows(1, -math.inf)[0]
 
     def step(self, sample: Sample) -> Float32Array:
-        np.minimum(self._values, self._left.step(sample), out=self._values)
-        np.maximum(self._values, self._right.step(sample), out=self._values)
+        self._arrays.minimum(self._values, self._left.step(sample), out=self._values)
+        self._arrays.maximum(self._values, self._right.step(sample), out=self._values)
         return self._values
 
 
@@ -363,6 +406,7 @@ class _StackedSpan(Operator):
         self, left: Operator, right: Operator, width: int, is_past: bool, memory: Memory
     ) -> None:
         self._left, self._right, self._is_past = left, right, is_past
+        self._arrays = memory.arrays
         self._lefts, self._rights = memory.rows(width, math.inf), memory.rows(width, -math.inf)
         self._front: _Segment = memory.rows(1, math.inf)[0], memory.rows(1, -math.inf)[0]
 
@@ -374,11 +418,11 @@ class _StackedSpan(Operator):
         self._join(self._front, row, out=self._front)
         if place + 1 < width:
             return self._joined_right(self._row(place + 1), self._front)
-        whole: Float32Array = self._front[1].copy()
+        whole: Float32Array = self._arrays.copy(self._front[1])
         for k in range(width - 2, -1, -1):
             self._join(self._row(k), self._row(k + 1), out=self._row(k))
-        self._front[0].fill(math.inf)
-        self._front[1].fill(-math.inf)
+        self._front[0][:] = math.inf
+        self._front[1][:] = -math.inf
         return whole
 
     def _row(self, place: int) -> _Segment:
@@ -386,9 +430,10 @@ class _StackedSpan(Operator):
 
     def _joined_right(self, older: _Segment, newer: _Segment) -> Float32Array:
         near, far = (newer, older) if self._is_past else (older, newer)
-        right: Float32Array = np.maximum(near[1], np.minimum(near[0], far[1]))
+        arrays = self._arrays
+        right: Float32Array = arrays.maximum(near[1], arrays.minimum(near[0], far[1]))
         return right
 
     def _join(self, older: _Segment, newer: _Segment, out: _Segment) -> None:
         out[1][:] = self._joined_right(older, newer)
-        np.minimum(older[0], newer[0], out=out[0])
+        self._arrays.minimum(older[0], newer[0], out=out[0])

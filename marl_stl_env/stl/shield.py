@@ -33,8 +33,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config.response import PRESENCE
 from marl_stl_env.errors import ConfigError, StateError
 from marl_stl_env.stl.enforcement import Bound
@@ -48,9 +48,8 @@ from marl_stl_env.types import (
     IntArray,
 )
 
-_WordArray = NDArray[np.uint64]
-_ONE = np.uint64(1)
 _BIT = np.array([0, 0, 2, 1], np.uint8)  # of Allow, Block, Quarantine, Alert
+_POWERS = np.uint64(1) << np.arange(PRESENCE, dtype=np.uint64)
 _ISOLATIONS = ("quarantined", "quarantined_fraction", "requarantined_benign")
 #: What is carried out in place of a masked action.
 FALLBACK: Int8Array = np.array(
@@ -75,10 +74,11 @@ class Situation(NamedTuple):
     met: Int32Array
 
     @classmethod
-    def unrelated(cls, steps: IntArray) -> Situation:
-        """Events without entities, as in a replay."""
-        never = np.full(len(steps), -1, np.int32)
-        return cls(steps, np.zeros(len(steps), np.bool_), never, never)
+    def unrelated(cls, lanes: int, arrays: Arrays = NUMPY) -> Situation:
+        """First events without entities, as in a replay."""
+        first, no = np.zeros(lanes, np.int64), np.zeros(lanes, np.bool_)
+        never = np.full(lanes, -1, np.int32)
+        return cls(*(arrays.asarray(array) for array in (first, no, never, never)))
 
 
 @dataclass(frozen=True)
@@ -111,30 +111,36 @@ class Shield:
         bounds: What is enforced.
         lanes: Independent copies of the stream.
         quarantine_length: Steps that an isolation lasts; None where nothing is isolated.
+        arrays: The array library and device.
 
     Raises:
         ConfigError: If a bound is on isolations and there are none.
     """
 
     def __init__(
-        self, bounds: Iterable[Bound], lanes: int, quarantine_length: int | None = None
+        self,
+        bounds: Iterable[Bound],
+        lanes: int,
+        quarantine_length: int | None = None,
+        arrays: Arrays = NUMPY,
     ) -> None:
-        self._lanes, self._every = lanes, np.arange(lanes)
+        self._arrays, self._every = arrays, arrays.asarray(np.arange(lanes))
         self._counts: list[_CountRule] = []
         self._fractions: list[_FractionRule] = []
         self._repeats: list[Bound] = []
         for bound in bounds:
             self._add(bound, quarantine_length)
         longest = max((rule.window for rule in self._counts), default=1)
-        self._history = np.zeros((lanes, longest), np.uint8)
-        self._counted = np.zeros((len(self._counts), lanes), np.int64)
+        self._history = arrays.asarray(np.zeros((lanes, longest), np.uint8))
+        self._counted = arrays.asarray(np.zeros((len(self._counts), lanes), np.int64))
         # Bit j of a lane's word is j steps ago; bit 0, the current event, is still open.
-        self._begun: _WordArray = np.zeros(lanes, np.uint64)
-        self._present: _WordArray = np.zeros(lanes, np.uint64)
-        ahead = min(quarantine_length or 1, PRESENCE)
-        self._ahead = np.arange(ahead)
-        self._still_begun = _lowest_bits(ahead - self._ahead)
-        self._still_present = _lowest_bits(PRESENCE - self._ahead)
+        self._begun: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
+        self._present: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
+        ahead = np.arange(min(quarantine_length or 1, PRESENCE))
+        self._ahead = arrays.asarray(ahead)
+        self._still_begun = arrays.asarray(_lowest_bits(len(ahead) - ahead))
+        self._still_present = arrays.asarray(_lowest_bits(PRESENCE - ahead))
+        self._nothing_masked = arrays.asarray(np.zeros((lanes, ACTIONS), np.bool_))
 
     def _add(self, bound: Bound, quarantine_length: int | None) -> None:
         if bound.kind in _ISOLATIONS and quarantine_length is None:
@@ -149,7 +155,8 @@ class Shield:
         elif bound.kind == "quarantined_fraction":
             limits = _limits(bound, length)
             if length <= PRESENCE:
-                self._fractions.append(_FractionRule(limits, bound.start))
+                admitted = self._arrays.asarray(limits)
+                self._fractions.append(_FractionRule(admitted, bound.start))
             else:
                 # Within its time every entity but the current one may leave.
                 alone = int(limits[1])
@@ -166,7 +173,7 @@ class Shield:
         Returns:
             False for masked actions, in the order of :class:`Action`.  # (lanes, 4) bool
         """
-        masked = np.zeros((self._lanes, ACTIONS), np.bool_)
+        masked: BoolArray = self._arrays.copy(self._nothing_masked)
         alerts, quarantines = masked[:, Action.ALERT], masked[:, Action.QUARANTINE]
         for rule, counted in zip(self._counts, self._counted, strict=True):
             full = counted >= rule.limit
@@ -175,12 +182,11 @@ class Shield:
             of_action = alerts if rule.action == Action.ALERT else quarantines
             of_action |= full
         for bound in self._repeats:
-            # As unsigned numbers, -1 is later than any window.
-            lately = now.freed.view(np.uint32) < bound.window
+            lately = (now.freed >= 0) & (now.freed < bound.window)
             quarantines |= lately & (now.steps >= bound.start) if bound.start else lately
         if self._fractions:
             quarantines |= self._crowded(now)
-        masked[now.isolated] = False
+        self._arrays.fill(masked, now.isolated, False)
         return ~masked
 
     def step(self, now: Situation, decisions: Int8Array, active: BoolArray) -> None:
@@ -191,32 +197,44 @@ class Shield:
             decisions: What was carried out.  # (lanes,) int8
             active: Lanes in which it was; others stay as they are.  # (lanes,) bool
         """
-        at = self._every if active.all() else np.flatnonzero(active)
-        steps, longest = now.steps[at], self._history.shape[1]
-        bits = _BIT[decisions[at]] * ~now.isolated[at]
+        arrays, every, steps = self._arrays, self._every, now.steps
+        longest = self._history.shape[1]
+        bits = arrays.take(arrays.constant(_BIT), arrays.cast(decisions, np.int64))
+        bits = bits * ~now.isolated
         if self._counts:
-            self._history[at, steps % longest] = bits
-        for rule, counted in zip(self._counts, self._counted, strict=True):
-            last = self._history[at, (steps - rule.window + 1) % longest]
-            entering, leaving = bits == _BIT[rule.action], last == _BIT[rule.action]
+            place = (every, steps % longest)
+            arrays.put(self._history, place, arrays.where(active, bits, self._history[place]))
+        for i, rule in enumerate(self._counts):
+            last = self._history[every, (steps - rule.window + 1) % longest]
+            bit = int(_BIT[rule.action])
+            entering, leaving = active & (bits == bit), active & (last == bit)
             if rule.start > 0:
                 entering &= steps >= rule.first
                 leaving &= steps >= rule.start
-            counted[at] += entering
-            counted[at] -= leaving
+            self._counted[i] += entering
+            self._counted[i] -= leaving * 1
         if self._fractions:
-            begins = bits == _BIT[Action.QUARANTINE]
-            self._begun[at] = (self._begun[at] | begins) << _ONE
-            self._present[at] = self._here(now)[at] << _ONE
+            begun = (self._begun | (bits == int(_BIT[Action.QUARANTINE]))) * 2
+            self._begun = arrays.where(active, begun, self._begun)
+            self._present = arrays.where(active, self._here(now) * 2, self._present)
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
-        for array in self._arrays().values():
-            array[mask] = 0
+        for array in (self._history, self._begun, self._present):
+            self._arrays.fill(array, mask, 0)
+        self._arrays.fill_columns(self._counted, mask, 0)
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name, lanes first."""
-        return {name: array.copy() for name, array in self._arrays().items()}
+        arrays = self._arrays
+        words = (arrays.tonumpy(array, np.int64) for array in (self._begun, self._present))
+        begun, present = (array.view(np.uint64) for array in words)
+        return {
+            "history": arrays.tonumpy(self._history, np.uint8),
+            "counted": arrays.tonumpy(self._counted.T, np.int64),
+            "begun": begun,
+            "present": present,
+        }
 
     def set_state(self, arrays: Mapping[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -224,56 +242,55 @@ class Shield:
         Raises:
             StateError: If it belongs to other bounds or another number of lanes.
         """
-        for name, own in self._arrays().items():
+        for name, own in self.get_state().items():
             given = np.asarray(arrays.get(name))
             if (given.shape, given.dtype) != (own.shape, own.dtype):
                 raise StateError(
                     f"the shield's {name} must be {own.shape} {own.dtype}, not {given.shape} "
                     f"{given.dtype}; the state belongs to other specifications or other lanes"
                 )
-            own[:] = given
+        taken = {name: self._arrays.asarray(np.array(array)) for name, array in arrays.items()}
+        self._history, self._counted = taken["history"], taken["counted"].T
+        self._begun, self._present = (self._arrays.bits(taken[n]) for n in ("begun", "present"))
 
-    def _arrays(self) -> dict[str, AnyArray]:
-        return {
-            "history": self._history,
-            "counted": self._counted.T,
-            "begun": self._begun,
-            "present": self._present,
-        }
-
-    def _here(self, now: Situation) -> _WordArray:
+    def _here(self, now: Situation) -> IntArray:
         """When the entities present were last met, the current one just now."""
-        # As unsigned numbers, -1 is longer ago than any that counts.
-        ago = now.met.view(np.uint32)
-        before = np.where(ago < PRESENCE, _ONE << np.minimum(ago, PRESENCE - 1), 0)
-        return (self._present & ~before) | _ONE
+        arrays, recent = self._arrays, (now.met >= 0) & (now.met < PRESENCE)
+        ago = arrays.cast(arrays.where(recent, now.met, 0), np.int64)
+        before = arrays.bits(arrays.take(arrays.constant(_POWERS), ago))
+        present: IntArray = (self._present & ~arrays.where(recent, before, 0)) | 1
+        return present
 
     def _crowded(self, now: Situation) -> BoolArray:
         """Whether another quarantine could become one too many while it lasts.  # (lanes,)."""
-        begun = np.bitwise_count(self._begun[:, None] & self._still_begun)  # (lanes, ahead)
-        present = np.bitwise_count(self._here(now)[:, None] & self._still_present)
-        crowded = np.zeros(self._lanes, np.bool_)
+        arrays = self._arrays
+        begun = arrays.count_bits(self._begun[:, None] & self._still_begun)  # (lanes, ahead)
+        present = arrays.count_bits(self._here(now)[:, None] & self._still_present)
+        crowded: BoolArray = arrays.copy(self._nothing_masked[:, 0])
         for rule in self._fractions:
-            one_too_many = begun >= rule.limits[present]
+            one_too_many = begun >= arrays.take(rule.limits, present)
             if rule.start > 0:
                 one_too_many &= now.steps[:, None] >= rule.start - self._ahead
             crowded |= one_too_many.any(axis=1)
         return crowded
 
 
-def carried_out(decisions: Int8Array, allowed: BoolArray) -> Int8Array:
+def carried_out(decisions: Int8Array, allowed: BoolArray, arrays: Arrays = NUMPY) -> Int8Array:
     """The decisions with what is masked replaced: Alert by Allow, Quarantine by Block.
 
     Args:
         decisions: What was voted.  # (lanes,) int8
         allowed: What the shield allows.  # (lanes, 4) bool
+        arrays: The library of the arrays.
     """
-    free = np.take_along_axis(allowed, decisions[:, None].astype(np.int64), axis=1)[:, 0]
-    return np.where(free, decisions, FALLBACK[decisions])
+    for action in (int(Action.ALERT), int(Action.QUARANTINE)):  # the others are never masked
+        masked = (decisions == action) & ~allowed[:, action]
+        decisions = arrays.where(masked, int(FALLBACK[action]), decisions)
+    return decisions
 
 
-def _lowest_bits(counts: IntArray) -> _WordArray:
-    return np.array([(1 << int(count)) - 1 for count in counts], np.uint64)
+def _lowest_bits(counts: IntArray) -> IntArray:
+    return np.array([(1 << int(count)) - 1 for count in counts], np.uint64).view(np.int64)
 
 
 def _limits(bound: Bound, length: int) -> IntArray:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from marl_stl_agents.algorithms.ppo import resolve_device
 
-from benchmarks.leaderboard.check import check_decisions, check_run
+from benchmarks.leaderboard.check import check_run
+from benchmarks.leaderboard.decisions import check_decisions
 from marl_stl_env.errors import SubmissionError
 from tests.benchmarks.leaderboard_runs import TRACK, guesses, labels, worth, write
 

@@ -7,11 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from marl_stl_agents.run_directory import read_json
-from safetensors.numpy import save_file
-from sklearn.metrics import f1_score
 
 from benchmarks.common.tables import (
-    family_table,
     interval,
     quality_table,
     reference_table,
@@ -21,21 +18,17 @@ from benchmarks.common.tables import (
 from benchmarks.studies import learning
 from benchmarks.studies.learning import (
     DOCS,
-    FEW,
     RESULTS,
-    THRESHOLDS,
     Settings,
     pooled_recall,
     run_file,
     time_to_reach,
 )
 from benchmarks.studies.learning_settings import (
-    PROTOTYPES,
     SETTINGS,
-    UNSEEN_ATTACKS,
     Setting,
 )
-from marl_stl_env.config import DataConfig, EnvConfig
+from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import load_dataset, prepare
 
 
@@ -99,29 +92,13 @@ def test_a_section_is_replaced(tmp_path: Path) -> None:
         replace_section(page, "y", [])
 
 
-@pytest.mark.parametrize("name", [UNSEEN_ATTACKS, PROTOTYPES])
-def test_the_page_gives_one_figure_for_the_votes_of_a_setting(name: str) -> None:
-    """The table of thresholds has, at the setting's own, what the table of all settings has."""
-    page, section = (DOCS / "unseen-attacks.md").read_text(), THRESHOLDS[name]
-    table = page.split(f"<!-- {section} -->")[1].split(f"<!-- end of {section} -->")[0]
-    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
-    votes = SETTINGS[name].env.consensus.threshold_for(16)
-    [(_, f1, reward, *_)] = [row for row in rows if row[0] == str(votes)]
-    settings = (DOCS / "learning.md").read_text()
-    [first, *_] = [line for line in settings.splitlines() if line.startswith(f"| {name} |")]
-    cells = first.strip("| ").split(" | ")
-    assert (cells[2], cells[-1]) == (f1, reward)
-
-
 def test_the_pages_show_the_data() -> None:
     """Every row of the tables is what the committed runs give."""
     found = read_json(RESULTS / "learning.json")
-    page, unseen = ((DOCS / f"{name}.md").read_text() for name in ("learning", "unseen-attacks"))
+    page = (DOCS / "learning.md").read_text()
     tables = (quality_table(found), relative_table(found), reference_table(found))
     for line in itertools.chain(*tables):
         assert line in page
-    for line in family_table(found[UNSEEN_ATTACKS], FEW):
-        assert line in unseen
 
 
 def test_every_setting_has_a_file_of_its_own(tmp_path: Path) -> None:
@@ -147,24 +124,3 @@ def test_a_study_goes_on_where_it_stood(tmp_path: Path) -> None:
     learning.main(Settings("table", study.folder, docs=tmp_path, results=tmp_path))
     assert "| synthetic | 2 | " in page.read_text()
     assert len(read_json(tmp_path / "learning.json")["synthetic"]) == 2
-
-
-def test_teams_of_one_seed_vote_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two teams of two sensors; an event is stopped from as many votes of all four on."""
-    env = EnvConfig(data=DataConfig(dataset_options=("rows=3000",)), agents=2)
-    names = ("first", "second")
-    monkeypatch.setattr(learning, "SETTINGS", {name: Setting(env) for name in names})
-    labels = prepare(env).tables["test"].labels
-    rng = np.random.default_rng(0)
-    votes = {name: rng.integers(0, 3, (2, len(labels))) for name in names}
-    for name in names:
-        for seed, counts in enumerate(votes[name]):
-            path = run_file(tmp_path, name, seed).with_suffix(".safetensors")
-            path.parent.mkdir(exist_ok=True)
-            save_file({"votes": counts}, path)
-    rows = learning.by_threshold(Settings("study", folder=tmp_path), *names)
-    assert [row["threshold"] for row in rows] == [2, 3]  # four sensors bear one Byzantine sensor
-    for row in rows:
-        for seed, f1 in enumerate(row["f1"]):
-            stopped = votes["first"][seed] + votes["second"][seed] >= row["threshold"]
-            assert f1 == pytest.approx(f1_score(labels, stopped))

@@ -11,14 +11,21 @@ from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.ppo import make_trainer
 
 from benchmarks.common.measure import generated_table, rate
-from benchmarks.speed import checklist, cuda, decide, growth, throughput
-from benchmarks.speed.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
-from benchmarks.speed.trainer import Stopwatch
+from benchmarks.common.peers import HORIZON, OrdinaryEnv, OrdinaryParallelEnv
+from benchmarks.speed import checklist, cuda, cuda_parts, decide, growth, ratios, serve, throughput
+from benchmarks.speed.training import __main__ as training
+from benchmarks.speed.training.trainer import Stopwatch
 from benchmarks.studies import device_learning
 from benchmarks.studies.return_normalization import __main__ as return_normalization
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.engine.engine import Engine
-from tests.conftest import UNWATCHED, make_table
+from tests.conftest import FOUR, UNWATCHED, make_table
+
+
+@pytest.fixture
+def own_cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MARL_STL_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def read(path: Path) -> Any:
@@ -45,6 +52,35 @@ def test_decide(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_ratios(tmp_path: Path) -> None:
+    out = tmp_path / "ratios.json"
+    ratios.main(ratios.Settings(quick=True, out=out))
+    result = read(out)
+    assert [row["lanes"] for row in result["TrafficVecEnv beside its engine"]] == [4, 4]
+    assert result["one PettingZoo step, seven sensors"][0]["of the first"] == 1.0
+    assert [row["package"] for row in result["import"]] == ["gymnasium", "marl_stl_env"]
+
+
+@pytest.mark.slow
+def test_training(tmp_path: Path, own_cache_dir: Path) -> None:
+    env = EnvConfig(data=DataConfig(dataset_options=("rows=1500",)), episode_length=50, **FOUR)
+    out = tmp_path / "training.json"
+    training.main(training.Settings(iterations=1, env=env, out=out))
+    (run,) = read(out)["runs"]
+    assert {"preflight", "rollouts", "updates", "final evaluation"} < run["parts"].keys()
+    assert sum(run["parts"].values()) == pytest.approx(run["total"], rel=0.1)
+    assert run["curve"][-1]["agent_steps"] == 64 * 64 * 4
+
+
+def test_time_to_a_share_of_the_final_reward() -> None:
+    rewards = [0.2, 0.96, 0.9, 0.97, 1.0]  # once reached, it was lost again
+    curve = [{"seconds": float(i), "reward": reward} for i, reward in enumerate(rewards)]
+    assert training.time_to(curve) == 3.0
+    assert training.time_to(curve[-1:]) == 4.0
+    assert training.time_to([{"seconds": 7.0, "reward": -2.0}]) == 7.0
+
+
+@pytest.mark.slow
 def test_growth(tmp_path: Path) -> None:
     out, image = tmp_path / "scaling.json", tmp_path / "scaling.png"
     growth.main(growth.Settings(quick=True, out=out, image=image))
@@ -58,8 +94,11 @@ def test_cuda_on_the_cpu(tmp_path: Path) -> None:
     cuda.main(cuda.Settings(device="cpu", quick=True, out=out))
     result = read(out)
     assert result["device"] == "cpu"
-    assert result["synchronisation_free"] is None  # only CUDA can tell
-    assert {"engine", "engine, float16 table"} < {row["what"] for row in result["engine"]}
+    assert set(result["synchronisation_free"].values()) == {None}  # only CUDA can tell
+    assert {"engine", "engine, float16 table", "engine of a whole team"} < {
+        row["what"] for row in result["engine"]
+    }
+    assert result["training"]["whole team, torch"]["agent_steps_per_s"] > 0.0
     assert result["training"]["torch"]["agent_steps_per_s"] > 0.0
     synthetic = result["synthetic"]
     assert synthetic["reward_of_best_constant"] == pytest.approx(1 - 11 * 0.109, abs=1e-3)
@@ -77,7 +116,7 @@ def test_the_parts_that_must_not_wait_run_on_the_cpu() -> None:
     assert isinstance(model, DevicePPO)
     model.learn(model.n_steps * model.n_envs)
     before = optimizer_steps(model)
-    for part in cuda.parts(model).values():
+    for part in cuda_parts.parts(model).values():
         part()
     assert model.num_timesteps == 2 * model.n_steps * model.n_envs
     assert optimizer_steps(model) == before + 1
@@ -172,7 +211,7 @@ def test_the_ordinary_analyst_is_the_same_task() -> None:
 
 def test_a_stopwatch_separates_nested_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1.0, 4.0, 10.0])  # outer from 0 to 10, inner from 1 to 4
-    monkeypatch.setattr("benchmarks.speed.trainer.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("benchmarks.speed.training.trainer.time.perf_counter", lambda: next(clock))
 
     class Work:
         def inner(self) -> None: ...
@@ -206,3 +245,14 @@ def test_checklist(tmp_path: Path) -> None:
     rows = read(out)["paths"]
     assert [row["path"] for row in rows] == ["native", "supersuit", "torch"]
     assert min(row["plain"] for row in rows) > 0.0
+
+
+@pytest.mark.slow
+def test_serve(tmp_path: Path) -> None:
+    out = tmp_path / "serve.json"
+    serve.main(serve.Settings(replay_events=400, response_events=100, lines=200, out=out))
+    figures = read(out)["figures"]
+    assert [(one["team"], one["command"]) for one in figures] == [
+        ("replay", "decide"), ("replay", "serve"), ("response", "serve"),
+    ]  # fmt: skip
+    assert all(one["events/s"] > 0 and one["MB at the end"] > 0 for one in figures)

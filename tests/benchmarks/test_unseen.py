@@ -1,144 +1,165 @@
+"""Families left out: what a fold holds, what decisions are worth, and the open-world track."""
+
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from marl_stl_agents.commands.presets import PRESETS
+from marl_stl_agents.config import PPOConfig, TrainConfig
 
-from benchmarks.studies.learning_settings import PROTOTYPES, SETTINGS, UNSEEN_ATTACKS
-from benchmarks.studies.unseen import (
-    CLASSES,
-    Settings,
-    Verdicts,
-    assign_types,
-    by_threshold,
-    each_fold,
-    figures,
-    forest,
-    joined,
-    teams,
-    verdicts,
-)
-from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig
-from marl_stl_env.data.prepare import prepare
+from benchmarks.common import worlds
+from benchmarks.common.worlds import CLASSES, WORLDS, World, left_out, make_fold, reward_at, shares
+from benchmarks.leaderboard.classifiers import best_threshold
+from benchmarks.leaderboard.open_entries import BASELINES, OpenBoard, open_world
+from benchmarks.leaderboard.open_world import Team, fold_result, open_result, results_of
+from benchmarks.leaderboard.table import read_entries
+from benchmarks.studies.unseen import CANDIDATES
+from marl_stl_env.config import EnvConfig
+from marl_stl_env.data import load_dataset
+from marl_stl_env.errors import SubmissionError, UnknownNameError
 from tests.conftest import FOUR
 from tests.data.tables import make_table
 
+ENV = EnvConfig(agents=1, views="full")
 
-def test_every_type_is_left_out_once() -> None:
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A single world of synthetic events."""
+    table = load_dataset("synthetic", rows=2000)
+    before = dict(WORLDS)
+    WORLDS.clear()
+    WORLDS["toy"] = World("synthetic")
+    monkeypatch.setattr(worlds, "sample", lambda *_: (table, 0.25))
+    yield "toy"
+    WORLDS.clear()
+    WORLDS.update(before)
+
+
+def test_every_family_is_left_out_once() -> None:
     families = np.repeat(np.arange(13), 3)
     table = make_table(np.zeros((39, 1)), families > 0, families)
-    folds = assign_types(table, seed=3)
-    assert len(folds) == 5
+    folds = left_out(World("any"), table, seed=3)
+    assert len(folds) == World("any").folds == 5
     assert sorted(name for fold in folds for name in fold) == sorted(table.family_names[1:])
-    assert folds != assign_types(table, seed=4)
+    assert folds != left_out(World("any"), table, seed=4)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", list(WORLDS))
+def test_the_worlds(data_dir: Path, name: str) -> None:
+    """No fold trains on what it leaves out; families of the sample are as even as they can be."""
+    table, rate = worlds.sample(name, data_dir)
+    assert len(table) <= worlds.EVENTS
+    assert table.threat_rate == pytest.approx(rate, abs=1e-3)
+    counts = np.bincount(table.families[table.labels])
+    assert np.sort(counts)[-2:].max() < 0.4 * table.labels.sum()
+    fold = make_fold(name, 1, ENV, data_dir)
+    train, left = fold.prepared.tables["train"], fold.prepared.tables["validation"]
+    codes = [left.family_names.index(one) for one in fold.held]
+    assert not np.isin(train.families, codes).any()
+    evaluated = left.families[fold.evaluated & left.labels]
+    assert set(np.unique(evaluated).tolist()) <= set(codes)
 
 
 @pytest.mark.data
 def test_the_classes_hold_every_type_of_the_training_file(data_dir: Path) -> None:
-    """Each fold leaves out one class, and the classes are all types, each once."""
-    env = EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=data_dir))
-    folds = list(each_fold(env, Settings("teams", hold="classes")))
-    assert [config.data.holdout_families for config, _ in folds] == list(CLASSES.values())
-    table = prepare(env).tables["train"]
+    table, _ = worlds.sample("NSL-KDD, classes", data_dir)
     known = {table.family_names[code] for code in np.unique(table.families[table.labels])}
     assert sorted(name for types in CLASSES.values() for name in types) == sorted(known)
-    for types, (_, prepared) in zip(CLASSES.values(), folds, strict=True):
-        left, kept = prepared.tables["validation"], prepared.tables["train"]
-        codes = [left.family_names.index(name) for name in types]
-        assert not np.isin(kept.families, codes).any()
-        assert set(codes) <= set(np.unique(left.families).tolist())
 
 
-def test_known_types_are_not_evaluated() -> None:
-    families = np.array([0, 0, 1, 2, 2])
-    table = make_table(np.zeros((5, 1)), families > 0, families)
-    env = EnvConfig(data=DataConfig(holdout_families=("family 2",)))
-    found = verdicts(env, table, np.array([0.1, 0.2, 0.3, 0.4, 0.5]))
-    assert found.types.tolist() == [-1, -1, 2, 2]
-    assert found.scores.tolist() == [0.1, 0.2, 0.4, 0.5]
-
-
-def test_figures_by_hand() -> None:
-    """Type 1 is caught 3 times of 3, type 2 once of 4: recall .625; one false alarm of 10."""
-    first = Verdicts(np.repeat([-1, 1], [5, 3]), np.array([0, 0, 0, 0, 3, 3, 3, 2.0]))
-    second = Verdicts(np.repeat([-1, 2], [5, 4]), np.array([0, 0, 0, 1, 1, 0, 0, 1, 2.0]))
-    found = figures([first, second], 2.0, 0.4, RewardConfig())
-    assert found["recall"] == 0.625
-    assert found["false_alarms"] == 0.1
+def test_shares_and_reward_by_hand() -> None:
+    """Family 1 is caught 3 times of 3, family 2 once of 4: recall .625; one false alarm of 10."""
+    families = np.repeat([0, 1, 2], [10, 3, 4])
+    table = make_table(np.zeros((17, 1)), families > 0, families)
+    stopped = np.array([1, *[0] * 9, 1, 1, 1, 1, 0, 0, 0], bool)
+    assert shares(table, stopped) == (0.625, 0.1)
     tp, fn, fp, tn = 0.25, 0.15, 0.06, 0.54
-    assert found["reward"] == pytest.approx(10 * tp + tn - 8 * fp - 10 * fn)
-    assert found["f1"] == pytest.approx(tp / (tp + (fp + fn) / 2))
+    assert reward_at(0.4, 0.625, 0.1) == pytest.approx(10 * tp + tn - 8 * fp - 10 * fn)
+    scores = np.array([*[0.1] * 9, 0.5, 0.6, 0.7, 0.8, 0.4, 0.4, 0.4, 0.9])
+    assert 0.1 < best_threshold(scores, table, 0.4) <= 0.4
 
 
-def test_votes_of_teams_add_up_fold_by_fold() -> None:
-    folds = [np.array([-1, 1, 1]), np.array([-1, 2])]
-    first = [Verdicts(folds[0], np.array([0.0, 2, 3])), Verdicts(folds[1], np.array([1.0, 4]))]
-    second = [Verdicts(folds[0], np.array([1.0, 0, 2])), Verdicts(folds[1], np.array([0.0, 1]))]
-    found = joined([first, second])
-    assert [one.scores.tolist() for one in found] == [[1, 2, 5], [1, 5]]
-    assert [one.types.tolist() for one in found] == [[-1, 1, 1], [-1, 2]]
+def test_the_oracle_and_constants(toy: str) -> None:
+    """Known families are trained on and not evaluated."""
+    fold = make_fold(toy, 0, ENV)
+    table = fold.prepared.tables["validation"]
+    assert (table.labels & ~fold.evaluated).any()
+    right = fold_result(fold, table.labels)
+    assert (right.recall, right.false_alarms, right.normalized_score) == (1.0, 0.0, 1.0)
+    assert right.reward == pytest.approx(0.25 * 10 + 0.75)
+    nothing = fold_result(fold, np.zeros(len(table), np.bool_))
+    assert nothing.reward == pytest.approx(-0.25 * 10 + 0.75)
+    assert nothing.normalized_score == 0.0
+    assert fold_result(fold, ~fold.evaluated).events == right.events
+    further = make_fold(toy, 1, ENV)
+    other = fold_result(further, further.evaluated)
+    assert other.events != right.events
 
 
-def test_every_threshold_of_the_vote() -> None:
-    """Type 1 has 1, 2, 3 and 4 votes of 4, benign events 0 and 2; one Byzantine sensor is borne."""
-    found = [Verdicts(np.array([1, 1, 1, 1, -1, -1]), np.array([1.0, 2, 3, 4, 0, 2]))]
-    rows = by_threshold(found, EnvConfig(**FOUR))
-    assert [row["threshold"] for row in rows] == [2, 3]
-    assert [row["recall"] for row in rows] == [0.75, 0.5]
-    assert [row["false_alarms"] for row in rows] == [0.5, 0.0]
-    free = by_threshold(found, EnvConfig(consensus=ConsensusConfig(max_faulty=0), **FOUR))
-    assert [row["threshold"] for row in free] == [1, 2, 3, 4]
+def test_a_team_on_every_fold(toy: str, tmp_path: Path) -> None:
+    """At every threshold; what is there is not made again."""
+    env = EnvConfig(**FOUR)
+    team = Team(TrainConfig(env, PPOConfig(n_steps=4, width=8), stl="off", iterations=1))
+    found = list(results_of("mine", team, 0, tmp_path))
+    assert [list(one) for one in found] == [[1, 2, 3, 4]] * World("any").folds
+    assert all(one[1].recall >= one[4].recall for one in found)
+    files = sorted(tmp_path.iterdir())
+    times = [file.stat().st_mtime_ns for file in files]
+    assert list(results_of("mine", team, 0, tmp_path)) == found
+    assert [file.stat().st_mtime_ns for file in files] == times
+    first = open_result(0, [one[1] for one in found])
+    assert first.normalized_score == first.worlds[toy]
+    assert first.recall == pytest.approx(np.mean([one[1].recall for one in found]))
 
 
-def test_teams_differ() -> None:
-    known = teams(EnvConfig(data=DataConfig(dataset="nsl-kdd")))
-    assert len({(team.env, team.ppo) for team in known.values()}) == len(known)
-    chosen = known["entropy 0.05"]
-    assert (
-        replace(
-            known["fewer synthetic outliers"].env,
-            data=replace(known["fewer synthetic outliers"].env.data, synthetic_outliers=0.25),
-        )
-        == chosen.env
-    )
-    assert (
-        replace(
-            known["no synthetic outliers"].env,
-            data=replace(known["no synthetic outliers"].env.data, synthetic_outliers=0.25),
-        )
-        == chosen.env
-    )
-    assert (
-        replace(
-            known["no balance"].env, data=replace(known["no balance"].env.data, balance="families")
-        )
-        == chosen.env
-    )
-    assert replace(known["32 sensors"].env, agents=16) == chosen.env
-    assert replace(known["small batches"].ppo, batch_size=2048) == chosen.ppo
-    assert {known[name].ppo for name in ("no synthetic outliers", "no balance")} == {chosen.ppo}
-
-
-@pytest.mark.parametrize(
-    ("setting", "name"), [(UNSEEN_ATTACKS, "entropy 0.05"), (PROTOTYPES, "2,000 prototypes")]
-)
-def test_the_presets_are_what_was_chosen(setting: str, name: str) -> None:
-    """The study trains the presets; but for the votes needed they are teams of the folds."""
-    preset, chosen = SETTINGS[setting], teams(EnvConfig(data=DataConfig(dataset="nsl-kdd")))[name]
-    assert replace(preset.env, consensus=chosen.env.consensus) == chosen.env
-    assert preset.ppo == chosen.ppo
+def test_decisions_of_another_program(
+    toy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The oracle's have a score of 1; a missing file is refused."""
+    page = tmp_path / "page.md"
+    page.write_text("<!-- open world -->\n<!-- end of open world -->\n")
+    board = OpenBoard(tmp_path / "board.json", page)
+    open_world(tmp_path, events=True)
+    for number in range(WORLDS[toy].folds):
+        fold = make_fold(toy, number, ENV)
+        labels = fold.prepared.tables["validation"].labels[fold.evaluated]
+        given = pd.read_parquet(tmp_path / f"toy-{number}-test.parquet")
+        assert len(given) == len(labels)
+        assert "label" not in given
+        mine = pd.DataFrame({"event": given["event"], "decision": labels.astype(int)})
+        mine.to_parquet(tmp_path / f"toy-{number}.parquet")
+    assert open_world(tmp_path, decisions=True, name="oracle", add=True, board=board) == 0
+    [entry] = read_entries(board.file)
+    assert entry.score == 1.0
+    assert "| oracle |  | 1 | 1.000 | 1.000 | 0.000 |" in page.read_text()
+    assert "oracle" in capsys.readouterr().out
+    (tmp_path / "toy-3.parquet").unlink()
+    with pytest.raises(SubmissionError, match=r"toy-3\.parquet is missing"):
+        open_world(tmp_path, decisions=True)
+    with pytest.raises(UnknownNameError, match="forrest"):
+        open_world(tmp_path, only=("forrest",))
 
 
 @pytest.mark.slow
-@pytest.mark.data
-@pytest.mark.timeout(1800)
-def test_the_reference_forest(data_dir: Path) -> None:
-    """Leaving attack types out finds the threshold that makes a forest good on KDDTest+."""
-    found = forest(
-        EnvConfig(data=DataConfig(dataset="nsl-kdd", data_dir=data_dir)), Settings("forest")
-    )
-    assert found["threshold"] < 0.1
-    assert found["test"]["f1"] == pytest.approx(0.94, abs=0.01)
-    assert found["test"]["reward_per_event"] == pytest.approx(5.39, abs=0.15)
+def test_the_references(toy: str, tmp_path: Path) -> None:
+    """They are better than constants on families that training lacks, where those show."""
+    names = ("forest, threshold by types left out", "gradient boosting", "isolation forest")
+    for name in names:
+        found = list(results_of(name, BASELINES[name], 0, tmp_path))
+        assert open_result(0, [one[1] for one in found]).worlds[toy] > 0.1
+
+
+def test_the_preset_is_what_was_chosen() -> None:
+    """But for the vote, of which the study looks at every threshold."""
+    preset, chosen = PRESETS["unseen"].settings(), CANDIDATES["second opinions"]
+    assert isinstance(chosen, Team)
+    free = replace(preset.env, consensus=chosen.config.env.consensus, stl=chosen.config.env.stl)
+    assert free == chosen.config.env
+    assert (preset.ppo, preset.iterations) == (chosen.config.ppo, chosen.config.iterations)

@@ -120,3 +120,16 @@ def test_a_given_array_is_written_over(deliberation: int, table: TrafficTable) -
         engine.step(rng.integers(0, 4, (3, 4)))
         assert engine.observe(buffer) is buffer
         np.testing.assert_array_equal(buffer, engine.observe())
+
+
+@pytest.mark.parametrize(("agents", "views"), [(4, "groups"), (7, "overlap"), (3, "full")])
+def test_few_and_many_lanes_are_written_alike(agents: int, views: Views) -> None:
+    """One masked copy for a few lanes, a write for each block of columns for many."""
+    table = make_table(rows=2_000)
+    model = ObservationModel(table, agents, views, seen_by=3)
+    rows = np.random.default_rng(0).integers(0, len(table), 1_000)
+    many = model.observe(rows)
+    few = np.concatenate([model.observe(rows[i : i + 1]) for i in range(len(rows))])
+    np.testing.assert_array_equal(many, few)
+    # A reused array of other events holds nothing of them.
+    np.testing.assert_array_equal(model.observe(rows[:1], model.observe(rows[1:2])), few[:1])

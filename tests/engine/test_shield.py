@@ -21,7 +21,6 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.lane_memory import MASK_COLUMNS
 from marl_stl_env.engine.spec_monitor import specifications
 from marl_stl_env.engine.state import StepRecord
-from marl_stl_env.errors import DeviceError
 from marl_stl_env.stl.enforcement import classify
 from marl_stl_env.stl.shield import Shield
 from marl_stl_env.types import Action, AnyArray, BoolArray, Int8Array, IntArray
@@ -366,11 +365,3 @@ def test_a_shield_that_forbids_nearly_every_quarantine_is_warned_about(
     stl = StlConfig(monitor=True, shield=True, specs=specs)
     replace(SHIELDED, response=response, stl=stl)
     assert ["forbids nearly every Quarantine" in str(w.message) for w in recwarn] == [True] * warned
-
-
-def test_no_shield_on_a_device() -> None:
-    torch_engine = pytest.importorskip("marl_stl_env.engine.torch_engine")
-    with pytest.raises(DeviceError, match="shield=True"):
-        torch_engine.TorchEngine(
-            EnvConfig(stl=StlConfig(monitor=False, shield=True)), make_table(), 2, device="cpu"
-        )

@@ -1,8 +1,11 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from marl_stl_env.engine.backend import NUMPY
+from marl_stl_env.arrays import NUMPY
 from marl_stl_env.engine.streams import mix, random_words
 from tests.oracles import splitmix64
 
@@ -42,3 +45,8 @@ def test_uniform_along_every_counter(axis: int) -> None:
     counts = np.histogram(values, bins=50, range=(0, 1))[0]
     assert chisquare(counts).pvalue > 1e-3
     assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 0.02
+
+
+def test_there_is_one_numpy() -> None:
+    """Monitors, faults and rules ask whether arrays are numpy's by its identity."""
+    assert pickle.loads(pickle.dumps(NUMPY)) is copy.deepcopy(NUMPY) is NUMPY

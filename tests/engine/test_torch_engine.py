@@ -10,16 +10,15 @@ from marl_stl_env.config import (
     ConsensusConfig,
     Deliberation,
     EnvConfig,
-    FaultConfig,
     RewardConfig,
-    StlConfig,
 )
 from marl_stl_env.consensus.rules import register_rule
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.engine.streams import random_bits, random_words
-from marl_stl_env.engine.torch_engine import TorchArrays, TorchEngine
-from marl_stl_env.errors import ConfigError, DeviceError, InvalidActionError, StateError
+from marl_stl_env.engine.torch_arrays import TorchArrays
+from marl_stl_env.engine.torch_engine import TorchEngine
+from marl_stl_env.errors import ConfigError, InvalidActionError, StateError
 from marl_stl_env.types import Int8Array
 from tests.conftest import FOUR, UNWATCHED, make_table
 
@@ -128,7 +127,7 @@ def test_silence_and_every_vector_decide_alike() -> None:
         config = EnvConfig(agents=agents, views="groups", stl=UNWATCHED)
         rule = Engine(config, TABLE, 1, 0).rule
         vectors = np.random.default_rng(0).integers(-1, 4, (20_000, agents)).astype(np.int8)
-        decided = TorchArrays(torch.device("cpu")).decision_rule(rule)(torch.from_numpy(vectors))
+        decided = rule.on(TorchArrays(torch.device("cpu")))(torch.from_numpy(vectors))
         np.testing.assert_array_equal(decided, rule(vectors))
 
 
@@ -186,20 +185,6 @@ def test_wrong_actions_are_refused(actions: object) -> None:
         engine.step(actions)
 
 
-REFUSED = {
-    "faulty": EnvConfig(faults=FaultConfig(faulty=1), **FOUR),
-    "weights": EnvConfig(consensus=ConsensusConfig(weights="reliability"), **FOUR),
-    "dynamics": EnvConfig(dynamics="response", **FOUR),
-    "monitor": EnvConfig(stl=StlConfig(monitor=True), agents=4, views="groups"),
-}
-
-
-@pytest.mark.parametrize("setting", REFUSED)
-def test_what_the_numpy_engine_alone_has_is_refused(setting: str) -> None:
-    with pytest.raises(DeviceError, match=f"{setting}.*(--backend native|monitor=False)"):
-        TorchEngine(REFUSED[setting], TABLE, 2, 0, "cpu")
-
-
 def test_no_lanes_are_refused() -> None:
     with pytest.raises(ConfigError):
         TorchEngine(EnvConfig(**FOUR), TABLE, 0, 0, "cpu")
@@ -247,7 +232,7 @@ def test_the_state_stays_where_it_is() -> None:
 
 
 def test_own_rules_are_looked_up_on_the_device(own_registrations: None) -> None:
-    """By a table that the numpy function fills; larger teams have none."""
+    """By a table that the numpy function fills; for larger teams the host computes them."""
 
     @register_rule("last")
     def last(actions: Int8Array, max_faulty: int, threshold: int) -> Int8Array:
@@ -259,5 +244,7 @@ def test_own_rules_are_looked_up_on_the_device(own_registrations: None) -> None:
     engine.reset()
     actions = torch.randint(0, 4, (6, 4), generator=torch.Generator().manual_seed(0))
     assert engine.step(actions).decisions.tolist() == actions[:, -1].tolist()
-    with pytest.raises(DeviceError, match=r"rule='last' with 9 sensors: .*--backend native"):
-        TorchEngine(replace(config, agents=9), TABLE, 6, 0, "cpu")
+    larger = TorchEngine(replace(config, agents=9), TABLE, 6, 0, "cpu")
+    larger.reset()
+    actions = torch.randint(0, 4, (6, 9), generator=torch.Generator().manual_seed(0))
+    assert larger.step(actions).decisions.tolist() == actions[:, -1].tolist()

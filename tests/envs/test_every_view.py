@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import supersuit
 from gymnasium.utils import seeding
+from matplotlib import pyplot
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import marl_stl_env as mse
@@ -220,9 +221,30 @@ def test_sb3_is_told_how_to_get_pictures(make: Any) -> None:
             make(mse.EnvConfig(), 2, 0, TABLE, render_mode=mode)
 
 
-def test_vectors_name_the_way_to_a_window() -> None:
-    with pytest.raises(ConfigError, match=r"use render_mode='rgb_array'.*gymnasium\.make"):
-        gymnasium.make_vec(MAKE_VEC, num_envs=2, table=TABLE, render_mode="human")
+def test_vectors_show_their_first_lane_in_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    pyplot.switch_backend("agg")
+    monkeypatch.setattr(pyplot, "pause", lambda _: shown.append(pyplot.gcf()))
+    many = gymnasium.make_vec(MAKE_VEC, num_envs=3, table=TABLE, render_mode="human")
+    many.reset(seed=0)
+    for _ in range(2):
+        many.step(np.zeros(3, np.int64))
+    assert many.render() is None
+    assert len(shown) == 3  # after the reset and every step, of one lane
+    one = gymnasium.make(MAKE_VEC, table=TABLE, render_mode="human")
+    one.reset(seed=0)
+    for _ in range(2):
+        one.step(0)
+    for figure in (shown[0], shown[-1]):
+        figure.canvas.draw()
+    drawn, alone = (np.asarray(figure.canvas.buffer_rgba()) for figure in (shown[0], shown[-1]))
+    np.testing.assert_array_equal(drawn, alone)
+    one.close()
+    many.close()
+    assert pyplot.get_fignums() == []
+
+
+def test_vectors_know_their_modes() -> None:
     with pytest.raises(UnknownNameError, match="rgb_array"):
         gymnasium.make_vec(MAKE_VEC, num_envs=2, table=TABLE, render_mode="hologram")
 

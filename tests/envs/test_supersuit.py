@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import supersuit
@@ -25,8 +26,16 @@ COPIES, AGENTS = 3, 4
 
 def shipped() -> Any:
     """The pipeline as SuperSuit's documentation has it."""
-    env = supersuit.pettingzoo_env_to_vec_env_v1(TrafficParallelEnv(CONFIG, table=TABLE))
-    return supersuit.concat_vec_envs_v1(env, COPIES, num_cpus=1, base_class="stable_baselines3")
+    return concatenated(TrafficParallelEnv(CONFIG, table=TABLE))
+
+
+def concatenated(env: Any) -> Any:
+    vector = supersuit.pettingzoo_env_to_vec_env_v1(env)
+    with pytest.warns(UserWarning, match="envs.supersuit.SuperSuitVecEnv") as caught:
+        venv = supersuit.concat_vec_envs_v1(vector, COPIES, 1, base_class="stable_baselines3")
+    (warning,) = caught  # once, however many copies
+    assert warning.filename == __file__
+    return venv
 
 
 @pytest.fixture
@@ -130,10 +139,20 @@ def test_copies_have_their_own_streams(venv: SuperSuitVecEnv) -> None:
     # What the repair is for: clones of an environment that was reset replay the same events.
     env = TrafficParallelEnv(CONFIG, table=TABLE)
     env.reset(seed=0)
-    replicated = supersuit.concat_vec_envs_v1(
-        supersuit.pettingzoo_env_to_vec_env_v1(env), COPIES, base_class="stable_baselines3"
-    )
+    replicated = concatenated(env)
     assert len(np.unique(replicated.reset().reshape(COPIES, -1), axis=0)) == 1
+
+
+def test_wrapped_copies_are_warned_of_too() -> None:
+    concatenated(supersuit.black_death_v3(TrafficParallelEnv(CONFIG, table=TABLE)))
+
+
+def test_other_copies_are_nobodys_concern() -> None:
+    env = TrafficParallelEnv(CONFIG, table=TABLE)
+    env.reset(seed=3)
+    copied = cloudpickle.loads(cloudpickle.dumps(env))
+    actions = dict.fromkeys(env.agents, 1)
+    assert copied.step(actions)[1] == env.step(actions)[1]
 
 
 def test_copies_share_the_table(venv: SuperSuitVecEnv) -> None:

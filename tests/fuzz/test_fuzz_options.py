@@ -16,7 +16,7 @@ _FLAGS = (
     "--fault", "--max-faulty", "--threshold", "--weights", "--deliberation", "--stl", "--specs",
     "--budget", "--shield", "--lanes", "--iterations", "--n-steps", "--batch-size", "--n-epochs",
     "--learning-rate", "--discount", "--credit", "--policy", "--sharing", "--bins",
-    "--width", "--depth", "--backend", "--device", "--threads", "--seed", "--preset", "--resume",
+    "--width", "--backend", "--device", "--threads", "--seed", "--preset", "--resume",
     "--restart", "--run-dir", "--split-method", "--threat-rate", "--balance", "--runners",
     "--true-positive", "--team-share", "--dataset-options", "--no-progress", "--nonsense",
 )  # fmt: skip

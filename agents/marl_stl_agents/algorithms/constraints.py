@@ -23,7 +23,41 @@ from marl_stl_env.envs.base import team_env
 from marl_stl_env.types import AnyArray, Float32Array, Float64Array
 
 
-class LagrangianPPO(PPO):
+class PricedPPO(PPO):
+    """PPO with prices on specifications, wherever its rollouts are collected.
+
+    Attributes:
+        names: The priced specifications; none where nothing is priced.
+        multipliers: Their prices.
+    """
+
+    names: tuple[str, ...]
+    multipliers: PIDMultipliers
+
+    def measured(self, rates: Float64Array) -> None:
+        """Move the multipliers by the violation rates of the priced specifications.
+
+        Args:
+            rates: Share of episodes that violate each.  # (costs,) float64
+        """
+        self.multipliers.update(rates)
+        for name, rate in zip(self.names, rates, strict=True):
+            self.logger.record(f"stl/violated/{name}", float(rate))
+
+    def sampled_rates(self) -> Float64Array | None:
+        """Violation rates of the episodes that the last rollout finished; None without any.
+
+        # (costs,) float64
+        """
+        raise NotImplementedError
+
+    def log_multipliers(self) -> None:
+        """Log the prices."""
+        for name, multiplier in zip(self.names, self.multipliers.values, strict=True):
+            self.logger.record(f"stl/lambda/{name}", float(multiplier))
+
+
+class LagrangianPPO(PricedPPO):
     """SB3's PPO on the Lagrangian of rewards and specifications.
 
     The policy learns from ``(A_r - sum_j lambda_j A_cj) / (1 + sum_j lambda_j)``. Whoever measures
@@ -53,21 +87,8 @@ class LagrangianPPO(PPO):
         self.multipliers = PIDMultipliers(len(costs), constraints)
         super().__init__(policy, env, **settings)
 
-    def measured(self, rates: Float64Array) -> None:
-        """Move the multipliers by the violation rates of the priced specifications.
-
-        Args:
-            rates: Share of episodes that violate each.  # (costs,) float64
-        """
-        self.multipliers.update(rates)
-        for name, rate in zip(self.names, rates, strict=True):
-            self.logger.record(f"stl/violated/{name}", float(rate))
-
     def sampled_rates(self) -> Float64Array | None:
-        """Violation rates of the episodes that the last rollout finished; None without any.
-
-        # (costs,) float64
-        """
+        """Violation rates of the episodes that the last rollout finished; None without any."""
         return self._buffer.violation_rates()
 
     def collect_rollouts(self, *args: Any, **settings: Any) -> bool:
@@ -101,5 +122,4 @@ class LagrangianPPO(PPO):
             values = self.policy.predict_values(buffer.to_torch(buffer.observations))
             errors = values - buffer.to_torch(buffer.returns)
         self.logger.record("train/value_loss", float((errors**2).mean()))
-        for name, multiplier in zip(self.names, self.multipliers.values, strict=True):
-            self.logger.record(f"stl/lambda/{name}", float(multiplier))
+        self.log_multipliers()

@@ -59,7 +59,8 @@ def make_vec_env(
         config: The run.
         table: Prepared data, or a raw table, in place of what ``config.env.data`` names.
     """
-    make = TrafficVecEnv if config.backend == "native" else supersuit_vec_env
+    native = config.backend == "native"
+    make: Any = partial(TrafficVecEnv, copy=False) if native else supersuit_vec_env
     return wrapped(config, make(config.task, config.lanes, config.seed, table))
 
 
@@ -90,9 +91,6 @@ def make_trainer(
         config: The run.
         table: Prepared data, or a raw table, in place of what ``config.env.data`` names.
         device: Where the networks live, and on the backend "torch" the environment too.
-
-    Raises:
-        DeviceError: If the backend "torch" does not have what the environment asks for.
     """
     prepared = prepare(config.task, table)
     if config.backend == "torch":
@@ -165,7 +163,13 @@ def make_model(
     }
     make: Any = PPO
     if isinstance(venv, DeviceVecEnv):
-        make = partial(DevicePPO, return_normalization=ppo.return_normalization)
+        make = partial(
+            DevicePPO,
+            credit=credit_rule(config),
+            constraints=config.constraints,
+            scaling=ppo.return_normalization == "running",
+            shaping=config.stl == "shape",
+        )
     elif needs_team_buffer(config):
         make = _team_trainer(config)
     elif ppo.policy == "lstm":

@@ -10,7 +10,8 @@ from marl_stl_agents.config import ConstraintConfig
 from marl_stl_env.envs.base import team_env
 from marl_stl_env.types import Float32Array
 
-_LEAST, _AMPLE = -1.0, 0.5
+#: Least and greatest potential.
+LEAST, AMPLE = -1.0, 0.5
 
 
 def potential(robustness: Float32Array, scales: Float32Array) -> Float32Array:
@@ -25,7 +26,7 @@ def potential(robustness: Float32Array, scales: Float32Array) -> Float32Array:
     Returns:
         Potentials.  # (lanes,) float32
     """
-    least: Float32Array = (robustness / scales).clip(_LEAST, _AMPLE).min(axis=1)
+    least: Float32Array = (robustness / scales).clip(LEAST, AMPLE).min(axis=1)
     return least
 
 
@@ -55,7 +56,7 @@ class SpecShaping(VecEnvWrapper):
 
     def reset(self) -> VecEnvObs:
         """Begin an episode in every lane."""
-        self.potentials = np.full_like(self.potentials, _AMPLE)
+        self.potentials = np.full_like(self.potentials, AMPLE)
         return self.venv.reset()
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -67,6 +68,6 @@ class SpecShaping(VecEnvWrapper):
         gain = self._discount * reached - self.potentials
         worth = self._config.bonus * kept + self._config.potential * gain
         self.bare_rewards = rewards
-        self.potentials = np.where(over, _AMPLE, reached).astype(np.float32)
+        self.potentials = np.where(over, AMPLE, reached).astype(np.float32)
         shaped = rewards + np.repeat(worth, self._env.agents)
         return observations, shaped.astype(np.float32), dones, infos

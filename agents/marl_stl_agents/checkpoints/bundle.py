@@ -11,7 +11,8 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
-from marl_stl_agents.algorithms.device.ppo import heads
+from marl_stl_agents.algorithms.device.heads import heads
+from marl_stl_agents.checkpoints.opinion_graph import OpinionColumns
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.consensus.rules import TABLE_AGENTS, from_support
 from marl_stl_env.data.encoding import CLIP, CategoricalColumn, NumericColumn
@@ -113,7 +114,7 @@ def _output_order(columns: Sequence[Any]) -> list[int]:
 
 
 class TeamGraph(nn.Module):
-    """Scaling, views, networks, deliberation, vote and shield, in operations that ONNX supports.
+    """Scaling, second opinions, views, networks, deliberation, vote and shield, for ONNX.
 
     Args:
         env: The environment of the deployed team.
@@ -141,6 +142,8 @@ class TeamGraph(nn.Module):
         self.weights: Tensor
         check_bundled(env, policy)
         self.policy, self.scaling = policy, Scaling(preprocessor)
+        opinions = preprocessor.opinions
+        self.opinions = None if opinions is None else OpinionColumns(opinions)
         agents, layout = env.agents, engine.observations.layout
         visible = engine.observations.visible()
         context = visible.shape[1] + agents + env.deliberation * (1 + ACTIONS * agents)
@@ -179,6 +182,8 @@ class TeamGraph(nn.Module):
         """
         given: Mapping[str, Tensor] = dict(zip(self.parts, inputs, strict=True))
         features = self.scaling(given.get("numbers"), given.get("codes"))
+        if self.opinions is not None:
+            features = torch.cat([features, self.opinions(features)], dim=1)
         shared = given.get("shared")
         proposals = None
         if self._deliberates:

@@ -15,7 +15,7 @@ from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
-from marl_stl_agents.algorithms.device.ppo import heads
+from marl_stl_agents.algorithms.device.heads import heads
 from marl_stl_env.errors import ExportError
 from marl_stl_env.files import atomic_path
 from marl_stl_env.types import Float32Array
@@ -48,7 +48,7 @@ class Outputs(nn.Module):
             Probabilities (batch, actions) float32 and values (batch,) float32.
         """
         log_probs, values = heads(self.policy, observation)
-        return log_probs.exp(), values
+        return log_probs.exp(), values[:, 0]
 
     def reference(self, observation: Tensor) -> tuple[Tensor, ...]:
         """The same outputs, computed by SB3."""

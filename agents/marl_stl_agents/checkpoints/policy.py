@@ -68,7 +68,9 @@ def saved_policy(
             f"{path} has {size:,} bytes, and a policy of the stated "
             f"architecture takes more than {least:,}: the checkpoint is damaged"
         )
-    policy = blank_blueprint(architecture).build(observation_space, torch.device("cpu"))
+    policy = blank_blueprint(architecture).build(
+        observation_space, torch.device("cpu"), learns=False
+    )
     load_weights(checkpoint, policy)
     return policy.to(device)
 
@@ -81,7 +83,7 @@ def least_bytes(architecture: Architecture) -> int:
     one, codes = architecture, sum(architecture.bins)
     networks = 2 * max(one.agents, 1)
     weights = networks * max(one.depth - 1, 0) * one.hidden_width * one.hidden_width
-    return 4 * (weights + codes + codes * (one.benign_prototypes + one.threat_prototypes))
+    return 4 * (weights + codes)
 
 
 def load_weights(checkpoint: Checkpoint, policy: ActorCriticPolicy) -> None:

@@ -60,6 +60,7 @@ def save_bundle(run: Path, config: TrainConfig, prepared: PreparedData, out: Pat
 def _facts(run: Path, env: EnvConfig, engine: Engine, prepared: PreparedData) -> dict[str, Any]:
     """Where the team is from, and how it votes, in JSON types."""
     rule, views = engine.rule, tuple(prepared.preprocessor.views)
+    groups = sensor_groups(views, env.agents, env.views, env.seen_by, env.second_opinions)
     libraries = ("marl-stl-env", "torch", "onnx", "onnxruntime", "numpy")
     weights = best_checkpoint(run).path / WEIGHTS
     outside = ["the isolation of an entity, which makes the decision Quarantine"]
@@ -67,7 +68,7 @@ def _facts(run: Path, env: EnvConfig, engine: Engine, prepared: PreparedData) ->
     return {
         "dataset": env.data.dataset,
         "dynamics": env.dynamics,
-        "sensors": [list(one) for one in sensor_groups(views, env.agents, env.views, env.seen_by)],
+        "sensors": [list(one) for one in groups],
         "vote": {
             "rule": rule.rule, "max_faulty": rule.max_faulty, "threshold": rule.threshold,
             "deliberation": env.deliberation, "shield": env.stl.shield,

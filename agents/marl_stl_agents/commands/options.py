@@ -14,17 +14,16 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.validation import check_range, check_types
 
-Preset = Literal["seed", "unseen", "prototypes", "response", "certified"]
+Preset = Literal["seed", "unseen", "response", "certified"]
 
 #: Settings for Python alone: their defaults are rarely changed, and each flag costs a reader.
 PYTHON_ONLY = frozenset(
-    {"split", "download", "order", "edges", "monitor", "observe", "learners"}
+    {"split", "download", "order", "depth", "monitor", "observe", "learners"}
     | {"allow_cost", "block_cost", "quarantine_cost", "alert_cost", "proposal_weight"}
     | {"alert_window", "alert_delay", "verdict_length", "posture_window", "sleeper_start"}
     | {"max_multiplier", "bonus", "potential", "value_coefficient", "max_grad_norm"}
     | {"feedback_share", "proportional", "integral", "derivative", "rates", "measure_episodes"}
     | {"measure_every", "cost_discount", "final_entropy_coefficient", "clip_range", "gae_lambda"}
-    | {"prototypes"}
 )
 
 
@@ -49,10 +48,10 @@ class TrainCommand(TrainConfig):
             several seeds that are not finished.
         restart: Begin anew with the settings of this run, in a new run directory.
         preset: Other defaults, which flags override. "seed": 3 sensors with full views on one
-            lane, as published. "unseen": 16 sensors with random views, for attacks that training
-            has not seen. "prototypes": every second sensor sees distances to known events.
-            "response": foresight, with credit by entities and a discount of 0.8. "certified":
-            "response" with seven sensors that keep their specifications with two faulty ones.
+            lane, as published. "unseen": 7 sensors that see second opinions, for attacks that
+            training has not seen. "response": foresight, with credit by entities and a discount of
+            0.8. "certified": "response" with seven sensors that keep their specifications with two
+            faulty ones.
         sweep: Search for good settings with Ray Tune; trials go into ``--run-dir``, and the same
             command goes on with a search that stopped. The JSON file has "trials" (how many),
             "seed" and "ppo" (settings of the trainer, each with a list of values or a range), such

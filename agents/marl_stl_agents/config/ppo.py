@@ -12,7 +12,6 @@ from marl_stl_env.validation import check_range, check_types
 Schedule = Literal["linear", "constant"]
 Network = Literal["mlp", "lstm"]
 Credit = Literal["lane", "entity"]
-Edges = Literal["events", "values"]
 Sharing = Literal["shared", "independent"]
 Rates = Literal["greedy", "sampled"]
 ReturnNormalization = Literal["running", "batch", "none"]
@@ -26,7 +25,6 @@ _SIZES = {
     "width": (1, 2**14),
     "depth": (0, 64),
     "bins": (0, 2**12),
-    "prototypes": (0, 2**20),
 }
 #: Threads and processes; more than any machine has use for.
 MAX_THREADS = 1024
@@ -63,9 +61,6 @@ class PPOConfig(ShowsChanges):
         sharing: "shared" is one network for all sensors, told which one it is; "independent" is one
             network each, with no parameter in common. Not with memory.
         bins: Bins of the piecewise-linear encoding of every feature; 0 feeds them as they are.
-        edges: Bins begin at quantiles of the training "events", or of the distinct "values" too.
-        prototypes: Benign and threatening training events, up to so many each, that every second
-            sensor compares an event with: it is told how far the nearest are, and not the features.
         width: Units of each hidden layer, and of each memory.
         depth: Hidden layers of the policy and of the value function.
     """
@@ -87,8 +82,6 @@ class PPOConfig(ShowsChanges):
     policy: Network = "mlp"
     sharing: Sharing = "shared"
     bins: int = 8
-    edges: Edges = "events"
-    prototypes: int = 0
     width: int = 128
     depth: int = 2
 
@@ -105,10 +98,6 @@ class PPOConfig(ShowsChanges):
             check_range(name, getattr(self, name), 0.0, 1e6)
         if self.final_entropy_coefficient is not None:
             check_range("final_entropy_coefficient", self.final_entropy_coefficient, 0.0, 1e6)
-        if self.prototypes and not self.bins:
-            raise ConfigError(
-                f"prototypes={self.prototypes} with bins=0: bins are what is compared; use --bins 8"
-            )
         if self.policy == "lstm" and self.sharing == "independent":
             raise ConfigError(
                 "sharing='independent' is there for policy='mlp' alone; with policy='lstm' use "

@@ -28,7 +28,7 @@ class TrainConfig(ShowsChanges):
         stl: "off" ignores specifications; "monitor" logs them; "shape" rewards satisfying them;
             "lagrangian" puts a price on violating each. The last two show the sensors what is
             left of each specification; where that takes labels, only the value function sees it.
-            The backends "torch" and "rllib" monitor at checkpoints, not in their rollouts.
+            The backend "rllib" monitors at checkpoints, not in its rollouts.
         constraints: The settings of "shape" and "lagrangian".
         backend: "supersuit" goes through PettingZoo and SuperSuit, "native" through the batched
             numpy engine: the same trajectories, many times faster. "torch" keeps engine, rollouts
@@ -74,8 +74,6 @@ class TrainConfig(ShowsChanges):
         check_range("lanes", self.lanes, 1, 2**20)
         check_range("threads", self.threads, 1, MAX_THREADS)
         check_range("seed", self.seed, 0, 2**32 - 1)
-        if self.ppo.prototypes and self.env.agents < 2:
-            raise ConfigError("prototypes are for every second sensor, not agents=1; add sensors")
         if self.env.split != "train":
             raise ConfigError(
                 f"split={self.env.split!r}: training uses the training split; evaluate others with "
@@ -104,11 +102,11 @@ class TrainConfig(ShowsChanges):
 
     @property
     def rollouts(self) -> EnvConfig:
-        """The environment that is trained in: ``task``, on all but numpy backends unmonitored.
+        """The environment that is trained in: ``task``, with the backend "rllib" unmonitored.
 
         What is monitored and not shown changes no observation, so it is the same task.
         """
-        return self.task if self.backend in {"supersuit", "native"} else self._monitored(False)
+        return self._monitored(False) if self.backend == "rllib" else self.task
 
     def _monitored(self, monitor: bool) -> EnvConfig:
         return replace(self.env, stl=replace(self.env.stl, monitor=monitor))
@@ -128,18 +126,13 @@ class TrainConfig(ShowsChanges):
                 "stl='shape' with discount=0: specifications span the whole episode, and without "
                 "foresight only its very last step would be rewarded; use --discount 0.99 or so"
             )
-        numpy = "use --backend native or supersuit (with --device cuda for the network)"
         warm = {f"warm_start={self.warm_start}": self.warm_start > 0}
         shown = {f"stl={self.stl!r}": self.enforced, "stl.observe=True": env.stl.observe}
         needs = {
             "backend='torch'": (
                 self.backend == "torch",
-                {
-                    "policy='lstm'": ppo.policy == "lstm",
-                    "credit='entity'": ppo.credit == "entity",
-                    **shown,
-                },
-                numpy,
+                {"policy='lstm'": ppo.policy == "lstm"},
+                "use --backend native or supersuit (with --device cuda for the network)",
             ),
             "backend='rllib'": (
                 self.backend == "rllib",
@@ -147,7 +140,6 @@ class TrainConfig(ShowsChanges):
                     "policy='lstm'": ppo.policy == "lstm",
                     "sharing='independent'": ppo.sharing == "independent",
                     "credit='entity'": ppo.credit == "entity",
-                    f"prototypes={ppo.prototypes}": ppo.prototypes > 0,
                     **shown,
                     f"faulty={env.faults.faulty}": env.faults.faulty > 0,
                     "deliberation=1": env.deliberation == 1,

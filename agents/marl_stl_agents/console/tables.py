@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from marl_stl_agents.console.drift import show_drift
 from marl_stl_agents.console.output import say, show, warn
 from marl_stl_agents.console.sentences import (
     actions_sentence,
@@ -17,6 +18,7 @@ from marl_stl_agents.console.sentences import (
     tolerance_sentence,
     verdict_sentence,
 )
+from marl_stl_agents.evaluation.drift.report import without_reference
 from marl_stl_agents.evaluation.result import (
     Containment,
     EvaluationResult,
@@ -170,8 +172,14 @@ def show_decisions(result: Mapping[str, Any]) -> None:
             f"{malformed['count']:,} lines are no records and were skipped; the first is line "
             f"{one['line']:,}: {one['problem']}"
         )
+    show_drift(result["drift"], without_reference(Path(result["run"])))
     if "decision" in result:
-        rows = {"team": result["decision"], **result["baselines"]}
+        rows = {"team": result["decision"]}
+        own = dict(result["own_metrics"] or {})
+        if own:
+            del own["threat_rate"]
+            rows[f"team, own {own.pop('split')} split"] = own
+        rows |= result["baselines"]
         rows |= {f"alone: {name}": one for name, one in result["agents"].items()}
         _show_policies(
             f"compared with the labels, {result['threat_rate']:.1%} threats",

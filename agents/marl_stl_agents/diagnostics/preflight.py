@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -182,21 +181,10 @@ def _silent(step: str) -> None:
 def _key(config: EnvConfig, prepared: PreparedData, evaluated: str) -> str:
     settings = [
         _VERSION, evaluated, config.agents, config.views, config.seen_by, config.random_share,
+        config.second_opinions,
         config.reward, config.consensus, config.dynamics, config.response, config.episode_length,
     ]  # fmt: skip
-    return key_of([*map(str, settings), _data_key(prepared)])
-
-
-def _data_key(prepared: PreparedData) -> str:
-    """A digest of the prepared data: the name of its cache entry, or its content."""
-    if prepared.folder is not None:
-        return prepared.folder.name
-    digest = hashlib.sha256()
-    for name, table in prepared.tables.items():
-        digest.update(f"{name} {table.features.shape} {table.views} {table.feature_names}".encode())
-        for array in (table.features, table.labels, table.families):
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return key_of([*map(str, settings), prepared.digest])
 
 
 def _look(

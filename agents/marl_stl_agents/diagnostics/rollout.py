@@ -43,7 +43,6 @@ class RolloutFacts:
         self._model, self._engines = model, engines_of(model)
         self.layout = self._engines[0].observations.layout
         self.agents = self._engines[0].agents
-        self._on_device = isinstance(model, DevicePPO)
         self._records: list[list[Any]] = []
         self._rewards: list[Any] = []
 
@@ -129,8 +128,10 @@ class RolloutFacts:
         return {"signal": area, "signal_error": error}
 
     def _unscaled(self) -> Any:
+        if isinstance(self._model, DevicePPO):
+            return self._model.last_rewards
         normalizer = self._model.get_vec_normalize_env()
-        if self._on_device or normalizer is None:
+        if normalizer is None:
             return self._engines[0].last.rewards  # type: ignore[union-attr]
         return normalizer.get_original_reward()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from marl_stl_agents.evaluation.classifiers import FittedClassifiers
 from marl_stl_agents.evaluation.metrics import event_rewards
 from marl_stl_agents.evaluation.replay import trajectory_of
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
@@ -19,7 +19,6 @@ from marl_stl_env.engine.observation import sensor_groups
 from marl_stl_env.types import Action, BoolArray, Float32Array, Float64Array, Int8Array
 
 _SEED = 0
-_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,8 @@ def simple_baselines(config: EnvConfig, labels: BoolArray) -> dict[str, Baseline
 def threat_groups(config: EnvConfig, prepared: PreparedData) -> tuple[tuple[str, ...], ...]:
     """The groups of columns that each sensor of this environment sees."""
     names = tuple(prepared.raw.views)
-    return sensor_groups(names, config.agents, config.views, config.seen_by)
+    opinions = config.second_opinions
+    return sensor_groups(names, config.agents, config.views, config.seen_by, opinions)
 
 
 class SupervisedBaselines:
@@ -131,9 +131,8 @@ class SupervisedBaselines:
         max_rows: int | None = None,
         make_model: Callable[[], Any] | None = None,
     ) -> None:
-        self._config, self._prepared, self._max_rows = config, prepared, max_rows
-        self._make_model = make_model or _boosting
-        self._models: dict[tuple[str, ...], Any] = {}
+        self._config, self._prepared = config, prepared
+        self._classifiers = FittedClassifiers(prepared, max_rows, make_model or _boosting)
 
     def evaluate(self, split: Split) -> dict[str, Baseline]:
         """``supervised`` sees all columns; ``supervised_vote`` is one classifier per sensor."""
@@ -152,24 +151,25 @@ class SupervisedBaselines:
         scores = self.probabilities(views, split)
         return Baseline(as_actions(scores >= self._config.reward.threshold), scores)
 
-    def fit(self, groups: Iterable[tuple[str, ...]]) -> None:
-        """Fit a classifier for each group of views that has none yet, two at a time.
+    def fit(self, groups: Iterable[tuple[str, ...]], *, training: bool = False) -> None:
+        """Have the scores of a classifier for each group of views, two fitted at a time.
 
-        Each is fitted by one thread: with more, the waiting of the threads for each other makes
-        it many times slower on cores that are shared.
+        Those whose scores are in the cache need no fitting.
+
+        Args:
+            groups: The groups of columns that each classifier sees.
+            training: Score the training split, in place of the evaluated ones.
         """
-        missing = [group for group in dict.fromkeys(groups) if group not in self._models]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            self._models |= dict(zip(missing, pool.map(self._fit_one, missing), strict=True))
+        columns = [self._columns(group) for group in groups]
+        self._classifiers.score(columns, training=training)
 
     def probabilities(self, views: tuple[str, ...], split: Split) -> Float64Array:
         """Calibrated P(threat) of every event of a split.  # (rows,) float64."""
-        self.fit([views])
+        columns = self._columns(views)
         labels = self._prepared.tables["validation"].labels
-        known = self._raw(views, self._prepared.tables["validation"].features)
+        known = self._classifiers.scores(columns, "validation")
         if split != "validation":
-            scores = self._raw(views, self._prepared.tables[split].features)
-            return _calibration(known, labels)(scores)
+            return _calibration(known, labels)(self._classifiers.scores(columns, split))
         half = np.random.default_rng(_SEED).permutation(len(labels)) % 2 == 0
         scores = np.empty(len(labels))
         for part in (half, ~half):
@@ -186,31 +186,14 @@ class SupervisedBaselines:
             Maps all columns of some events, scaled, (events, features) float32, to calibrated
             P(threat), (events,) float64.
         """
-        self.fit([views])
-        validation = self._prepared.tables["validation"]
-        calibrate = _calibration(self._raw(views, validation.features), validation.labels)
-        return lambda features: calibrate(self._raw(views, features))
+        columns = self._columns(views)
+        labels = self._prepared.tables["validation"].labels
+        calibrate = _calibration(self._classifiers.scores(columns, "validation"), labels)
+        return lambda features: calibrate(self._classifiers.scores_of(columns, features))
 
-    def _columns(self, views: tuple[str, ...]) -> list[int]:
+    def _columns(self, views: tuple[str, ...]) -> tuple[int, ...]:
         of_view = self._prepared.tables["train"].views
-        return sorted({column for name in views for column in of_view[name]})
-
-    def _fit_one(self, views: tuple[str, ...]) -> Any:
-        from threadpoolctl import threadpool_limits
-
-        train = self._prepared.tables["train"]
-        step = -(-len(train) // self._max_rows) if self._max_rows else 1
-        features = train.features[::step, self._columns(views)]
-        with threadpool_limits(1):
-            return self._make_model().fit(features, train.labels[::step])
-
-    def _raw(self, views: tuple[str, ...], features: Float32Array) -> Float64Array:
-        from threadpoolctl import threadpool_limits
-
-        seen = features[:, self._columns(views)]
-        with threadpool_limits(1):
-            scores: Float64Array = self._models[views].predict_proba(seen)[:, 1]
-        return scores
+        return tuple(sorted({column for name in views for column in of_view[name]}))
 
 
 def _boosting() -> Any:
@@ -238,7 +221,8 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> 
     """Bayes' rule on all columns, and the vote of each sensor's own Bayes rule.
 
     Returns:
-        Nothing where the distribution of the data is not known, no vote where views are random.
+        Nothing where the distribution of the data is not known, no vote where views are random or
+        sensors see second opinions.
     """
     if prepared.raw.posterior is None:
         return {}
@@ -255,7 +239,7 @@ def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> 
     own = prepared.raw.name != "synthetic"  # whose posterior is known, but not its model
     exact = np.asarray(prepared.tables[split].posterior) if own else seen_by(None)
     bayes = Baseline(as_actions(exact >= threshold), exact)
-    if own or config.views == "random":
+    if own or config.views == "random" or config.second_opinions:
         return {"bayes": bayes}
     groups = threat_groups(config, prepared)
     views = np.stack([seen_by(names) for names in groups], axis=1)

@@ -13,6 +13,7 @@ from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import Baseline
 from marl_stl_agents.evaluation.byzantine import byzantine_metrics, own_faults, replicated_control
+from marl_stl_agents.evaluation.new_traffic.kept import keep_reference
 from marl_stl_agents.evaluation.operating_point import operating_point
 from marl_stl_agents.evaluation.result import EvaluationResult, write_result
 from marl_stl_agents.evaluation.rollout_metrics import baselines, result_of_rollout
@@ -155,5 +156,8 @@ def evaluate(
     say(f"preparing the data set {config.env.data.dataset}")
     prepared = prepare_again(run, config, table)
     evaluated = evaluate_run(run, config, settings, prepared, say)
+    if settings.split == "validation":
+        say("keeping what new traffic is compared with")
+        keep_reference(run, prepared, settings.device, settings.threads)
     write_result(evaluated.file, evaluated.result)
     return evaluated

@@ -64,7 +64,7 @@ class Teacher:
 
     def _probabilities(self, split: Split) -> Float64Array:
         """P(threat) of every event, as each sensor's classifier has it.  # (rows, agents)."""
-        self._classifiers.fit(self._groups)
+        self._classifiers.fit(self._groups, training=split == "train")
         of_group = {
             group: self._classifiers.probabilities(group, split)
             for group in dict.fromkeys(self._groups)

@@ -10,7 +10,6 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding
-from marl_stl_agents.policies.prototypes import PrototypeEncoding
 from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.types import ACTIONS
@@ -28,8 +27,6 @@ _RANGES = {
     "agents": (0, 64),
     "context_columns": (0, 2**16),
     "costs": (0, 1024),
-    "benign_prototypes": (0, 2**24),
-    "threat_prototypes": (0, 2**24),
 }
 
 
@@ -50,8 +47,6 @@ class Architecture:
         mask: Columns of an observation with the action mask; none without a shield.
         bins: Bins of each column of an observation in the piecewise-linear encoding; none without
             an encoding.
-        benign_prototypes: Benign events that the encoding compares with; 0 without prototypes.
-        threat_prototypes: Threats that it compares with; 0 without prototypes.
 
     Raises:
         ConfigError: If a number is out of range or contradicts another one.
@@ -67,8 +62,6 @@ class Architecture:
     critic_only: tuple[int, ...] = ()
     mask: tuple[int, ...] = ()
     bins: tuple[int, ...] = ()
-    benign_prototypes: int = 0
-    threat_prototypes: int = 0
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -90,10 +83,6 @@ class Architecture:
                 f"context_columns={self.context_columns} holds the one-hot code of "
                 f"agents={self.agents} and is part of observation_width={self.observation_width}"
             )
-        if (self.benign_prototypes > 0) is not (self.threat_prototypes > 0):
-            raise ConfigError("prototypes are of both kinds or of none")
-        if self.benign_prototypes and not self.bins:
-            raise ConfigError("prototypes are compared by their bins, and there are none")
         if self.bins and len(self.bins) != self.observation_width:
             raise ConfigError(
                 f"bins has {len(self.bins)} numbers, one for each of observation_width="
@@ -117,9 +106,6 @@ def architecture_of(policy: ActorCriticPolicy) -> Architecture:
     bins: tuple[int, ...] = ()
     if isinstance(extractor, PiecewiseLinearEncoding):
         bins = tuple(torch.bincount(extractor.columns).tolist())
-    prototypes = (0, 0)
-    if isinstance(extractor, PrototypeEncoding):
-        prototypes = (extractor.benign.shape[1], extractor.threats.shape[1])
     hidden = [int(width) for width in policy.net_arch]
     team = policy if isinstance(policy, TeamPolicy) else None
     if isinstance(policy, RecurrentActorCriticPolicy):
@@ -142,6 +128,4 @@ def architecture_of(policy: ActorCriticPolicy) -> Architecture:
         critic_only=team.critic_only if team else (),
         mask=team.mask if team else (),
         bins=bins,
-        benign_prototypes=prototypes[0],
-        threat_prototypes=prototypes[1],
     )

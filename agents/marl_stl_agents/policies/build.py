@@ -15,12 +15,6 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.policies.architecture import Architecture, PolicyKind
 from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding, quantile_edges
-from marl_stl_agents.policies.prototypes import (
-    PrototypeEncoding,
-    Prototypes,
-    blank_prototypes,
-    draw_prototypes,
-)
 from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.table import TrafficTable
@@ -34,6 +28,13 @@ from marl_stl_env.types import ACTIONS, Float32Array
 _STEP_SIZE = 1e-3
 
 
+class NoOptimizer:
+    """In place of the optimiser of a policy that does not learn."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        del args, settings
+
+
 @dataclass(frozen=True, eq=False)
 class Blueprint:
     """All that shapes a network.
@@ -41,12 +42,10 @@ class Blueprint:
     Attributes:
         architecture: Its sizes.
         edges: The edges of the encoding's bins, column by column; none without encoding.
-        prototypes: What every second sensor compares events with, if any does.
     """
 
     architecture: Architecture
     edges: Sequence[Sequence[float]] = ()
-    prototypes: Prototypes | None = None
 
     @property
     def policy_class(self) -> type[ActorCriticPolicy]:
@@ -64,9 +63,6 @@ class Blueprint:
         if self.edges:
             settings["features_extractor_class"] = PiecewiseLinearEncoding
             settings["features_extractor_kwargs"] = {"edges": self.edges}
-        if self.prototypes is not None:
-            settings["features_extractor_class"] = PrototypeEncoding
-            settings["features_extractor_kwargs"]["prototypes"] = self.prototypes
         if shape.kind == "lstm":
             return settings | {"lstm_hidden_size": shape.hidden_width}
         return settings | {
@@ -77,15 +73,22 @@ class Blueprint:
             "mask": shape.mask,
         }
 
-    def build(self, observation_space: spaces.Box, device: torch.device) -> ActorCriticPolicy:
+    def build(
+        self, observation_space: spaces.Box, device: torch.device, *, learns: bool = True
+    ) -> ActorCriticPolicy:
         """An untrained policy.
 
         Args:
             observation_space: The space of one sensor's observation.  # (width,)
             device: Where it lives.
+            learns: Whether it gets an optimiser. A policy that only decides needs none, and the
+                first one of a process imports torch's compiler, which takes a second.
         """
+        settings = self.settings
+        if not learns:
+            settings |= {"optimizer_class": NoOptimizer, "ortho_init": False}
         policy = self.policy_class(
-            observation_space, action_space(), lambda _: _STEP_SIZE, **self.settings
+            observation_space, action_space(), lambda _: _STEP_SIZE, **settings
         )
         policy.set_training_mode(False)
         return policy.to(device)
@@ -103,7 +106,6 @@ def make_blueprint(
     """
     ppo, width = config.ppo, observation_space.shape[0]
     edges = bin_edges(ppo, observation_space, train.features)
-    prototypes = draw_prototypes(config, train)
     kind = _kind(config)
     independent = kind == "independent"
     architecture = Architecture(
@@ -117,20 +119,13 @@ def make_blueprint(
         critic_only=() if kind == "lstm" else columns_with_labels(config.task, width),
         mask=() if kind == "lstm" else mask_columns(config.task, width),
         bins=tuple(len(column) - 1 for column in edges),
-        benign_prototypes=0 if prototypes is None else len(prototypes.benign),
-        threat_prototypes=0 if prototypes is None else len(prototypes.threats),
     )
-    return Blueprint(architecture, edges, prototypes)
+    return Blueprint(architecture, edges)
 
 
 def blank_blueprint(architecture: Architecture) -> Blueprint:
     """A network of these sizes whose encoding means nothing yet: to load a saved one into."""
-    benign = architecture.benign_prototypes
-    return Blueprint(
-        architecture,
-        [np.arange(bins + 1.0).tolist() for bins in architecture.bins],
-        blank_prototypes(benign, architecture.threat_prototypes) if benign else None,
-    )
+    return Blueprint(architecture, [np.arange(bins + 1.0).tolist() for bins in architecture.bins])
 
 
 def make_policy(
@@ -160,7 +155,7 @@ def bin_edges(
     if not config.bins:
         return []
     lowest: Float32Array = observation_space.low.astype(np.float32)
-    return quantile_edges(features, config.bins, lowest, values=config.edges == "values")
+    return quantile_edges(features, config.bins, lowest)
 
 
 def priced_specs(task: EnvConfig) -> tuple[int, ...]:

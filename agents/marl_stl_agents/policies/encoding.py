@@ -18,7 +18,7 @@ SIGNED = (-1.0, 0.0, 1.0)
 
 
 def quantile_edges(
-    features: Float32Array, bins: int, lowest: Float32Array, values: bool = False
+    features: Float32Array, bins: int, lowest: Float32Array
 ) -> list[tuple[float, ...]]:
     """The bin edges of every column of an observation.
 
@@ -28,8 +28,6 @@ def quantile_edges(
         lowest: Smallest value of each column of an observation. Those after the features get one
             bin from 0 to 1, and another one from -1 to 0 where they begin at -1.  # (width,)
             float32
-        values: Put edges at the quantiles of the distinct values too. A column that is nearly
-            always the same has a single bin otherwise, from its smallest value to its largest.
 
     Returns:
         Ascending edges, column by column.
@@ -37,11 +35,7 @@ def quantile_edges(
     levels = np.linspace(0.0, 1.0, bins + 1)
     edges = []
     for column in features.T:
-        found = np.quantile(column, levels)
-        if values:
-            distinct = np.quantile(np.unique(column), levels, method="closest_observation")
-            found = np.append(found, distinct)
-        unique = np.unique(found.astype(np.float32))
+        unique = np.unique(np.quantile(column, levels).astype(np.float32))
         edges.append(tuple(unique.tolist()) if len(unique) > 1 else IDENTITY)
     return edges + [SIGNED if low == -1 else IDENTITY for low in lowest[len(edges) :]]
 
@@ -59,7 +53,7 @@ def code_columns(extractor: BaseFeaturesExtractor, columns: Iterable[int]) -> li
     if not isinstance(extractor, PiecewiseLinearEncoding):
         return list(columns)
     return [
-        extractor.before_codes + place
+        place
         for column in columns
         for place in (extractor.columns == column).nonzero()[:, 0].tolist()
     ]
@@ -74,12 +68,7 @@ class PiecewiseLinearEncoding(BaseFeaturesExtractor):
     Args:
         observation_space: The space of one observation.  # (width,)
         edges: Ascending bin edges, column by column.
-
-    Attributes:
-        before_codes: Features that come before the codes.
     """
-
-    before_codes = 0
 
     def __init__(self, observation_space: spaces.Box, edges: Sequence[Sequence[float]]) -> None:
         columns = [number for number, column in enumerate(edges) for _ in column[1:]]

@@ -20,9 +20,9 @@ from marl_stl_env.stl.shield import FALLBACK
 from marl_stl_env.types import ACTIONS
 
 #: Logit of an action that is not allowed.
-_FORBIDDEN = -1e8
+FORBIDDEN = -1e8
 #: For each action the other one that becomes it when it is masked; itself where there is none.
-_FALLS_BACK_TO = [
+FALLS_BACK_TO = [
     next((i for i, fallback in enumerate(FALLBACK.tolist()) if fallback == a != i), a)
     for a in range(ACTIONS)
 ]
@@ -46,7 +46,11 @@ class ActorView(nn.Module):
     ) -> None:
         super().__init__()
         self.networks = networks
-        self._columns = list(mask)
+        self._masked = bool(mask)
+        # Tensors: a list would be made one in every call, which takes as long as a layer.
+        self.columns: Tensor
+        places = torch.tensor(list(mask), dtype=torch.int64)
+        self.register_buffer("columns", places, persistent=False)
         visible = torch.ones(width)
         visible[list(critic_only)] = 0.0
         self.visible: Tensor
@@ -61,7 +65,9 @@ class ActorView(nn.Module):
     def forward_actor(self, features: Tensor) -> Tensor:
         """The actor's hidden units and the action mask.  # (batch, latent_dim_pi) float32."""
         hidden: Tensor = self.networks.forward_actor(features * self.visible)
-        return torch.cat([hidden, features[:, self._columns]], dim=1) if self._columns else hidden
+        if not self._masked:
+            return hidden
+        return torch.cat([hidden, features.index_select(1, self.columns)], dim=1)
 
     def forward_critic(self, features: Tensor) -> Tensor:
         """The critic's hidden units.  # (batch, latent_dim_vf) float32."""
@@ -83,6 +89,8 @@ class MaskedLogits(nn.Module):
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
         self.head = head
+        self.fallback: Tensor
+        self.register_buffer("fallback", torch.tensor(FALLS_BACK_TO), persistent=False)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Masked logits.
@@ -95,9 +103,9 @@ class MaskedLogits(nn.Module):
         """
         logits: Tensor = self.head(latent[:, :-ACTIONS])
         allowed = latent[:, -ACTIONS:] > 0.5
-        masked = torch.where(allowed, _FORBIDDEN, logits)
-        moved = masked[:, _FALLS_BACK_TO]
-        return torch.where(allowed, _log_of_sum(logits, moved), _FORBIDDEN)
+        masked = torch.where(allowed, FORBIDDEN, logits)
+        moved = masked.index_select(1, self.fallback)
+        return torch.where(allowed, _log_of_sum(logits, moved), FORBIDDEN)
 
 
 def _log_of_sum(a: Tensor, b: Tensor) -> Tensor:

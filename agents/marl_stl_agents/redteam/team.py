@@ -73,6 +73,7 @@ def train_team(
         prepared,
         adversary=adversary,
         attack=AttackMixture([*[no_attack] * len(attacks), *attacks]),
+        copy=False,
     )
     model = make_model(anew, wrapped(anew, venv), prepared.tables["train"], torch.device("cpu"))
     model.policy.load_state_dict(start.state_dict())

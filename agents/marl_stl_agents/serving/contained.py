@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from marl_stl_agents.evaluation.new_traffic.decision import Decision
+import numpy as np
+
+from marl_stl_agents.serving.records import Decided
 from marl_stl_env.errors import StateError
 from marl_stl_env.files import write_text
 from marl_stl_env.types import Action
@@ -35,23 +37,27 @@ class Contained:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, decisions: Sequence[Decision]) -> None:
+    def add(self, decided: Decided) -> None:
         """Take note of the next decisions."""
-        for one in decisions:
-            # An event of an isolated entity begins nothing: its quarantine goes on.
-            if one.action in _LISTED and one.entity is not None and not one.isolated:
-                self._list(one, one.entity)
+        rollout, events = decided.rollout, decided.chunk.events.tolist()
+        # An event of an isolated entity begins nothing: its quarantine goes on.
+        listed = np.isin(rollout.decisions, _LISTED) & ~rollout.isolated
+        for row in np.flatnonzero(listed).tolist():
+            entity = decided.entities[row]
+            if entity is not None:
+                action = Action(rollout.decisions[row])
+                self._list(entity, action, events[row], decided.times[row])
 
-    def _list(self, decision: Decision, entity: str) -> None:
-        until = decision.event + 1 + self._lasting[decision.action]
+    def _list(self, entity: str, action: Action, event: int, time: float | None) -> None:
+        until = event + 1 + self._lasting[action]
         old = self._entries.get(entity)
         if old is not None and old["until_event"] > until:
             return
         self._entries[entity] = {
             "entity": entity,
-            "action": decision.action.name,
-            "event": decision.event,
-            "time": decision.time,
+            "action": action.name,
+            "event": event,
+            "time": time,
             "until_event": until,
         }
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 
-from marl_stl_agents.serving.status import COUNTERS, Status
+from marl_stl_agents.serving.status import COUNTERS, Status, covered
 from marl_stl_env.types import Action
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -38,7 +38,23 @@ def metrics_page(status: Status) -> str:
         _metric("healthy", "gauge", "Whether the health page says ok.",
                 [({}, float(not status.problems))]),
     ]  # fmt: skip
-    return "".join(parts)
+    return "".join([*parts, *_drift(status)])
+
+
+def _drift(status: Status) -> list[str]:
+    found = status.drift
+    if found is None:
+        return []
+    return [
+        _metric("drift_windows_total", "counter", "Windows compared with the training.",
+                [({}, found["windows"])]),
+        _metric("drift_alarms_total", "counter", "Windows in which a column had moved.",
+                [({}, found["alarms"])]),
+        _metric("column_moved", "gauge", "Columns that moved in the latest windows.",
+                [({"column": name}, 1.0) for name in found["moved"]]),
+        _metric("certificates_cover_traffic", "gauge", "0 where the traffic has drifted.",
+                [({}, float(bool(covered(status))))]),
+    ]  # fmt: skip
 
 
 def _metric(name: str, kind: str, text: str, samples: _Samples) -> str:

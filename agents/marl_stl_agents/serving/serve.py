@@ -9,8 +9,9 @@ from pathlib import Path
 from types import FrameType
 
 from marl_stl_agents.config import ServeConfig
+from marl_stl_agents.evaluation.drift.report import without_reference
 from marl_stl_agents.evaluation.new_traffic.team import load_team
-from marl_stl_agents.run_directory import find_run
+from marl_stl_agents.run_directory import DRIFT, find_run
 from marl_stl_agents.serving.pages import pages
 from marl_stl_agents.serving.server import Server
 from marl_stl_agents.serving.status import Status
@@ -53,6 +54,8 @@ def serve(settings: ServeConfig, say: Callable[[str], None] = lambda _: None) ->
             address = stack.enter_context(pages(server.status, settings.host, settings.port))
             say(f"metrics and health: {address}")
         say(f"decisions: {folder}")
+        if not (run / DRIFT).exists():
+            say(without_reference(run))
         stack.enter_context(_stopped_by_signals(server.stopping.set))
         server.run(until_end=settings.until_end)
     return server.status

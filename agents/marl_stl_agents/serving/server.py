@@ -7,19 +7,21 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from marl_stl_agents.checkpoints.store import WEIGHTS, best_checkpoint
 from marl_stl_agents.config import ServeConfig
+from marl_stl_agents.evaluation.drift.report import reference_of
+from marl_stl_agents.evaluation.drift.watch import DriftWatch
 from marl_stl_agents.evaluation.new_traffic.team import Team
 from marl_stl_agents.serving.contained import Contained
-from marl_stl_agents.serving.decision_log import DecisionLog
+from marl_stl_agents.serving.decision_log import DecisionLog, Written
 from marl_stl_agents.serving.events import Block, EventLog
 from marl_stl_agents.serving.follow import FollowedFile
 from marl_stl_agents.serving.place import Place
-from marl_stl_agents.serving.records import decision_lines
+from marl_stl_agents.serving.records import Decided
 from marl_stl_agents.serving.snapshot import Snapshot
 from marl_stl_agents.serving.status import Status
 from marl_stl_agents.serving.verdicts import AwaitedVerdicts, new_lines
@@ -61,6 +63,8 @@ class Server:
         env = team.env
         self._contained = Contained(env.response.quarantine_length, settings.block_events)
         self._awaited = AwaitedVerdicts(env.consensus.weights == "reliability")
+        reference = reference_of(team.run)
+        self._watch = None if reference is None else DriftWatch(reference)
         self._identity = identity(team, settings)
         state = Snapshot.read(folder / STATE)
         facts: Any = {} if state is None else self._checked(state)
@@ -74,17 +78,17 @@ class Server:
             self._verdicts = FollowedFile(settings.verdicts, places["verdicts"])
         if state is not None:
             self._restore(state)
-        self._log = self._open_log(facts.get("decided_bytes", 0), state is not None)
+        self._log = self._open_log(Written(**facts.get("decisions", {})), state is not None)
         self._saved_at, self._changed = 0.0, True
 
-    def _open_log(self, length: int, known: bool) -> DecisionLog:
+    def _open_log(self, written: Written, known: bool) -> DecisionLog:
         path = self._folder / DECISIONS
         if not known and path.exists() and path.stat().st_size:
             raise ServingError(
                 f"{path} has decisions, but there is no {STATE} beside it that says how far they "
                 "go; move them away, or put the state back"
             )
-        return DecisionLog(path, length)
+        return DecisionLog(path, written)
 
     def _checked(self, state: Snapshot) -> Any:
         given = state.facts.get("identity")
@@ -102,6 +106,9 @@ class Server:
         self.status.restore(facts["status"])
         self._awaited.restore(facts["awaited"])
         self._contained.restore(facts["contained"])
+        if self._watch is not None and facts.get("drift") is not None:
+            self._watch.set_state(facts["drift"])
+            self.status.drift = self._watch.as_dict()
 
     def run(self, *, until_end: bool = False) -> None:
         """Decide until :attr:`stopping` is set, or with ``until_end`` until all lines are read.
@@ -135,6 +142,8 @@ class Server:
         due = time.monotonic() - self._saved_at >= self._settings.snapshot_seconds
         if due and (self._changed or self._verdicts is not None):
             self.save()
+        if self._log.was_moved:
+            self._begin_file()
         return block is not None
 
     def _decide(self, block: Block) -> None:
@@ -142,14 +151,29 @@ class Server:
         if block.chunk is not None:
             # Without times: events count in the order of their lines, whatever their clock says.
             rollout, reasons = self._stream.decide_chunk(replace(block.chunk, times=None))
-            found = self._stream.decisions(block.chunk, rollout, reasons)
-            lines = decision_lines(found, block.keys)
+            names = self._stream.specifications
+            found = Decided(block.chunk, rollout, reasons, block.keys, names)
+            lines = found.lines()
             self.status.add_decisions(found)
             self._contained.add(found)
-            self._awaited.add(found, block.keys)
+            self._awaited.add(found)
+            if self._watch is not None:
+                self._watch.add(block.chunk.table.features, rollout.scores)
+                self.status.drift = self._watch.as_dict()
         self.status.add_malformed(block.malformed)
         self._changed = True
         self._written(lambda: self._log.add(lines))
+
+    def _begin_file(self) -> None:
+        """Begin another file of decisions: one snapshot covers the old one, the next has the new.
+
+        After a kill between both the old file is found by its inode, under its new name.
+        """
+        self._changed = True
+        self.save()
+        self._written(self._log.begin)
+        self._changed = True
+        self.save()
 
     def save(self) -> None:
         """Learn new verdicts, and write the snapshot and the list."""
@@ -183,10 +207,11 @@ class Server:
             "input": self._events.file.place.to_dict(),
             "events": self._events.get_state(),
             "verdicts": verdicts.to_dict(),
-            "decided_bytes": self._log.offset,
+            "decisions": asdict(self._log.written),
             "status": self.status.to_dict(),
             "awaited": self._awaited.to_dict(),
             "contained": self._contained.to_list(),
+            "drift": None if self._watch is None else self._watch.get_state(),
         }
 
     def _written(self, write: Callable[[], None]) -> None:

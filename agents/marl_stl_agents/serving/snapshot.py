@@ -16,7 +16,7 @@ from marl_stl_env.files import atomic_path
 from marl_stl_env.types import AnyArray
 
 _FACTS, _TEAM = "facts", "team."
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from marl_stl_agents.evaluation.new_traffic.decision import Decision
+import numpy as np
+
+from marl_stl_agents.serving.records import Decided
 from marl_stl_env.data.ingest.sources.lines import Malformed
 from marl_stl_env.errors import StateError
 from marl_stl_env.types import Action
@@ -41,6 +43,7 @@ class Status:
         full: Why nothing can be written, or "".
         snapshot_at: When the last snapshot was written, by the wall clock.
         most_behind: Bytes that may wait before the server is unwell.
+        drift: What ``DriftWatch.as_dict`` gave; None where no drift is looked for.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -54,19 +57,22 @@ class Status:
     full: str = ""
     snapshot_at: float = field(default_factory=time.time)
     most_behind: int = 1 << 30
+    drift: Mapping[str, Any] | None = None
 
-    def add_decisions(self, decisions: Sequence[Decision]) -> None:
+    def add_decisions(self, decided: Decided) -> None:
         """Count decisions."""
-        self.counts["events"] += len(decisions)
-        for one in decisions:
-            self.decisions[one.action.name] += 1
-            if one.time is None:
-                continue
-            if self.event_time is not None and one.time < self.event_time:
-                self.counts["clock_backwards"] += 1
-            self.event_time = one.time
-        if decisions:
-            self.specifications = dict(decisions[-1].specifications)
+        rollout, times = decided.rollout, decided.chunk.times
+        self.counts["events"] += len(decided)
+        counts = np.bincount(rollout.decisions, minlength=len(Action)).tolist()
+        self.decisions.update({action.name: counts[action] for action in Action})
+        known = np.empty(0) if times is None else times[np.isfinite(times)]
+        if len(known):
+            before = known[0] if self.event_time is None else self.event_time
+            self.counts["clock_backwards"] += int((np.diff(known, prepend=before) < 0).sum())
+            self.event_time = float(known[-1])
+        if rollout.robustness is not None and len(decided):
+            left = rollout.robustness[-1].tolist()
+            self.specifications = dict(zip(decided.specifications, left, strict=True))
 
     def add_malformed(self, lines: Sequence[Malformed]) -> None:
         """Count malformed lines, and keep where the latest ones are."""
@@ -111,6 +117,11 @@ class Status:
             raise StateError(f"these are no counts of a server: {error!r}") from None
 
 
+def covered(status: Status) -> bool | None:
+    """Whether the traffic is still that of the metrics and certificates; None where not known."""
+    return None if status.drift is None else not status.drift["drifted"]
+
+
 def summary(status: Status) -> dict[str, Any]:
     """The state of a server for a page, in JSON types."""
     problems = status.problems
@@ -121,6 +132,8 @@ def summary(status: Status) -> dict[str, Any]:
         "decisions": {action.name: status.decisions[action.name] for action in Action},
         "verdicts": dict(status.verdicts),
         "contained": dict(status.contained),
+        "certificates_cover_traffic": covered(status),
+        "drift": None if status.drift is None else dict(status.drift),
         "bytes_behind": status.behind,
         "seconds_since_snapshot": round(time.time() - status.snapshot_at, 3),
         "latest_malformed_lines": list(status.malformed),

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_agents.evaluation.new_traffic.decision import Decision, verdict_of
+from marl_stl_agents.evaluation.new_traffic.decision import verdict_of
 from marl_stl_agents.evaluation.new_traffic.stream import TeamStream
 from marl_stl_agents.serving.follow import FollowedFile
+from marl_stl_agents.serving.records import Decided
 from marl_stl_env.errors import DecidingError, StateError
 
 _BLOCK = 1 << 20
-_SILENT = -1
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ class AwaitedVerdicts:
     def __len__(self) -> int:
         return len(self._events)
 
-    def add(self, decisions: Sequence[Decision], keys: Sequence[str]) -> None:
+    def add(self, decided: Decided) -> None:
         """Await verdicts on these decisions."""
-        for one, key in zip(decisions, keys, strict=True):
-            if self._every or one.granted:
-                votes = tuple(_SILENT if vote is None else int(vote) for vote in one.votes)
-                self._events[key] = Awaited(one.event, one.entity, votes)
+        rollout, every = decided.rollout, np.arange(len(decided))
+        rows = every if self._every else np.flatnonzero(rollout.granted)
+        for row in rows[-self._most :].tolist():
+            votes = tuple(rollout.actions[row].tolist())
+            event = int(decided.chunk.events[row])
+            self._events[decided.keys[row]] = Awaited(event, decided.entities[row], votes)
         while len(self._events) > self._most:
             self._events.popitem(last=False)
 

@@ -12,7 +12,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
-from marl_stl_agents.algorithms.constraints import LagrangianPPO
+from marl_stl_agents.algorithms.constraints import PricedPPO
+from marl_stl_agents.algorithms.device.ppo import DevicePPO
 from marl_stl_agents.algorithms.ppo import reward_unit
 from marl_stl_agents.algorithms.shaping import SpecShaping
 from marl_stl_agents.checkpoints.store import save_checkpoint
@@ -70,7 +71,10 @@ class ValueLossCallback(BaseCallback):
 
 
 class SpecsCallback(BaseCallback):
-    """Logs satisfaction and robustness of the specifications in a rollout's finished episodes."""
+    """Logs satisfaction and robustness of the specifications in a rollout's finished episodes.
+
+    Where rollouts stay on a device, their trainer does.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,6 +82,8 @@ class SpecsCallback(BaseCallback):
         self._robustness: list[Float32Array] = []
 
     def _on_step(self) -> bool:
+        if isinstance(self.model, DevicePPO):
+            return True
         lanes = team_env(self.model.get_env())
         over = self.locals["dones"][:: lanes.agents]
         if over.any():
@@ -141,7 +147,7 @@ class ViolationRatesCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         model, settings = self.model, self._config.constraints
-        if not isinstance(model, LagrangianPPO):
+        if not isinstance(model, PricedPPO) or not model.names:
             return
         if settings.rates == "sampled":
             rates = model.sampled_rates()
@@ -150,7 +156,7 @@ class ViolationRatesCallback(BaseCallback):
         elif (iterations_done(model) - 1) % settings.measure_every == 0:
             model.measured(self._greedy_rates(model))
 
-    def _greedy_rates(self, model: LagrangianPPO) -> Float64Array:
+    def _greedy_rates(self, model: PricedPPO) -> Float64Array:
         """On episodes whose seeds no lane of the training has.  # (costs,) float64."""
         first = FRESH_SEEDS + iterations_done(model) * self._config.constraints.measure_episodes
         act, episodes = greedy(model.policy), self._config.constraints.measure_episodes

@@ -53,7 +53,6 @@ def needed_bytes(config: TrainConfig, width: int) -> dict[str, float]:
         "n_steps and lanes": _BYTES * rollout * (width + _PER_TRANSITION),
         "width, depth and bins": _BYTES * weights * _PER_WEIGHT,
         "batch_size": _BYTES * batch * (codes + hidden),
-        "prototypes": _BYTES * 2 * ppo.prototypes * (codes + batch),
         "lanes, alert_window and posture_window": config.lanes * _windows(config.task),
     }
 

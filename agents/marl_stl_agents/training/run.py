@@ -32,6 +32,7 @@ from marl_stl_agents.diagnostics.checklist import read_checklist, setting_of
 from marl_stl_agents.diagnostics.log import LOGGERS, LoggerLike, open_log
 from marl_stl_agents.diagnostics.preflight import preflight
 from marl_stl_agents.evaluation.evaluate import evaluate_run
+from marl_stl_agents.evaluation.new_traffic.kept import keep_reference
 from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.evaluation.stl import trivially_satisfied
 from marl_stl_agents.imitation.warm_start import warm_start
@@ -90,7 +91,7 @@ def train(
 
     Returns:
         The run directory: ``config.json``, ``data.json``, ``progress.csv``, TensorBoard events,
-        ``checklist.json``, ``checkpoints/``, ``validation.json`` and ``curves.png``.
+        ``checklist.json``, ``checkpoints/``, ``validation.json``, ``drift.npz`` and ``curves.png``.
 
     Raises:
         DeviceError: If CUDA was asked for and is not there.
@@ -258,6 +259,8 @@ def _learn_and_evaluate(
     )
     with working() as step:
         result = evaluate_run(run, config, settings, prepared, step).result
+        step("keeping what new traffic is compared with")
+        keep_reference(run, prepared, settings.device, settings.threads)
     write_result(run / VALIDATION, result)
     show_evaluation(result)
     say_how_both_fit(read_checklist(run), result)

@@ -10,6 +10,8 @@ from scipy.stats import t
 
 #: The two teams of a run.
 KINDS = ("plain", "trained in turns")
+#: The attackers that a team meets; the last one was trained against it.
+ATTACKS = ("undisguised", "random", "greedy", "mixture", "response")
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -45,14 +47,13 @@ def interval(numbers: Sequence[float]) -> str:
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Figures of every seed, as JSON has them."""
     keys = ("normalized_score", "kept", "recall", "cost_per_attack", "gain_per_attack")
-    attacks = ("undisguised", "random", "greedy", "mixture", "response")
     return {
         "seeds": [one["seed"] for one in runs],
         "cpu_seconds": [round(one["cpu_seconds"], 1) for one in runs],
         **{
             kind: {
                 attack: {key: values(runs, kind, attack, key) for key in keys}
-                for attack in attacks
+                for attack in ATTACKS
                 if values(runs, kind, attack, "kept")
             }
             for kind in KINDS
@@ -79,20 +80,16 @@ def summary_table(found: Runs) -> list[str]:
 
 
 def attack_table(found: Runs) -> list[str]:
-    """Recall of attacks by attacker, and what it cost them."""
+    """The share of attacks that were stopped, by attacker."""
     lines = [
-        "| game | team | attacker | recall | share of the score kept | cost per attack |",
-        "|---|---|---|---|---|---|",
+        f"| game | team | {' | '.join(ATTACKS)} | cost to the response |",
+        f"|---|---|{'---|' * len(ATTACKS)}---|",
     ]
     for name, runs in found.items():
         for kind in KINDS:
-            for attack in ("undisguised", "random", "greedy", "mixture", "response"):
-                columns = [
-                    interval(values(runs, kind, attack, key))
-                    for key in ("recall", "kept", "cost_per_attack")
-                ]
-                if columns[0]:
-                    lines.append(f"| {name} | {kind} | {attack} | {' | '.join(columns)} |")
+            recalls = [interval(values(runs, kind, attack, "recall")) for attack in ATTACKS]
+            cost = interval(values(runs, kind, "response", "cost_per_attack"))
+            lines.append(f"| {name} | {kind} | {' | '.join(recalls)} | {cost} |")
     return lines
 
 

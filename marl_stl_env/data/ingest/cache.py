@@ -96,9 +96,9 @@ def file_digest(path: Path) -> str:
 
 
 def clear_cache() -> int:
-    """Remove tables, prepared data and reports; downloads stay. Returns the bytes freed."""
+    """Remove tables, prepared data, scores and reports; downloads stay. Returns the bytes freed."""
     freed = 0
-    for kind in ("tables", "prepared", "preflight", "digests"):
+    for kind in ("tables", "prepared", "classifiers", "preflight", "digests"):
         folder = cache_dir() / kind
         freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
         shutil.rmtree(folder, ignore_errors=True)

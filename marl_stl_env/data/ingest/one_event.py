@@ -54,7 +54,7 @@ class EventReader:
         self._form, self._entities = form, entities
         self._views = preprocessor.views
         self._missing = MISSING if form.dialect is None else form.dialect.missing
-        self._width = len(preprocessor.feature_names)
+        self._width, self._preprocessor = preprocessor.width, preprocessor
         self._numbers = _Numbers(preprocessor)
         self._categories = _categories(preprocessor, form)
         self._names: dict[tuple[str, ...], dict[str, str]] = {}
@@ -82,7 +82,7 @@ class EventReader:
         clock, entity = self._form.clock, self._form.entity or ENTITY
         time = found.get(clock) if clock is not None else None
         return ScaledEvent(
-            features,
+            self._preprocessor.with_opinions(features),
             self._entity(found, entity),
             None if time is None else seconds_of(time, str(clock), self._form.times),
         )

@@ -39,6 +39,7 @@ class AttackedVecEnv(TrafficVecEnv):
         seed: Seed of lane 0; None draws from the system.
         table: Prepared data, or a raw table, in place of what ``config.data`` names.
         render_mode: "rgb_array" or None.
+        copy: As for :class:`TrafficVecEnv`.
         adversary: The attackers.
         attack: Their policy: "none", "random", or one of :mod:`marl_stl_env.adversary.policies`.
     """
@@ -53,11 +54,12 @@ class AttackedVecEnv(TrafficVecEnv):
         table: TrafficTable | PreparedData | None = None,
         render_mode: str | None = None,
         *,
+        copy: bool = True,
         adversary: AdversaryConfig | Mapping[str, Any] | None = None,
         attack: str | Attack = "random",
     ) -> None:
         self.adversary, self.attack = as_adversary(adversary), find_attack(attack)
-        super().__init__(config, lanes, seed, table, render_mode)
+        super().__init__(config, lanes, seed, table, render_mode, copy=copy)
 
     def _make_engine(
         self, lanes: int, seed: int | None, table: TrafficTable | PreparedData | None

@@ -12,6 +12,7 @@ from marl_stl_agents.config import ConstraintConfig, PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.evaluation.stl import watch
 from marl_stl_agents.imitation.warm_start import warm_start
+from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_agents.training.callbacks import training_callbacks
 
 from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
@@ -28,7 +29,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "deliberation": (0, 1),
     "sharing": ("shared", "independent"),
     "faulty": (0, 2),
-    "backend": ("native", "supersuit"),
+    "backend": ("native", "supersuit", "torch"),
     "shield": (False, True),
     "warm_start": (0, 1),
 }
@@ -88,6 +89,7 @@ def config_of(row: tuple[Any, ...]) -> TrainConfig:
 def begun(config: TrainConfig) -> Any:
     model = make_trainer(config, TABLE, CPU)
     if config.warm_start:
+        assert isinstance(model.policy, TeamPolicy)
         warm_start(config, prepare(config.task, TABLE), model.policy)
     return model
 

@@ -100,9 +100,10 @@ def constant_reward_buffer(
     """One stream without an end: values of the states before and after each step, one reward."""
     steps = len(values) - 1
     if kind is DeviceRollout:
-        rollout = DeviceRollout(steps, BOX, ACTIONS, CPU, 0.8, 0.9, 1, batch_returns=True)
+        batch = CreditRule(normalize_returns=True)
+        rollout = DeviceRollout(steps, BOX, ACTIONS, CPU, 0.8, 0.9, 1, credit=batch)
         rollout.values[:, 0], rollout.rewards[:] = torch.tensor(values[:-1]), reward
-        rollout.compute_returns_and_advantage(torch.tensor(values[-1:]), torch.zeros(1))
+        rollout.compute_returns_and_advantage(torch.tensor([values[-1:]]), torch.zeros(1))
         return rollout
     buffer = TeamRolloutBuffer(
         steps,

@@ -108,7 +108,7 @@ def test_the_example(
         (RESPONSE, PPOConfig(width=8)),
         (replace(RESPONSE, agents=7, views="overlap"), PPOConfig(width=8, bins=0)),
         (replace(ENV, deliberation=0), PPOConfig(width=8, sharing="independent")),
-        (replace(ENV, agents=7, views="overlap"), PPOConfig(width=8, prototypes=20)),
+        (replace(ENV, agents=7, views="overlap", second_opinions=2), PPOConfig(width=8)),
     ],
 )
 def test_teams_of_all_kinds(env: EnvConfig, ppo: PPOConfig, tmp_path: Path) -> None:

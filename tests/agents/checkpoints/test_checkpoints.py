@@ -111,9 +111,8 @@ def rewrite(checkpoint: Checkpoint, change: Callable[[dict[str, Any]], object]) 
     [
         ({}, PPOConfig(width=8)),
         ({}, PPOConfig(width=8, bins=0, depth=0)),
-        ({}, PPOConfig(width=8, prototypes=20)),
         ({}, PPOConfig(width=8, policy="lstm", depth=0)),
-        ({}, PPOConfig(width=8, sharing="independent", prototypes=20)),
+        ({}, PPOConfig(width=8, sharing="independent")),
         ({"deliberation": 1}, PPOConfig(width=8, sharing="independent", bins=4)),
     ],
 )
@@ -146,7 +145,6 @@ def test_a_checkpoint_without_architecture_is_refused(tmp_path: Path) -> None:
         ({"kind": "other"}, "kind"),
         ({"agents": 4}, "contradicts kind='shared'"),
         ({"bins": [3]}, "bins has 1 numbers"),
-        ({"benign_prototypes": 3}, "both kinds"),
         ({"unknown": 3}, "unknown"),
         ({"hidden_width": 9}, "not"),
         ({"observation_width": 15, "bins": []}, "observations of 15 columns, not 14"),

@@ -53,7 +53,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     memory = replace(CONFIG, ppo=replace(CONFIG.ppo, policy="lstm"))
     alone = replace(CONFIG, ppo=replace(CONFIG.ppo, sharing="independent"))
-    compares = replace(CONFIG, ppo=replace(CONFIG.ppo, prototypes=50))
     shielded = replace(
         CONFIG,
         env=EnvConfig(
@@ -72,7 +71,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "mlp": CONFIG,
         "lstm": memory,
         "independent": alone,
-        "prototypes": compares,
         "shielded": shielded,
     }
     return {name: short_run(config, folder / name) for name, config in configs.items()}
@@ -86,7 +84,7 @@ def trainer_and_observations(run: Path) -> tuple[Any, Any]:
     return load_best(run, config, prepared), observations
 
 
-@pytest.mark.parametrize("policy", ["mlp", "lstm", "independent", "prototypes", "shielded"])
+@pytest.mark.parametrize("policy", ["mlp", "lstm", "independent", "shielded"])
 def test_the_zip_file_is_loaded_by_sb3(runs: dict[str, Path], policy: str, tmp_path: Path) -> None:
     out = export(ExportConfig(runs[policy], "sb3", tmp_path / "policy.zip"))
     model, observations = trainer_and_observations(runs[policy])
@@ -110,7 +108,7 @@ def session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("policy", ["mlp", "independent", "prototypes", "shielded"])
+@pytest.mark.parametrize("policy", ["mlp", "independent", "shielded"])
 def test_the_onnx_file_says_the_same(runs: dict[str, Path], policy: str, tmp_path: Path) -> None:
     out = export(ExportConfig(runs[policy], "onnx", tmp_path / "policy.onnx"))
     model, observations = trainer_and_observations(runs[policy])

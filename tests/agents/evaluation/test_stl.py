@@ -232,10 +232,10 @@ def test_the_flag_sets_what_the_environment_watches_and_shows() -> None:
 
 
 @pytest.mark.parametrize("backend", ["supersuit", "native", "torch", "rllib"])
-def test_rollouts_are_watched_where_numpy_steps_them(backend: Backend) -> None:
+def test_rollouts_are_watched_but_on_a_cluster(backend: Backend) -> None:
     config = TrainConfig(backend=backend)
     assert config.task.stl.monitor
-    assert config.rollouts.stl.monitor == (backend in {"supersuit", "native"})
+    assert config.rollouts.stl.monitor == (backend != "rllib")
     assert replace(config.rollouts, stl=config.task.stl) == config.task
 
 
@@ -243,7 +243,6 @@ def test_rollouts_are_watched_where_numpy_steps_them(backend: Backend) -> None:
     ("settings", "advice"),
     [
         ({"stl": "shape", "ppo": PPOConfig()}, "--discount"),
-        ({"stl": "lagrangian", "backend": "torch"}, "--backend native"),
         ({"stl": "lagrangian", "backend": "rllib"}, "--backend native"),
         ({"stl": "off", "env": EnvConfig(stl=StlConfig(observe=True))}, "--stl monitor"),
         ({"stl": "lagrangian", "ppo": PPOConfig(discount=0.9, policy="lstm")}, "--policy mlp"),

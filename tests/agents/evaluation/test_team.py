@@ -175,6 +175,7 @@ KINDS: dict[str, tuple[EnvConfig, PPOConfig, Stl, Callable[[Lane], Any]]] = {
     "overlapping views": (replace(REPLAY, agents=7, views="overlap"), SMALL, "off", nothing),
     "deliberation": (replace(REPLAY, deliberation=1), SMALL, "off", nothing),
     "independent": (REPLAY, replace(SMALL, sharing="independent"), "off", nothing),
+    "second opinions": (replace(REPLAY, agents=6, second_opinions=2), SMALL, "off", nothing),
     "lstm": (REPLAY, LSTM, "off", nothing),
     "shield": (replace(REPLAY, stl=ENFORCED), SMALL, "monitor", nothing),
     "reliability": (

@@ -14,6 +14,7 @@ from marl_stl_agents.imitation.cloning import Lesson, clone, play
 from marl_stl_agents.imitation.evidence import EntityEvidence, log_odds, threshold_log_odds
 from marl_stl_agents.imitation.teacher import Teacher
 from marl_stl_agents.imitation.warm_start import warm_start
+from marl_stl_agents.policies.team import TeamPolicy
 
 from marl_stl_env.config import DataConfig, EnvConfig, StlConfig
 from marl_stl_env.data.prepare import PreparedData, prepare
@@ -191,6 +192,7 @@ def test_every_kind_of_team_can_begin_warm(prepared: PreparedData, change: dict[
     config = replace(RUN, warm_start=4, **change)
     data = prepare(config.task)
     model = make_trainer(config, data, CPU)
+    assert isinstance(model.policy, TeamPolicy)
     assert warm_start(config, data, model.policy) > 0.8
     model.learn(model.n_steps * model.n_envs)
 

@@ -11,7 +11,7 @@ from marl_stl_env.config import DataConfig, EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import prepare
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.reward import proposal_table
-from marl_stl_env.types import Action, Float64Array, Int8Array
+from marl_stl_env.types import Action, BoolArray, Float64Array, Int8Array
 from tests.conftest import UNWATCHED
 
 REWARD = RewardConfig()
@@ -43,7 +43,7 @@ def test_messages_are_as_observations_have_them() -> None:
     np.testing.assert_array_equal(engine.observe()[:, 0, first : first + 12], one_hot(proposals))
 
 
-def of_independent_sensors(rows: int, seed: int) -> tuple[Float64Array, Int8Array, Float64Array]:
+def of_independent_sensors(rows: int, seed: int) -> tuple[Float64Array, Int8Array, BoolArray]:
     """Own log-odds of three sensors whose errors are independent, what they state, the labels.
 
     Each sees a normal variable of deviation 1 around +1 for threats and -1 for benign events, so

@@ -1,10 +1,6 @@
-from typing import get_args
-
 import numpy as np
 import torch
 from gymnasium import spaces
-from marl_stl_agents.config import Edges, PPOConfig
-from marl_stl_agents.policies.build import bin_edges
 from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding, quantile_edges
 
 
@@ -17,25 +13,6 @@ def test_edges_are_train_quantiles() -> None:
     assert edges[1] == (0.0, 1.0)  # a constant column
     assert edges[2] == (0.0, 1.0)  # an indicator
     assert edges[3:] == [(0.0, 1.0), (-1.0, 0.0, 1.0)]
-
-
-def test_edges_at_distinct_values_part_what_is_rare() -> None:
-    """All but eight of 1,000 events have the same value: quantiles over events part nothing."""
-    rare = np.append(np.zeros(992), [1, 2, 3, 4, 5, 6, 7, 8])
-    features = np.stack([rare, np.arange(1000) % 5 == 0], axis=1).astype(np.float32)
-    assert quantile_edges(features, 4, np.zeros(2, np.float32))[0] == (0.0, 8.0)
-    edges = quantile_edges(features, 4, np.zeros(2, np.float32), values=True)
-    assert edges == [(0.0, 1.0, 3.0, 6.0, 8.0), (0.0, 1.0)]
-
-
-def test_the_trainer_asks_for_the_edges_it_is_told() -> None:
-    features = np.append(np.zeros(997), [1, 2, 3]).astype(np.float32)[:, None]
-    space = spaces.Box(-5, 5, (2,), dtype=np.float32)
-    by_events, by_values = (
-        bin_edges(PPOConfig(bins=2, edges=edges), space, features)[0] for edges in get_args(Edges)
-    )
-    assert by_events == (0.0, 3.0)
-    assert len(by_values) == 3
 
 
 def test_each_bin_is_a_clipped_ramp() -> None:

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from marl_stl_agents.config import PPOConfig, ServeConfig
 from marl_stl_agents.evaluation.new_traffic import Team, load_team
+from marl_stl_agents.evaluation.new_traffic.kept import keep_reference
 from marl_stl_agents.serving.server import DECISIONS, Server
 
 from marl_stl_env.config import DataConfig, EnvConfig, ResponseConfig, StlConfig
+from marl_stl_env.data import prepare
 from tests.agents.evaluation.random_runs import make_run
 
 ENV = EnvConfig(
@@ -72,6 +74,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
 
     folder = tmp_path_factory.mktemp("served")
     run = make_run(folder / "run", ENV, PPOConfig(width=8, bins=0), bias=0.0, seed=1)
+    assert keep_reference(run, prepare(ENV), "cpu") is not None
     frame = new_traffic(ENV).reset_index(drop=True)
     frame.to_csv(folder / "flows.csv", index=False)
     lines = tuple((folder / "flows.csv").read_bytes().splitlines(keepends=True))

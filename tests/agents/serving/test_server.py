@@ -76,7 +76,7 @@ def test_killed_at_every_write(
     monkeypatch.setattr(os, "replace", dying(os.replace))
     monkeypatch.setattr(
         server, "DecisionLog",
-        lambda path, offset: decision_log.DecisionLog(path, offset, dying(os.write, half=True)),
+        lambda path, written: decision_log.DecisionLog(path, written, dying(os.write, half=True)),
     )  # fmt: skip
     expected = b"".join(uninterrupted.splitlines(keepends=True)[:59])
     kills = 0
@@ -238,7 +238,7 @@ def test_a_full_disk(
         return os.write(handle, content)
 
     monkeypatch.setattr(
-        server, "DecisionLog", lambda path, offset: decision_log.DecisionLog(path, offset, full)
+        server, "DecisionLog", lambda path, written: decision_log.DecisionLog(path, written, full)
     )
     one = served.server(tmp_path)
     one.run(until_end=True)
@@ -259,7 +259,9 @@ def test_stopped_while_the_disk_is_full(
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            server, "DecisionLog", lambda path, offset: decision_log.DecisionLog(path, offset, full)
+            server,
+            "DecisionLog",
+            lambda path, written: decision_log.DecisionLog(path, written, full),
         )
         one = served.server(tmp_path)
         with pytest.raises(OutputError, match="free some space"):

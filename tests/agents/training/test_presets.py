@@ -1,7 +1,6 @@
 """``--preset`` on the command line."""
 
 import sys
-from dataclasses import replace
 
 import pytest
 from marl_stl_agents.command_line import run_command
@@ -34,43 +33,17 @@ def test_the_published_protocol(flag: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_one_for_unseen_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = parsed("--preset unseen --dataset nsl-kdd --threshold 8", monkeypatch)
+    command = parsed("--preset unseen --dataset nsl-kdd --threshold 4", monkeypatch)
     assert isinstance(command, TrainCommand)
     config = command.settings()
     env = config.env
-    assert (env.data.dataset, env.agents, env.random_share) == ("nsl-kdd", 16, 0.5)
-    assert (env.data.balance, env.data.synthetic_outliers, env.reward.team_share) == (
-        "families",
-        0.25,
-        0.0,
-    )
-    assert env.consensus.threshold_for(env.agents) == 8
-    assert config.evaluate_every == config.iterations == 150
+    assert (env.data.dataset, env.agents, env.second_opinions) == ("nsl-kdd", 7, 7)
+    assert (env.data.balance, env.reward.team_share) == ("families", 0.0)
+    assert env.consensus.threshold_for(env.agents) == 4
+    assert config.evaluate_every == config.iterations == 20
     plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)
     assert isinstance(plain, TrainCommand)
-    assert (plain.env.consensus.threshold_for(16), plain.env.consensus.faulty_for(16)) == (3, 2)
-
-
-def test_the_one_with_prototypes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other votes, prototypes and a longer training are all that sets it apart from "unseen"."""
-    command = parsed("--preset prototypes --dataset nsl-kdd", monkeypatch)
-    plain = parsed("--preset unseen --dataset nsl-kdd", monkeypatch)
-    assert isinstance(command, TrainCommand)
-    assert isinstance(plain, TrainCommand)
-    consensus = command.env.consensus
-    assert (consensus.threshold_for(16), consensus.faulty_for(16)) == (8, 5)
-    assert (command.ppo.prototypes, command.iterations, command.evaluate_every) == (2000, 200, 200)
-    assert (
-        replace(
-            command,
-            preset="unseen",
-            env=replace(command.env, consensus=plain.env.consensus),
-            ppo=replace(command.ppo, prototypes=0),
-            iterations=150,
-            evaluate_every=150,
-        )
-        == plain
-    )
+    assert (plain.env.consensus.threshold_for(7), plain.env.consensus.faulty_for(7)) == (3, 2)
 
 
 def test_every_preset_names_its_team() -> None:
@@ -78,8 +51,7 @@ def test_every_preset_names_its_team() -> None:
     teams = {name: (one.env.agents, one.env.views, one.stl) for name, one in PRESETS.items()}
     assert teams == {
         "seed": (3, "full", "off"),
-        "unseen": (16, "random", "off"),
-        "prototypes": (16, "random", "off"),
+        "unseen": (7, "overlap", "off"),
         "response": (4, "groups", "off"),
         "certified": (7, "overlap", "lagrangian"),
     }

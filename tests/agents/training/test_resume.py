@@ -78,6 +78,7 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
         pytest.param("supersuit", "supersuit", LSTM, marks=pytest.mark.long),
         ("supersuit", "supersuit", INDEPENDENT),
         *product(["native"], ["supersuit"], [{"stl": "shape"}, {"stl": "lagrangian"}]),
+        *product(["torch"], ["torch"], [{"stl": "shape"}, {"stl": "lagrangian"}]),
         pytest.param("native", "native", LSTM | {"stl": "shape"}, marks=pytest.mark.long),
     ],
 )

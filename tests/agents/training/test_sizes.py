@@ -77,14 +77,14 @@ def test_what_a_training_needs() -> None:
     config = TrainConfig(
         env=EnvConfig(agents=4),
         stl="off",
-        ppo=PPOConfig(n_steps=100, batch_size=1000, width=10, depth=2, bins=0, prototypes=0),
+        ppo=PPOConfig(n_steps=100, batch_size=1000, width=10, depth=2, bins=0),
         lanes=25,
     )
     needs = needed_bytes(config, width=6)
     assert needs["n_steps and lanes"] == 4 * (100 * 25 * 4) * (6 + 10)
     assert needs["width, depth and bins"] == 4 * 4 * 2 * (6 * 10 + 10 * 10)
     assert needs["batch_size"] == 4 * 1000 * (6 + 2 * 2 * 10)
-    assert needs["prototypes"] == needs["lanes, alert_window and posture_window"] == 0
+    assert needs["lanes, alert_window and posture_window"] == 0
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,11 @@ class DeviceVecEnv(TrafficVecEnv):
     engine itself, since what they return never leaves the device.
 
     Args:
-        config: The environment, without faulty sensors and without deliberation.
+        config: The environment.
         lanes: Independent copies of the stream.
         seed: Seed of lane 0; None draws from the system.
         table: Prepared data, or a raw table, in place of what ``config.data`` names.
         device: Where the engine lives.
-
-    Raises:
-        DeviceError: If the environment has faulty sensors or deliberation.
     """
 
     engine: TorchEngine
@@ -42,11 +39,6 @@ class DeviceVecEnv(TrafficVecEnv):
         table: TrafficTable | PreparedData | None,
         device: torch.device,
     ) -> None:
-        if config.deliberation:
-            raise DeviceError(
-                "deliberation=1: the torch backend counts every step as an event; use "
-                "--backend native"
-            )
         super().__init__(config, lanes, seed, table)
         seeds = self.engine.get_state()["seeds"]
         self.engine = TorchEngine(config, self.engine.table, lanes, seeds, device)
@@ -65,4 +57,6 @@ class DeviceVecEnv(TrafficVecEnv):
         Returns:
             Observations, on the device.  # (lanes * agents, width) float32
         """
-        return super().reset()
+        self.engine.reset()
+        self.reset_infos = [{} for _ in range(self.num_envs)]
+        return self._observations()

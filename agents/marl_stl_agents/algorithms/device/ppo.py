@@ -7,109 +7,98 @@ per update, where the figures are logged.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
-from torch.nn import functional
 
+from marl_stl_agents.algorithms.constraints import PricedPPO
 from marl_stl_agents.algorithms.device.env import DeviceVecEnv
-from marl_stl_agents.algorithms.device.rollout import DeviceRollout, EpisodeStatistics, RewardScale
-from marl_stl_agents.config import ReturnNormalization
+from marl_stl_agents.algorithms.device.heads import heads, sample
+from marl_stl_agents.algorithms.device.losses import Figures, losses
+from marl_stl_agents.algorithms.device.rollout import DeviceRollout, Facts, TeamShape
+from marl_stl_agents.algorithms.device.shaping import DeviceShaping
+from marl_stl_agents.algorithms.device.statistics import (
+    EpisodeStatistics,
+    RewardScale,
+    SpecStatistics,
+    explained_variance,
+)
+from marl_stl_agents.algorithms.device.stream import set_stream_state, stream_state
+from marl_stl_agents.algorithms.multipliers import PIDMultipliers
+from marl_stl_agents.buffers.credit import CreditRule
+from marl_stl_agents.config import ConstraintConfig
 from marl_stl_agents.metric_names import REWARD
+from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.engine.torch_engine import TorchEngine
 from marl_stl_env.errors import DivergedError
-from marl_stl_env.types import AnyArray
+from marl_stl_env.types import AnyArray, Float64Array
 
 
-class Figures(NamedTuple):
-    """What one minibatch is worth.  # each () float32."""
-
-    loss: Tensor
-    policy_gradient_loss: Tensor
-    value_loss: Tensor
-    entropy_loss: Tensor
-    approx_kl: Tensor
-    clip_fraction: Tensor
-
-
-def heads(policy: ActorCriticPolicy, observations: Tensor) -> tuple[Tensor, Tensor]:
-    """What the policy's networks say.
-
-    SB3's own way there builds a torch distribution, whose check of its arguments makes the host
-    wait for CUDA.
-
-    Args:
-        policy: The policy of every sensor.
-        observations: (batch, width) float32
-
-    Returns:
-        Log probabilities (batch, actions) float32 and values (batch,) float32.
-    """
-    latent_pi, latent_vf = policy.mlp_extractor(policy.extract_features(observations))
-    log_probs = functional.log_softmax(policy.action_net(latent_pi), dim=1)
-    return log_probs, policy.value_net(latent_vf)[:, 0]
-
-
-def sample(policy: ActorCriticPolicy, observations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Actions, values and log probabilities, as the policy's ``forward`` gives them.
-
-    ``torch.multinomial`` makes the host wait for CUDA; the exponential race below is what it does
-    inside, so that the same random state gives the same actions.
-
-    Args:
-        policy: The policy of every sensor.
-        observations: (batch, width) float32
-
-    Returns:
-        Actions (batch,) int64, values (batch,) float32, log probabilities (batch,) float32.
-    """
-    log_probs, values = heads(policy, observations)
-    probs = log_probs.exp()
-    actions = (probs / torch.empty_like(probs).exponential_()).argmax(dim=1)
-    return actions, values, _of(log_probs, actions)
-
-
-def _of(log_probs: Tensor, actions: Tensor) -> Tensor:
-    return log_probs.gather(1, actions[:, None])[:, 0]
-
-
-def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
-    """1 - Var(returns - values) / Var(returns).  # () float32."""
-    return 1.0 - (returns - values).var(correction=0) / returns.var(correction=0)
-
-
-class DevicePPO(PPO):
+class DevicePPO(PricedPPO):
     """SB3's PPO on an environment whose engine lives on the training device.
 
-    The environment is an :class:`marl_stl_agents.algorithms.device.env.DeviceVecEnv`.
+    The environment is a :class:`marl_stl_agents.algorithms.device.env.DeviceVecEnv`. It learns as
+    :class:`~marl_stl_agents.algorithms.constraints.LagrangianPPO` does where specifications are
+    priced.
 
     Args:
         args: PPO's.
-        return_normalization: How rewards or returns are normalised.
+        credit: Which later rewards and costs an action answers for.
+        constraints: The settings of prices and shaping.
+        scaling: Whether rewards are divided by the running deviation of the return.
+        shaping: Whether satisfying specifications is rewarded.
         settings: PPO's.
+
+    Attributes:
+        last_rewards: Unscaled rewards of the last step, shaping included.
+            # (lanes * agents,) float32
     """
 
     def __init__(
-        self, *args: Any, return_normalization: ReturnNormalization = "running", **settings: Any
+        self,
+        *args: Any,
+        credit: CreditRule | None = None,
+        constraints: ConstraintConfig | None = None,
+        scaling: bool = True,
+        shaping: bool = False,
+        **settings: Any,
     ) -> None:
-        self._return_normalization = return_normalization
+        self._credit, self._scaling = credit or CreditRule(), scaling
+        self._constraints, self._shapes = constraints or ConstraintConfig(), shaping
+        self._rates: Float64Array | None = None
         super().__init__(*args, **settings)
 
     def _setup_model(self) -> None:
+        engine, credit = self._engine, self._credit
+        task, entities = engine.config, engine.table.entities
+        follows = credit.path == "entity" and entities is not None
         self.rollout_buffer_class = cast("type[RolloutBuffer]", DeviceRollout)
-        self.rollout_buffer_kwargs = {"batch_returns": self._return_normalization == "batch"}
+        team = TeamShape(
+            task.agents,
+            task.faults.faulty,
+            task.deliberation == 1,
+            int(entities.max()) + 1 if follows and entities is not None else 0,
+        )
+        self.rollout_buffer_kwargs = {"credit": credit, "team": team}
         super()._setup_model()
-        scaling = self._return_normalization == "running"
-        self._scale = RewardScale(self.n_envs, self.gamma, self.device, scaling)
-        self._episodes = EpisodeStatistics(self.n_envs, self.device)
+        device, lanes = self.device, engine.lanes
+        self._entities = torch.tensor(entities, device=device).long() if follows else None
+        self._priced = torch.tensor(credit.costs, dtype=torch.int64, device=device)
+        specs = engine.spec_monitor.specifications if engine.spec_monitor is not None else ()
+        self.names = tuple(specs[i].name for i in credit.costs)
+        self.multipliers = PIDMultipliers(len(credit.costs), self._constraints)
+        self.scale = RewardScale(self.n_envs, self.gamma, device, self._scaling)
+        self.episodes = EpisodeStatistics(self.n_envs, device)
+        self._specs = SpecStatistics([one.name for one in specs], device)
+        self.shaping: DeviceShaping | None = None
+        if self._shapes:
+            self.shaping = DeviceShaping(specs, self._constraints, self.gamma, lanes, device)
 
     def _maybe_recommend_cpu(self, mlp_class_name: str = "ActorCriticPolicy") -> None:
         """Nothing: where rollouts stay on the device, a GPU is the better place."""
@@ -118,9 +107,11 @@ class DevicePPO(PPO):
         before = self._last_obs
         result = super()._setup_learn(*args, **settings)
         if self._last_obs is not before:
-            self._scale.forget_returns()
-            self._starts = torch.ones(self.n_envs, device=self.device)
-            self._episodes.forget(self._starts.bool())
+            self.scale.forget_returns()
+            self.starts = torch.ones(self.n_envs, device=self.device)
+            self.episodes.forget(self.starts.bool())
+            if self.shaping is not None:
+                self.shaping.forget()
         return result
 
     @torch.no_grad()
@@ -141,44 +132,75 @@ class DevicePPO(PPO):
         callback.on_rollout_start()
         for _ in range(n_rollout_steps):
             actions, values, log_probs = sample(self.policy, observations)
-            rewards, over = self._step(engine, actions)
+            rewards, over, facts = self._step(engine, actions)
             self.num_timesteps += self.n_envs
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
-            rollout.add(observations, actions, rewards, self._starts, values, log_probs)
+            rollout.add(observations, actions, rewards, self.starts, values, log_probs, facts)
             observations = self._observations(engine)
-            self._starts = over.float()
+            self.starts = over.float()
         last_values = heads(self.policy, observations)[1]
-        rollout.compute_returns_and_advantage(last_values, self._starts)
+        rollout.compute_returns_and_advantage(last_values, self.starts)
         self._last_obs = cast("Any", observations)
         self._log_episodes()
         callback.on_rollout_end()
+        if self.names:
+            rollout.price(self.multipliers.values)
         return True
 
-    def _step(self, engine: TorchEngine, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled rewards and episode ends of one step; finished episodes begin anew."""
+    def _step(self, engine: TorchEngine, actions: Tensor) -> tuple[Tensor, Tensor, Facts]:
+        """Scaled rewards, episode ends and facts of one step; finished episodes begin anew."""
         record = engine.step(actions.reshape(engine.lanes, engine.agents))
         earned = cast("Tensor", record.rewards).reshape(-1)
-        over = cast("Tensor", record.truncated).repeat_interleave(engine.agents)
-        rewards = self._scale(earned, over)
-        self._episodes.add(earned, over)
+        over = self._of_sensors(record.truncated)
+        voting = self._of_sensors(record.voting) if engine.config.deliberation else None
+        self.episodes.add(earned, over, voting)
+        self.last_rewards = earned
+        if self.shaping is not None:
+            worth = self._of_sensors(self.shaping(record))
+            self.last_rewards = (earned + worth).float()
+        rewards = self.scale(self.last_rewards, over)
+        facts = self._facts(record)
         if engine.may_have_ended:
+            if engine.spec_monitor is not None:
+                self._specs.add(record)
             if self.gamma > 0.0:  # a time limit is no end: its value counts on
-                last = heads(self.policy, self._observations(engine))[1]
+                last = heads(self.policy, self._observations(engine))[1][:, 0]
                 rewards += self.gamma * last * over
             engine.restart()
-        return rewards, over
+        return rewards, over, facts
+
+    def _facts(self, record: StepRecord) -> Facts:
+        faulty, voting, rows, violated = (
+            cast("Tensor", array)
+            for array in (record.faulty, record.voting, record.rows, record.newly_violated)
+        )
+        entities = None if self._entities is None else self._entities[rows]
+        return Facts(faulty, voting, entities, violated.index_select(1, self._priced))
+
+    def _of_sensors(self, per_lane: Any) -> Tensor:
+        spread: Tensor = per_lane.repeat_interleave(self._engine.agents)
+        return spread
 
     def _observations(self, engine: TorchEngine) -> Tensor:
         return cast("Tensor", engine.observe()).reshape(self.n_envs, -1)
 
     def _log_episodes(self) -> None:
-        figures = self._episodes.take()
-        self.logger.record(f"rollout/{REWARD}", figures["reward"])
+        figures = self.episodes.take()
+        if "reward" in figures:
+            self.logger.record(f"rollout/{REWARD}", figures["reward"])
         if "return" in figures and self.ep_info_buffer is not None:
             self.ep_info_buffer.clear()
             self.ep_info_buffer.append({"r": figures["return"], "l": figures["length"]})
+        satisfied, rates = self._specs.take()
+        for name, value in satisfied.items():
+            self.logger.record(name, value)
+        self._rates = None if rates is None else rates[list(self._credit.costs)]
+
+    def sampled_rates(self) -> Float64Array | None:
+        """Violation rates of the episodes that the last rollout finished; None without any."""
+        return self._rates
 
     def train(self) -> None:
         """Update the policy with the buffer; the losses are those of PPO's own ``train``."""
@@ -190,7 +212,21 @@ class DevicePPO(PPO):
             figures = [self.update(batch) for batch in rollout.get(self.batch_size)]
             epochs.append(torch.stack(figures))
         self._n_updates += self.n_epochs
-        self._log_update(epochs, explained_variance(rollout.values, rollout.returns))
+        observations, values, returns = rollout.learned_from()
+        self._log_update(epochs, explained_variance(values, returns))
+        if self.names:
+            self.logger.record("train/value_loss", self._reward_loss(observations, returns))
+            self.log_multipliers()
+
+    @torch.no_grad()
+    def _reward_loss(self, observations: Tensor, returns: Tensor) -> float:
+        """The loss of the reward's value function after the update."""
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        parts = (torch.split(array, self.batch_size) for array in (observations, returns))
+        for seen, wanted in zip(*parts, strict=True):
+            errors = heads(self.policy, seen)[1][:, 0] - wanted
+            total += errors.double().square().sum()
+        return float(total) / len(returns)
 
     def update(self, batch: RolloutBufferSamples) -> Tensor:
         """One step of the optimiser; returns the :class:`Figures`.  # (figures,) float32."""
@@ -202,27 +238,10 @@ class DevicePPO(PPO):
         return torch.stack(figures).detach()
 
     def losses(self, batch: RolloutBufferSamples) -> Figures:
-        """The clipped objective (Schulman et al. 2017, equation 9) and what is logged with it."""
-        log_probs, values = heads(self.policy, batch.observations)
-        entropy = -(log_probs.exp() * log_probs).sum(dim=1)
-        advantages = batch.advantages
-        if self.normalize_advantage and len(advantages) > 1:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        """What :func:`~marl_stl_agents.algorithms.device.losses.losses` gives with its settings."""
         clip = cast("Any", self.clip_range)(self._current_progress_remaining)
-        log_ratio = _of(log_probs, batch.actions) - batch.old_log_prob
-        ratio = log_ratio.exp()
-        clipped = advantages * ratio.clamp(1.0 - clip, 1.0 + clip)
-        policy_loss = -torch.min(advantages * ratio, clipped).mean()
-        value_loss = functional.mse_loss(batch.returns, values)
-        entropy_loss = -entropy.mean()
-        return Figures(
-            policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss,
-            policy_loss,
-            value_loss,
-            entropy_loss,
-            ((ratio - 1.0) - log_ratio).mean().detach(),
-            ((ratio - 1.0).abs() > clip).float().mean(),
-        )
+        weights = (self.ent_coef, self.vf_coef)
+        return losses(self.policy, batch, clip, weights, normalized=self.normalize_advantage)
 
     def _log_update(self, epochs: list[Tensor], explained: Tensor) -> None:
         means = torch.cat(epochs).mean(dim=0)
@@ -244,18 +263,7 @@ class DevicePPO(PPO):
 
     def stream_state(self) -> dict[str, AnyArray]:
         """What the trainer knows of its lanes, under the names of the path "native"."""
-        starts, scale, episodes = self._starts.bool(), self._scale, self._episodes
-        tensors = {
-            "model.last_obs": self._last_obs,
-            "model.last_episode_starts": starts,
-            "normalizer.returns": scale.returns,
-            "normalizer.moments": torch.stack([scale.mean, scale.var, scale.count]),
-            "monitor.returns": episodes.returns,
-            "monitor.lengths": episodes.lengths,
-        }
-        arrays = {name: cast("Tensor", tensor).cpu().numpy() for name, tensor in tensors.items()}
-        lanes = self._engine.get_state()
-        return arrays | {f"lanes.{name}": array for name, array in lanes.items()}
+        return stream_state(self, self._engine, cast("Tensor", self._last_obs))
 
     def set_stream_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to what :meth:`stream_state` gave.
@@ -265,26 +273,12 @@ class DevicePPO(PPO):
             RuntimeError: If something has another shape.
             StateError: If the lanes are those of another environment.
         """
-        scale, episodes = self._scale, self._episodes
-        for moment, value in zip(
-            (scale.mean, scale.var, scale.count), arrays["normalizer.moments"], strict=True
-        ):
-            moment.fill_(float(value))
-        for tensor, name in (
-            (scale.returns, "normalizer.returns"),
-            (episodes.returns, "monitor.returns"),
-            (episodes.lengths, "monitor.lengths"),
-            (self._starts, "model.last_episode_starts"),
-            (cast("Tensor", self._last_obs), "model.last_obs"),
-        ):
-            tensor.copy_(torch.tensor(arrays[name]))
-        lanes = {n.removeprefix("lanes."): a for n, a in arrays.items() if n.startswith("lanes.")}
-        self._engine.set_state(lanes)
+        set_stream_state(self, self._engine, cast("Tensor", self._last_obs), arrays)
 
     @property
     def reward_unit(self) -> float:
         """Rewards per unit of the value function's target, as of the last rollout."""
-        return float(self._scale.unit * cast("DeviceRollout", self.rollout_buffer).unit)
+        return float(self.scale.unit * cast("DeviceRollout", self.rollout_buffer).unit)
 
     @property
     def _engine(self) -> TorchEngine:

@@ -1,134 +1,66 @@
-"""What a rollout leaves behind, as tensors on the training device."""
+"""The rollout buffer of a team, as tensors that never leave the training device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from torch import Tensor
 
-_EPSILON, _CLIP = 1e-8, 10.0
+from marl_stl_agents.algorithms.device.advantages import (
+    entity_advantages,
+    lane_advantages,
+    next_events,
+)
+from marl_stl_agents.buffers.credit import CreditRule
+from marl_stl_env.types import Float64Array
+
+_EPSILON = 1e-8
 
 
-class RewardScale:
-    """The running reward scaling of SB3's ``VecNormalize``, in the same float64 arithmetic.
-
-    Args:
-        count: Streams of rewards (sensors of all lanes).
-        discount: Discount of the returns whose variance is tracked.
-        device: Where the statistics live.
-        scaling: Whether rewards are scaled; without it there are only the statistics.
-
-    Attributes:
-        mean: Running mean of the discounted returns.  # () float64
-        var: Their running variance.  # () float64
-        count: Returns seen, 1e-4 at first.  # () float64
-        returns: The discounted return of every stream so far.  # (count,) float64
-    """
-
-    def __init__(
-        self, count: int, discount: float, device: torch.device, scaling: bool = True
-    ) -> None:
-        self._discount, self._scaling = discount, scaling
-        self.mean = torch.zeros((), dtype=torch.float64, device=device)
-        self.var = torch.ones_like(self.mean)
-        self.count = torch.full_like(self.mean, 1e-4)
-        self.returns = torch.zeros(count, dtype=torch.float64, device=device)
-
-    def __call__(self, rewards: Tensor, over: Tensor) -> Tensor:
-        """Take one step's rewards into the statistics and scale them.
-
-        Args:
-            rewards: Rewards of this step.  # (count,) float32
-            over: Whether the stream's episode is over.  # (count,) bool
-
-        Returns:
-            Scaled rewards, clipped to ±10; without scaling, as they are.  # (count,) float32
-        """
-        self.returns.mul_(self._discount).add_(rewards)
-        self._update()
-        self.returns.masked_fill_(over, 0.0)
-        return (rewards / self.unit).clamp(-_CLIP, _CLIP).float() if self._scaling else rewards
-
-    @property
-    def unit(self) -> Tensor:
-        """What rewards are divided by now.  # () float64."""
-        return torch.sqrt(self.var + _EPSILON) if self._scaling else torch.ones_like(self.var)
-
-    def forget_returns(self) -> None:
-        """Begin all returns anew, as a reset of every lane does."""
-        self.returns.zero_()
-
-    def _update(self) -> None:
-        """Chan et al.'s parallel update, as in SB3's ``RunningMeanStd``."""
-        number = self.returns.numel()
-        total = self.count + number
-        delta = self.returns.mean() - self.mean
-        squares = self.var * self.count + self.returns.var(correction=0) * number
-        self.var.copy_((squares + delta**2 * self.count * number / total) / total)
-        self.mean.add_(delta * number / total)
-        self.count.copy_(total)
-
-
-class EpisodeStatistics:
-    """Rewards, and returns and lengths of the episodes that ended, reduced on the device.
-
-    Args:
-        count: Streams of rewards.
-        device: Where the sums live.
+@dataclass(frozen=True)
+class TeamShape:
+    """What a buffer must know of the team, so that it need not ask the device.
 
     Attributes:
-        returns: Return of every open episode so far.  # (count,) float64
-        lengths: Its steps so far.  # (count,) float64
+        agents: Sensors of a lane.
+        faulty: Faulty ones among them, in every lane and episode.
+        deliberates: Whether events have a proposal round.
+        entities: Entities that the table names; 0 where credit does not follow them.
     """
 
-    def __init__(self, count: int, device: torch.device) -> None:
-        self.returns = torch.zeros(count, dtype=torch.float64, device=device)
-        self.lengths = torch.zeros_like(self.returns)
-        self._ended = torch.zeros(3, dtype=torch.float64, device=device)
-        self._rewards = torch.zeros(2, dtype=torch.float64, device=device)
+    agents: int = 1
+    faulty: int = 0
+    deliberates: bool = False
+    entities: int = 0
 
-    def add(self, rewards: Tensor, over: Tensor) -> None:
-        """Take one step in.
 
-        Args:
-            rewards: Unscaled rewards.  # (count,) float32
-            over: Whether the episode is over.  # (count,) bool
-        """
-        ones = torch.ones_like(self.returns)
-        self.returns += rewards
-        self.lengths += ones
-        self._ended += (torch.stack([self.returns, self.lengths, ones]) * over).sum(dim=1)
-        self._rewards += torch.stack([rewards * ones, ones]).sum(dim=1)
-        self.forget(over)
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What a rollout needs of a step beside rewards.
 
-    def forget(self, over: Tensor) -> None:
-        """Begin these episodes anew.  # (count,) bool."""
-        self.returns.masked_fill_(over, 0.0)
-        self.lengths.masked_fill_(over, 0.0)
+    Attributes:
+        faulty: Which sensors were faulty.  # (lanes, agents) bool
+        voting: Whether the step was a vote and not a proposal.  # (lanes,) bool
+        entities: The entity of the event.  # (lanes,) int64
+        costs: Whether the step violated each priced specification.  # (lanes, costs) bool
+    """
 
-    def take(self) -> dict[str, float]:
-        """The means since the last call: ``reward``, and ``return`` and ``length`` if any ended.
-
-        This is the one place of a rollout where the host waits for the device.
-        """
-        returns, lengths, episodes, rewards, steps = torch.cat(
-            [self._ended, self._rewards]
-        ).tolist()
-        self._ended.zero_()
-        self._rewards.zero_()
-        figures = {"reward": rewards / steps}
-        if episodes:
-            figures |= {"return": returns / episodes, "length": lengths / episodes}
-        return figures
+    faulty: Tensor
+    voting: Tensor
+    entities: Tensor | None
+    costs: Tensor
 
 
 @dataclass
 class DeviceRollout:
-    """The rollout buffer: SB3's ``RolloutBuffer`` with tensors that never leave the device.
+    """:class:`~marl_stl_agents.buffers.rollout.TeamRolloutBuffer` with tensors on the device.
+
+    What a team does not need is not kept: honesty without faulty sensors, votes without
+    deliberation, entities without their credit, costs without prices.
 
     Args:
         buffer_size: Steps.
@@ -138,8 +70,8 @@ class DeviceRollout:
         gae_lambda: Lambda of generalised advantage estimation.
         gamma: Discount.
         n_envs: Sensors of all lanes.
-        batch_returns: Give the returns mean 0 and variance 1, by the formula of
-            :func:`marl_stl_agents.buffers.returns.normalize_returns`.
+        credit: Which later rewards and costs an action answers for.
+        team: The team.
 
     Attributes:
         observations: (steps, n_envs, width) float32
@@ -150,6 +82,13 @@ class DeviceRollout:
         log_probs: (steps, n_envs) float32
         advantages: (steps, n_envs) float32
         returns: (steps, n_envs) float32
+        honest: Whether the sensor was honest.  # (steps, n_envs) bool, or none
+        voting: Whether the step was a vote.  # (steps, lanes) bool, or none
+        entities: The entity of the event.  # (steps, lanes) int64, or none
+        costs: 1 where the step violated the specification.  # (steps, lanes, costs) float32
+        cost_values: Costs expected before every step and after the last.
+            # (steps + 1, n_envs, costs) float32
+        cost_returns: What the cost heads learn.  # (steps, n_envs, costs) float32
         unit: What the returns were divided by.  # () float64
     """
 
@@ -160,20 +99,30 @@ class DeviceRollout:
     gae_lambda: float
     gamma: float
     n_envs: int
-    batch_returns: bool = False
+    credit: CreditRule = field(default_factory=CreditRule)
+    team: TeamShape = field(default_factory=TeamShape)
 
     def __post_init__(self) -> None:
-        shape = (self.buffer_size, self.n_envs)
+        shape, lanes = (self.buffer_size, self.n_envs), self.n_envs // self.team.agents
+        costs = len(self.credit.costs)
 
-        def empty(*more: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros(*shape, *more, dtype=dtype, device=self.device)
+        def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=self.device)
 
-        self.observations = empty(*self.observation_space.shape)
-        self.actions = empty(dtype=torch.int64)
-        self.rewards, self.episode_starts = empty(), empty()
-        self.values, self.log_probs = empty(), empty()
-        self.advantages, self.returns = empty(), empty()
+        self.observations = empty(*shape, *self.observation_space.shape)
+        self.actions = empty(*shape, dtype=torch.int64)
+        self.rewards, self.episode_starts = empty(*shape), empty(*shape)
+        self.values, self.log_probs = empty(*shape), empty(*shape)
+        self.advantages, self.returns = empty(*shape), empty(*shape)
+        self.honest = empty(*shape, dtype=torch.bool) if self.team.faulty else None
+        per_lane = (self.buffer_size, lanes)
+        self.voting = empty(*per_lane, dtype=torch.bool) if self.team.deliberates else None
+        self.entities = empty(*per_lane, dtype=torch.int64) if self.team.entities else None
+        self.costs = empty(*per_lane, costs)
+        self.cost_values = empty(self.buffer_size + 1, self.n_envs, costs)
+        self.cost_returns = empty(*shape, costs)
         self.unit = torch.ones((), dtype=torch.float64, device=self.device)
+        self._ended = empty(*shape, dtype=torch.bool)
         self._step = 0
 
     def reset(self) -> None:
@@ -188,53 +137,150 @@ class DeviceRollout:
         episode_starts: Tensor,
         values: Tensor,
         log_probs: Tensor,
+        facts: Facts,
     ) -> None:
-        """Write one step.  # each (n_envs, ...)."""
+        """Write one step.
+
+        Args:
+            observations: (n_envs, width) float32
+            actions: (n_envs,) int64
+            rewards: (n_envs,) float32
+            episode_starts: (n_envs,) float32
+            values: Of the reward, then of each cost.  # (n_envs, 1 + costs) float32
+            log_probs: (n_envs,) float32
+            facts: What the step was.
+        """
         step, self._step = self._step, self._step + 1
         self.observations[step] = observations
         self.actions[step] = actions
         self.rewards[step] = rewards
         self.episode_starts[step] = episode_starts
-        self.values[step] = values
+        self.values[step], self.cost_values[step] = values[:, 0], values[:, 1:]
         self.log_probs[step] = log_probs
+        if self.honest is not None:
+            self.honest[step] = ~facts.faulty.flatten()
+        if self.voting is not None:
+            self.voting[step] = facts.voting
+        if self.entities is not None and facts.entities is not None:
+            self.entities[step] = facts.entities
+        self.costs[step] = facts.costs
 
     def compute_returns_and_advantage(self, last_values: Tensor, dones: Tensor) -> None:
-        """Generalised advantage estimation (Schulman et al. 2016, equation 16).
+        """Generalised advantages of the rewards, and their returns.
 
         Args:
-            last_values: Values of the observations after the last step.  # (n_envs,) float32
+            last_values: Values of the observations after the last step, of the reward and of
+                each cost.  # (n_envs, 1 + costs) float32
             dones: Whether the last step ended the episode.  # (n_envs,) float32
         """
-        going, following = 1.0 - dones, last_values
-        running = torch.zeros_like(last_values)
-        for step in reversed(range(self.buffer_size)):
-            delta = self.rewards[step] + self.gamma * following * going - self.values[step]
-            running = delta + self.gamma * self.gae_lambda * going * running
-            self.advantages[step] = running
-            going, following = 1.0 - self.episode_starts[step], self.values[step]
+        self._ended[:-1], self._ended[-1] = self.episode_starts[1:] > 0, dones > 0
+        self.cost_values[-1] = last_values[:, 1:]
+        discounts = self._discounts(self.gamma, self.credit.within_event)
+        if self.credit.path == "entity":
+            self._events = self._next_events()
+            self.advantages = entity_advantages(
+                self.rewards, self.values, self._events, discounts, self.gae_lambda
+            )
+        else:
+            self.advantages = lane_advantages(
+                self.rewards,
+                self.values,
+                last_values[:, 0],
+                discounts * ~self._ended,
+                self.gae_lambda,
+            )
         torch.add(self.advantages, self.values, out=self.returns)
-        if self.batch_returns:
+        if self.credit.normalize_returns:
             self._normalize_returns()
 
-    def _normalize_returns(self) -> None:
-        exact = self.returns.double()
-        deviation = exact.std(correction=0)
-        self.unit.copy_(torch.where(deviation > _EPSILON, deviation + _EPSILON, 1.0))
-        self.returns.copy_((exact - exact.mean()) / self.unit)
+    def price(self, multipliers: Float64Array) -> None:
+        """Make the advantages those of the Lagrangian, and the returns of the costs.
+
+        See :meth:`marl_stl_agents.buffers.rollout.TeamRolloutBuffer.price`.
+
+        Args:
+            multipliers: The price of each specification.  # (costs,) float64
+        """
+        counted = self._chosen(self.advantages).double()
+        deviation = counted.std(correction=0) + _EPSILON
+        mixed = (self.advantages.double() - counted.mean()) / deviation
+        for i, price in enumerate(multipliers.tolist()):
+            advantages = self._cost_advantages(i)
+            self.cost_returns[..., i] = advantages + self.cost_values[:-1, :, i]
+            mixed -= advantages * price
+        self.advantages = (mixed / (1.0 + float(multipliers.sum()))).float()
 
     def get(self, batch_size: int) -> Iterator[RolloutBufferSamples]:
-        """One pass over all transitions, in random minibatches."""
-        flat = [
-            tensor.flatten(0, 1)
-            for tensor in (
-                self.observations,
-                self.actions,
-                self.values,
-                self.log_probs,
-                self.advantages,
-                self.returns,
+        """One pass over all honest transitions, in random minibatches.
+
+        With costs the returns are those of the reward and of each cost,
+        (batch, 1 + costs) float32.
+        """
+        returns = self.returns
+        if self.credit.costs:
+            returns = torch.cat([returns[..., None], self.cost_returns], dim=-1)
+        kept = (self.observations, self.actions, self.values, self.log_probs, self.advantages)
+        flat = [tensor.flatten(0, 1) for tensor in (*kept, returns)]
+        rows = self._rows
+        count = len(flat[0]) if rows is None else len(rows)
+        order = torch.randperm(count, device=self.device)
+        for part in torch.split(order if rows is None else rows[order], batch_size):
+            yield RolloutBufferSamples(*(tensor[part] for tensor in flat))
+
+    def learned_from(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Observations, values and returns of the honest transitions.
+
+        # (transitions, width), (transitions,), (transitions,) float32
+        """
+        return (
+            self._chosen(self.observations),
+            self._chosen(self.values),
+            self._chosen(self.returns),
+        )
+
+    def _chosen(self, tensor: Tensor) -> Tensor:
+        """What belongs to honest transitions.  # (transitions, ...)."""
+        flat, rows = tensor.flatten(0, 1), self._rows
+        return flat if rows is None else flat[rows]
+
+    @property
+    def _rows(self) -> Tensor | None:
+        """The honest transitions; None for all. Their number is known: the device is not asked."""
+        if self.honest is None:
+            return None
+        count = self.honest.numel() // self.team.agents * (self.team.agents - self.team.faulty)
+        return (~self.honest.flatten()).byte().argsort(stable=True)[:count]
+
+    def _discounts(self, between_events: float, within_event: float) -> Tensor:
+        """Discount of what follows each step, ends aside.  # (steps, n_envs) float32."""
+        discounts = torch.full_like(self.rewards, between_events, dtype=torch.float64)
+        if self.voting is None:
+            return discounts
+        return torch.where(self._of_sensors(self.voting), discounts, within_event)
+
+    def _of_sensors(self, per_lane: Tensor) -> Tensor:
+        return per_lane.repeat_interleave(self.team.agents, dim=1)
+
+    def _next_events(self) -> tuple[Tensor, Tensor]:
+        if self.entities is None:
+            raise TypeError("credit along entities needs their number")
+        ended = self._ended[:, :: self.team.agents]
+        following, over = next_events(self.entities, ended, self.team.entities)
+        return self._of_sensors(following), self._of_sensors(over)
+
+    def _cost_advantages(self, cost: int) -> Tensor:
+        """The advantages of one cost.  # (steps, n_envs) float32."""
+        costs, values = self._of_sensors(self.costs[..., cost]), self.cost_values[..., cost]
+        if self.credit.path == "entity" and self.credit.entity_costs[cost]:
+            undiscounted = torch.ones_like(costs)
+            return entity_advantages(
+                costs, values[:-1], self._events, undiscounted, self.gae_lambda, 0.0
             )
-        ]
-        order = torch.randperm(len(flat[0]), device=self.device)
-        for rows in torch.split(order, batch_size):
-            yield RolloutBufferSamples(*(tensor[rows] for tensor in flat))
+        discounts = self._discounts(self.credit.cost_discount, 1.0) * ~self._ended
+        return lane_advantages(costs, values[:-1], values[-1], discounts, self.gae_lambda)
+
+    def _normalize_returns(self) -> None:
+        exact, counted = self.returns.double(), self._chosen(self.returns).double()
+        deviation = counted.std(correction=0)
+        self.unit.copy_(torch.where(deviation > _EPSILON, deviation + _EPSILON, 1.0))
+        self.returns.copy_((exact - counted.mean()) / self.unit)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from marl_stl_agents.config import DecideConfig
+from marl_stl_agents.evaluation.drift.report import drift_summary, reference_of
+from marl_stl_agents.evaluation.drift.watch import DriftWatch
 from marl_stl_agents.evaluation.new_traffic.decision_file import (
     DECISIONS,
     DecisionWriter,
@@ -17,6 +19,7 @@ from marl_stl_agents.evaluation.new_traffic.decision_file import (
     decision_writer,
     new_file,
 )
+from marl_stl_agents.evaluation.new_traffic.kept import own_metrics
 from marl_stl_agents.evaluation.new_traffic.rows import as_rows, check_kept
 from marl_stl_agents.evaluation.new_traffic.tally import Tally
 from marl_stl_agents.evaluation.new_traffic.team import Team, load_team
@@ -54,7 +57,8 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
     stream = team.stream(threshold=settings.threshold, reason_columns=settings.reason_columns)
     malformed = MalformedLines(settings.malformed == "skip")
     incoming = _open(team, settings, malformed)
-    tally = Tally(team.env, incoming.labelled)
+    tally, reference = Tally(team.env, incoming.labelled), reference_of(run)
+    watch = None if reference is None else DriftWatch(reference)
     with ExitStack() as stack:
         draft = stack.enter_context(new_file(target))
         out: DecisionWriter | None = None
@@ -65,12 +69,17 @@ def decide(settings: DecideConfig) -> tuple[Path, dict[str, Any]]:
                 out = stack.enter_context(decision_writer(draft, batch.schema, target.suffix))
             out.write_batch(batch)
             tally.add(chunk.table, rollout)
+            if watch is not None:
+                watch.add(chunk.table.features, rollout.scores)
         if out is None:
             raise DecidingError(f"{settings.input} has no event to decide on")
     summary = {
         "input": str(settings.input), "run": str(run), **tally.metrics(),
         "threshold": settings.threshold, "not_as_in_training": asdict(incoming.filled),
+        "drift": None if watch is None else drift_summary(watch),
     }  # fmt: skip
+    if incoming.labelled:
+        summary["own_metrics"] = own_metrics(run)
     if settings.malformed == "skip":
         first = [asdict(line) for line in malformed.first]
         summary["malformed"] = {"count": malformed.count, "first": first}

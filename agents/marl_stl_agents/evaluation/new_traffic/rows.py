@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import DecidingError
 from marl_stl_env.types import Action, Int8Array
 
-_NAMES = pa.array([action.name for action in Action])
 EVENT, _DECISION, _SCORE, _REASON = "event", "decision", "threat_score", "reason"
 
 
@@ -62,4 +62,10 @@ def as_rows(chunk: Chunk, rollout: Rollout, reasons: Sequence[str]) -> Any:
 
 
 def _named(actions: Int8Array) -> Any:
-    return pa.DictionaryArray.from_arrays(pa.array(actions), _NAMES)
+    return pa.DictionaryArray.from_arrays(pa.array(actions), _action_names())
+
+
+@cache
+def _action_names() -> Any:
+    """Made when it is needed: the first array that pyarrow makes imports pandas."""
+    return pa.array([action.name for action in Action])

@@ -71,7 +71,7 @@ class TeamStream:
         watched = specifications(env) if env.stl.monitor else ()
         self.specifications = tuple(one.name for one in watched)
         self._blank = blank_table(preprocessor).state()
-        self._columns, self._log_odds = preprocessor.columns, log_odds
+        self._outputs, self._log_odds = preprocessor.outputs, log_odds
         self._threshold, self._most = threshold, reason_columns
 
     def decide(
@@ -168,7 +168,7 @@ class TeamStream:
         if log_odds is None or not self._most:
             rollout = self._decider.decide(chunk)
         else:
-            outputs = [len(column.outputs) for column in self._columns]
+            outputs = [len(names) for names in self._outputs.values()]
             effects = ColumnEffects(len(chunk.table), outputs, log_odds, self._most, threshold)
             rollout = self._decider.decide(chunk, effects)
             columns = effects.columns
@@ -178,7 +178,7 @@ class TeamStream:
             reached = rollout.scores >= threshold
             decisions = decisions_at(threshold, rollout.scores, rollout.decisions)
             rollout = replace(rollout, decisions=decisions)
-        names = [column.name for column in self._columns]
+        names = list(self._outputs)
         remarks = _remarks(rollout)
         return rollout, reason_texts(rollout.votes, columns, names, reached, threshold, remarks)
 

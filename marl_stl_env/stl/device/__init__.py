@@ -1,0 +1,1 @@
+"""What monitors need besides on a device, where no value can be looked at."""
