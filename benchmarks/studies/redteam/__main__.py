@@ -149,7 +149,9 @@ def unmet(settings: Settings) -> None:
         path = settings.folder / name / "unmet.json"
         work = settings.folder / "work" / name / str(seed)
         teams = {KINDS[0]: work / "plain", KINDS[1]: work / f"turns-{TURNS}"}
-        if not path.exists() and (settings.folder / name / f"{seed}.json").exists():
+        done = (settings.folder / name / f"{seed}.json").exists()
+        wanted = not settings.only or name in settings.only
+        if wanted and done and not path.exists():
             found = {kind: with_other_disguises(run) for kind, run in teams.items()}
             write_json(path, found)
 
