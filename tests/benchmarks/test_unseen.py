@@ -11,14 +11,17 @@ import pandas as pd
 import pytest
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import PPOConfig, TrainConfig
+from marl_stl_agents.run_directory import read_json
 
 from benchmarks.common import worlds
+from benchmarks.common.tables import family_table, in_words, interval
 from benchmarks.common.worlds import CLASSES, WORLDS, World, left_out, make_fold, reward_at, shares
 from benchmarks.leaderboard.classifiers import best_threshold
 from benchmarks.leaderboard.open_entries import BASELINES, OpenBoard, open_world
 from benchmarks.leaderboard.open_world import Team, fold_result, open_result, results_of
 from benchmarks.leaderboard.table import read_entries
-from benchmarks.studies.unseen import CANDIDATES
+from benchmarks.studies.learning import DOCS, RESULTS
+from benchmarks.studies.unseen import CANDIDATES, FEW
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import load_dataset
 from marl_stl_env.errors import SubmissionError, UnknownNameError
@@ -163,3 +166,13 @@ def test_the_preset_is_what_was_chosen() -> None:
     free = replace(preset.env, consensus=chosen.config.env.consensus, stl=chosen.config.env.stl)
     assert free == chosen.config.env
     assert (preset.ppo, preset.iterations) == (chosen.config.ppo, chosen.config.iterations)
+
+
+def test_the_page_shows_the_results() -> None:
+    runs = read_json(RESULTS / "unseen.json")
+    page = (DOCS / "unseen-attacks.md").read_text(encoding="utf-8")
+    for line in family_table(runs, FEW):
+        assert line in page
+    for name in ("f1", "reward_per_event"):
+        assert in_words(interval([one["decision"][name] for one in runs]), 3) in page
+    assert in_words(interval([one["byzantine"]["2 faulty"] for one in runs]), 3) in page
