@@ -246,7 +246,7 @@ def _some_scene(rng: np.random.Generator, agents: int, rule: DecisionRule) -> Sc
 
 def _claimed(fault: Fault, scene: Scene, lanes: AnyArray, what: str) -> Int8Array:
     """The agreed actions of some lanes."""
-    given = Scene._make([*(array[lanes] for array in scene[:5]), scene.decide])
+    given = Scene._make([*(array[lanes] for array in scene[:5]), *scene[5:]])
     before = [array.copy() for array in given[:5]]
     agreed = fault(*given)
     for array, old in zip(given[:5], before, strict=True):

@@ -51,28 +51,28 @@ class FlippedReward(TrafficVecEnv):
 
 
 class ShuffledLabels(TrafficVecEnv):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         self.engine._labels = np.random.default_rng(0).permutation(self.engine._labels)
 
 
 class OneClass(TrafficVecEnv):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         self.engine._labels = np.zeros_like(self.engine._labels)
 
 
 class Poisoned(TrafficVecEnv):
     """A NaN in one feature of one event in three hundred."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         poison(self.engine)
 
 
 class PoisonedDevice(DeviceVecEnv):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         poison(self.engine)
 
 

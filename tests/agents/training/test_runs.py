@@ -44,6 +44,7 @@ def test_a_run_directory_is_complete(finished: Path) -> None:
     assert names == {
         "config.json",
         "data.json",
+        "drift.npz",
         "progress.csv",
         "checklist.json",
         "events",
