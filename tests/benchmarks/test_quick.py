@@ -89,6 +89,7 @@ def test_growth(tmp_path: Path) -> None:
     assert image.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_cuda_on_the_cpu(tmp_path: Path) -> None:
     out = tmp_path / "cuda.json"
     cuda.main(cuda.Settings(device="cpu", quick=True, out=out))

@@ -89,7 +89,7 @@ def test_a_deliberating_teacher_is_better_than_the_vote() -> None:
         views="groups",
         deliberation=1,
         order="sequential",
-        episode_length=3000,
+        episode_length=1000,
         data=DataConfig(dataset_options=("rows=20000",)),
         stl=UNWATCHED,
     )
@@ -97,13 +97,13 @@ def test_a_deliberating_teacher_is_better_than_the_vote() -> None:
     teacher, table = Teacher(env, prepared), prepared.tables["train"]
     engine = Engine(env, table, 4, 0)
     engine.reset()
-    starts = np.arange(4) * 3000
-    engine.place(starts, starts + 3000)
+    starts = np.arange(4) * 1000
+    engine.place(starts, starts + 1000)
     rewards = 0.0
-    for _ in range(6000):
+    for _ in range(2000):
         chosen = teacher.action_probabilities(engine, engine.observe()).argmax(axis=2)
         rewards += float(engine.step(chosen.astype(np.int8)).decision_rewards.sum())
-    rows = np.arange(12_000)
+    rows = np.arange(4_000)
     alone = SupervisedBaselines(replace(env, deliberation=0), prepared).evaluate("train")
     votes = alone["supervised_vote"].decisions[rows]
     payoff = np.where(
@@ -113,4 +113,4 @@ def test_a_deliberating_teacher_is_better_than_the_vote() -> None:
     )
     oracle = np.where(table.labels[rows], REWARD.true_positive, REWARD.true_negative)
     vote, best = payoff.mean(), oracle.mean()
-    assert rewards / 12_000 > vote + 0.3 * (best - vote)
+    assert rewards / 4_000 > vote + 0.3 * (best - vote)
