@@ -100,7 +100,7 @@ def test_the_environment_card_has_every_argument_with_its_default() -> None:
     text = CARD.read_text(encoding="utf-8")
     section = text.split("## Arguments", 1)[1].split("\n## ", 1)[0]
     shown = re.findall(r"^\| `(\w+)` \| `(.*?)` \|", section, re.MULTILINE)
-    known = vars(mse) | {"None": None}
+    known = {name: getattr(mse, name) for name in mse.__all__} | {"None": None}
     found = [(name, eval(default, known)) for name, default in shown]  # noqa: S307
     assert len(dict(found)) == len(found)
     assert dict(found) == flat_defaults(mse.EnvConfig)
