@@ -130,6 +130,8 @@ def test_sharper_logits_are_multiples(prepared: PreparedData, change: dict[str, 
     engine.reset()
     seen = torch.from_numpy(engine.observe().reshape(8 * 4, -1))  # everything is allowed at first
     with torch.no_grad():
+        for parameter in policy.parameters():  # biases begin at 0, where a factor does nothing
+            parameter.add_(0.1 * torch.randn_like(parameter))
         before = policy.get_distribution(seen).distribution.logits
         values = policy.predict_values(seen)
         policy.sharpen(3.0)
