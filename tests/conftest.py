@@ -17,6 +17,8 @@ from marl_stl_env.plugins import temporary_plugins
 # wait for one another cost far more than they bring to networks of this size.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
+# One width for all terminal output, so that no sentence a test looks for is wrapped elsewhere.
+os.environ["COLUMNS"] = "100"
 
 # The same examples in every run: a test that fails on one machine fails on all.
 settings.register_profile("repeatable", derandomize=True)
