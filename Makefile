@@ -5,6 +5,9 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
+# Else every program that the tests start compiles the sources and libraries again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: train test test-long test-slow lint docs
 
 train: $(VENV)/.run

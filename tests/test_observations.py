@@ -30,11 +30,12 @@ def assert_inside(engine: Engine) -> None:
 
 @pytest.mark.parametrize("split", get_args(Split))
 def test_synthetic(split: Split) -> None:
-    assert_inside(Engine.from_config(EnvConfig(split=split), lanes=1))
+    data = DataConfig(dataset_options=("rows=20000",))
+    assert_inside(Engine.from_config(EnvConfig(data=data, split=split), lanes=1))
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("method", ["official", "stratified"])
+@pytest.mark.parametrize("method", ["official", pytest.param("stratified", marks=pytest.mark.long)])
 @pytest.mark.parametrize("split", get_args(Split))
 def test_nsl_kdd(split: Split, method: Any, data_dir: Path) -> None:
     config = EnvConfig(
@@ -48,7 +49,7 @@ def test_shuffled_labels_cannot_be_learned() -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
 
-    table = load(rows=20_000)
+    table = load(rows=8_000)
     order = np.random.default_rng(0).permutation(len(table))
     state = {name: getattr(table, name) for name in table.__dataclass_fields__}
     state |= {"labels": table.labels[order], "families": table.families[order], "posterior": None}

@@ -93,6 +93,7 @@ def test_the_study_has_every_team_once() -> None:
             assert team.env.seen_by == seen_by[team.views][team.agents]
 
 
+@pytest.mark.long
 def test_weighed_votes_are_evaluated_where_sensors_differ() -> None:
     actions = np.repeat(block(TABLE.labels)[:, None], 4, axis=1)
     assert list(byzantine.votes(replace(ENV, views="full"), TABLE, actions, True)) == ["curves"]
@@ -129,6 +130,7 @@ def test_the_gap_that_deliberation_closes() -> None:
     deliberation.print_summary(list(rows.values()))
 
 
+@pytest.mark.long
 def test_symbols_lie_between_silence_and_all_columns() -> None:
     rows = symbols.study(symbols.Settings(quick=True))
     silent, two, four, everything = [row["normalized"] for row in rows]

@@ -72,6 +72,7 @@ def test_rules_stand_under_the_shield_of_the_team_that_they_are_compared_with() 
         assert config.env.data == team.env.data
 
 
+@pytest.mark.long
 def test_a_rule_without_weights_votes_as_its_classifiers_say() -> None:
     """Row by row, against probabilities that were never in an observation."""
     env = EnvConfig(

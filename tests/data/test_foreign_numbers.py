@@ -54,8 +54,8 @@ def test_texts_that_are_no_numbers(text: str) -> None:
 
 
 def test_a_number_that_comes_late_in_a_column_of_text(tmp_path: Path) -> None:
-    rows = 1_000_000  # more than one block of 8 MB
-    lines = [f"w{i % 7}word,{i % 2}" for i in range(rows)]
+    rows = 100_000  # of 90 bytes: more than one block of 8 MB
+    lines = [f"w{i % 7}{'o' * 85}d,{i % 2}" for i in range(rows)]
     lines[rows - 2] = "12,1"
     with pytest.raises(DataFormatError, match="'12' is a number, though") as caught:
         of_text(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")

@@ -70,6 +70,7 @@ def test_kdd99(data_dir: Path) -> None:
     assert find_duplicates(table.features).extra / len(table) == pytest.approx(0.705, abs=0.001)
 
 
+@pytest.mark.long
 def test_kdd99_can_be_split(data_dir: Path) -> None:
     prepared = prepare(
         EnvConfig(data=DataConfig(dataset="kdd99", data_dir=data_dir, drop_duplicates=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,11 +182,13 @@ def test_membership_is_pinned(seed: int) -> None:
 
 
 #: Data set, options, rows of train, validation and test, digest of the members at seed 0.
-REAL: list[tuple[str, dict[str, str], tuple[int, int, int], str]] = [
+REAL: list[Any] = [
     ("ctu-13", {"pattern": "scenario11*"}, (8_680, 1_101, 1_101), "763e23e70e63d9a4"),
     ("ctu-13", {"pattern": "scenario12*"}, (6_858, 1_469, 1_469), "1e0eda90bd5522d1"),
     ("unsw-nb15", {}, (57_632, 12_350, 12_350), "3d609c602cfd56fb"),
-    ("kdd99", {}, (345_814, 74_104, 74_103), "099abd8f7a451a25"),
+    pytest.param(
+        "kdd99", {}, (345_814, 74_104, 74_103), "099abd8f7a451a25", marks=pytest.mark.long
+    ),
     ("nsl-kdd", {}, (103_962, 22_277, 22_278), "4f743e0d40a53b84"),
 ]
 

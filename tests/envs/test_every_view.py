@@ -189,7 +189,7 @@ def test_a_lane_that_begins_anew_is_shown_from_its_first_event(mode: str) -> Non
 
 
 @pytest.mark.parametrize("make", [TrafficVecEnv, supersuit_vec_env])
-@pytest.mark.parametrize("lanes", [1, 2, 5])
+@pytest.mark.parametrize("lanes", [1, 2, pytest.param(5, marks=pytest.mark.long)])
 def test_sb3_tiles_the_pictures_of_the_first_lanes(make: Any, lanes: int) -> None:
     venv = make(mse.EnvConfig(episode_length=5), lanes, 0, TABLE, render_mode="rgb_array")
     assert venv.render_mode == "rgb_array"

@@ -21,7 +21,7 @@ from marl_stl_env.envs.vector import TrafficVectorEnv
 from tests.conftest import make_table
 
 TABLE = make_table()
-STEPS = 3
+STEPS = 2
 
 
 @pytest.fixture
@@ -87,7 +87,9 @@ def test_gymnasium_records_a_vector(videos: list[Any], tmp_path: Path) -> None:
     assert_video(videos, (500, 1800))
 
 
-@pytest.mark.parametrize("make", [TrafficVecEnv, supersuit_vec_env])
+@pytest.mark.parametrize(
+    "make", [TrafficVecEnv, pytest.param(supersuit_vec_env, marks=pytest.mark.long)]
+)
 def test_stable_baselines3_records_lanes(videos: list[Any], tmp_path: Path, make: Any) -> None:
     venv = make(mse.EnvConfig(), 2, 0, TABLE, render_mode="rgb_array")
     recorder = VecVideoRecorder(venv, str(tmp_path), lambda step: step == 0, video_length=STEPS)

@@ -75,10 +75,10 @@ def check_online(formula: Formula, seed: int, time: int) -> int:
 
 def test_online_equals_offline_at_the_delay() -> None:
     random, compared = Random(0), 0
-    for seed in range(70):
+    for seed in range(30):
         formula = random_formula(random, depth=4, unbounded=False, longest=20)
         compared += check_online(formula, seed, time=120)
-    assert compared > 10_000
+    assert compared > 4_000
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ def test_every_window_width(text: str, width: int) -> None:
     check_online(formula, seed=width, time=250)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(randoms, st.integers(0, 2**32 - 1), st.integers(0, 40))
 def test_resuming_from_a_state_is_exact(random: Random, seed: int, cut: int) -> None:
     formula = random_formula(random, unbounded=False)
@@ -158,7 +158,7 @@ def past_spec(random: Random) -> str:
 
 def test_running_robustness_equals_that_of_the_episode_so_far() -> None:
     random = Random(5)
-    for seed in range(16):
+    for seed in range(6):
         specifications = [Specification.parse(str(i), past_spec(random)) for i in range(4)]
         rng = np.random.default_rng(seed)
         signals, resets = random_signals(rng, (LANES, 30)), random_resets(rng, 30)
@@ -278,7 +278,7 @@ def test_foreign_states_are_refused() -> None:
         monitor.set_state(Monitor(parse("H[0,10] x > 0"), 2).get_state())
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(5))
 def test_lanes_that_take_no_sample_stay_as_they_are(seed: int) -> None:
     """Lanes that sample in any pattern, against monitors of one lane that see only their own."""
     random, rng = Random(seed), np.random.default_rng(seed)

@@ -87,7 +87,7 @@ def stream(rng: np.random.Generator, steps: int) -> list[int]:
     return entities[:steps]
 
 
-@pytest.mark.parametrize("quarantine_length", [1, 4, 30, 64])
+@pytest.mark.parametrize("quarantine_length", [1, 4, 30, pytest.param(64, marks=pytest.mark.long)])
 @pytest.mark.parametrize("formulas", FORMULAS.values(), ids=FORMULAS)
 def test_masks_equal_the_oracle_that_tries(
     formulas: tuple[str, ...], quarantine_length: int

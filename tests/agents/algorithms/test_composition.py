@@ -42,11 +42,16 @@ def pairs_of(row: tuple[Any, ...]) -> set[tuple[tuple[int, Any], ...]]:
 def covering_rows() -> list[tuple[Any, ...]]:
     """Rows of settings in which every pair of two settings' values occurs, chosen greedily."""
     candidates = list(product(*SETTINGS.values()))
-    open_pairs, rows = set[Any]().union(*map(pairs_of, candidates)), []
-    while open_pairs:
-        best = max(candidates, key=lambda row: len(pairs_of(row) & open_pairs))
-        rows.append(best)
-        open_pairs -= pairs_of(best)
+    bits: dict[Any, int] = {}
+    # One integer a candidate, a bit a pair: sets of pairs take seconds.
+    masks = [
+        sum(1 << bits.setdefault(pair, len(bits)) for pair in pairs_of(row)) for row in candidates
+    ]
+    uncovered, rows = (1 << len(bits)) - 1, []
+    while uncovered:
+        best = max(range(len(masks)), key=lambda place: (masks[place] & uncovered).bit_count())
+        rows.append(candidates[best])
+        uncovered &= ~masks[best]
     return rows
 
 

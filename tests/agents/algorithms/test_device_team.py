@@ -131,7 +131,7 @@ def test_advantages_are_those_of_numpy() -> None:
     np.testing.assert_allclose(ours, wanted, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["shape", "all at once"])
+@pytest.mark.parametrize("name", [pytest.param("shape", marks=pytest.mark.long), "all at once"])
 def test_no_rollout_or_minibatch_needs_a_value_on_the_host(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

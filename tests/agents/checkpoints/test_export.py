@@ -108,7 +108,9 @@ def session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("policy", ["mlp", "independent", "shielded"])
+@pytest.mark.parametrize(
+    "policy", ["mlp", pytest.param("independent", marks=pytest.mark.long), "shielded"]
+)
 def test_the_onnx_file_says_the_same(runs: dict[str, Path], policy: str, tmp_path: Path) -> None:
     out = export(ExportConfig(runs[policy], "onnx", tmp_path / "policy.onnx"))
     model, observations = trainer_and_observations(runs[policy])

@@ -112,7 +112,7 @@ def failed(last: Checked) -> set[str]:
     return {check.name for check in last.checks if check.status == "failed"}
 
 
-@pytest.mark.parametrize("backend", ["native", "torch"])
+@pytest.mark.parametrize("backend", ["native", pytest.param("torch", marks=pytest.mark.long)])
 def test_a_healthy_training_has_no_failed_line(
     backend: Any, prepared: PreparedData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,7 +67,7 @@ def bayes_reward(table: TrafficTable, votes: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 )
 def test_classifiers_come_close_to_the_law(seed: int) -> None:
     """Bayes' rule blocks where 0.2 phi(x - 2) / (0.8 phi(x)) is at least the threshold's odds."""
@@ -95,7 +95,7 @@ def test_classifiers_come_close_to_the_law(seed: int) -> None:
 
 
 def test_vote_of_the_classifiers_is_the_mean_of_their_probabilities() -> None:
-    prepared = prepare(CONFIG, gaussian(1.5, rows=3_000))
+    prepared = prepare(CONFIG, gaussian(1.5, rows=1_000))
     found = reference_classifiers(CONFIG, prepared, "test")
     names = ("gradient boosting", "random forest", "logistic regression")
     scores = np.mean([np.asarray(found[name].scores) for name in names], axis=0)
@@ -117,7 +117,7 @@ def test_probabilities_are_calibrated() -> None:
 
 
 def test_features_without_an_answer() -> None:
-    found = preflight(CONFIG, prepare(CONFIG, gaussian(0.0, rows=4_000)))
+    found = preflight(CONFIG, prepare(CONFIG, gaussian(0.0, rows=2_000)))
     assert found.share is not None
     assert found.share < 0.05
     if found.share <= 0:
@@ -194,7 +194,7 @@ def test_dropped_columns_and_duplicates_are_told() -> None:
 
 
 def test_bound_on_synthetic_is_bayes_rule() -> None:
-    prepared = prepare(CONFIG, load_dataset("synthetic", rows=20_000))
+    prepared = prepare(CONFIG, load_dataset("synthetic", rows=12_000))
     found = preflight(CONFIG, prepared)
     table = prepared.tables["validation"]
     assert table.posterior is not None
@@ -240,7 +240,7 @@ def test_as_a_module() -> None:
 
 def test_views_are_named_once() -> None:
     """The views that the program draws are called "view 0" and so on by themselves."""
-    table = gaussian(2.0)
+    table = gaussian(2.0, rows=500)
     names = {"view 0": (0, 1), "viewers": tuple(range(2, table.features.shape[1]))}
     found = reference_classifiers(
         CONFIG, prepare(CONFIG, replace(table, views=names)), "validation"

@@ -59,13 +59,13 @@ def test_memory_lasts_through_a_stretch_and_no_longer() -> None:
         observations = np.zeros((600, 14), dtype=np.float32)
         observations[:, list(columns)] = table.features[:, list(columns)]
         observations[:, 10 + sensor] = 1.0
+        fresh, _ = policy.predict(observations, deterministic=True)
         for begin in range(0, 600, segment):
             memory = None
             for row in range(begin, begin + segment):
                 action, memory = policy.predict(observations[row], memory, deterministic=True)
                 assert rollout.actions[row, sensor] == action
-                fresh, _ = policy.predict(observations[row], deterministic=True)
-                forgetful += int(fresh != action)
+                forgetful += int(fresh[row] != action)
     assert forgetful > 20
     again = collect_rollout(config, table, act)
     np.testing.assert_array_equal(again.scores, rollout.scores)

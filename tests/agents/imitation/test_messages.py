@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from marl_stl_agents.evaluation.baselines import SupervisedBaselines
 from marl_stl_agents.imitation.messages import MessageReader, one_hot, stated
 from marl_stl_agents.imitation.teacher import Teacher
@@ -82,6 +83,7 @@ def test_silence_says_nothing() -> None:
     assert (np.diff(alone[order, 0]) >= 0).all()
 
 
+@pytest.mark.long
 def test_a_deliberating_teacher_is_better_than_the_vote() -> None:
     """The classifiers' vote has .68 of the oracle's gain with four views, symbols .88."""
     env = EnvConfig(

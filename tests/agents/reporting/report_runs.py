@@ -42,7 +42,7 @@ def evaluated_toy(
     table: TrafficTable | None = None,
 ) -> Evaluation:
     """A rollout of :func:`think` on a toy table, in a run directory without a training."""
-    table = table or with_entities(make_table(rows=3000), entities=12)
+    table = table or with_entities(make_table(rows=1500), entities=12)
     env = env or EnvConfig(episode_length=60, **FOUR)
     config = TrainConfig(env=env, run_dir=folder, stl="monitor" if env.stl.monitor else "off")
     run = new_run(config)
@@ -52,7 +52,7 @@ def evaluated_toy(
 
 def hostile_table() -> TrafficTable:
     """A table all of whose names would do harm in a page that did not escape them."""
-    table = with_entities(make_table(rows=3000), entities=12)
+    table = with_entities(make_table(rows=1500), entities=12)
     return replace(
         table,
         name=f"data {HOSTILE}",

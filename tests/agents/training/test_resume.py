@@ -56,7 +56,7 @@ def build(backend: Backend, stl: Any = "off", **settings: Any) -> Any:
 
 
 def learn(model: Any, iterations: int, again: bool = False) -> None:
-    """Train under a schedule of six iterations, whatever part of it this is."""
+    """Train under a schedule of four iterations, whatever part of it this is."""
     model.lr_schedule = lambda _: 1e-3
     task = team_env(model.env).engines[0].config
     watched = replace(CONFIG, env=task, stl="monitor" if task.stl.monitor else "off")
@@ -87,7 +87,7 @@ def test_continuing_equals_never_having_stopped(
 ) -> None:
     # Building a model seeds the generators that it then uses.
     whole = build(before, **settings)
-    learn(whole, 6)
+    learn(whole, 4)
     part = build(before, **settings)
     learn(part, 2)
     saved = capture(part)
@@ -97,8 +97,8 @@ def test_continuing_equals_never_having_stopped(
     torch.manual_seed(99)
     other.policy.load_state_dict(weights(part))
     restore(other, saved)
-    learn(other, 4, again=True)
-    assert other.num_timesteps == whole.num_timesteps == 6 * ITERATION
+    learn(other, 2, again=True)
+    assert other.num_timesteps == whole.num_timesteps == 4 * ITERATION
     for name, value in weights(whole).items():
         torch.testing.assert_close(weights(other)[name], value, rtol=0, atol=0)
     if settings.get("stl") == "lagrangian":
