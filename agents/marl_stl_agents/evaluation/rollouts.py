@@ -191,10 +191,10 @@ def greedy(policy: ActorCriticPolicy) -> Act:
 
 def _shares(logits: Float32Array) -> Float32Array:
     """The probabilities of logits: their softmax, an action a row in memory, which is faster."""
-    shares = np.ascontiguousarray(logits.T)
-    shares -= shares.max(axis=0)
+    shares: Float32Array = logits.T.copy()
+    shares -= np.maximum.reduce(shares, axis=0)
     np.exp(shares, out=shares)
-    shares /= shares.sum(axis=0)
+    shares /= np.add.reduce(shares, axis=0)
     return shares.T
 
 
@@ -289,5 +289,5 @@ def _probabilities(chosen: Distribution) -> torch.Tensor:
 
 
 def _most_probable(probabilities: Float32Array) -> tuple[Int8Array, Float64Array]:
-    threat = probabilities[:, _THREATS].sum(axis=1)
+    threat = np.add.reduce(probabilities.T.take(_THREATS, axis=0), axis=0)
     return probabilities.argmax(axis=1).astype(np.int8), threat.astype(np.float64)
