@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
@@ -222,12 +222,7 @@ class DecisionRule:
     @cached_property
     def table(self) -> Int8Array:
         """The decision on every vector of actions, at index ``vector @ weights`` (mod size)."""
-        size = (ACTIONS + 1) ** self.agents
-        digits = np.arange(size)[:, None] // self.weights % (ACTIONS + 1)
-        vectors = (digits + SILENT).astype(np.int8)
-        table = np.empty(size, np.int8)
-        table[vectors @ self.weights] = self._computed(vectors)
-        return table
+        return _table(self, RULES.find(self.rule))
 
     @cached_property
     def counts_votes(self) -> bool:
@@ -240,6 +235,18 @@ class DecisionRule:
             return decide(actions, self.max_faulty, self.threshold)
         rule, what = RULES.find(self.rule), RULES.described(self.rule)
         return apply_rule(rule, actions, self.max_faulty, self.threshold, what)
+
+
+@lru_cache(maxsize=16)
+def _table(rule: DecisionRule, own: Rule) -> Int8Array:
+    """The table of a rule, made once: it takes as long as some hundred steps."""
+    del own  # one that was registered anew under its name has another table
+    size = (ACTIONS + 1) ** rule.agents
+    digits = np.arange(size)[:, None] // rule.weights % (ACTIONS + 1)
+    vectors = (digits + SILENT).astype(np.int8)
+    table = np.empty(size, np.int8)
+    table[vectors @ rule.weights] = rule._computed(vectors)
+    return table
 
 
 def apply_rule(

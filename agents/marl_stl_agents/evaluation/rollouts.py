@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -41,6 +41,8 @@ Watch: TypeAlias = Callable[[IntArray, Float32Array, Int8Array, Float64Array], N
 
 #: Rows of a batch up to which numpy takes less time than torch.
 _FEW = 64
+#: Events of the steps that are written to a rollout together, about.
+_HELD = 1 << 12
 _THREATS = np.flatnonzero(THREAT_VOTE)
 _FLAGS = ("isolated", "granted", "refused", "shielded")
 
@@ -119,17 +121,11 @@ def rollout_of(
         act: The policy of every honest sensor.
         watch: Called with what the sensors saw and how they voted, step by step.
     """
-    empty: dict[str, Any] = {name: np.empty(rows, np.bool_) for name in _FLAGS}
-    rollout = Rollout(
-        np.empty((rows, agents), np.int8),
-        np.empty(rows, np.int8),
-        np.empty(rows, np.float64),
-        np.empty(rows, np.float32),
-        **empty,
-    )
-    flags: dict[str, BoolArray] = {name: getattr(rollout, name) for name in _FLAGS}
+    flags: dict[str, Any] = {name: np.empty(rows, np.bool_) for name in _FLAGS}
+    votes, decisions = np.empty((rows, agents), np.int8), np.empty(rows, np.int8)
+    rollout = Rollout(votes, decisions, np.empty(rows), np.empty(rows, np.float32), **flags)
     threat, seen = np.empty(0), np.empty((0, 0, 0), np.float32)
-    robustness = np.empty((rows, 0), np.float32)
+    held = list[tuple[StepRecord, Float64Array]]()
 
     def choose(engine: Engine) -> Int8Array:
         nonlocal threat, seen
@@ -138,22 +134,35 @@ def rollout_of(
         return chosen.reshape(-1, agents)
 
     for record in steps(choose):
-        live = record.live & record.voting
-        evaluated = record.rows[live]
-        rollout.actions[evaluated] = record.actions[live]
-        rollout.decisions[evaluated] = record.decisions[live]
-        means = np.add.reduce(threat.reshape(-1, agents), axis=1) / agents  # as mean, but faster
-        rollout.scores[evaluated] = means[live]
-        rollout.rewards[evaluated] = record.decision_rewards[live]
-        for name, flag in flags.items():
-            flag[evaluated] = getattr(record, name)[live]
-        if record.robustness.shape[1]:
-            if not robustness.shape[1]:
-                robustness = np.empty((rows, record.robustness.shape[1]), np.float32)
-            robustness[evaluated] = record.robustness[live]
+        scores = np.add.reduce(threat.reshape(-1, agents), axis=1) / agents  # as mean, but faster
         if watch is not None:
-            watch(evaluated, seen[live], record.actions[live], rollout.scores[evaluated])
-    return replace(rollout, robustness=robustness) if robustness.shape[1] else rollout
+            live = record.live & record.voting
+            watch(record.rows[live], seen[live], record.actions[live], scores[live])
+        held.append((record, scores))
+        if len(held) * len(scores) >= _HELD:
+            rollout, held = _written(rollout, held), []
+    return _written(rollout, held) if held else rollout
+
+
+def _written(rollout: Rollout, held: Sequence[tuple[StepRecord, Float64Array]]) -> Rollout:
+    """The rollout with what many steps brought: to write each alone would cost as much as it."""
+
+    def joined(name: str) -> AnyArray:
+        return np.concatenate([getattr(record, name) for record, _ in held])
+
+    live = joined("live") & joined("voting")
+    rows = joined("rows")[live]
+    rollout.scores[rows] = np.concatenate([scores for _, scores in held])[live]
+    rollout.rewards[rows] = joined("decision_rewards")[live]
+    for name in ("actions", "decisions", *_FLAGS):
+        getattr(rollout, name)[rows] = joined(name)[live]
+    robustness = joined("robustness")[live]
+    if robustness.shape[1]:
+        if rollout.robustness is None:
+            empty = np.empty((len(rollout.scores), robustness.shape[1]), np.float32)
+            rollout = replace(rollout, robustness=empty)
+        rollout.robustness[rows] = robustness
+    return rollout
 
 
 def greedy(policy: ActorCriticPolicy) -> Act:
@@ -173,13 +182,20 @@ def greedy(policy: ActorCriticPolicy) -> Act:
 
     def act(observations: Float32Array) -> tuple[Int8Array, Float64Array]:
         if few is not None and len(observations) <= _FEW:
-            logits = few(observations)
-            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-            return _most_probable(shares / shares.sum(axis=1, keepdims=True))
+            return _most_probable(_shares(few(observations)))
         with torch.inference_mode():
-            return _most_probable(torch.softmax(raw_logits(observations), dim=-1).cpu().numpy())
+            return _most_probable(_shares(raw_logits(observations).cpu().numpy()))
 
     return act
+
+
+def _shares(logits: Float32Array) -> Float32Array:
+    """The probabilities of logits: their softmax, an action a row in memory, which is faster."""
+    shares: Float32Array = logits.T.copy()
+    shares -= np.maximum.reduce(shares, axis=0)
+    np.exp(shares, out=shares)
+    shares /= np.add.reduce(shares, axis=0)
+    return shares.T
 
 
 def _raw_logits(policy: ActorCriticPolicy) -> Callable[[Float32Array], torch.Tensor]:
@@ -273,5 +289,5 @@ def _probabilities(chosen: Distribution) -> torch.Tensor:
 
 
 def _most_probable(probabilities: Float32Array) -> tuple[Int8Array, Float64Array]:
-    threat = probabilities[:, _THREATS].sum(axis=1)
+    threat = np.add.reduce(probabilities.T.take(_THREATS, axis=0), axis=0)
     return probabilities.argmax(axis=1).astype(np.int8), threat.astype(np.float64)

@@ -6,7 +6,6 @@ Weights are views of the policy's own, so that they follow its training.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -58,7 +57,13 @@ def _chained(layers: Sequence[Layer | None]) -> Layer | None:
     known = [layer for layer in layers if layer is not None]
     if len(known) < len(layers):
         return None
-    return lambda x: reduce(lambda value, layer: layer(value), known, x)
+
+    def chain(x: Float32Array) -> Float32Array:
+        for layer in known:
+            x = layer(x)
+        return x
+
+    return known[0] if len(known) == 1 else chain
 
 
 def _encoding(module: PiecewiseLinearEncoding) -> Layer:
@@ -89,10 +94,11 @@ def _actor_view(module: ActorView) -> Layer | None:
     if hidden is None:
         return None
     inner, visible, columns = hidden, _array(module.visible), _array(module.columns)
+    masked, whole = len(columns), bool(visible.all())
 
     def view(x: Float32Array) -> Float32Array:
-        found = inner(x * visible)
-        return np.concatenate([found, x.take(columns, axis=1)], axis=1) if len(columns) else found
+        found = inner(x if whole else x * visible)
+        return np.concatenate([found, x.take(columns, axis=1)], axis=1) if masked else found
 
     return view
 
@@ -101,13 +107,13 @@ def _masked_logits(module: MaskedLogits) -> Layer | None:
     head = _layer(module.head)
     if head is None:
         return None
-    inner, forbidden = head, np.float32(FORBIDDEN)
+    inner, forbidden, fallback = head, np.float32(FORBIDDEN), np.array(FALLS_BACK_TO)
 
     def masked(x: Float32Array) -> Float32Array:
         logits = inner(x[:, :-ACTIONS])
         allowed = x[:, -ACTIONS:] > 0.5
         if not allowed.all():
-            moved = np.where(allowed, forbidden, logits).take(FALLS_BACK_TO, axis=1)
+            moved = np.where(allowed, forbidden, logits).take(fallback, axis=1)
             logits = np.where(allowed, np.logaddexp(logits, moved), forbidden)
         return logits
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from json.encoder import encode_basestring_ascii as quoted
 
 import numpy as np
 
+from marl_stl_agents.evaluation.new_traffic.rows import by_row
 from marl_stl_agents.evaluation.rollouts import Rollout
 from marl_stl_env.data.ingest.incoming import Chunk
-from marl_stl_env.types import Action, AnyArray, BoolArray
+from marl_stl_env.types import Action, AnyArray, Int8Array
 
 _NAMES = [quoted(action.name) for action in Action]
 _VOTES = [*_NAMES, "null"]  # silence is -1: the last
 _TRUTH = ("false", "true")
+_FINE = 2.0**33  # steps of double precision beyond are wider than a millionth
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,32 +60,47 @@ class Decided:
     def lines(self) -> bytes:
         """A JSON object a line."""
         rollout = self.rollout
+        flags = (rollout.decisions, rollout.isolated, rollout.granted, rollout.refused)
         pieces = [
-            map(str, self.chunk.events.tolist()),
+            self.chunk.events.tolist(),
             map(quoted, self.keys),
-            map(_number, self.times),
-            ("null" if one is None else quoted(one) for one in self.entities),
-            (_NAMES[one] for one in rollout.decisions.tolist()),
+            self._times(),
+            self._entities(),
             map(repr, np.round(rollout.scores, 6).tolist()),
-            _by_row(rollout.actions, _votes),
+            by_row(np.column_stack([*flags, rollout.actions]), _parts),
             map(quoted, self.reasons),
-            (_TRUTH[one] for one in rollout.isolated.tolist()),
-            _alerts(rollout.granted, rollout.refused),
             self._robustness(),
         ]
         return "".join(
-            f'{{"event":{event},"key":{key},"time":{time},"entity":{entity},'
-            f'"decision":{decision},"threat_score":{score},"votes":[{votes}],"reason":{reason},'
-            f'"isolated":{isolated},"alert":{alert}{specifications}}}\n'
-            for event, key, time, entity, decision, score, votes, reason, isolated, alert,
-            specifications in zip(*pieces, strict=True)
+            [
+                f'{{"event":{event},"key":{key},"time":{time},"entity":{entity},'
+                f'"decision":{decision},"threat_score":{score},"votes":[{votes}],'
+                f'"reason":{reason},{flags}{specifications}}}\n'
+                for event, key, time, entity, score, (decision, votes, flags), reason,
+                specifications in zip(*pieces, strict=True)
+            ]
         ).encode()  # fmt: skip
+
+    def _times(self) -> Iterable[str]:
+        times = self.chunk.times
+        if times is None:
+            return repeat("null", len(self))
+        # np.round multiplies, which takes digits from numbers that large, but they have no more.
+        texts = [*map(repr, np.where(np.abs(times) < _FINE, np.round(times, 6), times).tolist())]
+        for row in np.flatnonzero(~np.isfinite(times)).tolist():
+            texts[row] = "null"
+        return texts
+
+    def _entities(self) -> Iterable[str]:
+        if self.chunk.entities is None:
+            return repeat("null", len(self))
+        return ("null" if one is None else quoted(one) for one in self.chunk.entities)
 
     def _robustness(self) -> Iterable[str]:
         """The member ``specifications`` of each line, with the comma before it."""
         found = self.rollout.robustness
         if found is None:
-            return [""] * len(self)
+            return repeat("", len(self))
         names = [quoted(name) for name in self.specifications]
 
         def text(row: AnyArray) -> str:
@@ -92,30 +110,16 @@ class Decided:
             )
             return f',"specifications":{{{",".join(members)}}}'
 
-        return _by_row(found, text)
+        return by_row(found, text)
 
 
-def _by_row(rows: AnyArray, text: Callable[[AnyArray], str]) -> list[str]:
-    """The text of each row; it is made once for equal rows, of which there are few."""
-    rows, known = np.ascontiguousarray(rows), dict[bytes, str]()
-    data, size, found = rows.tobytes(), rows.itemsize * rows.shape[1], list[str]()
-    for number in range(len(rows)):
-        row = data[number * size : (number + 1) * size]
-        written = known.get(row)
-        if written is None:
-            written = known[row] = text(rows[number])
-        found.append(written)
-    return found
+def _parts(row: Int8Array) -> tuple[str, str, str]:
+    """The decision, the votes, and the flags of an event."""
+    decision, isolated, granted, refused, *votes = row.tolist()
+    alert = '"granted"' if granted else '"refused"' if refused else "null"
+    flags = f'"isolated":{_TRUTH[isolated]},"alert":{alert}'
+    return _NAMES[decision], ",".join(_VOTES[vote] for vote in votes), flags
 
 
-def _votes(row: AnyArray) -> str:
-    return ",".join(_VOTES[vote] for vote in row.tolist())
-
-
-def _alerts(granted: BoolArray, refused: BoolArray) -> Iterable[str]:
-    words = ("null", '"granted"', '"refused"')
-    return [words[one] for one in np.where(granted, 1, np.where(refused, 2, 0)).tolist()]
-
-
-def _number(value: float | None) -> str:
-    return "null" if value is None or not math.isfinite(value) else repr(round(value, 6))
+def _number(value: float) -> str:
+    return repr(round(value, 6)) if math.isfinite(value) else "null"

@@ -48,7 +48,7 @@ class Served:
         """A server on a log in a folder."""
         fast = ServeConfig(
             folder / "flows.csv", self.team.run, folder / "out", snapshot_seconds=0.0,
-            poll_seconds=0.001, block_bytes=2048, port=None, until_end=True, key="flow_id",
+            poll_seconds=0.001, block_bytes=8192, port=None, until_end=True, key="flow_id",
             reason_columns=0, device="cpu",
         )  # fmt: skip
         return replace(fast, **changed)

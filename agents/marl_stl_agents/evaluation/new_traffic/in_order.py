@@ -120,7 +120,7 @@ class InOrder:
                 self._follow(chunk, slice(start, min(start + most, rows)))
                 while self._engine.waiting:
                     record = self._engine.step(choose(self._engine))
-                    yield record._replace(rows=record.rows + start)
+                    yield record._replace(rows=record.rows + start) if start else record
 
         return rollout_of(steps, rows, agents, self._act, watch)
 

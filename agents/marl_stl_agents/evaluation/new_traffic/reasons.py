@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from marl_stl_agents.evaluation.new_traffic.rows import by_row
 from marl_stl_agents.evaluation.rollouts import LogOdds
 from marl_stl_env.types import (
     THREAT_VOTE,
@@ -131,12 +132,7 @@ def reason_texts(
         threshold: The threshold; None where the vote decided.
         remarks: Further words, and the events that they are for.  # each (rows,) bool
     """
-    if len(votes) == 1:  # np.unique costs more than the rest of a single event's reason
-        texts = [_votes(votes[0])]
-    else:
-        patterns, which = np.unique(votes, axis=0, return_inverse=True)
-        said = [_votes(pattern) for pattern in patterns]
-        texts = [said[number] for number in which.ravel().tolist()]
+    texts = by_row(votes, _votes)
     if threshold is not None and reached is not None:
         words = (
             f"; threat score below the threshold {threshold:g}",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,9 @@ from marl_stl_env.data.ingest.incoming import Chunk
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import DecidingError
-from marl_stl_env.types import Action, Int8Array
+from marl_stl_env.types import Action, AnyArray, Int8Array
 
+_Made = TypeVar("_Made")
 EVENT, _DECISION, _SCORE, _REASON = "event", "decision", "threat_score", "reason"
 
 
@@ -69,3 +70,16 @@ def _named(actions: Int8Array) -> Any:
 def _action_names() -> Any:
     """Made when it is needed: the first array that pyarrow makes imports pandas."""
     return pa.array([action.name for action in Action])
+
+
+def by_row(rows: AnyArray, make: Callable[[AnyArray], _Made]) -> list[_Made]:
+    """What is made of each row, once for rows that are equal: of votes there are few.
+
+    Args:
+        rows: Any rows of numbers.  # (rows, columns)
+        make: Makes something of one of them.
+    """
+    whole = np.ascontiguousarray(rows)
+    keys = whole.view(f"V{whole.itemsize * whole.shape[1]}").ravel().tolist()
+    made = {key: make(np.frombuffer(key, whole.dtype)) for key in set(keys)}
+    return [*map(made.__getitem__, keys)]

@@ -14,6 +14,8 @@ from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.reward import Payoffs, event_payoffs
 from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array, Int8Array
 
+_FLAGS = ("isolated", "granted", "refused")
+
 
 class Tally:
     """What was decided so far.
@@ -25,6 +27,8 @@ class Tally:
 
     def __init__(self, env: EnvConfig, labelled: bool) -> None:
         self._env, self._labelled = env, labelled
+        self._counts = np.zeros(len(Action), np.int64)
+        self._flags = dict.fromkeys(_FLAGS, 0)
         self._labels: list[BoolArray] = []
         self._payoffs: list[Float32Array] = []
         self._rewards: list[Float32Array] = []
@@ -37,22 +41,23 @@ class Tally:
             table: The scaled events.
             rollout: What was decided on them.
         """
-        self._rollouts.append(rollout)
-        if self._labelled:
+        self._counts += np.bincount(rollout.decisions, minlength=len(Action))
+        for name in _FLAGS:
+            self._flags[name] += int(getattr(rollout, name).sum())
+        if self._labelled:  # else nothing is kept: a file may be larger than memory
+            self._rollouts.append(rollout)
             self._labels.append(table.labels)
             self._payoffs.append(event_payoffs(self._env.reward, table))
             self._rewards.append(self._earned(table, rollout))
 
     def metrics(self) -> dict[str, Any]:
         """Counts, and where the events are labelled how good the decisions were."""
-        counts = np.bincount(self._joined("decisions"), minlength=len(Action))
         found: dict[str, Any] = {
-            "events": int(counts.sum()),
-            "decisions": {action.name: int(counts[action]) for action in Action},
+            "events": int(self._counts.sum()),
+            "decisions": {action.name: int(self._counts[action]) for action in Action},
         }
         if self._env.dynamics == "response":
-            flags = ("isolated", "granted", "refused")
-            found["response"] = {name: int(self._joined(name).sum()) for name in flags}
+            found["response"] = dict(self._flags)
         return found | self._scored() if self._labelled else found
 
     def _scored(self) -> dict[str, Any]:

@@ -56,8 +56,28 @@ class DelimitedLines:
     def read(self, lines: Sequence[bytes], asked: Collection[str], last: bool) -> Fields:
         """The records among these lines, each of them whole."""
         del last
-        parts = [self._segment(lines, rows, asked) for rows in self._segments(lines)]
+        text = b"\n".join(lines)
+        if self._is_plain(text):
+            return self._segment(text, np.arange(len(lines)), asked, len(lines))
+        parts = [
+            self._segment(b"\n".join(lines[place].rstrip(b"\r\n") for place in rows),
+                          np.array(rows), asked, len(lines))
+            for rows in self._segments(lines)
+        ]  # fmt: skip
         return _joined(parts, asked, frozenset(self.names), len(lines))
+
+    def _is_plain(self, text: bytes) -> bool:
+        """Whether each line is a record, as nearly always: then none is looked at by itself."""
+        source = self._source
+        header = source.names_after or source.sep.encode().join(n.encode() for n in self.names)
+        marks = (header, source.footer, b"\r", b"\n\n")
+        return (
+            bool(self.names and text)
+            and not self.ended
+            and text[:1] != b"\n" and text[-1:] != b"\n"
+            and not any(mark and mark in text for mark in marks)
+            and not (source.comment and b"\n" + source.comment in b"\n" + text)
+        )  # fmt: skip
 
     def _segments(self, lines: Sequence[bytes]) -> Iterator[list[int]]:
         """The places of the rows below each line of names."""
@@ -90,11 +110,12 @@ class DelimitedLines:
         names = text.decode("utf-8", "replace").split(self._source.sep)
         return tuple(name.strip().strip('"') for name in names)
 
-    def _segment(self, lines: Sequence[bytes], rows: list[int], asked: Collection[str]) -> Fields:
+    def _segment(self, text: bytes, rows: IntArray, asked: Collection[str], used: int) -> Fields:
+        """The records of some lines, and which of the lines they are."""
         if not self.names:
             problem = "there is no line before it that names the fields"
-            return Fields({}, frozenset(), np.zeros(0, np.int64), ((rows[0], problem),), len(lines))
-        text = b"\n".join(lines[place].rstrip(b"\r\n") for place in rows)
+            bad = ((int(rows[0]), problem),)
+            return Fields({}, frozenset(), np.zeros(0, np.int64), bad, used)
         if self.joined:
             text = _JOINED.sub(self._source.sep.encode(), text)
         wrong: dict[int, str] = {}
@@ -113,10 +134,10 @@ class DelimitedLines:
             right = [line for row, line in enumerate(text.split(b"\n")) if row not in wrong]
             if right:
                 table = self._table(b"\n".join(right), read, skip)
-        kept = [place for row, place in enumerate(rows) if row not in wrong]
+        kept = np.delete(rows, [*wrong])
         columns = {name: _whole(table.column(number)) for number, name in enumerate(found)}
-        bad = tuple((rows[row], problem) for row, problem in wrong.items())
-        return Fields(columns, frozenset(self.names), np.array(kept, np.int64), bad, len(lines))
+        bad = tuple((int(rows[row]), problem) for row, problem in wrong.items())
+        return Fields(columns, frozenset(self.names), kept, bad, used)
 
     def _table(self, text: bytes, read: Sequence[str], skip: Callable[[Any], str]) -> Any:
         """Some columns, by their places, of lines without a header."""

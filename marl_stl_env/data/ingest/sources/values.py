@@ -73,10 +73,21 @@ def categories(array: Any) -> tuple[Any, BoolArray]:
     Returns:
         The texts, and which hold a control character or are not UTF-8  # (rows,) bool.
     """
+    if _is_printable(array):
+        return array, np.zeros(len(array), np.bool_)
     coded = array.dictionary_encode()
     wrong = np.array([_is_no_text(text) for text in coded.dictionary.to_pylist()] + [False])
     places = coded.indices.fill_null(len(wrong) - 1).to_numpy(zero_copy_only=False)
     return array, wrong[places]
+
+
+def _is_printable(array: Any) -> bool:
+    """Whether all that the texts are made of is printable ASCII, as nearly always."""
+    data = array.buffers()[2]
+    if data is None:
+        return True
+    codes = np.frombuffer(data, np.uint8)  # may hold more than these texts
+    return not len(codes) or bool(codes.min() >= 32 and codes.max() < 127)
 
 
 def _is_no_text(text: bytes) -> bool:
