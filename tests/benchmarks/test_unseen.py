@@ -17,11 +17,12 @@ from benchmarks.common import worlds
 from benchmarks.common.tables import family_table, in_words, interval
 from benchmarks.common.worlds import CLASSES, WORLDS, World, left_out, make_fold, reward_at, shares
 from benchmarks.leaderboard.classifiers import best_threshold
-from benchmarks.leaderboard.open_entries import BASELINES, OpenBoard, open_world
+from benchmarks.leaderboard.open_entries import BASELINES, open_world
 from benchmarks.leaderboard.open_world import Team, fold_result, open_result, results_of
-from benchmarks.leaderboard.table import read_entries
+from benchmarks.leaderboard.table import OPEN_WORLD, read_entries
 from benchmarks.studies.learning import DOCS, RESULTS
-from benchmarks.studies.unseen import CANDIDATES, FEW
+from benchmarks.studies.unseen.__main__ import FEW
+from benchmarks.studies.unseen.candidates import CANDIDATES
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data import load_dataset
 from marl_stl_env.errors import SubmissionError, UnknownNameError
@@ -128,7 +129,7 @@ def test_decisions_of_another_program(
     """The oracle's have a score of 1; a missing file is refused."""
     page = tmp_path / "page.md"
     page.write_text("<!-- open world -->\n<!-- end of open world -->\n")
-    board = OpenBoard(tmp_path / "board.json", page)
+    board = replace(OPEN_WORLD, file=tmp_path / "board.json", page=page)
     open_world(tmp_path, events=True)
     for number in range(WORLDS[toy].folds):
         fold = make_fold(toy, number, ENV)
