@@ -172,8 +172,7 @@ def test_known_attacks(tmp_path: Path) -> None:
     """The ratios are those of the rewards; what is there is not made again."""
     env = EnvConfig(data=DataConfig(dataset_options=("rows=2000",)), **FOUR)
     settings = {"toy": Setting(env, PPOConfig(n_steps=4, width=8), iterations=1, every=1)}
-    given = (tmp_path, None, (0, 1), "validation", settings)
-    found = known_attacks(*given)
+    found = known_attacks(tmp_path, None, (0, 1), "validation", settings)
     assert [one["seed"] for one in found["toy"]] == [0, 1]
     for one in found["toy"]:
         rewards = {name: of["reward_per_event"] for name, of in one["baselines"].items()}
@@ -182,7 +181,7 @@ def test_known_attacks(tmp_path: Path) -> None:
             expected = (one["reward_per_event"] - constant) / (rewards[name] - constant)
             assert one[ratio] == pytest.approx(expected)
     times = [file.stat().st_mtime_ns for file in sorted(tmp_path.rglob("*.json"))]
-    assert known_attacks(*given) == found
+    assert known_attacks(tmp_path, None, (0, 1), "validation", settings) == found
     assert [file.stat().st_mtime_ns for file in sorted(tmp_path.rglob("*.json"))] == times
 
 
