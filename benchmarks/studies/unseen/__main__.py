@@ -24,7 +24,7 @@ from marl_stl_agents.run_directory import read_json, write_json
 from rich.console import Console
 
 from benchmarks.common.measure import show
-from benchmarks.common.tables import family_table, reference_table, relative_table
+from benchmarks.common.tables import family_table, ratio_table, reference_table
 from benchmarks.common.teams import train_team
 from benchmarks.common.worlds import WORLDS
 from benchmarks.leaderboard.open_world import FoldResult, open_result, results_of
@@ -113,7 +113,7 @@ def known(settings: Settings) -> None:
     found = known_attacks(
         settings.folder, settings.data_dir, settings.seeds, settings.split, chosen
     )
-    _print([*relative_table(found), *reference_table(found)])
+    _print([*ratio_table(found), *reference_table(found)])
 
 
 def _print(lines: list[str]) -> None:

@@ -14,7 +14,7 @@ from marl_stl_agents.run_directory import read_json, write_json
 
 from benchmarks.common.partial import PARTIAL
 from benchmarks.studies.learning import KEPT, Evaluation, run, run_file
-from benchmarks.studies.learning_settings import FULL, OWN, Setting
+from benchmarks.studies.learning_settings import FULL, Setting
 from marl_stl_env.config import DataConfig, EnvConfig, StlConfig
 from marl_stl_env.data.prepare import prepare
 
@@ -33,21 +33,24 @@ def _preset(data: DataConfig) -> Setting:
     return Setting(env, _UNSEEN.ppo, _UNSEEN.iterations)
 
 
-def _team(data: DataConfig, opinions: int = 0, **changes: Any) -> EnvConfig:
-    """Four sensors that see features, and further ones with second opinions."""
-    changed = replace(PARTIAL, data=data, agents=4 + opinions, second_opinions=opinions, **changes)
-    return changed
+def _team(data: DataConfig, **changes: Any) -> EnvConfig:
+    """The team of the learning study on other data, changed."""
+    return replace(PARTIAL, data=data, **changes)
 
 
-#: Each is a row of the table. "Full views" and "partial views" are the teams of the learning study.
+#: Each is a row of the table. Training on UNSW-NB15 at 10.9 % begins with imitation: PPO alone had .943
+#: of the ceiling with full views (45 iterations, validation, seed 0), and was slow with partial ones.
 SETTINGS: dict[str, Setting] = {
     "nsl-kdd, preset unseen": _preset(NSL),
-    "nsl-kdd, full views and second opinions": Setting(_team(NSL, 3, **FULL)),
+    "nsl-kdd, full views and two second opinions": Setting(
+        _team(NSL, agents=7, second_opinions=2, **FULL), iterations=45
+    ),
     "unsw-nb15, preset unseen": _preset(UNSW),
-    "unsw-nb15, full views": Setting(_team(UNSW, **FULL), _FINE, 45),
-    "unsw-nb15, full views and second opinions": Setting(_team(UNSW, 3, **FULL), _FINE, 45),
-    "unsw-nb15, partial views": Setting(_team(UNSW), iterations=60),
-    "unsw-nb15, partial views and second opinions": Setting(_team(UNSW, 3, reward=OWN)),
+    "unsw-nb15, full views": Setting(_team(UNSW, **FULL), _FINE, 20, every=2, warm_start=15),
+    "unsw-nb15, partial views": Setting(_team(UNSW), iterations=30, warm_start=15),
+    "unsw-nb15, partial views and two second opinions": Setting(
+        _team(UNSW, agents=6, second_opinions=2), iterations=30, warm_start=15
+    ),
 }
 
 
