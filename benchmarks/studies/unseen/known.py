@@ -38,8 +38,8 @@ def _team(data: DataConfig, **changes: Any) -> EnvConfig:
     return replace(PARTIAL, data=data, **changes)
 
 
-#: Each is a row of the table. Training on UNSW-NB15 begins with imitation: PPO alone had .943 of the
-#: ceiling with full views (45 iterations, validation, seed 0), and was slow with partial ones.
+#: Each is a row of the table. Training on UNSW-NB15 begins with imitation: PPO alone had .943 of
+#: the ceiling with full views (45 iterations, validation, seed 0), and was slow with partial ones.
 SETTINGS: dict[str, Setting] = {
     "nsl-kdd, preset unseen": _preset(NSL),
     "nsl-kdd, full views and two second opinions": Setting(
