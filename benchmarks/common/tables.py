@@ -75,6 +75,12 @@ def quality_table(settings: Mapping[str, list[Run]]) -> list[str]:
     return _table(settings, QUALITY, lambda _: 3)
 
 
+def ratio_table(settings: Mapping[str, list[Run]]) -> list[str]:
+    """F1, reward, and the reward relative to the supervised references, in Markdown."""
+    names = ("f1", "reward_per_event", "ceiling_ratio", "vote_ratio")
+    return _table(settings, names, lambda _: 3)
+
+
 def relative_table(settings: Mapping[str, list[Run]]) -> list[str]:
     """Each setting relative to its references, and its training time, in Markdown."""
     rows = _table(settings, RELATIVE, lambda name: 0 if "seconds" in name else 3)

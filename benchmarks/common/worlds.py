@@ -18,12 +18,13 @@ import numpy as np
 
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data.ingest.locate import resolve_data_dir
+from marl_stl_env.data.opinions.fit import turns
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.data.registry import load_dataset
 from marl_stl_env.data.splits.duplicates import find_duplicates
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.errors import ConfigError
-from marl_stl_env.types import BoolArray, IntArray
+from marl_stl_env.types import BoolArray
 
 #: Events of a world, at most; 70 % of them are for training.
 EVENTS = 14_000
@@ -169,7 +170,7 @@ def sample(name: str, data_dir: Path | None, seed: int = 0) -> tuple[TrafficTabl
     rng = np.random.default_rng(seed)
     benign = rng.permutation(first[~raw.labels[first]])
     size = min(EVENTS, round(len(benign) / (1 - rate)))
-    threats = _evenly(first[raw.labels[first]], raw.families, round(rate * size), rng)
+    threats = turns(rng.permutation(first[raw.labels[first]]), raw.families)[: round(rate * size)]
     rows = np.sort(np.concatenate([benign[: size - len(threats)], threats]))
     return replace(raw.take(rows), official_test=None, times=None, entities=None), rate
 
@@ -182,13 +183,3 @@ def left_out(world: World, table: TrafficTable, seed: int = 0) -> list[tuple[str
         return [tuple(n for n in members if n in names) for members in CLASSES.values()]
     order = np.random.default_rng(seed).permutation(len(names))
     return [tuple(names[i] for i in order[fold::GROUPS]) for fold in range(GROUPS)]
-
-
-def _evenly(rows: IntArray, families: np.ndarray, most: int, rng: np.random.Generator) -> IntArray:
-    """At most so many rows, as many of each family as there are, up to a common number."""
-    mixed = rng.permutation(rows)
-    rank = np.empty(len(mixed), np.int64)
-    for code in np.unique(families[mixed]):
-        mine = np.flatnonzero(families[mixed] == code)
-        rank[mine] = np.arange(len(mine))
-    return mixed[np.argsort(rank, kind="stable")[:most]]

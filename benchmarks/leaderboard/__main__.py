@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -19,34 +18,20 @@ from rich.console import Console
 
 from benchmarks.leaderboard.baselines import BASELINES, cpu_seconds_of, references, train_baseline
 from benchmarks.leaderboard.decisions import check_decisions
-from benchmarks.leaderboard.entries import entry_of_runs
+from benchmarks.leaderboard.entries import chosen, entry_of_runs, write_events
 from benchmarks.leaderboard.open_entries import open_world
-from benchmarks.leaderboard.table import FILE, PAGE, Entry, add_entry, row
+from benchmarks.leaderboard.table import SYNTHETIC, Board, Entry, row
 from benchmarks.leaderboard.track import SEEDS, TRACK
-from marl_stl_env.errors import MarlStlError, SubmissionError, UnknownNameError
-from marl_stl_env.files import atomic_path
+from marl_stl_env.errors import MarlStlError, SubmissionError
 
 OK, REFUSED = 0, 2
-
-
-@dataclass(frozen=True)
-class Board:
-    """Files of the leaderboard.
-
-    Attributes:
-        file: JSON file of its entries.
-        page: Markdown page with its table.
-    """
-
-    file: Path = FILE
-    page: Path = PAGE
 
 
 def baselines(
     folder: Path,
     seeds: tuple[int, ...] = (0, 1, 2),
     only: tuple[str, ...] = (),
-    board: Board = Board(),
+    board: Board = SYNTHETIC,
 ) -> int:
     """Train and evaluate the baselines, and add them and the references to the leaderboard.
 
@@ -56,15 +41,13 @@ def baselines(
         only: Names of the baselines to train; none trains all.
         board: Files of the leaderboard.
     """
-    for name in only:
-        if name not in BASELINES:
-            raise UnknownNameError("baseline", name, BASELINES)
+    named = chosen(BASELINES, only)
     for entry in references(TRACK):
-        add_entry(entry, TRACK.name, board.file, board.page)
-    for name in only or BASELINES:
-        runs = [train_baseline(folder, name, seed) for seed in seeds]
+        board.add(entry)
+    for name, config in named.items():
+        runs = [train_baseline(folder, name, config, seed) for seed in seeds]
         entry = entry_of_runs(name, runs, TRACK).with_seconds(map(cpu_seconds_of, runs))
-        add_entry(entry, TRACK.name, board.file, board.page)
+        board.add(entry)
         say(row(entry))
     return OK
 
@@ -80,7 +63,7 @@ def check(
     agent_steps: int | None = None,
     cpu_seconds: tuple[float, ...] = (),
     add: bool = False,
-    board: Board = Board(),
+    board: Board = SYNTHETIC,
 ) -> int:
     """Evaluate a submission again and print its row of the leaderboard.
 
@@ -114,7 +97,7 @@ def check(
     if count < SEEDS:
         say(f"the leaderboard takes entries of at least {SEEDS} seeds: {SEEDS - count} to go")
     elif add:
-        add_entry(entry, TRACK.name, board.file, board.page)
+        board.add(entry)
         say(f"added to {board.file} and {board.page}")
     return OK
 
@@ -125,16 +108,8 @@ def events(folder: Path) -> int:
     Args:
         folder: Folder for ``train.parquet``, ``validation.parquet`` and ``test.parquet``.
     """
-    import pandas as pd
-
     for split, table in TRACK.prepare().tables.items():
-        frame = pd.DataFrame(table.features, columns=list(table.feature_names))
-        frame.insert(0, "event", range(len(table)))
-        if split != "test":
-            frame["label"] = table.labels
-        with atomic_path(folder / f"{split}.parquet") as draft:
-            frame.to_parquet(draft, index=False)
-        say(f"{folder / f'{split}.parquet'}: {len(frame):,} events")
+        write_events(folder / f"{split}.parquet", table, labels=split != "test")
     return OK
 
 

@@ -60,14 +60,14 @@ def cpu_seconds_of(run: Path) -> float:
     return float(read_json(run / _CPU))
 
 
-def train_baseline(folder: Path, name: str, seed: int) -> Path:
+def train_baseline(folder: Path, name: str, config: TrainConfig, seed: int) -> Path:
     """Train and evaluate a baseline, unless the folder has the finished run.
 
     Raises:
         SubmissionError: If the folder has an unfinished run.
     """
     run = folder / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
-    config = replace(BASELINES[name], seed=seed, run_dir=run)
+    config = replace(config, seed=seed, run_dir=run)
     if not (run / EVALUATION).exists():
         if (run / CONFIG).exists():
             raise SubmissionError(f"{run} was not finished; remove it, and start again")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.common.worlds import REWARD, Fold, reward_at, shares
-from marl_stl_env.data.opinions.fit import random_groups
+from marl_stl_env.data.opinions.fit import parts_of
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.types import BoolArray, Float64Array
 
@@ -17,14 +17,10 @@ TREES = 50
 def forest(fold: Fold, seed: int) -> BoolArray:
     """A random forest whose threshold is the best on types left out of the training events."""
     train = fold.prepared.tables["train"]
-    rng = np.random.default_rng(seed)
-    codes = np.unique(train.families[train.labels])
-    groups = random_groups(len(codes), rng)
-    part = rng.integers(groups.max() + 1, size=len(train))
-    part[train.labels] = groups[np.searchsorted(codes, train.families[train.labels])]
+    part = parts_of(train, np.random.default_rng(seed))
     scores = np.empty(len(train))
-    for group in range(groups.max() + 1):
-        out = part == group
+    for one in np.unique(part):
+        out = part == one
         fitted = _forest(train.take(np.flatnonzero(~out)), seed)
         scores[out] = fitted(train.take(np.flatnonzero(out)))
     threshold = best_threshold(scores, train, fold.rate)

@@ -1,17 +1,53 @@
-"""Entries of the leaderboard made of evaluated runs."""
+"""Entries of the leaderboard made of evaluated runs, and what both tracks share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 from marl_stl_agents.config import TrainConfig
+from marl_stl_agents.console.output import say
 
 from benchmarks.leaderboard.check import check_run, team_of
 from benchmarks.leaderboard.table import Entry
 from benchmarks.leaderboard.track import Track
-from marl_stl_env.errors import SubmissionError
+from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.errors import SubmissionError, UnknownNameError
+from marl_stl_env.files import atomic_path
+
+_T = TypeVar("_T")
+
+
+def chosen(baselines: Mapping[str, _T], only: Sequence[str]) -> dict[str, _T]:
+    """The baselines with these names, all if there are none.
+
+    Raises:
+        UnknownNameError: If one has no such name.
+    """
+    for name in only:
+        if name not in baselines:
+            raise UnknownNameError("baseline", name, baselines)
+    return {name: baselines[name] for name in only or baselines}
+
+
+def write_events(
+    path: Path, table: TrafficTable, *, labels: bool = False, families: bool = False
+) -> None:
+    """Write the scaled events of a table as Parquet, with or without what they are."""
+    import pandas as pd
+
+    frame = pd.DataFrame(table.features, columns=list(table.feature_names))
+    frame.insert(0, "event", np.arange(len(table)))
+    if labels:
+        frame["label"] = table.labels
+    if families:
+        frame["family"] = np.array(table.family_names)[table.families]
+    with atomic_path(path) as draft:
+        frame.to_parquet(draft, index=False)
+    say(f"{path}: {len(table):,} events")
 
 
 def entry_of_runs(name: str, runs: Sequence[Path], track: Track) -> Entry:

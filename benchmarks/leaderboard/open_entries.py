@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from marl_stl_agents.run_directory import find_run, read_config
 from benchmarks.common.worlds import WORLDS, Fold, make_fold
 from benchmarks.leaderboard.check import team_of
 from benchmarks.leaderboard.decisions import actions_of, read_decisions
+from benchmarks.leaderboard.entries import chosen, write_events
 from benchmarks.leaderboard.open_world import (
     CLASSIFIERS,
     Contender,
@@ -25,33 +25,17 @@ from benchmarks.leaderboard.open_world import (
     results_of,
     slug,
 )
-from benchmarks.leaderboard.table import PAGE, Entry, add_entry, row
+from benchmarks.leaderboard.table import OPEN_WORLD, Board, Entry, row
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.errors import SubmissionError, UnknownNameError
-from marl_stl_env.files import atomic_path
+from marl_stl_env.errors import SubmissionError
 from marl_stl_env.types import THREAT_VOTE
 
-OPEN_FILE = Path("benchmarks/results/open_world.json")
-NAME, SECTION = "open world", "open world"
 #: Entries of our own. Teams are trained for 20 rollouts on every fold.
 BASELINES: dict[str, Contender] = {
     **CLASSIFIERS,
     "default team": Team(TrainConfig(stl="off", iterations=20)),
     "preset unseen": Team(PRESETS["unseen"].settings()),
 }
-
-
-@dataclass(frozen=True)
-class OpenBoard:
-    """Files of the track.
-
-    Attributes:
-        file: JSON file of its entries.
-        page: Markdown page with its table.
-    """
-
-    file: Path = OPEN_FILE
-    page: Path = PAGE
 
 
 def open_world(
@@ -64,7 +48,7 @@ def open_world(
     seeds: tuple[int, ...] = (0,),
     data_dir: Path | None = None,
     add: bool = False,
-    board: OpenBoard = OpenBoard(),
+    board: Board = OPEN_WORLD,
 ) -> int:
     """Run or check an entry of the open-world track, and print its row.
 
@@ -84,23 +68,20 @@ def open_world(
         board: Files of the leaderboard.
     """
     if events:
-        write_events(folder, data_dir)
+        write_folds(folder, data_dir)
         return 0
     if decisions:
         found = [open_result(None, list(check_folds(folder, data_dir)))]
         entries = [Entry(name, "decisions", "", tuple(found))]
     else:
-        for one in only:
-            if one not in BASELINES:
-                raise UnknownNameError("baseline", one, BASELINES)
-        contenders = {one: BASELINES[one] for one in only or BASELINES}
+        contenders = chosen(BASELINES, only)
         if run is not None:
             contenders = {name: Team(read_config(find_run(run)))}
         entries = [run_entry(*item, seeds, folder, data_dir) for item in contenders.items()]
     for entry in entries:
         say(row(entry))
         if add:
-            add_entry(entry, NAME, board.file, board.page, SECTION)
+            board.add(entry)
     return 0
 
 
@@ -137,22 +118,12 @@ def check_folds(folder: Path, data_dir: Path | None) -> Iterator[FoldResult]:
         yield fold_result(fold, threats)
 
 
-def write_events(folder: Path, data_dir: Path | None) -> None:
+def write_folds(folder: Path, data_dir: Path | None) -> None:
     """Write training events with label and family, and the evaluated ones without."""
-    import pandas as pd
-
     for stem, fold in _folds(data_dir):
-        tables = fold.prepared.tables
-        rows = {"train": np.arange(len(tables["train"])), "test": np.flatnonzero(fold.evaluated)}
-        for part, table in (("train", tables["train"]), ("test", tables["validation"])):
-            frame = pd.DataFrame(table.features[rows[part]], columns=list(table.feature_names))
-            frame.insert(0, "event", range(len(frame)))
-            if part == "train":
-                frame["label"] = table.labels
-                frame["family"] = [table.family_names[code] for code in table.families]
-            with atomic_path(folder / f"{stem}-{part}.parquet") as draft:
-                frame.to_parquet(draft, index=False)
-        say(f"{stem}: {len(rows['train']):,} training events, {len(rows['test']):,} to decide on")
+        train, left = (fold.prepared.tables[part] for part in ("train", "validation"))
+        write_events(folder / f"{stem}-train.parquet", train, labels=True, families=True)
+        write_events(folder / f"{stem}-test.parquet", left.take(np.flatnonzero(fold.evaluated)))
 
 
 def _folds(data_dir: Path | None) -> Iterator[tuple[str, Fold]]:

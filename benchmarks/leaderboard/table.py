@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import tyro
 from marl_stl_agents.run_directory import read_json, write_json
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,8 +18,7 @@ from benchmarks.leaderboard.track import Result
 from marl_stl_env.errors import SubmissionError
 
 PAGE = Path("docs/results/leaderboard.md")
-FILE = Path("benchmarks/results/leaderboard.json")
-SECTION = "entries"
+RESULTS = Path("benchmarks/results")
 #: Heading to the field of a result and its digits, for each track.
 _COLUMNS: dict[type, dict[str, tuple[str, int]]] = {
     Result: {
@@ -87,14 +87,30 @@ def read_entries(path: Path) -> list[Entry]:
         raise SubmissionError(f"{path} is not a leaderboard of this version: {error}") from None
 
 
-def add_entry(
-    entry: Entry, track: str, file: Path = FILE, page: Path = PAGE, section: str = SECTION
-) -> None:
-    """Add an entry to file and page, in place of an entry with the same name."""
-    others = [one for one in read_entries(file) if one.name != entry.name]
-    entries = sorted([*others, entry], key=lambda one: -one.score)
-    write_json(file, {"track": track, "entries": [asdict(one) for one in entries]})
-    replace_section(page, section, table(entries))
+@dataclass(frozen=True)
+class Board:
+    """Where the entries of a track are.
+
+    Attributes:
+        section: Name of the table in the page.
+        file: JSON file of its entries.
+        page: Markdown page with its table.
+    """
+
+    section: tyro.conf.Suppress[str] = "entries"
+    file: Path = RESULTS / "leaderboard.json"
+    page: Path = PAGE
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry to file and page, in place of an entry with the same name."""
+        others = [one for one in read_entries(self.file) if one.name != entry.name]
+        entries = sorted([*others, entry], key=lambda one: -one.score)
+        write_json(self.file, {"entries": [asdict(one) for one in entries]})
+        replace_section(self.page, self.section, table(entries))
+
+
+SYNTHETIC = Board()
+OPEN_WORLD = Board("open world", RESULTS / "open_world.json")
 
 
 def table(entries: Sequence[Entry]) -> list[str]:

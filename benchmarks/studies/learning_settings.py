@@ -27,12 +27,14 @@ class Setting:
         iterations: Rollouts of about 16,000 agent-steps; fewer than the default where the
             validation reward has stopped rising.
         every: Iterations between two evaluations on the validation split.
+        warm_start: Epochs of imitation before PPO.
     """
 
     env: EnvConfig
     ppo: PPOConfig = field(default_factory=PPOConfig)
     iterations: int = 30
     every: int = 3
+    warm_start: int = 0
 
     def train_config(self, seed: int) -> TrainConfig:
         """A run on the native backend with 256 sensors over all lanes."""
@@ -45,6 +47,7 @@ class Setting:
             lanes=max(1, 256 // self.env.agents),
             iterations=self.iterations,
             evaluate_every=self.every,
+            warm_start=self.warm_start,
             progress=False,
             preflight=False,
         )

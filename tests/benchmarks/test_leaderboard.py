@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.leaderboard import __main__ as leaderboard
 from benchmarks.leaderboard import baselines, track
-from benchmarks.leaderboard.table import FILE, PAGE, read_entries, table
+from benchmarks.leaderboard.table import PAGE, SYNTHETIC, Board, read_entries, table
 from marl_stl_env.errors import UnknownNameError
 from tests.benchmarks.leaderboard_runs import TRACK, edit, guesses, set_at, worth, write
 from tests.documents import blocks
@@ -23,16 +23,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> leaderboard.Board:
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     """An empty leaderboard of the toy track."""
     for module in (leaderboard, track):
         monkeypatch.setattr(module, "TRACK", TRACK)
     page = tmp_path / "page.md"
     page.write_text("# Title\n\n<!-- entries -->\n<!-- end of entries -->\n\nThe end.\n")
-    return leaderboard.Board(tmp_path / "board.json", page)
+    return Board(file=tmp_path / "board.json", page=page)
 
 
-def command(monkeypatch: pytest.MonkeyPatch, board: leaderboard.Board, *words: object) -> int:
+def command(monkeypatch: pytest.MonkeyPatch, board: Board, *words: object) -> int:
     places = ("--board.file", board.file, "--board.page", board.page)
     monkeypatch.setattr(sys, "argv", ["leaderboard", *map(str, words), *map(str, places)])
     return leaderboard.main()
@@ -40,7 +40,7 @@ def command(monkeypatch: pytest.MonkeyPatch, board: leaderboard.Board, *words: o
 
 def test_the_command_adds_a_row(
     runs: list[Path],
-    board: leaderboard.Board,
+    board: Board,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -67,7 +67,7 @@ def test_the_command_adds_a_row(
 
 def test_the_command_wants_three_seeds_of_one_training(
     runs: list[Path],
-    board: leaderboard.Board,
+    board: Board,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -88,7 +88,7 @@ def test_the_command_wants_three_seeds_of_one_training(
 
 
 def test_the_example_of_the_page(
-    board: leaderboard.Board,
+    board: Board,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -107,9 +107,7 @@ def test_the_example_of_the_page(
     assert float(row.split("|")[4].split("[")[0]) == pytest.approx(expected, abs=5e-4)
 
 
-def test_events_are_written_without_the_labels_of_the_test(
-    board: leaderboard.Board, tmp_path: Path
-) -> None:
+def test_events_are_written_without_the_labels_of_the_test(board: Board, tmp_path: Path) -> None:
     assert leaderboard.events(tmp_path / "events") == 0
     for split, expected in TRACK.prepare().tables.items():
         frame = pd.read_parquet(tmp_path / "events" / f"{split}.parquet")
@@ -121,7 +119,7 @@ def test_events_are_written_without_the_labels_of_the_test(
 
 
 def test_the_baselines_command_trains_evaluates_and_adds(
-    board: leaderboard.Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    board: Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     small = baselines.BASELINES["short, partial views"]
     small = replace(small, env=TRACK.env, lanes=4, iterations=1)
@@ -140,7 +138,7 @@ def test_the_baselines_command_trains_evaluates_and_adds(
 
 
 def test_the_page_shows_the_file() -> None:
-    entries = read_entries(ROOT / FILE)
+    entries = read_entries(ROOT / SYNTHETIC.file)
     page = (ROOT / PAGE).read_text(encoding="utf-8")
     section = page.split("<!-- entries -->", 1)[1].split("<!-- end of entries -->", 1)[0]
     assert section.strip().splitlines() == table(entries)

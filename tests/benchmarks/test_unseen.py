@@ -16,13 +16,16 @@ from marl_stl_agents.run_directory import read_json
 from benchmarks.common import worlds
 from benchmarks.common.tables import family_table, in_words, interval
 from benchmarks.common.worlds import CLASSES, WORLDS, World, left_out, make_fold, reward_at, shares
-from benchmarks.leaderboard.classifiers import best_threshold
-from benchmarks.leaderboard.open_entries import BASELINES, OpenBoard, open_world
+from benchmarks.leaderboard.classifiers import best_threshold, boosting
+from benchmarks.leaderboard.open_entries import BASELINES, open_world
 from benchmarks.leaderboard.open_world import Team, fold_result, open_result, results_of
-from benchmarks.leaderboard.table import read_entries
+from benchmarks.leaderboard.table import OPEN_WORLD, read_entries
 from benchmarks.studies.learning import DOCS, RESULTS
-from benchmarks.studies.unseen import CANDIDATES, FEW
-from marl_stl_env.config import EnvConfig
+from benchmarks.studies.learning_settings import Setting
+from benchmarks.studies.unseen.__main__ import FEW
+from benchmarks.studies.unseen.candidates import CANDIDATES
+from benchmarks.studies.unseen.known import known_attacks
+from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import load_dataset
 from marl_stl_env.errors import SubmissionError, UnknownNameError
 from tests.conftest import FOUR
@@ -128,7 +131,7 @@ def test_decisions_of_another_program(
     """The oracle's have a score of 1; a missing file is refused."""
     page = tmp_path / "page.md"
     page.write_text("<!-- open world -->\n<!-- end of open world -->\n")
-    board = OpenBoard(tmp_path / "board.json", page)
+    board = replace(OPEN_WORLD, file=tmp_path / "board.json", page=page)
     open_world(tmp_path, events=True)
     for number in range(WORLDS[toy].folds):
         fold = make_fold(toy, number, ENV)
@@ -152,11 +155,34 @@ def test_decisions_of_another_program(
 
 @pytest.mark.slow
 def test_the_references(toy: str, tmp_path: Path) -> None:
-    """They are better than constants on families that training lacks, where those show."""
-    names = ("forest, threshold by types left out", "gradient boosting", "isolation forest")
-    for name in names:
+    """Two see families that training lacks; boosting sees those that it was trained on."""
+    for name in ("forest, threshold by types left out", "isolation forest"):
         found = list(results_of(name, BASELINES[name], 0, tmp_path))
         assert open_result(0, [one[1] for one in found]).worlds[toy] > 0.1
+    fold = make_fold(toy, 0, ENV)
+    stopped = boosting(fold, 0)
+    table = fold.prepared.tables["validation"]
+    assert stopped[table.labels & ~fold.evaluated].mean() > 0.8
+    assert stopped[~table.labels].mean() < 0.05
+    assert fold_result(fold, stopped).recall < 0.1
+
+
+@pytest.mark.long
+def test_known_attacks(tmp_path: Path) -> None:
+    """The ratios are those of the rewards; what is there is not made again."""
+    env = EnvConfig(data=DataConfig(dataset_options=("rows=2000",)), **FOUR)
+    settings = {"toy": Setting(env, PPOConfig(n_steps=4, width=8), iterations=1, every=1)}
+    found = known_attacks(tmp_path, None, (0, 1), "validation", settings)
+    assert [one["seed"] for one in found["toy"]] == [0, 1]
+    for one in found["toy"]:
+        rewards = {name: of["reward_per_event"] for name, of in one["baselines"].items()}
+        constant = max(rewards["always_allow"], rewards["always_block"])
+        for ratio, name in (("ceiling_ratio", "supervised"), ("vote_ratio", "supervised_vote")):
+            expected = (one["reward_per_event"] - constant) / (rewards[name] - constant)
+            assert one[ratio] == pytest.approx(expected)
+    times = [file.stat().st_mtime_ns for file in sorted(tmp_path.rglob("*.json"))]
+    assert known_attacks(tmp_path, None, (0, 1), "validation", settings) == found
+    assert [file.stat().st_mtime_ns for file in sorted(tmp_path.rglob("*.json"))] == times
 
 
 def test_the_preset_is_what_was_chosen() -> None:

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import load_dataset, prepare
 from marl_stl_env.data.opinions import fit
-from marl_stl_env.data.opinions.fit import evenly, fit_opinions, random_groups
+from marl_stl_env.data.opinions.fit import evenly, fit_opinions, parts_of
 from marl_stl_env.data.opinions.forest import Forest, forest_of
 from marl_stl_env.data.opinions.opinions import VIEW, log_odds
 from marl_stl_env.data.opinions.prepare import with_opinions
@@ -100,9 +100,14 @@ def test_log_odds_by_hand() -> None:
 
 
 def test_groups_of_families() -> None:
-    counts = np.bincount(random_groups(7, np.random.default_rng(0)))
-    assert sorted(counts.tolist()) == [1, 1, 1, 2, 2]
-    assert sorted(random_groups(3, np.random.default_rng(0)).tolist()) == [0, 1, 2]
+    """Seven families are in five parts, each in one; benign events are in all of them."""
+    families = np.repeat(np.arange(8), [200, 9, 9, 9, 9, 9, 9, 9])
+    table = make_table(np.zeros((263, 1)), families > 0, families)
+    part = parts_of(table, np.random.default_rng(0))
+    of_family = [np.unique(part[families == one]).tolist() for one in range(1, 8)]
+    assert [len(one) for one in of_family] == [1] * 7
+    assert sorted(np.bincount(np.concatenate(of_family)).tolist()) == [1, 1, 1, 2, 2]
+    assert np.unique(part[families == 0]).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_large_families_give_way() -> None:

@@ -45,16 +45,16 @@ def fit_opinions(train: TrafficTable, seed: int) -> tuple[Opinions, Float32Array
         MissingLibraryError: If scikit-learn is not installed.
     """
     rng = np.random.default_rng(seed)
-    codes = np.unique(train.families[train.labels])
-    if len(codes) < 2:
+    families = len(np.unique(train.families[train.labels]))
+    if families < 2:
         raise ConfigError(
-            f"second_opinions: the training split of {train.name!r} has {len(codes)} attack "
+            f"second_opinions: the training split of {train.name!r} has {families} attack "
             "family; a forest that never met an event's family needs two or more; use "
             "second_opinions=0"
         )
     whole = _fitted(train, np.arange(len(train)), rng, seed)
     scores = np.zeros((len(train), len(whole.forests)), np.float32)
-    part = _parts(train, codes, random_groups(len(codes), rng), rng)
+    part = parts_of(train, rng)
     for group in range(part.max() + 1):
         out = part == group
         opinions = _fitted(train, np.flatnonzero(~out), rng, seed)
@@ -62,15 +62,20 @@ def fit_opinions(train: TrafficTable, seed: int) -> tuple[Opinions, Float32Array
     return whole, scores
 
 
-def random_groups(families: int, rng: np.random.Generator) -> IntArray:
-    """Families in groups of about the same number.  # (families,) int64."""
-    return rng.permutation(families) % min(GROUPS, families)
+def parts_of(train: TrafficTable, rng: np.random.Generator) -> IntArray:
+    """The part of each event that is left out together.
 
+    Attack families are in random groups of about the same number, benign events alone.
 
-def _parts(
-    train: TrafficTable, codes: AnyArray, groups: IntArray, rng: np.random.Generator
-) -> IntArray:
-    """The group of each event: that of its family, a random one if it is benign."""
+    Args:
+        train: The table.
+        rng: Source of randomness.
+
+    Returns:
+        From 0 to at most ``GROUPS`` - 1.  # (rows,) int64
+    """
+    codes = np.unique(train.families[train.labels])
+    groups = rng.permutation(len(codes)) % min(GROUPS, len(codes))
     part = rng.integers(groups.max() + 1, size=len(train))
     part[train.labels] = groups[np.searchsorted(codes, train.families[train.labels])]
     return part
@@ -113,9 +118,22 @@ def evenly(train: TrafficTable, rows: IntArray, most: int, rng: np.random.Genera
     mixed = rng.permutation(rows)
     threats = mixed[train.labels[mixed]]
     count = round(most * len(threats) / len(rows))
-    order = np.argsort(train.families[threats], kind="stable")
-    first = np.searchsorted(train.families[threats][order], train.families[threats][order])
-    rank = np.empty(len(threats), np.int64)
-    rank[order] = np.arange(len(threats)) - first
-    kept = threats[np.argsort(rank, kind="stable")[:count]]
+    kept = turns(threats, train.families)[:count]
     return np.sort(np.concatenate([kept, mixed[~train.labels[mixed]][: most - count]]))
+
+
+def turns(rows: IntArray, families: AnyArray) -> IntArray:
+    """Rows in such an order that every family has a turn before one has the next.
+
+    Args:
+        rows: Rows of any families.  # (k,) int64
+        families: Family of each row of the table.  # (rows,) integer
+
+    Returns:
+        The same rows.  # (k,) int64
+    """
+    order = np.argsort(families[rows], kind="stable")
+    sorted_families = families[rows][order]
+    rank = np.empty(len(rows), np.int64)
+    rank[order] = np.arange(len(rows)) - np.searchsorted(sorted_families, sorted_families)
+    return rows[np.argsort(rank, kind="stable")]

@@ -1,9 +1,10 @@
-"""Attacks nobody has seen: the choice of the preset ``unseen``, and its test.
+"""Attacks nobody has seen: the choice of the preset ``unseen``, its test, and known attacks.
 
 ``python -m benchmarks.studies.unseen select --folder DIR --data-dir DATA`` trains the candidates on
 every fold of every world (``benchmarks.common.worlds``) and prints what they are worth on the
 families that were left out. KDDTest+ is not used. ``test`` trains the preset on NSL-KDD's training
-file and evaluates it on KDDTest+. What stands in the folder is not made again.
+file and evaluates it on KDDTest+. ``known`` trains teams with and without second opinions where all
+families are known. What stands in the folder is not made again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any, Literal
 
 import tyro
 from marl_stl_agents.commands.presets import PRESETS
-from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.baselines import simple_baselines
 from marl_stl_agents.evaluation.byzantine import byzantine_metrics
 from marl_stl_agents.evaluation.result import as_json
@@ -24,57 +24,18 @@ from marl_stl_agents.run_directory import read_json, write_json
 from rich.console import Console
 
 from benchmarks.common.measure import show
-from benchmarks.common.tables import family_table
+from benchmarks.common.tables import family_table, ratio_table, reference_table
 from benchmarks.common.teams import train_team
 from benchmarks.common.worlds import WORLDS
-from benchmarks.leaderboard.open_world import (
-    CLASSIFIERS,
-    Contender,
-    FoldResult,
-    Team,
-    open_result,
-    results_of,
-)
-from marl_stl_env.config import ConsensusConfig, DataConfig, EnvConfig, RewardConfig, StlConfig
+from benchmarks.leaderboard.open_world import FoldResult, open_result, results_of
+from benchmarks.studies.learning import Evaluation
+from benchmarks.studies.unseen.candidates import CANDIDATES
+from benchmarks.studies.unseen.known import SETTINGS, known_attacks
+from marl_stl_env.config import StlConfig
 from marl_stl_env.data.prepare import prepare
 
 #: Families with fewer events are not in the table of families.
 FEW = 50
-_BALANCED = DataConfig(balance="families")
-_OUTLIERS = replace(_BALANCED, synthetic_outliers=0.25)
-_ENV = EnvConfig(
-    consensus=ConsensusConfig(max_faulty=0),  # every threshold of the vote is looked at
-    reward=RewardConfig(team_share=0.0),
-    stl=StlConfig(monitor=False),
-)
-_FEATURES = TrainConfig(
-    replace(_ENV, data=_OUTLIERS, agents=16, views="random"),
-    PPOConfig(entropy_coefficient=0.05, width=64),
-    stl="off",
-    iterations=20,
-)
-_OPINIONS = TrainConfig(
-    replace(_ENV, data=_BALANCED, agents=7, second_opinions=7),
-    PPOConfig(entropy_coefficient=0.02, width=32, bins=0),
-    stl="off",
-    iterations=20,
-)
-#: The settings to choose from, and what they are compared with.
-CANDIDATES: dict[str, Contender] = {
-    "second opinions": Team(_OPINIONS),
-    "features": Team(_FEATURES),
-    "second opinions and features": Team(
-        replace(
-            _FEATURES,
-            env=replace(_FEATURES.env, agents=9, second_opinions=5),
-            ppo=replace(_FEATURES.ppo, entropy_coefficient=0.02),
-        )
-    ),
-    "default team": Team(
-        TrainConfig(replace(_ENV, reward=RewardConfig()), stl="off", iterations=20)
-    ),
-    **CLASSIFIERS,
-}
 
 
 @dataclass(frozen=True)
@@ -82,22 +43,24 @@ class Settings:
     """Settings of the study.
 
     Attributes:
-        what: "select" or "test".
+        what: What to do.
         folder: Folder for the figures, a JSON file each.
         data_dir: Folder with the data files.
-        only: Candidates, by name; none means all.
+        only: Candidates, or settings of "known", by name; none means all.
         worlds: Worlds, by name; none means all.
         folds: Folds of each world, at most.
         seeds: Seeds of the trainings.
+        split: The split that "known" evaluates on.
     """
 
-    what: tyro.conf.Positional[Literal["select", "test"]]
+    what: tyro.conf.Positional[Literal["select", "test", "known"]]
     folder: Path
     data_dir: Path | None = None
     only: tuple[str, ...] = ()
     worlds: tuple[str, ...] = ()
     folds: int = 5
     seeds: tuple[int, ...] = (0,)
+    split: Evaluation = "validation"
 
 
 def select(settings: Settings) -> None:
@@ -141,7 +104,20 @@ def test(settings: Settings) -> None:
         for seed, one in zip(settings.seeds, found, strict=True)
     ]
     show("KDDTest+", ["seed", *names, *found[0]["byzantine"]], rows)
-    for line in family_table(found, FEW):
+    _print(family_table(found, FEW))
+
+
+def known(settings: Settings) -> None:
+    """Train teams with and without second opinions, and print each beside its references."""
+    chosen = {name: SETTINGS[name] for name in settings.only or SETTINGS}
+    found = known_attacks(
+        settings.folder, settings.data_dir, settings.seeds, settings.split, chosen
+    )
+    _print([*ratio_table(found), *reference_table(found)])
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
         Console().print(line, soft_wrap=True, markup=False)
 
 
@@ -166,4 +142,4 @@ def kdd_test(data_dir: Path | None, seed: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     _settings = tyro.cli(Settings, description=__doc__)
-    {"select": select, "test": test}[_settings.what](_settings)
+    {"select": select, "test": test, "known": known}[_settings.what](_settings)
