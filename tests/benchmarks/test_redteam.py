@@ -8,7 +8,6 @@ from benchmarks.studies.redteam.tables import (
     attack_table,
     column_table,
     interval,
-    response_table,
     summary,
     summary_table,
     unmet_table,
@@ -27,7 +26,8 @@ def run(seed: int, kept: float) -> dict[str, Any]:
             "columns": {"a": 0.5 * share, "b": 0.1},
         }
 
-    attacks = {"undisguised": one(1.0), "greedy": one(kept), f"response_{seed}": one(kept)}
+    responses = {f"response_{seed}": one(kept - 0.1), f"response_{seed + 1}": one(kept + 0.1)}
+    attacks = {"undisguised": one(1.0), "greedy": one(kept), **responses}
     both = {kind: {"attacks": attacks} for kind in ("plain", "trained in turns")}
     return {"seed": seed, "cpu_seconds": 12.34, **both}
 
@@ -55,11 +55,10 @@ def test_tables() -> None:
     assert written["plain"]["response"]["kept"] == pytest.approx([0.5, 0.7])
 
 
-def test_tables_of_responses_and_yardsticks() -> None:
-    lost = {"lost": 0.5, "lost_low": 0.4, "lost_high": 0.6}
-    found = {"synthetic": {"plain": lost, "trained in turns": lost}}
-    assert response_table(found)[2] == "| synthetic | plain | 0.500 | 0.400 to 0.600 |"
-    both = {kind: {"8": {"kept": 0.5}, "16": {"kept": 0.25}} for kind in found["synthetic"]}
-    assert unmet_table({"synthetic": both})[2] == "| synthetic | plain | 0.500 | 0.250 |"
+def test_tables_of_unmet_disguises_and_yardsticks() -> None:
+    both = {
+        kind: {"8": {"kept": 0.5}, "16": {"kept": 0.25}} for kind in ("plain", "trained in turns")
+    }
+    assert unmet_table({"synthetic": [both]})[2] == "| synthetic | plain | 0.500 | 0.250 |"
     exact = {"a game": {"a team": {"undisguised": 0.9, "best response": 0.45, "lost": 0.5}}}
     assert yardstick_table(exact)[2] == "| a game | a team | 0.900 | 0.450 | 0.500 |"
