@@ -19,7 +19,7 @@ from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.dynamics import replay_order
 from marl_stl_env.engine.engine import Engine
-from marl_stl_env.engine.state import LaneState, StepRecord, is_threat_vote
+from marl_stl_env.engine.state import LaneState, StepRecord
 from marl_stl_env.engine.streams import random_words
 from marl_stl_env.errors import ConfigError, InvalidActionError
 from marl_stl_env.types import (
@@ -176,7 +176,7 @@ class AdversarialEngine(Engine):
         schedule, current = self._schedule, self._schedule.current()
         record = super().step(actions)
         moved = record.live & record.voting
-        schedule.state.hear(current, is_threat_vote(record.decisions.take(current.lanes)), moved)
+        schedule.state.hear(current, record.decisions, moved)
         waiting = schedule.advance(coming, chosen, moved, self._state)
         self._placed.stand_at(schedule.state.places)
         costs, rewards = self._attack_rewards.of_step(record.decision_rewards, current, waiting)

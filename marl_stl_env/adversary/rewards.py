@@ -43,12 +43,13 @@ class AttackRewards:
         costs, rewards = np.zeros(shape, np.float32), np.empty(shape, np.float32)
         lanes, slots = current.lanes, current.slots
         gains = -payoff.take(lanes)
-        rewards[:] = (payoff * self._share)[:, None]
+        np.multiply(payoff[:, None], self._share, out=rewards)
         rewards[lanes] = 0.0
         each, rewarded = costs.reshape(-1), rewards.reshape(-1)
         rewarded[slots] = gains
         lost = self._lost.take(current.disguises.take(lanes))
         each[slots] = lost * np.maximum(gains, np.float32(0.0))
-        each[waiting] += self._wait_cost
+        if len(waiting):
+            each[waiting] += self._wait_cost
         rewards -= costs
         return costs, rewards

@@ -33,9 +33,9 @@ class Schedule:
     ) -> None:
         self._disguised, self._order, self._lanes = disguised, order, lanes
         self._owners = disguised.owners.take(order)
-        self._attackers, self._wait = adversary.attackers, adversary.disguises + 1
-        self._wait_events = adversary.wait_events
-        self.state = AttackState.empty(lanes, self._attackers)
+        self._wait, self._wait_events = adversary.disguises + 1, adversary.wait_events
+        self._first = np.arange(lanes) * adversary.attackers
+        self.state = AttackState.empty(lanes, adversary.attackers)
         self._current: Current | None = None
         self._coming: Coming | None = None
 
@@ -57,9 +57,10 @@ class Schedule:
             rows, changed = events, disguises.nonzero()[0]
             if len(changed):
                 rows = events.copy()
-                rows[changed] = self._disguised.rows(events[changed], disguises[changed])
+                attacks = events[changed]
+                rows[changed] = self._disguised.disguised_rows(attacks, disguises[changed])
             lanes = (owners >= 0).nonzero()[0]
-            slots = lanes * self._attackers + owners[lanes]
+            slots = self._first.take(lanes) + owners.take(lanes)
             self._current = Current(events, rows, owners, disguises, lanes, slots)
         return self._current
 
@@ -72,14 +73,11 @@ class Schedule:
         if self._coming is None:
             following = state.positions + 1
             places, released, blocked = self.state.upcoming(following)
-            owners = self._owners.take(places, mode="clip")
-            lanes = ((owners >= 0) & (following < state.ends) & state.voting).nonzero()[0]
-            may_wait = following[lanes] < state.ends[lanes] - 1
-            if len(blocked):
-                free = np.ones(self._lanes, np.bool_)
-                free[blocked] = False
-                may_wait &= free[lanes]
-            slots = lanes * self._attackers + owners[lanes]
+            owners, left = self._owners.take(places, mode="clip"), state.ends - following
+            lanes = ((owners >= 0) & (left > 0) & state.voting).nonzero()[0]
+            left[blocked] = 1  # nothing else of these lanes can wait
+            may_wait = left.take(lanes) > 1
+            slots = self._first.take(lanes) + owners.take(lanes)
             events = self._order.take(places, mode="clip")
             self._coming = Coming(places, events, owners, lanes, slots, may_wait, released)
         return self._coming
@@ -114,7 +112,7 @@ class Schedule:
             lanes = coming.lanes[waits]
             self._hold(lanes, places, state)
             disguises[lanes] = self._instead(lanes, places, coming.owners, chosen)
-        if not moved.all():
+        if np.count_nonzero(moved) < self._lanes:
             places = np.where(moved, places, own.places)
             disguises = np.where(moved, disguises, own.disguises)
         own.places, own.disguises = places, disguises
@@ -137,7 +135,7 @@ class Schedule:
         Another attacker may own such an event. The same one has not seen it, and sends it as it is.
         """
         owners = self._owners.take(places[lanes], mode="clip")
-        wanted = chosen.reshape(-1).take(lanes * self._attackers + owners, mode="clip")
+        wanted = chosen.reshape(-1).take(self._first.take(lanes) + owners, mode="clip")
         meant = (owners >= 0) & (owners != before[lanes]) & (wanted < self._wait)
         disguises: Int8Array = wanted * meant
         return disguises

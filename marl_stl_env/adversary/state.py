@@ -9,7 +9,7 @@ import numpy as np
 
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.errors import StateError
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, Int8Array, IntArray
+from marl_stl_env.types import THREAT_VOTE, AnyArray, BoolArray, Float32Array, Int8Array, IntArray
 
 #: What :attr:`AttackState.passed` says before an attacker's first event.
 UNKNOWN = -1
@@ -87,16 +87,17 @@ class AttackState:
         self.held = np.where(mask, NOBODY, self.held)
         self.passed = np.where(mask[:, None], np.int8(UNKNOWN), self.passed)
 
-    def hear(self, current: Current, stopped: BoolArray, moved: BoolArray) -> None:
+    def hear(self, current: Current, decisions: Int8Array, moved: BoolArray) -> None:
         """Let the attackers know what became of their events.
 
         Args:
             current: The events that were decided on.
-            stopped: Whether each attack among them was stopped.  # (attacks,) bool
+            decisions: What the team decided.  # (lanes,) int8
             moved: The lanes whose decision counts.  # (lanes,) bool
         """
         counts = moved.take(current.lanes)
-        self.passed.reshape(-1)[current.slots[counts]] = ~stopped[counts]
+        stopped = THREAT_VOTE.take(decisions.take(current.lanes[counts]))
+        self.passed.reshape(-1)[current.slots[counts]] = ~stopped
 
     def upcoming(self, positions: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """The event that comes at a lane's next position.

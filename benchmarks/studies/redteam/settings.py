@@ -34,8 +34,8 @@ class Game:
 #: By the names of their folders.
 GAMES = {
     "synthetic-8": Game(SYNTHETIC, 8, 15),
-    "unsw-nb15-32": Game(UNSW, 32, 50),
-    "synthetic-32": Game(SYNTHETIC, 32, 50),
+    "unsw-nb15-32": Game(UNSW, 32, 40),
+    "synthetic-32": Game(SYNTHETIC, 32, 40),
     "unsw-nb15-8": Game(UNSW, 8, 15),
 }
 TURNS, TEAM_ITERATIONS = 3, 15
