@@ -1,7 +1,8 @@
 """How fast the engine is with attackers, compared with the same replay without.
 
-``python -m benchmarks.speed.adversary`` steps both in turn, by processor time, on ``synthetic``, seven sensors, two
-attackers with random actions, and looks at what everybody sees. Specifications are not monitored.
+``python -m benchmarks.speed.adversary`` steps both in turn, by processor time, on ``synthetic``,
+seven sensors, two attackers with random actions, and looks at what everybody sees. Specifications
+are not monitored.
 """
 
 from __future__ import annotations

@@ -87,14 +87,9 @@ class AdversarialEngine(Engine):
         self._attacks_only = attacks_only
         super().__init__(config, disguised.table, lanes, seeds)
         self.attackers, self._count = adversary.attackers, adversary.disguises
-        kept = disguised.disguises.effectiveness(adversary.disguise_cost)
-        self._effectiveness = kept.astype(np.float32)
-        self._attack_rewards = AttackRewards(
-            self.attackers, self._effectiveness, adversary.wait_cost
-        )
+        self._attack_rewards = AttackRewards(adversary, disguised.disguises)
         self._schedule = Schedule(adversary, disguised, self._order, lanes)
-        self._placed = PlacedState.of(self._state, self._schedule.state.places)
-        self._state = self._placed
+        self._state = self._placed = PlacedState.of(self._state, self._schedule.state.places)
         sensors = self.agents if adversary.owns_faulty else 0
         isolation = self._memory.response is not None
         self._view = AttackerView(self.table.feature_names, self.attackers, sensors, isolation)
@@ -135,7 +130,7 @@ class AdversarialEngine(Engine):
     @property
     def effectiveness(self) -> Float32Array:
         """What is left of an attack's worth, without and in each disguise.  # (K + 1,) float32."""
-        return self._effectiveness
+        return self._attack_rewards.effectiveness
 
     @property
     def attack_layout(self) -> tuple[str, ...]:
@@ -227,12 +222,11 @@ class AdversarialEngine(Engine):
 
         # (lanes, attackers, K + 2) bool
         """
-        coming = self._next
         mask = np.zeros((self.lanes, self.attackers, self.attack_actions), np.bool_)
         mask[:, :, 0] = True
-        each = mask.reshape(-1, self.attack_actions)
-        each[coming.slots] = True
-        each[coming.slots, -1] = coming.may_wait
+        own, coming = mask.reshape(-1, self.attack_actions), self._next
+        own[coming.slots] = True
+        own[coming.slots, -1] = coming.may_wait
         return mask
 
     def uniforms(self, draw: int, per_episode: bool = False) -> Float64Array:
@@ -263,8 +257,7 @@ class AdversarialEngine(Engine):
         """
         attack = self._schedule.state
         super().set_state(attack.taken_from(arrays, self.replayable))
-        self._placed = PlacedState.of(self._state, attack.places)
-        self._state = self._placed
+        self._state = self._placed = PlacedState.of(self._state, attack.places)
         self._schedule.forget()
 
     def _replayed_rows(self, table: TrafficTable) -> IntArray:

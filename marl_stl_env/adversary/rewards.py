@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from marl_stl_env.adversary.disguise import Disguises
 from marl_stl_env.adversary.state import Current
+from marl_stl_env.config.adversary import AdversaryConfig
 from marl_stl_env.types import Float32Array, IntArray
 
 
@@ -16,15 +18,21 @@ class AttackRewards:
     where it passes. So rewards and costs of all attackers sum to minus the payoff.
 
     Args:
-        attackers: Number of attackers.
+        adversary: The attackers.
+        disguises: The disguises.
+
+    Attributes:
         effectiveness: What is left of an attack's worth, without and in each disguise.
-            # (disguises + 1,) float32
-        wait_cost: What waiting once costs.
+            # (K + 1,) float32
     """
 
-    def __init__(self, attackers: int, effectiveness: Float32Array, wait_cost: float) -> None:
-        self._attackers, self._lost = attackers, np.float32(1.0) - effectiveness
-        self._share, self._wait_cost = np.float32(-1.0 / attackers), np.float32(wait_cost)
+    def __init__(self, adversary: AdversaryConfig, disguises: Disguises) -> None:
+        self.effectiveness: Float32Array = disguises.effectiveness(adversary.disguise_cost).astype(
+            np.float32
+        )
+        self._lost, self._attackers = np.float32(1.0) - self.effectiveness, adversary.attackers
+        self._share = np.float32(-1.0 / adversary.attackers)
+        self._wait_cost = np.float32(adversary.wait_cost)
 
     def of_step(
         self, payoff: Float32Array, current: Current, waiting: IntArray

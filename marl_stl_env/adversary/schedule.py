@@ -107,7 +107,7 @@ class Schedule:
         if len(coming.released):
             own.held[coming.released[moved[coming.released]]] = NOBODY
         waits = (wanted == self._wait) & coming.may_wait
-        waiting = coming.slots[waits]
+        waiting: IntArray = coming.slots[waits]
         if len(waiting):
             lanes = coming.lanes[waits]
             self._hold(lanes, places, state)
