@@ -45,7 +45,7 @@ def some_changes(mutable: dict[str, Mutable], shares: np.ndarray[Any, Any]) -> A
     return room[:, 0] + shares * (room[:, 1] - room[:, 0])
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(one=limits(), other=limits(), seed=st.integers(0, 2**16))
 def test_whatever_is_disguised_stays_within_its_constraints(
     one: Mutable, other: Mutable, seed: int

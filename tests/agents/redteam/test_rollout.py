@@ -121,7 +121,7 @@ def test_an_action_has_the_reward_of_the_step_after_it() -> None:
 
 @pytest.fixture(scope="module")
 def trained() -> Any:
-    return train_attacker(make_config(None, FOUR), TOY, PREPARED, [TEAM], 4, seed=0)
+    return train_attacker(make_config(None, FOUR), TOY, PREPARED, [TEAM], 2, seed=0)
 
 
 def test_an_attacker_learns(trained: Any) -> None:
