@@ -190,7 +190,7 @@ def test_the_packaged_constraints_can_be_read() -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["nsl-kdd", "unsw-nb15", "zeek", "cic-ids2017"])
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_packaged_constraints_hold_on_real_events(name: str, data_dir: Path) -> None:
     raw = load_dataset(name, data_dir=data_dir)
     constraints = find_constraints(AdversaryConfig(), name)
