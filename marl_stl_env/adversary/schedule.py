@@ -111,7 +111,7 @@ class Schedule:
         if len(waiting):
             lanes = coming.lanes[waits]
             self._hold(lanes, places, state)
-            disguises[lanes] = self._instead(lanes, places, coming.owners, chosen)
+            disguises[lanes] = self._instead(lanes, places, chosen)
         if np.count_nonzero(moved) < self._lanes:
             places = np.where(moved, places, own.places)
             disguises = np.where(moved, disguises, own.disguises)
@@ -127,15 +127,12 @@ class Schedule:
         self.state.releases[lanes] = np.minimum(positions + self._wait_events, latest)
         places[lanes] = positions + 1
 
-    def _instead(
-        self, lanes: IntArray, places: IntArray, before: Int8Array, chosen: Int8Array
-    ) -> Int8Array:
+    def _instead(self, lanes: IntArray, places: IntArray, chosen: Int8Array) -> Int8Array:
         """Disguises of the events that come instead of those that wait; they cannot wait too.
 
-        Another attacker may own such an event. The same one has not seen it, and sends it as it is.
+        Another attacker may own such an event. The same one has chosen to wait, not a disguise.
         """
         owners = self._owners.take(places[lanes], mode="clip")
         wanted = chosen.reshape(-1).take(self._first.take(lanes) + owners, mode="clip")
-        meant = (owners >= 0) & (owners != before[lanes]) & (wanted < self._wait)
-        disguises: Int8Array = wanted * meant
+        disguises: Int8Array = wanted * ((owners >= 0) & (wanted < self._wait))
         return disguises
