@@ -59,6 +59,13 @@ def test_tables_of_unmet_disguises_and_yardsticks() -> None:
     both = {
         kind: {"8": {"kept": 0.5}, "16": {"kept": 0.25}} for kind in ("plain", "trained in turns")
     }
-    assert unmet_table({"synthetic": [both]})[2] == "| synthetic | plain | 0.500 | 0.250 |"
-    exact = {"a game": {"a team": {"undisguised": 0.9, "best response": 0.45, "lost": 0.5}}}
+    exact: dict[str, Any] = {
+        "a game": {"a team": {"undisguised": 0.9, "best response": 0.45, "lost": 0.5}}
+    }
+    exact["a game"]["a team"]["unmet"] = {"8": 0.75, "16": 0.5}
+    assert unmet_table({"a game": [both]}, exact)[2:] == [
+        "| a game | plain | 0.500 | 0.250 |",
+        "| a game | trained in turns | 0.500 | 0.250 |",
+        "| a game | exact, a team | 0.750 | 0.500 |",
+    ]
     assert yardstick_table(exact)[2] == "| a game | a team | 0.900 | 0.450 | 0.500 |"

@@ -143,7 +143,7 @@ def write_tables(settings: Settings) -> None:
         "summary": summary_table(runs),
         "attackers": attack_table(runs),
         "columns": column_table(runs),
-        "unmet": unmet_table(others),
+        "unmet": unmet_table(others, exact),
         "yardstick": yardstick_table(exact),
     }
     for section, lines in tables.items():

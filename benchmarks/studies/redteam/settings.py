@@ -41,6 +41,8 @@ GAMES = {
 TURNS, TEAM_ITERATIONS = 3, 15
 #: Best responses to every team, and how far apart the first seeds of two teams' attackers are.
 RESPONSES, APART = 5, 10
+#: How many disguises are fitted for teams that met others. Other numbers give other disguises.
+UNMET = (8, 16, 32, 48)
 
 
 def team(data: DataConfig, seed: int, folder: Path) -> TrainConfig:

@@ -126,15 +126,24 @@ def yardstick_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def unmet_table(found: Runs) -> list[str]:
-    """Shares of the score that greedy evasion leaves, by the number of disguises fitted."""
+def unmet_table(found: Runs, exact: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Shares of the score that greedy evasion leaves, by the number of disguises fitted.
+
+    Args:
+        found: Game to what is left of the teams of each seed.
+        exact: Game to the exact teams, where they are known.
+    """
     counts = next((list(runs[0][KINDS[0]]) for runs in found.values()), [])
     lines = [
         f"| game | team | {' | '.join(f'{count} disguises' for count in counts)} |",
         f"|---|---|{'---|' * len(counts)}",
     ]
     for name, runs in found.items():
-        for kind in KINDS:
-            kept = (interval([one[kind][count]["kept"] for one in runs]) for count in counts)
-            lines.append(f"| {name} | {kind} | {' | '.join(kept)} |")
+        rows = {
+            kind: [interval([one[kind][count]["kept"] for one in runs]) for count in counts]
+            for kind in KINDS
+        }
+        for team, one in exact.get(name, {}).items():
+            rows[f"exact, {team}"] = [f"{one['unmet'][count]:.3f}" for count in counts]
+        lines += [f"| {name} | {team} | {' | '.join(shown)} |" for team, shown in rows.items()]
     return lines
