@@ -28,7 +28,9 @@ def run(seed: int, kept: float) -> dict[str, Any]:
 
     responses = {f"response_{seed}": one(kept - 0.1), f"response_{seed + 1}": one(kept + 0.1)}
     attacks = {"undisguised": one(1.0), "greedy": one(kept), **responses}
-    both = {kind: {"attacks": attacks} for kind in ("plain", "trained in turns")}
+    lost = {"lost": 1.0 - kept, "lost_low": 0.9 - kept - seed, "lost_high": 1.1 - kept + seed}
+    of_team = {"attacks": attacks, "exploitability": lost}
+    both = dict.fromkeys(("plain", "trained in turns"), of_team)
     return {"seed": seed, "cpu_seconds": 12.34, **both}
 
 
@@ -45,7 +47,8 @@ def test_intervals() -> None:
 def test_tables() -> None:
     found = {"synthetic": RUNS}
     rows = summary_table(found)
-    assert rows[2].startswith("| synthetic | 2 | plain | 0.900 ± 0.000 | 0.400 ± 1.271 |")
+    start = "| synthetic | 2 | plain | 0.900 ± 0.000 | 0.400 ± 1.271 | 1.100 |"
+    assert rows[2].startswith(start)
     assert len(rows) == 4
     shown = attack_table(found)[2].split(" | ")
     assert shown[2:7] == ["1.000 ± 0.000", "", "0.600 ± 1.271", "", "0.600 ± 1.271"]

@@ -41,6 +41,11 @@ def interval(numbers: Sequence[float]) -> str:
     return f"{mean:.3f} ± {half_width(numbers):.3f}"
 
 
+def half_of(exploitability: Mapping[str, float]) -> float:
+    """Half of the 95 % interval over the best responses to one team."""
+    return (exploitability["lost_high"] - exploitability["lost_low"]) / 2.0
+
+
 def half_width(numbers: Sequence[float]) -> float:
     """Half of the 95 % interval of a mean: Student's t."""
     spread = np.std(numbers, ddof=1) / np.sqrt(len(numbers))
@@ -54,7 +59,8 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "seeds": [one["seed"] for one in runs],
         "cpu_seconds": [round(one["cpu_seconds"], 1) for one in runs],
         **{
-            kind: {
+            kind: {"exploitability": [one[kind]["exploitability"] for one in runs]}
+            | {
                 attack: {key: values(runs, kind, attack, key) for key in keys}
                 for attack in ATTACKS
                 if values(runs, kind, attack, "kept")
@@ -65,11 +71,14 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def summary_table(found: Runs) -> list[str]:
-    """Score without disguises, and what best responses take."""
+    """Score without disguises, and what best responses take.
+
+    "Within a team" is half of the widest interval over the best responses to one team.
+    """
     lines = [
         "| game | seeds | team | score without disguises | lost to a trained best response "
-        "| lost to greedy evasion |",
-        "|---|---|---|---|---|---|",
+        "| ± within a team | lost to greedy evasion |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, runs in found.items():
         for kind in KINDS:
@@ -78,7 +87,9 @@ def summary_table(found: Runs) -> list[str]:
                 for attack in ("response", "greedy")
             ]
             score = interval(values(runs, kind, "undisguised", "normalized_score"))
-            lines.append(f"| {name} | {len(runs)} | {kind} | {score} | {lost[0]} | {lost[1]} |")
+            within = max(half_of(one[kind]["exploitability"]) for one in runs)
+            figures = f"{score} | {lost[0]} | {within:.3f} | {lost[1]}"
+            lines.append(f"| {name} | {len(runs)} | {kind} | {figures} |")
     return lines
 
 
