@@ -1,7 +1,8 @@
 """How fast the engine is with attackers, compared with the same replay without.
 
-``python -m benchmarks.speed.adversary`` steps both in turn on ``synthetic``, seven sensors, two
-attackers with random actions, and looks at what everybody sees. Specifications are not monitored.
+``python -m benchmarks.speed.adversary`` steps both in turn, by processor time, on ``synthetic``,
+seven sensors, two attackers with random actions, and looks at what everybody sees. Specifications
+are not monitored.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-from benchmarks.common.measure import rate, show
+from benchmarks.common.measure import show, side_by_side
 from marl_stl_env.adversary.engine import AdversarialEngine
 from marl_stl_env.config import AdversaryConfig, EnvConfig, make_config
 from marl_stl_env.engine.engine import Engine
@@ -24,13 +25,13 @@ class Settings:
 
     Attributes:
         lanes: Numbers of lanes.
-        seconds: Seconds of one measurement.
-        repeats: Measurements of each, of which the best counts.
+        seconds: Seconds of one turn.
+        repeats: Turns of each engine, of which the best counts.
     """
 
-    lanes: tuple[int, ...] = (64, 1024, 4096)
-    seconds: float = 0.5
-    repeats: int = 5
+    lanes: tuple[int, ...] = (64, 256, 1024, 4096)
+    seconds: float = 0.05
+    repeats: int = 15
 
 
 def steps(config: EnvConfig, lanes: int, attacked: bool) -> Callable[[], object]:
@@ -67,12 +68,9 @@ def main(settings: Settings) -> None:
         config = make_config(None, {**given, "dynamics": dynamics})
         for lanes in settings.lanes:
             both = [steps(config, lanes, attacked) for attacked in (False, True)]
-            best = [0.0, 0.0]
-            for _ in range(settings.repeats):  # in turn, so that a busy moment hits both
-                for which, step in enumerate(both):
-                    done = rate(step, lanes * config.agents, settings.seconds, 1)
-                    best[which] = max(best[which], done)
-            rows.append([dynamics, lanes, best[0], best[1], f"{best[1] / best[0]:.2f}"])
+            took = side_by_side(both, settings.repeats, settings.seconds)
+            rates = [lanes * config.agents / seconds for seconds in took]
+            rows.append([dynamics, lanes, *rates, f"{rates[1] / rates[0]:.2f}"])
     show("agent-steps/s of the sensors", ["dynamics", "lanes", "plain", "attacked", "ratio"], rows)
 
 

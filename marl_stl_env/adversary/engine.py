@@ -8,8 +8,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from marl_stl_env.adversary.observation import AttackerView, attack_rewards
-from marl_stl_env.adversary.state import NOBODY, AttackRecord, AttackState, Coming, PlacedState
+from marl_stl_env.adversary.observation import AttackerView
+from marl_stl_env.adversary.rewards import AttackRewards
+from marl_stl_env.adversary.schedule import Schedule
+from marl_stl_env.adversary.state import AttackRecord, Coming, PlacedState
 from marl_stl_env.adversary.table import DisguisedTable, disguised_table
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.config.adversary import AdversaryConfig
@@ -85,16 +87,9 @@ class AdversarialEngine(Engine):
         self._attacks_only = attacks_only
         super().__init__(config, disguised.table, lanes, seeds)
         self.attackers, self._count = adversary.attackers, adversary.disguises
-        kept = disguised.disguises.effectiveness(adversary.disguise_cost)
-        self._effectiveness = kept.astype(np.float32)
-        self._wait_cost = np.float32(adversary.wait_cost)
-        self._attack = AttackState.empty(lanes, self.attackers)
-        self._placed = PlacedState.of(self._state, self._attack.places)
-        self._state = self._placed
-        self._everyone = np.arange(self.attackers)
-        self._first = np.arange(lanes) * self.attackers
-        self._here: tuple[IntArray, IntArray] | None = None
-        self._coming: Coming | None = None
+        self._attack_rewards = AttackRewards(adversary, disguised.disguises)
+        self._schedule = Schedule(adversary, disguised, self._order, lanes)
+        self._state = self._placed = PlacedState.of(self._state, self._schedule.state.places)
         sensors = self.agents if adversary.owns_faulty else 0
         isolation = self._memory.response is not None
         self._view = AttackerView(self.table.feature_names, self.attackers, sensors, isolation)
@@ -135,7 +130,7 @@ class AdversarialEngine(Engine):
     @property
     def effectiveness(self) -> Float32Array:
         """What is left of an attack's worth, without and in each disguise.  # (K + 1,) float32."""
-        return self._effectiveness
+        return self._attack_rewards.effectiveness
 
     @property
     def attack_layout(self) -> tuple[str, ...]:
@@ -173,21 +168,18 @@ class AdversarialEngine(Engine):
             ResetNeededError: If no lane has a running episode.
         """
         chosen, coming = self._checked_attacks(attacks), self._next
-        attack, events = self._attack, self._current()[0]
-        owners, disguises = self.disguised.owners.take(events), attack.disguises
+        schedule, current = self._schedule, self._schedule.current()
         record = super().step(actions)
         moved = record.live & record.voting
-        own = self._is_of(owners)
-        passed = (~record.decision_votes)[:, None].astype(np.int8)
-        attack.passed = np.where(moved[:, None] & own, passed, attack.passed)
-        waited = self._prepare(moved, coming, chosen)
-        costs, rewards = attack_rewards(
-            record.decision_rewards,
-            own,
-            self._effectiveness[disguises],
-            self._wait_cost * waited,
+        schedule.state.hear(current, record.decisions, moved)
+        waiting = schedule.advance(coming, chosen, moved, self._state)
+        self._placed.stand_at(schedule.state.places)
+        costs, rewards = self._attack_rewards.of_step(record.decision_rewards, current, waiting)
+        waited = np.zeros(costs.shape, np.bool_)
+        waited.reshape(-1)[waiting] = True
+        self.last_attack = AttackRecord(
+            current.events, current.owners, current.disguises, waited, costs, rewards
         )
-        self.last_attack = AttackRecord(events, owners, disguises, waited, costs, rewards)
         return record
 
     def observe_attackers(self) -> Float32Array:
@@ -203,10 +195,8 @@ class AdversarialEngine(Engine):
             context = self._memory.response.context(self._at_next(coming.places))
         return self._view.write(
             self.table.features,
-            coming.events,
-            coming.own,
-            coming.may_wait,
-            self._attack.passed,
+            coming,
+            self._schedule.state.passed,
             self._state.faulty if self.adversary.owns_faulty else None,
             context,
         )
@@ -221,10 +211,7 @@ class AdversarialEngine(Engine):
             Observations before any proposal, in a fresh array.  # (lanes, agents, width) float32
         """
         coming = self._next
-        chosen = np.full(self.lanes, disguise, np.int8)
-        attacked = np.where(coming.owners >= 0, chosen, np.int8(0))
-        rows = self.disguised.rows(coming.events, attacked)
-        observed = self.observations.observe(rows)
+        observed = self.observations.observe(self._schedule.rows_of(coming, disguise))
         if shared := self._memory.context(self._at_next(coming.places), self.action_mask):
             self.observations.write_shared(observed, shared)
         return observed
@@ -235,10 +222,11 @@ class AdversarialEngine(Engine):
 
         # (lanes, attackers, K + 2) bool
         """
-        coming = self._next
-        mask = np.repeat(coming.own[:, :, None], self.attack_actions, axis=2)
+        mask = np.zeros((self.lanes, self.attackers, self.attack_actions), np.bool_)
         mask[:, :, 0] = True
-        mask[:, :, -1] &= coming.may_wait[:, None]
+        own, coming = mask.reshape(-1, self.attack_actions), self._next
+        own[coming.slots] = True
+        own[coming.slots, -1] = coming.may_wait
         return mask
 
     def uniforms(self, draw: int, per_episode: bool = False) -> Float64Array:
@@ -259,7 +247,7 @@ class AdversarialEngine(Engine):
 
     def get_state(self) -> dict[str, AnyArray]:
         """All that is needed to continue bit-identically, as plain arrays, lanes first."""
-        return super().get_state() | self._attack.to_arrays()
+        return super().get_state() | self._schedule.state.to_arrays()
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -267,10 +255,10 @@ class AdversarialEngine(Engine):
         Raises:
             StateError: If the arrays do not fit this engine.
         """
-        super().set_state(self._attack.taken_from(arrays, self.replayable))
-        self._placed = PlacedState.of(self._state, self._attack.places)
-        self._state = self._placed
-        self._moved()
+        attack = self._schedule.state
+        super().set_state(attack.taken_from(arrays, self.replayable))
+        self._state = self._placed = PlacedState.of(self._state, attack.places)
+        self._schedule.forget()
 
     def _replayed_rows(self, table: TrafficTable) -> IntArray:
         del table  # the disguised rows among them are never replayed by themselves
@@ -283,84 +271,16 @@ class AdversarialEngine(Engine):
         return np.append(attacks, attacks[-1])
 
     def _current_rows(self) -> IntArray:
-        return self._current()[1]
-
-    def _current(self) -> tuple[IntArray, IntArray]:
-        """Rows of the current events: without and in their disguises."""
-        if self._here is None:
-            events = self._events_at(self._attack.places)
-            self._here = events, self.disguised.rows(events, self._attack.disguises)
-        return self._here
-
-    def _events_at(self, places: IntArray) -> IntArray:
-        """Rows of the events, without disguise, at these places."""
-        rows: IntArray = self._order.take(places, mode="clip")
-        return rows
+        return self._schedule.current().rows
 
     def _begin(self, mask: BoolArray) -> None:
-        self._attack.begin(mask, self._state.positions)
-        self._moved()
-
-    def _moved(self) -> None:
-        """The lanes stand elsewhere: nothing that was worked out for the old places holds."""
-        self._placed.stand_at(self._attack.places)
-        self._here = self._coming = None
+        self._schedule.begin(mask, self._state.positions)
+        self._placed.stand_at(self._schedule.state.places)
 
     @property
     def _next(self) -> Coming:
         """What is known of the events to come."""
-        if self._coming is None:
-            state, attack = self._state, self._attack
-            following = state.positions + 1
-            places, released = attack.upcoming(following)
-            events = self._events_at(places)
-            owners = self.disguised.owners.take(events)
-            attacked = owners >= 0
-            there = attacked & (following < state.ends) & state.voting
-            own = self._is_of(owners) & there[:, None]
-            may_wait = following < state.ends - 1
-            if attack.waiting:
-                may_wait &= (attack.held == NOBODY) | released
-            self._coming = Coming(places, events, owners, attacked, own, may_wait, released)
-        return self._coming
-
-    def _prepare(self, moved: BoolArray, coming: Coming, chosen: Int8Array) -> BoolArray:
-        """Let the lanes that moved on show their next event; who waits is returned.
-
-        # (lanes, attackers) bool
-        """
-        attack, positions, ends = self._attack, self._state.positions, self._state.ends
-        running = moved & (positions < ends)
-        wanted = self._of_owner(chosen, coming.owners) * (coming.attacked & running)
-        waits = coming.may_wait & (wanted == self._count + 1)
-        places = np.where(running, coming.places, positions)
-        if attack.waiting:
-            attack.held = np.where(moved & coming.released, NOBODY, attack.held)
-        if waits.any():
-            until = np.minimum(positions + self.adversary.wait_events, ends - 1)
-            attack.held = np.where(waits, coming.places, attack.held)
-            attack.releases = np.where(waits, until, attack.releases)
-            places = np.where(waits, positions + 1, places)
-            # Another attacker may own the event that comes instead; the same one has not seen it.
-            owners = self.disguised.owners.take(self._events_at(places))
-            known = (owners >= 0) & (owners != coming.owners)
-            wanted = np.where(waits, self._of_owner(chosen, owners) * known, wanted)
-        disguises = wanted * (wanted <= self._count)  # nobody waits twice
-        if not moved.all():
-            places = np.where(moved, places, attack.places)
-            disguises = np.where(moved, disguises, attack.disguises)
-        attack.places, attack.disguises = places, disguises
-        self._moved()
-        waited: BoolArray = waits[:, None] & coming.own
-        return waited
-
-    def _of_owner(self, chosen: Int8Array, owners: Int8Array) -> Int8Array:
-        """What an event's owner chose; anything where nobody owns it.  # (lanes,) int8."""
-        return chosen.take(self._first + owners, mode="clip")
-
-    def _is_of(self, owners: Int8Array) -> BoolArray:
-        """Which attacker owns the event of each lane.  # (lanes, attackers) bool."""
-        return np.asarray(owners[:, None] == self._everyone)
+        return self._schedule.coming(self._state)
 
     def _at_next(self, place: IntArray) -> LaneState:
         """The lanes as they will stand on the event to come."""

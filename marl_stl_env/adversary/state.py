@@ -9,7 +9,7 @@ import numpy as np
 
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.errors import StateError
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, Int8Array, IntArray
+from marl_stl_env.types import THREAT_VOTE, AnyArray, BoolArray, Float32Array, Int8Array, IntArray
 
 #: What :attr:`AttackState.passed` says before an attacker's first event.
 UNKNOWN = -1
@@ -87,25 +87,37 @@ class AttackState:
         self.held = np.where(mask, NOBODY, self.held)
         self.passed = np.where(mask[:, None], np.int8(UNKNOWN), self.passed)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether an event waits in any lane."""
-        return bool(self.held.max() != NOBODY)
+    def hear(self, current: Current, decisions: Int8Array, moved: BoolArray) -> None:
+        """Let the attackers know what became of their events.
 
-    def upcoming(self, positions: IntArray) -> tuple[IntArray, BoolArray]:
+        Args:
+            current: The events that were decided on.
+            decisions: What the team decided.  # (lanes,) int8
+            moved: The lanes whose decision counts.  # (lanes,) bool
+        """
+        counts = moved.take(current.lanes)
+        stopped = THREAT_VOTE.take(decisions.take(current.lanes[counts]))
+        self.passed.reshape(-1)[current.slots[counts]] = ~stopped
+
+    def upcoming(self, positions: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """The event that comes at a lane's next position.
 
         Args:
             positions: The next positions.  # (lanes,) int64
 
         Returns:
-            Its place (lanes,) int64, and whether it is the one that waited (lanes,) bool.
+            Its place (lanes,) int64; the lanes where it is the one that waited; the lanes where
+            that one goes on waiting.
         """
-        if not self.waiting:  # mostly, and it saves half of the work
-            return positions, np.zeros(len(positions), np.bool_)
-        waits = self.held != NOBODY
-        comes = waits & (positions >= self.releases)
-        return np.where(comes, self.held, positions + (waits & ~comes)), comes
+        waiting = (self.held != NOBODY).nonzero()[0]
+        if not len(waiting):  # mostly
+            return positions, waiting, waiting
+        comes = positions[waiting] >= self.releases[waiting]
+        released, blocked = waiting[comes], waiting[~comes]
+        places = positions.copy()
+        places[released] = self.held[released]
+        places[blocked] += 1
+        return places, released, blocked
 
     def to_arrays(self) -> dict[str, AnyArray]:
         """Copies of all fields, by name."""
@@ -141,6 +153,26 @@ class AttackState:
         return others
 
 
+class Current(NamedTuple):
+    """The events that all lanes show.
+
+    Attributes:
+        events: Their rows, without disguise.  # (lanes,) int64
+        rows: Their rows in their disguises.  # (lanes,) int64
+        owners: The attackers that own them; -1 for benign ones.  # (lanes,) int8
+        disguises: Their disguises, 0 for none.  # (lanes,) int8
+        lanes: The lanes whose event is an attack.  # (attacks,) int64
+        slots: ``lane * attackers + owner`` of each of these.  # (attacks,) int64
+    """
+
+    events: IntArray
+    rows: IntArray
+    owners: Int8Array
+    disguises: Int8Array
+    lanes: IntArray
+    slots: IntArray
+
+
 class Coming(NamedTuple):
     """The events to come in all lanes.
 
@@ -148,19 +180,20 @@ class Coming(NamedTuple):
         places: Their places in the replay order.  # (lanes,) int64
         events: Their rows, without disguise.  # (lanes,) int64
         owners: The attackers that own them; -1 for benign ones.  # (lanes,) int8
-        attacked: Whether anybody owns them.  # (lanes,) bool
-        own: Whose they are, where they come in this episode.  # (lanes, attackers) bool
-        may_wait: Whether they may wait.  # (lanes,) bool
-        released: Whether they are the ones that waited.  # (lanes,) bool
+        lanes: The lanes where an attack comes in this episode, of those that vote.
+            # (attacks,) int64
+        slots: ``lane * attackers + owner`` of each of these.  # (attacks,) int64
+        may_wait: Whether each of these may wait.  # (attacks,) bool
+        released: The lanes whose event is one that waited.  # (released,) int64
     """
 
     places: IntArray
     events: IntArray
     owners: Int8Array
-    attacked: BoolArray
-    own: BoolArray
+    lanes: IntArray
+    slots: IntArray
     may_wait: BoolArray
-    released: BoolArray
+    released: IntArray
 
 
 class AttackRecord(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -52,8 +52,22 @@ class DisguisedTable:
             events: Rows of events without disguise.  # (lanes,) int64
             chosen: 0 for none, 1 to K for a disguise of an attack.  # (lanes,) integer
         """
-        disguised = self.first_rows.take(events) + chosen * np.int64(self.count)
-        return np.where(chosen > 0, disguised, events)
+        return np.where(chosen > 0, self.disguised_rows(events, chosen), events)
+
+    def disguised_rows(self, attacks: IntArray, chosen: IntArray | Int8Array) -> IntArray:
+        """The row of each attack in a disguise.
+
+        Args:
+            attacks: Rows of attacks without disguise.  # (attacks,) int64
+            chosen: 1 to K.  # (attacks,) integer
+        """
+        found: IntArray = self.first_rows.take(attacks) + self.shifts.take(chosen)
+        return found
+
+    @cached_property
+    def shifts(self) -> IntArray:
+        """Rows from an attack's first row to that in each disguise.  # (K + 1,) int64."""
+        return np.arange(len(self.disguises) + 1) * self.count
 
     @property
     def plain(self) -> TrafficTable:

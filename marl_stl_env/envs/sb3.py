@@ -1,8 +1,9 @@
-"""The native Stable-Baselines3 view: every sensor of every lane is one sub-environment."""
+"""The native Stable-Baselines3 view: every agent of every lane is one sub-environment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.base import LANES_SHOWN, SharedAttributes, TeamVecEnv, check_pictures
 from marl_stl_env.envs.describe import describe
-from marl_stl_env.envs.infos import VectorInfos, step_infos
+from marl_stl_env.envs.infos import Info, VectorInfos, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
 from marl_stl_env.errors import ResetNeededError
 from marl_stl_env.rendering import LaneRenderers
@@ -24,7 +25,131 @@ from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_integers
 from marl_stl_env.validation import check_count
 
 
-class TrafficVecEnv(SharedAttributes, TeamVecEnv):
+class LanesVecEnv(SharedAttributes):
+    """One batched engine whose sub-environment ``lane * agents + agent`` is an agent of a lane.
+
+    Attributes:
+        engine: The engine behind this view.
+        lanes: Independent copies of the stream.
+        agents: Agents of a lane.
+    """
+
+    engine: Engine
+    lanes: int
+    agents: int
+    _actions: AnyArray | None = None
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Give lane i the seed ``seed + i``, used from the next reset on."""
+        self.engine.seed(seed)
+        lanes = self.engine.get_state()["seeds"]
+        return [int(lane) for lane in np.repeat(lanes, self.agents)]
+
+    def reset(self) -> VecEnvObs:
+        """Begin an episode in every lane.
+
+        Returns:
+            Observations.  # (lanes * agents, width) float32
+        """
+        self.engine.reset()
+        self._begun(None)
+        self.reset_infos = self._next_infos()
+        return self._observations()
+
+    def step_async(self, actions: AnyArray) -> None:
+        """Take the actions for the next :meth:`step_wait`.
+
+        Args:
+            actions: Action of each agent.  # (lanes * agents,) integer
+
+        Raises:
+            InvalidActionError: If the actions have the wrong shape or type.
+        """
+        self._actions = as_integers(actions, (self.num_envs,)).reshape(self.lanes, self.agents)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Evaluate the current event of every lane.
+
+        Returns:
+            Observations (lanes * agents, width) float32, rewards (lanes * agents,) float32,
+            dones (lanes * agents,) bool and a list of infos.
+
+        Raises:
+            ResetNeededError: If no actions were given, or before the first reset.
+            InvalidActionError: If one of the actions is none.
+        """
+        if self._actions is None:
+            raise ResetNeededError("step_wait() needs the actions of step_async() first")
+        record, self._actions = self._evaluate(self._actions), None
+        self._stepped()
+        infos = self._step_infos()
+        if record.truncated.any():
+            self._end_episodes(record.truncated, infos)
+        dones = np.repeat(record.truncated, self.agents)
+        return self._observations(), self._rewards(record), dones, infos
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """All that is needed to continue bit-identically: plain arrays over the lanes."""
+        return self.engine.get_state()
+
+    def set_state(self, arrays: dict[str, AnyArray]) -> None:
+        """Go back to a state that :meth:`get_state` gave, here or on the SuperSuit path.
+
+        Raises:
+            StateError: If the arrays do not fit this environment.
+        """
+        self.engine.set_state(arrays)
+        self._actions = None
+        self._begun(None)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    @abstractmethod
+    def _evaluate(self, actions: AnyArray) -> StepRecord:
+        """Step with the actions of all agents.  # (lanes, agents) integer."""
+
+    @abstractmethod
+    def _rewards(self, record: StepRecord) -> Float32Array:
+        """Rewards of the last step.  # (lanes * agents,) float32."""
+
+    @abstractmethod
+    def _facts(self, lane: int) -> Iterable[Info]:
+        """The facts of a lane's last step, agent by agent."""
+
+    @abstractmethod
+    def _seen(self) -> Float32Array:
+        """What all agents see now, in a fresh array.  # (lanes, agents, width) float32."""
+
+    def _observations(self) -> Float32Array:
+        return self._seen().reshape(self.num_envs, -1)
+
+    def _next_infos(self) -> list[dict[str, Any]]:
+        return [{} for _ in range(self.num_envs)]
+
+    def _step_infos(self) -> list[dict[str, Any]]:
+        return self._next_infos()
+
+    def _begun(self, mask: BoolArray | None) -> None:
+        """The masked lanes, all without a mask, stand elsewhere."""
+
+    def _stepped(self) -> None:
+        """All lanes made a step."""
+
+    def _end_episodes(self, over: BoolArray, infos: list[dict[str, Any]]) -> None:
+        last = self._seen()
+        for lane in np.flatnonzero(over).tolist():
+            for agent, facts in enumerate(self._facts(lane)):
+                infos[lane * self.agents + agent] = {
+                    **facts,
+                    "terminal_observation": last[lane, agent],
+                    "TimeLimit.truncated": True,
+                }
+        self.engine.reset(over)
+        self._begun(over)
+
+
+class TrafficVecEnv(LanesVecEnv, TeamVecEnv):
     """All lanes and sensors in one batched engine.
 
     Sub-environment ``lane * agents + agent`` is one sensor of one lane. Lane i of seed s replays
@@ -66,61 +191,9 @@ class TrafficVecEnv(SharedAttributes, TeamVecEnv):
         self._shown: LaneRenderers | None = None
         if render_mode is not None:
             self._shown = LaneRenderers(self.engine, render_mode, min(lanes, LANES_SHOWN))
-        self._actions: AnyArray | None = None
         self._infos = VectorInfos(self.engine, copy=copy)
         self._copy, self._buffers = copy, list[Float32Array]()
         super().__init__(lanes, self.config.agents, observation_space(self.engine), action_space())
-
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Give lane i the seed ``seed + i``, used from the next reset on."""
-        self.engine.seed(seed)
-        lanes = self.engine.get_state()["seeds"]
-        return [int(lane) for lane in np.repeat(lanes, self.agents)]
-
-    def reset(self) -> VecEnvObs:
-        """Begin an episode in every lane.
-
-        Returns:
-            Observations.  # (lanes * agents, width) float32
-        """
-        self.engine.reset()
-        if self._shown is not None:
-            self._shown.reset()
-        self.reset_infos = self._infos.next()
-        return self._observations()
-
-    def step_async(self, actions: AnyArray) -> None:
-        """Take the actions for the next :meth:`step_wait`.
-
-        Args:
-            actions: Action of each sensor.  # (lanes * agents,) integer
-
-        Raises:
-            InvalidActionError: If the actions have the wrong shape or type.
-        """
-        self._actions = as_integers(actions, (self.num_envs,)).reshape(self.lanes, self.agents)
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """Evaluate the current event of every lane.
-
-        Returns:
-            Observations (lanes * agents, width) float32, rewards (lanes * agents,) float32,
-            dones (lanes * agents,) bool and a list of infos.
-
-        Raises:
-            ResetNeededError: If no actions were given, or before the first reset.
-            InvalidActionError: If one of the actions is none.
-        """
-        if self._actions is None:
-            raise ResetNeededError("step_wait() needs the actions of step_async() first")
-        record, self._actions = self._evaluate(self._actions), None
-        if self._shown is not None:
-            self._shown.step()
-        infos = self._infos.after_step()
-        if record.truncated.any():
-            self._end_episodes(record.truncated, infos)
-        rewards = record.rewards.flatten() if self._copy else record.rewards.reshape(-1)
-        return self._observations(), rewards, self._dones(record), infos
 
     def _make_engine(
         self, lanes: int, seed: int | None, table: TrafficTable | PreparedData | None
@@ -137,45 +210,37 @@ class TrafficVecEnv(SharedAttributes, TeamVecEnv):
         """The one engine of all lanes."""
         return (self.engine,)
 
-    def _end_episodes(self, over: BoolArray, infos: list[dict[str, Any]]) -> None:
-        last = self.engine.observe()
-        for lane in np.flatnonzero(over).tolist():
-            for agent, facts in enumerate(step_infos(self.engine, lane)):
-                infos[lane * self.agents + agent] = {
-                    **facts,
-                    "terminal_observation": last[lane, agent],
-                    "TimeLimit.truncated": True,
-                }
-        self.engine.reset(over)
-        if self._shown is not None:
-            self._shown.reset(over)
+    def _rewards(self, record: StepRecord) -> Float32Array:
+        return record.rewards.flatten() if self._copy else record.rewards.reshape(-1)
 
-    def _dones(self, record: StepRecord) -> BoolArray:
-        return np.repeat(record.truncated, self.agents)
+    def _facts(self, lane: int) -> Iterable[Info]:
+        return step_infos(self.engine, lane)
+
+    def _seen(self) -> Float32Array:
+        return self.engine.observe()
+
+    def _next_infos(self) -> list[dict[str, Any]]:
+        return self._infos.next()
+
+    def _step_infos(self) -> list[dict[str, Any]]:
+        return self._infos.after_step()
+
+    def _begun(self, mask: BoolArray | None) -> None:
+        if self._shown is not None:
+            self._shown.reset(mask)
+
+    def _stepped(self) -> None:
+        if self._shown is not None:
+            self._shown.step()
 
     def _observations(self) -> Float32Array:
         if self._copy:
-            return self.engine.observe().reshape(self.num_envs, -1)
+            return super()._observations()
         if len(self._buffers) < 2:
             self._buffers.append(self.engine.observe())
         else:
             self._buffers.append(self.engine.observe(self._buffers.pop(0)))
         return self._buffers[-1].reshape(self.num_envs, -1)
-
-    def get_state(self) -> dict[str, AnyArray]:
-        """All that is needed to continue bit-identically: plain arrays over the lanes."""
-        return self.engine.get_state()
-
-    def set_state(self, arrays: dict[str, AnyArray]) -> None:
-        """Go back to a state that :meth:`get_state` gave, here or on the SuperSuit path.
-
-        Raises:
-            StateError: If the arrays do not fit this environment.
-        """
-        self.engine.set_state(arrays)
-        self._actions = None
-        if self._shown is not None:
-            self._shown.reset()
 
     def _pictures(self) -> list[NDArray[np.uint8] | None]:
         if self._shown is None:
@@ -185,6 +250,3 @@ class TrafficVecEnv(SharedAttributes, TeamVecEnv):
     def __repr__(self) -> str:
         """Class, data, lanes, sensors, and what differs from the default."""
         return describe(self, self.engine, lanes=self.lanes)
-
-    def close(self) -> None:
-        """Nothing is held open."""

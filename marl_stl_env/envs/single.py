@@ -6,11 +6,13 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 
 from marl_stl_env.config import EnvConfig, make_config
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.envs.describe import describe
 from marl_stl_env.envs.infos import Info, reset_info, step_infos
 from marl_stl_env.envs.spaces import action_space, observation_space
@@ -42,10 +44,16 @@ def analyst_config(
                 f"{name}={settings[name]!r}: the Gymnasium environment has one analyst who sees "
                 f"every view ({name}={only!r}); use marl_stl_env.parallel_env for a team"
             )
-    settings = {**settings, "agents": 1, "views": "full"}
+    return limited(config, {**settings, "agents": 1, "views": "full"}, max_episode_steps)
+
+
+def limited(
+    config: EnvConfig | None, settings: dict[str, Any], max_episode_steps: int | None
+) -> EnvConfig:
+    """A configuration with Gymnasium's limit of an episode; None and -1 leave the length."""
     unlimited = isinstance(max_episode_steps, int) and max_episode_steps == _NO_LIMIT
     if max_episode_steps is not None and not unlimited:
-        settings["episode_length"] = max_episode_steps
+        settings = {**settings, "episode_length": max_episode_steps}
     return make_config(config, settings)
 
 
@@ -94,12 +102,11 @@ class TrafficEnv(HasPlainSpec, gymnasium.Env[AnyArray, np.int64]):
         max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
-        self.config = analyst_config(config, settings, max_episode_steps)
+        self.config = self._configured(config, settings, max_episode_steps)
         self.render_mode = render_mode
-        self.engine = Engine.from_config(self.config, lanes=1, table=table)
+        self.engine = self._make_engine(table)
         self._renderer = Renderer(self.engine, render_mode) if render_mode is not None else None
-        self.observation_space = observation_space(self.engine)
-        self.action_space = action_space()
+        self.observation_space, self.action_space = self._spaces()
         self._running = False
 
     @property
@@ -130,7 +137,7 @@ class TrafficEnv(HasPlainSpec, gymnasium.Env[AnyArray, np.int64]):
         self._running = True
         if self._renderer is not None:
             self._renderer.reset()
-        return self.engine.observe()[0, 0], reset_info(self.engine)
+        return self._observation(), self._reset_info()
 
     def step(self, action: np.int64) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
         """Evaluate the current event.
@@ -148,13 +155,12 @@ class TrafficEnv(HasPlainSpec, gymnasium.Env[AnyArray, np.int64]):
         """
         if not self._running:
             raise ResetNeededError("no episode is running; call reset() before step()")
-        record = self.engine.step(as_integers(action, ()).reshape(1, 1))
+        record, reward = self._evaluate(as_integers(action, ()).reshape(1, 1))
         if self._renderer is not None:
             self._renderer.step()
         over = bool(record.truncated[0])
         self._running = not over
-        info: dict[str, Any] = next(step_infos(self.engine, 0))
-        return self.engine.observe()[0, 0], float(record.rewards[0, 0]), False, over, info
+        return self._observation(), reward, False, over, self._step_info()
 
     def action_masks(self) -> BoolArray:
         """The actions that the shield allows on the current event, as sb3-contrib asks for them.
@@ -177,3 +183,30 @@ class TrafficEnv(HasPlainSpec, gymnasium.Env[AnyArray, np.int64]):
         """Close the window, if there is one."""
         if self._renderer is not None:
             self._renderer.close()
+
+    def _configured(
+        self, config: EnvConfig | None, settings: dict[str, Any], max_episode_steps: int | None
+    ) -> EnvConfig:
+        return analyst_config(config, settings, max_episode_steps)
+
+    def _make_engine(self, table: TrafficTable | PreparedData | None) -> Engine:
+        return Engine.from_config(self.config, lanes=1, table=table)
+
+    def _spaces(self) -> tuple[spaces.Box, spaces.Discrete]:
+        """The spaces of observations and actions."""
+        return observation_space(self.engine), action_space()
+
+    def _observation(self) -> Float32Array:
+        observation: Float32Array = self.engine.observe()[0, 0]
+        return observation
+
+    def _evaluate(self, action: AnyArray) -> tuple[StepRecord, float]:
+        """Step with one action (1, 1) integer; the record and the reward of who acts."""
+        record = self.engine.step(action)
+        return record, float(record.rewards[0, 0])
+
+    def _reset_info(self) -> Info:
+        return reset_info(self.engine)
+
+    def _step_info(self) -> Info:
+        return next(step_infos(self.engine, 0))

@@ -45,7 +45,7 @@ def some_changes(mutable: dict[str, Mutable], shares: np.ndarray[Any, Any]) -> A
     return room[:, 0] + shares * (room[:, 1] - room[:, 0])
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(one=limits(), other=limits(), seed=st.integers(0, 2**16))
 def test_whatever_is_disguised_stays_within_its_constraints(
     one: Mutable, other: Mutable, seed: int
@@ -190,13 +190,13 @@ def test_the_packaged_constraints_can_be_read() -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["nsl-kdd", "unsw-nb15", "zeek", "cic-ids2017"])
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_packaged_constraints_hold_on_real_events(name: str, data_dir: Path) -> None:
     raw = load_dataset(name, data_dir=data_dir)
     constraints = find_constraints(AdversaryConfig(), name)
     constraints.check_columns(raw.feature_names, raw.categories)
-    events = np.asarray(raw.features[:20_000])
-    shares = np.random.default_rng(0).random((4, len(constraints.mutable)))
+    events = np.asarray(raw.features[:: max(1, len(raw.features) // 20_000)])  # of all its days
+    shares = np.random.default_rng(0).random((4, len(constraints.mutable))).round(1)
     changes = some_changes(dict(constraints.mutable), shares)
     disguises = Disguises(constraints, tuple(constraints.mutable), changes)
     for number in range(4):

@@ -153,6 +153,32 @@ def test_sensors_see_the_disguise_and_attackers_their_next_event() -> None:
     assert seen > 10
 
 
+def test_attackers_know_what_became_of_their_events_and_what_may_wait() -> None:
+    """A plain memory of each attacker's last event; whether one may wait is tried out."""
+    engine = toy_engine(1, 2)
+    columns = [engine.attack_layout.index(name) for name in ("may_wait", "last_passed")]
+    columns.append(engine.attack_layout.index("last_stopped"))
+    engine.reset()
+    last, found = [[0, 0], [0, 0]], set()
+    for step in range(38):
+        sensors, attacks = actions_of(step, engine)
+        state, shown = engine.get_state(), engine.observe_attackers()[0][:, columns]
+        mask = engine.attack_mask[0, :, -1]
+        engine.step(sensors, np.full((1, 2), WAIT))
+        assert engine.last_attack is not None
+        np.testing.assert_array_equal(mask, engine.last_attack.waited[0])
+        np.testing.assert_array_equal(shown[:, 0], mask)
+        np.testing.assert_array_equal(shown[:, 1:], last)
+        engine.set_state(state)
+        record = engine.step(sensors, attacks)
+        owner = int(engine.last_attack.owners[0])
+        if owner >= 0:
+            stopped = int(record.decisions[0]) in (1, 2)  # Block or Quarantine
+            last[owner] = [int(not stopped), int(stopped)]
+            found.add(stopped)
+    assert found == {False, True}
+
+
 def test_an_isolated_host_is_known_to_its_attacker() -> None:
     engine = toy_engine(4, 0, dynamics="response", stl=UNWATCHED)
     assert engine.attack_layout[-2:] == ("isolated", "isolation_left")

@@ -13,6 +13,7 @@ from stable_baselines3 import PPO
 
 import marl_stl_env as mse
 from marl_stl_env import adversarial_v0
+from marl_stl_env.adversary.engine import AdversarialEngine
 from marl_stl_env.adversary.policies import TeamMixture, linear_team, random_disguise
 from marl_stl_env.envs.adversarial.sb3 import AttackedVecEnv, AttackerVecEnv
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError, UnknownNameError
@@ -123,6 +124,32 @@ def test_gymnasium(side: str) -> None:
     assert len(env.unwrapped.action_masks()) == env.action_space.n
 
 
+@pytest.mark.parametrize("side", ["defender", "attacker"])
+def test_gymnasium_is_a_lane_of_the_engine(side: str) -> None:
+    env: Any = gymnasium.make(ID, table=TABLE, side=side, adversary=ALONE, episode_length=40)
+    config = env.unwrapped.config
+    engine = AdversarialEngine.make(config, env.unwrapped.adversary, 1, 3, TABLE)
+    team, attack = TeamMixture([linear_team(engine)]), random_disguise
+    seen, _ = env.reset(seed=3)
+    engine.reset()
+    earned = 0.0
+    for step in range(40):
+        looks = engine.observe if side == "defender" else engine.observe_attackers
+        np.testing.assert_array_equal(seen, looks()[0, 0])
+        action = np.array([[step % 4]])
+        seen, reward, _, _, info = env.step(action[0, 0])
+        if side == "defender":
+            wanted = float(engine.step(action, attack(engine)).rewards[0, 0])
+        else:
+            engine.step(team(engine), action)
+            assert engine.last_attack is not None
+            wanted = float(engine.last_attack.rewards[0, 0])
+            assert info["cost"] == float(engine.last_attack.costs[0, 0])
+        assert reward == wanted
+        earned += reward
+    assert earned != 0.0
+
+
 def test_gymnasium_rebuilds_from_json() -> None:
     options: dict[str, Any] = {"dataset_options": {"rows": 2000}, "adversary": {"disguises": 2}}
     env: Any = gymnasium.make(ID, **options)
@@ -180,7 +207,7 @@ def test_the_view_of_the_attackers_is_the_engine() -> None:
     venv.seed(7)
     np.testing.assert_array_equal(venv.reset(), first)
     state = venv.get_state()
-    venv.step(np.ones(6, int))
+    venv.step_async(np.ones(6, int))
     venv.set_state(state)
     with pytest.raises(ResetNeededError):
         venv.step_wait()

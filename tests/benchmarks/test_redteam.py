@@ -8,7 +8,6 @@ from benchmarks.studies.redteam.tables import (
     attack_table,
     column_table,
     interval,
-    response_table,
     summary,
     summary_table,
     unmet_table,
@@ -27,8 +26,11 @@ def run(seed: int, kept: float) -> dict[str, Any]:
             "columns": {"a": 0.5 * share, "b": 0.1},
         }
 
-    attacks = {"undisguised": one(1.0), "greedy": one(kept), f"response_{seed}": one(kept)}
-    both = {kind: {"attacks": attacks} for kind in ("plain", "trained in turns")}
+    responses = {f"response_{seed}": one(kept - 0.1), f"response_{seed + 1}": one(kept + 0.1)}
+    attacks = {"undisguised": one(1.0), "greedy": one(kept), **responses}
+    lost = {"lost": 1.0 - kept, "lost_low": 0.9 - kept - seed, "lost_high": 1.1 - kept + seed}
+    of_team = {"attacks": attacks, "exploitability": lost}
+    both = dict.fromkeys(("plain", "trained in turns"), of_team)
     return {"seed": seed, "cpu_seconds": 12.34, **both}
 
 
@@ -45,7 +47,8 @@ def test_intervals() -> None:
 def test_tables() -> None:
     found = {"synthetic": RUNS}
     rows = summary_table(found)
-    assert rows[2].startswith("| synthetic | 2 | plain | 0.900 ± 0.000 | 0.400 ± 1.271 |")
+    start = "| synthetic | 2 | plain | 0.900 ± 0.000 | 0.400 ± 1.271 | 1.100 |"
+    assert rows[2].startswith(start)
     assert len(rows) == 4
     shown = attack_table(found)[2].split(" | ")
     assert shown[2:7] == ["1.000 ± 0.000", "", "0.600 ± 1.271", "", "0.600 ± 1.271"]
@@ -55,11 +58,17 @@ def test_tables() -> None:
     assert written["plain"]["response"]["kept"] == pytest.approx([0.5, 0.7])
 
 
-def test_tables_of_responses_and_yardsticks() -> None:
-    lost = {"lost": 0.5, "lost_low": 0.4, "lost_high": 0.6}
-    found = {"synthetic": {"plain": lost, "trained in turns": lost}}
-    assert response_table(found)[2] == "| synthetic | plain | 0.500 | 0.400 to 0.600 |"
-    both = {kind: {"8": {"kept": 0.5}, "16": {"kept": 0.25}} for kind in found["synthetic"]}
-    assert unmet_table({"synthetic": both})[2] == "| synthetic | plain | 0.500 | 0.250 |"
-    exact = {"a game": {"a team": {"undisguised": 0.9, "best response": 0.45, "lost": 0.5}}}
+def test_tables_of_unmet_disguises_and_yardsticks() -> None:
+    both = {
+        kind: {"8": {"kept": 0.5}, "16": {"kept": 0.25}} for kind in ("plain", "trained in turns")
+    }
+    exact: dict[str, Any] = {
+        "a game": {"a team": {"undisguised": 0.9, "best response": 0.45, "lost": 0.5}}
+    }
+    exact["a game"]["a team"]["unmet"] = {"8": 0.75, "16": 0.5}
+    assert unmet_table({"a game": [both]}, exact)[2:] == [
+        "| a game | plain | 0.500 | 0.250 |",
+        "| a game | trained in turns | 0.500 | 0.250 |",
+        "| a game | exact, a team | 0.750 | 0.500 |",
+    ]
     assert yardstick_table(exact)[2] == "| a game | a team | 0.900 | 0.450 | 0.500 |"

@@ -34,19 +34,21 @@ class Game:
 #: By the names of their folders.
 GAMES = {
     "synthetic-8": Game(SYNTHETIC, 8, 15),
-    "synthetic-32": Game(SYNTHETIC, 32, 25),
+    "unsw-nb15-32": Game(UNSW, 32, 40),
+    "synthetic-32": Game(SYNTHETIC, 32, 40),
     "unsw-nb15-8": Game(UNSW, 8, 15),
-    "unsw-nb15-32": Game(UNSW, 32, 25),
 }
 TURNS, TEAM_ITERATIONS = 3, 15
-#: Best responses to the teams of the first seed, on seeds of their own from this one on.
-RESPONSES, RESPONSE_SEED = 5, 100
+#: Best responses to every team, and how far apart the first seeds of two teams' attackers are.
+RESPONSES, APART = 5, 10
+#: How many disguises are fitted for teams that met others. Other numbers give other disguises.
+UNMET = (8, 16, 32, 48)
 
 
-def team(name: str, seed: int, folder: Path) -> TrainConfig:
-    """The plain team of a game."""
+def team(data: DataConfig, seed: int, folder: Path) -> TrainConfig:
+    """The plain team of a data set."""
     return TrainConfig(
-        env=EnvConfig(data=GAMES[name].data),
+        env=EnvConfig(data=data),
         ppo=PPO,
         stl="off",
         backend="native",
@@ -61,17 +63,15 @@ def team(name: str, seed: int, folder: Path) -> TrainConfig:
     )
 
 
-def attackers(
-    name: str, run: Path, run_dir: Path, seed: int, turns: int, responses: int = 1
-) -> RedTeamConfig:
+def attackers(game: Game, run: Path, run_dir: Path, seed: int, turns: int) -> RedTeamConfig:
     """Attackers of a run: best responses alone with no turns, or training in turns."""
     return RedTeamConfig(
         run=run,
         run_dir=run_dir,
         turns=turns,
-        attack_iterations=GAMES[name].attack_iterations,
+        attack_iterations=game.attack_iterations,
         team_iterations=TEAM_ITERATIONS,
-        disguises=GAMES[name].disguises,
-        responses=responses,
-        seed=seed,
+        disguises=game.disguises,
+        responses=RESPONSES,
+        seed=APART * seed,
     )

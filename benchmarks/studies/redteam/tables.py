@@ -15,21 +15,19 @@ ATTACKS = ("undisguised", "random", "greedy", "mixture", "response")
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def of_response(attacks: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the best response of a run did."""
-    name = next(one for one in attacks if one.startswith("response_"))
-    found: Mapping[str, Any] = attacks[name]
-    return found
+def of_responses(attacks: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the best responses of a run did."""
+    return [one for name, one in attacks.items() if name.startswith("response_")]
 
 
 def values(runs: Sequence[Mapping[str, Any]], kind: str, attack: str, key: str) -> list[float]:
-    """One figure of every seed."""
+    """One figure of every seed; that of the best responses is their mean."""
     found = []
     for one in runs:
         attacks = one[kind]["attacks"]
-        if attack != "response" and attack not in attacks:
-            continue
-        found.append((of_response(attacks) if attack == "response" else attacks[attack])[key])
+        some = of_responses(attacks) if attack == "response" else [attacks.get(attack)]
+        if some != [None]:
+            found.append(float(np.mean([each[key] for each in some])))
     return found
 
 
@@ -40,8 +38,18 @@ def interval(numbers: Sequence[float]) -> str:
     mean = float(np.mean(numbers))
     if len(numbers) < 2:
         return f"{mean:.3f}"
-    half = t.ppf(0.975, len(numbers) - 1) * np.std(numbers, ddof=1) / np.sqrt(len(numbers))
-    return f"{mean:.3f} ± {half:.3f}"
+    return f"{mean:.3f} ± {half_width(numbers):.3f}"
+
+
+def half_of(exploitability: Mapping[str, float]) -> float:
+    """Half of the 95 % interval over the best responses to one team."""
+    return (exploitability["lost_high"] - exploitability["lost_low"]) / 2.0
+
+
+def half_width(numbers: Sequence[float]) -> float:
+    """Half of the 95 % interval of a mean: Student's t."""
+    spread = np.std(numbers, ddof=1) / np.sqrt(len(numbers))
+    return float(t.ppf(0.975, len(numbers) - 1) * spread)
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -51,7 +59,8 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "seeds": [one["seed"] for one in runs],
         "cpu_seconds": [round(one["cpu_seconds"], 1) for one in runs],
         **{
-            kind: {
+            kind: {"exploitability": [one[kind]["exploitability"] for one in runs]}
+            | {
                 attack: {key: values(runs, kind, attack, key) for key in keys}
                 for attack in ATTACKS
                 if values(runs, kind, attack, "kept")
@@ -62,11 +71,14 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def summary_table(found: Runs) -> list[str]:
-    """Score without disguises, and what best responses take."""
+    """Score without disguises, and what best responses take.
+
+    "Within a team" is half of the widest interval over the best responses to one team.
+    """
     lines = [
         "| game | seeds | team | score without disguises | lost to a trained best response "
-        "| lost to greedy evasion |",
-        "|---|---|---|---|---|---|",
+        "| ± within a team | lost to greedy evasion |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, runs in found.items():
         for kind in KINDS:
@@ -75,7 +87,9 @@ def summary_table(found: Runs) -> list[str]:
                 for attack in ("response", "greedy")
             ]
             score = interval(values(runs, kind, "undisguised", "normalized_score"))
-            lines.append(f"| {name} | {len(runs)} | {kind} | {score} | {lost[0]} | {lost[1]} |")
+            within = max(half_of(one[kind]["exploitability"]) for one in runs)
+            figures = f"{score} | {lost[0]} | {within:.3f} | {lost[1]}"
+            lines.append(f"| {name} | {len(runs)} | {kind} | {figures} |")
     return lines
 
 
@@ -98,24 +112,14 @@ def column_table(found: Runs, most: int = 4) -> list[str]:
     lines = ["| game | team | columns moved most |", "|---|---|---|"]
     for name, runs in found.items():
         for kind in KINDS:
-            moved: dict[str, float] = {}
-            for one in runs:
-                for column, share in of_response(one[kind]["attacks"])["columns"].items():
-                    moved[column] = moved.get(column, 0.0) + share / len(runs)
+            responses = [some for one in runs for some in of_responses(one[kind]["attacks"])]
+            moved = {
+                column: float(np.mean([one["columns"][column] for one in responses]))
+                for column in responses[0]["columns"]
+            }
             best = sorted(moved, key=lambda column: -moved[column])[:most]
             shown = ", ".join(f"{column} {moved[column]:.0%}" for column in best)
             lines.append(f"| {name} | {kind} | {shown} |")
-    return lines
-
-
-def response_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What several best responses take from the same team."""
-    lines = ["| game | team | lost to a best response | 95 % interval |", "|---|---|---|---|"]
-    for name, one in found.items():
-        for kind in KINDS:
-            lost = one[kind]
-            low, high = lost["lost_low"], lost["lost_high"]
-            lines.append(f"| {name} | {kind} | {lost['lost']:.3f} | {low:.3f} to {high:.3f} |")
     return lines
 
 
@@ -133,15 +137,24 @@ def yardstick_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def unmet_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Shares of the score that greedy evasion leaves, by the number of disguises fitted."""
-    counts = next((list(one[KINDS[0]]) for one in found.values()), [])
+def unmet_table(found: Runs, exact: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Shares of the score that greedy evasion leaves, by the number of disguises fitted.
+
+    Args:
+        found: Game to what is left of the teams of each seed.
+        exact: Game to the exact teams, where they are known.
+    """
+    counts = next((list(runs[0][KINDS[0]]) for runs in found.values()), [])
     lines = [
         f"| game | team | {' | '.join(f'{count} disguises' for count in counts)} |",
         f"|---|---|{'---|' * len(counts)}",
     ]
-    for name, one in found.items():
-        for kind in KINDS:
-            kept = (f"{one[kind][count]['kept']:.3f}" for count in counts)
-            lines.append(f"| {name} | {kind} | {' | '.join(kept)} |")
+    for name, runs in found.items():
+        rows = {
+            kind: [interval([one[kind][count]["kept"] for one in runs]) for count in counts]
+            for kind in KINDS
+        }
+        for team, one in exact.get(name, {}).items():
+            rows[f"exact, {team}"] = [f"{one['unmet'][count]:.3f}" for count in counts]
+        lines += [f"| {name} | {team} | {' | '.join(shown)} |" for team, shown in rows.items()]
     return lines

@@ -13,13 +13,11 @@ from marl_stl_agents.redteam.exploit import GREEDY, evaluate_attacks
 from marl_stl_agents.redteam.team import as_choose
 from marl_stl_agents.run_data import config_at, prepare_again
 
+from benchmarks.studies.redteam.settings import UNMET
 from marl_stl_env.adversary.policies import GreedyEvasion
 from marl_stl_env.config import AdversaryConfig
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
-
-#: How many disguises are fitted. Other numbers give other disguises, not more of the same.
-COUNTS = (8, 16, 32, 48)
 
 
 def with_other_disguises(run: Path) -> dict[str, dict[str, Any]]:
@@ -34,7 +32,7 @@ def with_other_disguises(run: Path) -> dict[str, dict[str, Any]]:
     space = observation_space(Engine(task, prepared.tables["test"], lanes=1))
     choose = as_choose(saved_policy(best_checkpoint(run), space, torch.device("cpu")))
     found = {}
-    for count in COUNTS:
+    for count in UNMET:
         attacks = {GREEDY: GreedyEvasion(choose)}
         adversary = AdversaryConfig(disguises=count)
         metrics = evaluate_attacks(task, adversary, prepared, choose, attacks)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-import numpy as np
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from marl_stl_env.adversary.engine import AdversarialEngine, Attack
 from marl_stl_env.adversary.policies import Team, find_attack
@@ -22,11 +19,10 @@ from marl_stl_env.envs.adversarial.attackers import (
     attacker_space,
     last_attack,
 )
-from marl_stl_env.envs.base import SharedAttributes
 from marl_stl_env.envs.describe import describe
-from marl_stl_env.envs.sb3 import TrafficVecEnv
-from marl_stl_env.errors import ResetNeededError
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, as_integers
+from marl_stl_env.envs.infos import Info
+from marl_stl_env.envs.sb3 import LanesVecEnv, TrafficVecEnv
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array
 from marl_stl_env.validation import check_count
 
 
@@ -70,7 +66,7 @@ class AttackedVecEnv(TrafficVecEnv):
         return self.engine.step(actions, self.attack(self.engine))
 
 
-class AttackerVecEnv(SharedAttributes):
+class AttackerVecEnv(LanesVecEnv):
     """The attackers of all lanes against a fixed team: ``lane * attackers + attacker``.
 
     Infos are empty until an episode's last step, which carries the attacker's facts,
@@ -89,7 +85,10 @@ class AttackerVecEnv(SharedAttributes):
         engine: The engine behind this view.
         team: The team's policy.
         lanes: Independent copies of the stream.
+        agents: Attackers of a lane.
     """
+
+    engine: AdversarialEngine
 
     def __init__(
         self,
@@ -108,60 +107,10 @@ class AttackerVecEnv(SharedAttributes):
         self.engine = AdversarialEngine.make(
             self.config, self.adversary, lanes, seed, table, attacks_only
         )
-        self._actions: AnyArray | None = None
-        attackers = self.adversary.attackers
+        self.agents = self.adversary.attackers
         super().__init__(
-            lanes * attackers, attacker_space(self.engine), attacker_actions(self.engine)
+            lanes * self.agents, attacker_space(self.engine), attacker_actions(self.engine)
         )
-
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Give lane i the seed ``seed + i``, used from the next reset on."""
-        self.engine.seed(seed)
-        lanes = self.engine.get_state()["seeds"]
-        return [int(lane) for lane in np.repeat(lanes, self.adversary.attackers)]
-
-    def reset(self) -> VecEnvObs:
-        """Begin an episode in every lane.
-
-        Returns:
-            Observations.  # (lanes * attackers, width) float32
-        """
-        self.engine.reset()
-        self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        return self._observations()
-
-    def step_async(self, actions: AnyArray) -> None:
-        """Take the actions for the next :meth:`step_wait`.
-
-        Args:
-            actions: Action of each attacker.  # (lanes * attackers,) integer
-
-        Raises:
-            InvalidActionError: If the actions have the wrong shape or type.
-        """
-        self._actions = as_integers(actions, (self.num_envs,)).reshape(self.lanes, -1)
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """Evaluate the current event of every lane, and prepare the next.
-
-        Returns:
-            Observations (lanes * attackers, width) float32, rewards (lanes * attackers,) float32,
-            dones (lanes * attackers,) bool and a list of infos.
-
-        Raises:
-            ResetNeededError: If no actions were given, or before the first reset.
-            InvalidActionError: If one of the actions is none.
-        """
-        if self._actions is None:
-            raise ResetNeededError("step_wait() needs the actions of step_async() first")
-        record = self.engine.step(self.team(self.engine), self._actions)
-        self._actions = None
-        rewards = last_attack(self.engine).rewards.flatten()
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if record.truncated.any():
-            self._end_episodes(record.truncated, infos)
-        dones = np.repeat(record.truncated, self.adversary.attackers)
-        return self._observations(), rewards, dones, infos
 
     def action_masks(self) -> BoolArray:
         """The actions that change anything, as sb3-contrib asks for them.
@@ -170,37 +119,19 @@ class AttackerVecEnv(SharedAttributes):
         """
         return self.engine.attack_mask.reshape(self.num_envs, -1)
 
-    def get_state(self) -> dict[str, AnyArray]:
-        """All that is needed to continue bit-identically: plain arrays over the lanes."""
-        return self.engine.get_state()
-
-    def set_state(self, arrays: dict[str, AnyArray]) -> None:
-        """Go back to a state that :meth:`get_state` gave.
-
-        Raises:
-            StateError: If the arrays do not fit this environment.
-        """
-        self.engine.set_state(arrays)
-        self._actions = None
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
     def __repr__(self) -> str:
         """Class, data, lanes, sensors, and what differs from the default."""
-        attackers = self.adversary.attackers
-        return describe(self, self.engine, lanes=self.lanes, attackers=attackers)
+        return describe(self, self.engine, lanes=self.lanes, attackers=self.agents)
 
-    def _end_episodes(self, over: BoolArray, infos: list[dict[str, Any]]) -> None:
-        last, attackers = self.engine.observe_attackers(), self.adversary.attackers
-        for lane in np.flatnonzero(over).tolist():
-            for attacker, facts in enumerate(attacker_infos(self.engine, lane)):
-                infos[lane * attackers + attacker] = {
-                    **facts,
-                    "terminal_observation": last[lane, attacker],
-                    "TimeLimit.truncated": True,
-                }
-        self.engine.reset(over)
+    def _evaluate(self, actions: AnyArray) -> StepRecord:
+        return self.engine.step(self.team(self.engine), actions)
 
-    def _observations(self) -> Float32Array:
-        return self.engine.observe_attackers().reshape(self.num_envs, -1)
+    def _rewards(self, record: StepRecord) -> Float32Array:
+        del record  # it has those of the team
+        return last_attack(self.engine).rewards.flatten()
+
+    def _facts(self, lane: int) -> Iterable[Info]:
+        return attacker_infos(self.engine, lane)
+
+    def _seen(self) -> Float32Array:
+        return self.engine.observe_attackers()

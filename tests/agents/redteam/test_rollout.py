@@ -121,7 +121,7 @@ def test_an_action_has_the_reward_of_the_step_after_it() -> None:
 
 @pytest.fixture(scope="module")
 def trained() -> Any:
-    return train_attacker(make_config(None, FOUR), TOY, PREPARED, [TEAM], 4, seed=0)
+    return train_attacker(make_config(None, FOUR), TOY, PREPARED, [TEAM], 2, seed=0)
 
 
 def test_an_attacker_learns(trained: Any) -> None:
@@ -155,7 +155,9 @@ def test_the_replay_shows_what_was_sent() -> None:
         assert one["decision_as_arrived"] == "ALLOW"
         assert one["disguise"] == attacked.disguises[one["event"]] > 0
         row = PREPARED.rows["test"][one["event"]]
+        raw = np.array(PREPARED.raw.features[row : row + 1])
+        arrived = disguised.disguises.apply(TABLE.feature_names, raw, one["disguise"] - 1)
         for column, (before, after) in one["columns"].items():
             at = TABLE.feature_names.index(column)
             assert before == pytest.approx(float(TABLE.features[row, at]))
-            assert after != before
+            assert after == pytest.approx(float(arrived[0, at])) != before

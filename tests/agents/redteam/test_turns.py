@@ -42,7 +42,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_turns_resume_bit_for_bit(plain: Path, tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     run_redteam(RedTeamConfig(run=plain, run_dir=whole, **TINY), quiet)
@@ -79,7 +79,7 @@ def test_turns_resume_bit_for_bit(plain: Path, tmp_path: Path) -> None:
         run_redteam(RedTeamConfig(run=plain, run_dir=whole, seed=1, **TINY), quiet)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_turns_evaluate_the_team_as_it_is(plain: Path, tmp_path: Path) -> None:
     folder = tmp_path / "attacked"
     settings = RedTeamConfig(run=plain, run_dir=folder, responses=2, **{**TINY, "turns": 0})
@@ -110,7 +110,7 @@ def test_teams_with_memory_are_refused() -> None:
         check_can_be_asked(TrainConfig(ppo=PPOConfig(policy="lstm")))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_attackers_may_own_sensors(plain: Path, tmp_path: Path) -> None:
     """One mind, two kinds of power: recall falls although nothing is disguised."""
     honest, owned = tmp_path / "honest", tmp_path / "owned"
