@@ -19,7 +19,7 @@ BOOSTING = "gradient boosting"
 
 
 def reference_classifiers(
-    config: EnvConfig, prepared: PreparedData, split: Split
+    config: EnvConfig, prepared: PreparedData, split: Split, at_once: int = 2
 ) -> dict[str, Baseline]:
     """Calibrated classifiers at the cost-optimal threshold.
 
@@ -27,13 +27,14 @@ def reference_classifiers(
         config: The environment.
         prepared: Its data.
         split: Where they decide.
+        at_once: Classifiers that are fitted side by side.
 
     Returns:
         Name to decisions: boosting, a forest and a logistic regression on all features, their
         vote (the mean of their probabilities), boosting on each view, and the vote of the sensors.
     """
     views = tuple(prepared.raw.views)
-    boosting = SupervisedBaselines(config, prepared, MAX_ROWS)
+    boosting = SupervisedBaselines(config, prepared, MAX_ROWS, at_once=at_once)
     boosting.fit([views, *((view,) for view in views)])
     all_features = {
         BOOSTING: boosting,

@@ -122,6 +122,7 @@ class SupervisedBaselines:
         prepared: Its data.
         max_rows: Training rows to fit on, evenly spaced; None takes all.
         make_model: Makes an unfitted classifier of scikit-learn; None is gradient boosting.
+        at_once: Classifiers that are fitted side by side.
     """
 
     def __init__(
@@ -130,9 +131,11 @@ class SupervisedBaselines:
         prepared: PreparedData,
         max_rows: int | None = None,
         make_model: Callable[[], Any] | None = None,
+        at_once: int = 2,
     ) -> None:
         self._config, self._prepared = config, prepared
-        self._classifiers = FittedClassifiers(prepared, max_rows, make_model or _boosting)
+        make = make_model or _boosting
+        self._classifiers = FittedClassifiers(prepared, max_rows, make, at_once)
 
     def evaluate(self, split: Split) -> dict[str, Baseline]:
         """``supervised`` sees all columns; ``supervised_vote`` is one classifier per sensor."""
@@ -152,7 +155,7 @@ class SupervisedBaselines:
         return Baseline(as_actions(scores >= self._config.reward.threshold), scores)
 
     def fit(self, groups: Iterable[tuple[str, ...]], *, training: bool = False) -> None:
-        """Have the scores of a classifier for each group of views, two fitted at a time.
+        """Have the scores of a classifier for each group of views.
 
         Those whose scores are in the cache need no fitting.
 

@@ -18,7 +18,6 @@ from marl_stl_env.errors import CacheError, OutputError
 from marl_stl_env.files import remove_folder
 from marl_stl_env.types import Float32Array, Float64Array
 
-_THREADS = 2
 _KIND = "classifiers"
 #: Raised whenever the same classifier would be given other rows or columns.
 _VERSION = 1
@@ -42,19 +41,24 @@ class FittedClassifiers:
         prepared: The data.
         max_rows: Training rows to fit on, evenly spaced; None takes all.
         make_model: Makes an unfitted classifier of scikit-learn.
+        at_once: Classifiers that are fitted side by side.
     """
 
     def __init__(
-        self, prepared: PreparedData, max_rows: int | None, make_model: Callable[[], Any]
+        self,
+        prepared: PreparedData,
+        max_rows: int | None,
+        make_model: Callable[[], Any],
+        at_once: int = 2,
     ) -> None:
-        self._prepared, self._make_model = prepared, make_model
+        self._prepared, self._make_model, self._at_once = prepared, make_model, at_once
         rows = len(prepared.tables["train"])
         self._step = -(-rows // max_rows) if max_rows else 1
         self._models: dict[Columns, Any] = {}
         self._scores: dict[tuple[Columns, Split], Float64Array] = {}
 
     def score(self, columns: Iterable[Columns], *, training: bool = False) -> None:
-        """Score splits with each set of columns, two classifiers at a time.
+        """Score splits with each set of columns, several classifiers at a time.
 
         Each is fitted by one thread: with more, the waiting of the threads for each other makes
         it many times slower on cores that are shared.
@@ -65,7 +69,7 @@ class FittedClassifiers:
         """
         splits = _TRAINING if training else _EVALUATED
         missing = [one for one in dict.fromkeys(columns) if (one, splits[0]) not in self._scores]
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(self._at_once) as pool:
             found = pool.map(lambda one: self._kept(one, splits), missing)
             for one, scores in zip(missing, found, strict=True):
                 self._scores |= {(one, split): scores[split] for split in splits}
