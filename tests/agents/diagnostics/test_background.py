@@ -25,8 +25,9 @@ POLICY = Policy("any", 0.5, 0.5, 0.5, 1.0)
 
 
 @pytest.fixture
-def data(own_cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> PreparedData:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PreparedData:
     """Data that no preflight is known of, on a machine with a core to spare."""
+    monkeypatch.setenv("MARL_STL_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(background, "_cores", lambda: 2)
     return prepare(CONFIG)
 
@@ -58,8 +59,12 @@ def test_what_fails_elsewhere_is_computed_here(
     data: PreparedData, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     report = Preflight(DataFacts.of(data), "validation", (POLICY,), (POLICY,), None, 1)
+
+    def of_caller(config: EnvConfig, prepared: PreparedData, say: Any) -> Preflight:
+        return report
+
     monkeypatch.setattr(background, "_started", ends_with(code))
-    monkeypatch.setattr(background, "preflight", lambda *given, **settings: report)
+    monkeypatch.setattr(background, "preflight", of_caller)
     said: list[str] = []
     pending = BackgroundPreflight(CONFIG, data, said.append)
     assert pending.wait() is report
@@ -77,7 +82,7 @@ def test_a_process_that_nobody_waits_for_ends(
         return begun[0]
 
     monkeypatch.setattr(background, "_started", started)
-    pending = BackgroundPreflight(CONFIG, data, lambda step: None)
+    pending = BackgroundPreflight(CONFIG, data, [].append)
     assert pending.poll() is None
     pending.close()
     assert begun[0].poll() is not None
