@@ -5,6 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +31,24 @@ _EVALUATED: Final[tuple[Split, ...]] = ("validation", "test")
 _TRAINING: Final[tuple[Split, ...]] = ("train",)
 
 Columns = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An unfitted classifier of scikit-learn, which is imported when one is made.
+
+    Attributes:
+        kind: The class with its module, "sklearn.ensemble.RandomForestClassifier" say.
+        settings: Arguments of the class by name.
+    """
+
+    kind: str
+    settings: dict[str, object]
+
+    def __call__(self) -> Any:
+        """A new one."""
+        module, _, name = self.kind.rpartition(".")
+        return getattr(import_module(module), name)(**self.settings)
 
 
 class FittedClassifiers:
@@ -153,12 +174,19 @@ class FittedClassifiers:
     def _key(self, columns: Columns, splits: tuple[Split, ...]) -> str | None:
         """Name of the entry; None for a class of the user's own, whose code has no version."""
         import scipy
-        import sklearn
 
-        model = self._make_model()
-        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        make = self._make_model
+        if isinstance(make, Recipe):
+            kind, known = make.kind, make.settings
+            sklearn_version = version("scikit-learn")
+        else:
+            from sklearn import __version__ as sklearn_version
+
+            model = make()
+            kind = f"{type(model).__module__}.{type(model).__qualname__}"
+            known = model.get_params()
         if not kind.startswith("sklearn."):
             return None
-        versions = [sklearn.__version__, scipy.__version__, np.__version__]
-        settings = [_VERSION, columns, splits, self._step, kind, model.get_params(), versions]
+        versions = [sklearn_version, scipy.__version__, np.__version__]
+        settings = [_VERSION, columns, splits, self._step, kind, known, versions]
         return key_of([self._prepared.digest, *settings])
