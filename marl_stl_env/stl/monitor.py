@@ -12,7 +12,9 @@ from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.errors import ConfigError, FormulaError, SignalError
 from marl_stl_env.stl.device.atoms import require_truth
 from marl_stl_env.stl.formula import Connective, Formula, Window, ties_satisfy
-from marl_stl_env.stl.online import Compiler, Memory, Operator, Sample
+from marl_stl_env.stl.online.compiler import Compiler
+from marl_stl_env.stl.online.memory import Memory
+from marl_stl_env.stl.online.operators import Operator, Sample
 from marl_stl_env.stl.signals import as_signal, finite_arithmetic, require_boolean, require_signals
 from marl_stl_env.stl.specs import Specification
 from marl_stl_env.stl.thresholds import ThresholdBank, Thresholds

@@ -11,6 +11,7 @@ from rich.text import Text
 from marl_stl_agents.console.output import labelled, say, show
 from marl_stl_agents.console.sentences import checklist_sentence
 from marl_stl_agents.diagnostics.checklist import Check, Checklist
+from marl_stl_agents.diagnostics.facts import DataFacts
 from marl_stl_agents.diagnostics.preflight import Policy, Preflight
 from marl_stl_agents.evaluation.result import EvaluationResult
 from marl_stl_agents.printable import printable
@@ -22,26 +23,36 @@ _SIGNS = {"passed": "holds", "failed": "FAILED", "unknown": "not yet known"}
 
 def show_preflight(report: Preflight, console: Console | None = None) -> None:
     """Print the splits, the reference policies, the classifiers and the verdict."""
-    show(_splits(report), console)
-    for note in report.notes:
+    show_facts(report.facts, console)
+    show_references(report, console)
+
+
+def show_facts(facts: DataFacts, console: Console | None = None) -> None:
+    """Print the splits, what is left out, and columns that may hold the label."""
+    show(_splits(facts), console)
+    for note in facts.notes:
         say(note, console)
-    for column, reason in report.dropped.items():
+    for column, reason in facts.dropped.items():
         say(f"not used: {column} ({reason})", console)
-    show(_policies(report), console)
-    for column, auc in report.suspects.items():
+    for column, auc in facts.suspects.items():
         say(
             labelled("possible label leak", f"{column} alone has an AUC of {auc:.4f}", "bold red"),
             console,
         )
+
+
+def show_references(report: Preflight, console: Console | None = None) -> None:
+    """Print the reference policies, the classifiers and the verdict."""
+    show(_policies(report), console)
     say(labelled("verdict", report.verdict, f"bold {_colour(report)}"), console)
 
 
-def _splits(report: Preflight) -> Table:
-    table = Table(title=f"splits of {report.dataset}")
+def _splits(known: DataFacts) -> Table:
+    table = Table(title=f"splits of {known.dataset}")
     table.add_column("")
-    for name in report.splits:
+    for name in known.splits:
         table.add_column(name, justify="right")
-    facts = list(report.splits.values())
+    facts = list(known.splits.values())
     table.add_row("events", *(f"{fact.rows:,}" for fact in facts))
     table.add_row("threats", *(f"{fact.threats:,}" for fact in facts))
     table.add_row("threat rate", *(f"{fact.threats / fact.rows:.2%}" for fact in facts))
@@ -90,7 +101,7 @@ def _cells(policy: Policy) -> tuple[str, ...]:
 
 def _colour(report: Preflight) -> str:
     share = report.share or 0.0
-    if report.suspects or share < _POOR:
+    if report.facts.suspects or share < _POOR:
         return "red"
     return "green" if share >= _GOOD else "yellow"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_stl_agents.evaluation.classifiers import FittedClassifiers
+from marl_stl_agents.evaluation.classifiers import FittedClassifiers, Recipe
 from marl_stl_agents.evaluation.metrics import event_rewards
 from marl_stl_agents.evaluation.replay import trajectory_of
 from marl_stl_env.config import EnvConfig, FaultConfig, Split
@@ -19,6 +19,7 @@ from marl_stl_env.engine.observation import sensor_groups
 from marl_stl_env.types import Action, BoolArray, Float32Array, Float64Array, Int8Array
 
 _SEED = 0
+_BOOSTING = Recipe("sklearn.ensemble.HistGradientBoostingClassifier", {"random_state": _SEED})
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class SupervisedBaselines:
         prepared: Its data.
         max_rows: Training rows to fit on, evenly spaced; None takes all.
         make_model: Makes an unfitted classifier of scikit-learn; None is gradient boosting.
+        at_once: Classifiers that are fitted side by side.
     """
 
     def __init__(
@@ -130,9 +132,11 @@ class SupervisedBaselines:
         prepared: PreparedData,
         max_rows: int | None = None,
         make_model: Callable[[], Any] | None = None,
+        at_once: int = 2,
     ) -> None:
         self._config, self._prepared = config, prepared
-        self._classifiers = FittedClassifiers(prepared, max_rows, make_model or _boosting)
+        make = make_model or _BOOSTING
+        self._classifiers = FittedClassifiers(prepared, max_rows, make, at_once)
 
     def evaluate(self, split: Split) -> dict[str, Baseline]:
         """``supervised`` sees all columns; ``supervised_vote`` is one classifier per sensor."""
@@ -152,7 +156,7 @@ class SupervisedBaselines:
         return Baseline(as_actions(scores >= self._config.reward.threshold), scores)
 
     def fit(self, groups: Iterable[tuple[str, ...]], *, training: bool = False) -> None:
-        """Have the scores of a classifier for each group of views, two fitted at a time.
+        """Have the scores of a classifier for each group of views.
 
         Those whose scores are in the cache need no fitting.
 
@@ -196,25 +200,18 @@ class SupervisedBaselines:
         return tuple(sorted({column for name in views for column in of_view[name]}))
 
 
-def _boosting() -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    return HistGradientBoostingClassifier(random_state=_SEED)
-
-
 def _calibration(scores: Float64Array, labels: BoolArray) -> Callable[[Float64Array], Float64Array]:
     """The isotonic regression of labels on scores, which makes probabilities of further scores.
 
     Zadrozny and Elkan (2002), "Transforming classifier scores into accurate multiclass probability
     estimates".
     """
-    from sklearn.isotonic import IsotonicRegression
+    from scipy.optimize import isotonic_regression
 
-    model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    calibrate: Callable[[Float64Array], Float64Array] = model.fit(
-        scores, labels.astype(np.float64)
-    ).predict
-    return calibrate
+    known, group, count = np.unique(scores, return_inverse=True, return_counts=True)
+    shares = np.bincount(group, labels) / count
+    fitted = isotonic_regression(shares, weights=count).x
+    return lambda new: np.interp(new, known, fitted)
 
 
 def bayes_baselines(config: EnvConfig, prepared: PreparedData, split: Split) -> dict[str, Baseline]:

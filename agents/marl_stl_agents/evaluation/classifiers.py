@@ -5,6 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +21,6 @@ from marl_stl_env.errors import CacheError, OutputError
 from marl_stl_env.files import remove_folder
 from marl_stl_env.types import Float32Array, Float64Array
 
-_THREADS = 2
 _KIND = "classifiers"
 #: Raised whenever the same classifier would be given other rows or columns.
 _VERSION = 1
@@ -29,6 +31,24 @@ _EVALUATED: Final[tuple[Split, ...]] = ("validation", "test")
 _TRAINING: Final[tuple[Split, ...]] = ("train",)
 
 Columns = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An unfitted classifier of scikit-learn, which is imported when one is made.
+
+    Attributes:
+        kind: The class with its module, "sklearn.ensemble.RandomForestClassifier" say.
+        settings: Arguments of the class by name.
+    """
+
+    kind: str
+    settings: dict[str, object]
+
+    def __call__(self) -> Any:
+        """A new one."""
+        module, _, name = self.kind.rpartition(".")
+        return getattr(import_module(module), name)(**self.settings)
 
 
 class FittedClassifiers:
@@ -42,19 +62,24 @@ class FittedClassifiers:
         prepared: The data.
         max_rows: Training rows to fit on, evenly spaced; None takes all.
         make_model: Makes an unfitted classifier of scikit-learn.
+        at_once: Classifiers that are fitted side by side.
     """
 
     def __init__(
-        self, prepared: PreparedData, max_rows: int | None, make_model: Callable[[], Any]
+        self,
+        prepared: PreparedData,
+        max_rows: int | None,
+        make_model: Callable[[], Any],
+        at_once: int = 2,
     ) -> None:
-        self._prepared, self._make_model = prepared, make_model
+        self._prepared, self._make_model, self._at_once = prepared, make_model, at_once
         rows = len(prepared.tables["train"])
         self._step = -(-rows // max_rows) if max_rows else 1
         self._models: dict[Columns, Any] = {}
         self._scores: dict[tuple[Columns, Split], Float64Array] = {}
 
     def score(self, columns: Iterable[Columns], *, training: bool = False) -> None:
-        """Score splits with each set of columns, two classifiers at a time.
+        """Score splits with each set of columns, several classifiers at a time.
 
         Each is fitted by one thread: with more, the waiting of the threads for each other makes
         it many times slower on cores that are shared.
@@ -65,7 +90,7 @@ class FittedClassifiers:
         """
         splits = _TRAINING if training else _EVALUATED
         missing = [one for one in dict.fromkeys(columns) if (one, splits[0]) not in self._scores]
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(self._at_once) as pool:
             found = pool.map(lambda one: self._kept(one, splits), missing)
             for one, scores in zip(missing, found, strict=True):
                 self._scores |= {(one, split): scores[split] for split in splits}
@@ -149,12 +174,19 @@ class FittedClassifiers:
     def _key(self, columns: Columns, splits: tuple[Split, ...]) -> str | None:
         """Name of the entry; None for a class of the user's own, whose code has no version."""
         import scipy
-        import sklearn
 
-        model = self._make_model()
-        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        make = self._make_model
+        if isinstance(make, Recipe):
+            kind, known = make.kind, make.settings
+            sklearn_version = version("scikit-learn")
+        else:
+            from sklearn import __version__ as sklearn_version
+
+            model = make()
+            kind = f"{type(model).__module__}.{type(model).__qualname__}"
+            known = model.get_params()
         if not kind.startswith("sklearn."):
             return None
-        versions = [sklearn.__version__, scipy.__version__, np.__version__]
-        settings = [_VERSION, columns, splits, self._step, kind, model.get_params(), versions]
+        versions = [sklearn_version, scipy.__version__, np.__version__]
+        settings = [_VERSION, columns, splits, self._step, kind, known, versions]
         return key_of([self._prepared.digest, *settings])

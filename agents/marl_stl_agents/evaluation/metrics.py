@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from marl_stl_agents.evaluation.ranking import average_precision
 from marl_stl_agents.evaluation.result import FamilyRecall, Metrics
 from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data.table import TrafficTable
@@ -40,18 +41,10 @@ def score(
         Counts, accuracy, precision, recall, F1 (0 where undefined) and mean reward per event;
         ``pr_auc`` (average precision) where scores are given and there are threats.
     """
-    from sklearn.metrics import (
-        accuracy_score,
-        average_precision_score,
-        confusion_matrix,
-        precision_recall_fscore_support,
-    )
-
     votes = THREAT_VOTE[decisions]
-    tn, fp, fn, tp = confusion_matrix(labels, votes, labels=[False, True]).ravel().tolist()
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, votes, average="binary", pos_label=True, zero_division=0.0
-    )
+    tp, threats = int(np.count_nonzero(votes & labels)), int(np.count_nonzero(labels))
+    fp, fn = int(np.count_nonzero(votes)) - tp, threats - tp
+    tn = len(labels) - tp - fp - fn
     if rewards is None:
         rewards = Payoffs(reward).of_actions(labels, decisions)
     return Metrics(
@@ -59,17 +52,17 @@ def score(
         tn=tn,
         fp=fp,
         fn=fn,
-        accuracy=float(accuracy_score(labels, votes)),
-        precision=float(precision),
-        recall=float(recall),
-        f1=float(f1),
+        accuracy=(tp + tn) / len(labels),
+        precision=_share(tp, tp + fp),
+        recall=_share(tp, threats),
+        f1=_share(2 * tp, threats + tp + fp),
         reward_per_event=float(rewards.mean(dtype=np.float64)),
-        pr_auc=(
-            None
-            if scores is None or not labels.any()
-            else float(average_precision_score(labels, scores))
-        ),
+        pr_auc=(None if scores is None or not labels.any() else average_precision(labels, scores)),
     )
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def reward_per_event(

@@ -19,18 +19,16 @@ from marl_stl_agents.checkpoints.policy import load_weights
 from marl_stl_agents.checkpoints.store import load_trainer, newest_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
-from marl_stl_agents.console.diagnostics import say_how_both_fit, show_preflight
+from marl_stl_agents.console.diagnostics import say_how_both_fit
 from marl_stl_agents.console.output import say, warn, working
 from marl_stl_agents.console.tables import (
     save_curves,
     show_evaluation,
     show_progress,
-    show_splits,
     show_trivially_satisfied,
 )
 from marl_stl_agents.diagnostics.checklist import read_checklist, setting_of
 from marl_stl_agents.diagnostics.log import LOGGERS, LoggerLike, open_log
-from marl_stl_agents.diagnostics.preflight import preflight
 from marl_stl_agents.evaluation.evaluate import evaluate_run
 from marl_stl_agents.evaluation.new_traffic.kept import keep_reference
 from marl_stl_agents.evaluation.result import write_result
@@ -61,6 +59,7 @@ from marl_stl_agents.training.callbacks import CheckpointCallback, training_call
 from marl_stl_agents.training.checklist import ChecklistCallback
 from marl_stl_agents.training.hooks import CallbackLike, Hooks
 from marl_stl_agents.training.memory import check_fits
+from marl_stl_agents.training.preflight import DataCheck, DataCheckCallback
 from marl_stl_agents.training.progress import ProgressCallback
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.spec_monitor import specifications
@@ -105,11 +104,17 @@ def train(
         step(f"preparing the data set {config.env.data.dataset}")
         prepared = prepare_passed(config, table)
         check_fits(config, prepared, device)
-        report = preflight(config.task, prepared, say=step) if config.preflight else None
-    if report is not None:
-        show_preflight(report)
-    else:
-        show_splits(prepared.report)
+    with DataCheck(config, prepared) as check:
+        return _train(config, prepared, device, hooks, check)
+
+
+def _train(
+    config: TrainConfig,
+    prepared: PreparedData,
+    device: torch.device,
+    hooks: Hooks,
+    check: DataCheck,
+) -> Path:
     if config.task.stl.monitor:
         show_trivially_satisfied(trivially_satisfied(config.task, prepared.tables["train"]))
     if config.task.stl.shield:
@@ -121,7 +126,7 @@ def train(
         record_plugins(run, config)
         write_config(run, config)
         write_json(run / DATA, describe_data(prepared))
-        return _learn_and_evaluate(config, run, prepared, device, hooks)
+        return _learn_and_evaluate(config, run, prepared, device, hooks, check)
 
 
 def resume(
@@ -240,17 +245,20 @@ def _learn_and_evaluate(
     prepared: PreparedData,
     device: torch.device,
     hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    check: DataCheck | None = None,
 ) -> Path:
     if config.backend == "rllib":
         finished = learn_on_cluster(config, run, prepared, hooks)
     else:
-        finished = learn(config, run, prepared, device, hooks)
+        finished = learn(config, run, prepared, device, hooks, check)
     with working() as step:
         step("drawing the training curves")
         save_curves(run)
     if not finished:
         say(f"stopped; continue with: python train.py --resume {run}")
         return run
+    if check is not None:
+        check.show()
     settings = EvaluateConfig(
         run=run,
         split="validation",
@@ -274,6 +282,7 @@ def learn(
     prepared: PreparedData,
     device: torch.device,
     hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+    check: DataCheck | None = None,
 ) -> bool:
     """Train the policy from the newest checkpoint on, or from scratch where there is none.
 
@@ -285,6 +294,7 @@ def learn(
         prepared: Its data.
         device: Where the networks live.
         hooks: What the user added.
+        check: Shows what classifiers reach on the data, where that is still being computed.
 
     Returns:
         Whether all iterations are done.
@@ -308,6 +318,8 @@ def learn(
         checklist.evaluated(metrics)
 
     between = training_callbacks(config, prepared.tables["train"])
+    if check is not None:
+        between.append(DataCheckCallback(check))
     callback = CheckpointCallback(run, config, prepared.tables["validation"], report)
     bar = [ProgressCallback(total)] if config.progress else []
     with output_errors(run):

@@ -13,7 +13,8 @@ from marl_stl_agents.commands.data import main
 from marl_stl_agents.console.diagnostics import show_preflight
 from marl_stl_agents.diagnostics import preflight as module
 from marl_stl_agents.diagnostics.classifiers import reference_classifiers
-from marl_stl_agents.diagnostics.preflight import Preflight, leak_suspects, preflight
+from marl_stl_agents.diagnostics.facts import leak_suspects
+from marl_stl_agents.diagnostics.preflight import Preflight, preflight
 from marl_stl_agents.evaluation.baselines import SupervisedBaselines
 from rich.console import Console
 from scipy.stats import norm
@@ -122,7 +123,7 @@ def test_features_without_an_answer() -> None:
     assert found.share < 0.05
     if found.share <= 0:
         assert "do not expect a team to learn" in found.verdict
-    assert found.suspects == {}
+    assert found.facts.suspects == {}
 
 
 def test_nothing_to_gain_is_said(report: Preflight) -> None:
@@ -150,7 +151,7 @@ def test_leaks() -> None:
     features[:, 3] = np.where(table.labels, 5, 9)  # threats have names of their own
     prepared = prepare(CONFIG, replace(leaking, features=features))
     found = preflight(CONFIG, prepared)
-    assert set(found.suspects) == {"c", "d"}
+    assert set(found.facts.suspects) == {"c", "d"}
     assert "column 'c' alone predicts the label" in found.verdict
 
 
@@ -188,9 +189,9 @@ def test_dropped_columns_and_duplicates_are_told() -> None:
     table = replace(table, features=features, labels=table.labels.copy(),
                     views={"v": (0, 3), "w": (1, 2)})  # fmt: skip
     found = preflight(CONFIG, prepare(CONFIG, table))
-    assert found.dropped == {"d": "constant on the training rows (1)"}
-    assert any("100 events repeat another one" in note for note in found.notes)
-    assert sum(fact.rows for fact in found.splits.values()) == 2_000
+    assert found.facts.dropped == {"d": "constant on the training rows (1)"}
+    assert any("100 events repeat another one" in note for note in found.facts.notes)
+    assert sum(fact.rows for fact in found.facts.splits.values()) == 2_000
 
 
 def test_bound_on_synthetic_is_bayes_rule() -> None:

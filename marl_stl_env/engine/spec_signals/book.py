@@ -1,74 +1,31 @@
-"""The signals of a step, for specifications to speak of.
-
-===========================  ====================================================================
-signal                       meaning
-===========================  ====================================================================
-``threat``                   the event is a threat (boolean, like the next three)
-``stopped``                  it was stopped: by Block, by Quarantine or by a running isolation
-``isolated``                 its entity was isolated already
-``alerted``                  the team called the analyst
-``reward``                   what the decision earned
-``age``                      at a threat that passed: steps since the first of its entity's threats
-                             of which none was stopped since; 0 at all other events
-``quarantined``              entities in isolation
-``quarantined_fraction``     their number over that of the entities met in the last 64 steps
-``alerts_<w>``               alerts in the last w steps, and so on for the next ones
-``quarantines_<w>``          quarantines begun
-``threats_<w>``              threats of entities not isolated
-``misses_<w>``               threats that passed
-``benign_<w>``               benign events of entities not isolated
-``false_alarms_<w>``         benign events among them that were stopped
-``requarantined_benign_<w>`` whether a benign event's entity went into quarantine, having left it
-                             at most w steps before (0 or 1)
-``denied_<w>``               share of the benign events of the last w steps that were stopped, those
-                             of isolated entities included; 0 where there were none
-``missed_margin_<w>``        misses that the specified rate would still allow
-``false_alarm_margin_<w>``   false alarms that it would still allow
-===========================  ====================================================================
-
-``age``, ``quarantined`` and ``requarantined_benign`` need the dynamics "response". The margins are
-those of :class:`~marl_stl_env.stl.specs.Allowances`.
-"""
+"""Counts what a set of signals needs, lane by lane, and gives their values."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, overload
+from collections.abc import Iterable
 
 import numpy as np
 
 from marl_stl_env.arrays import NUMPY, Arrays
-from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.response import Outcome
+from marl_stl_env.engine.spec_signals.names import (
+    BIT,
+    DERIVED,
+    PLAIN,
+    REPEATED,
+    RESPONSE,
+    WINDOWED,
+)
+from marl_stl_env.engine.spec_signals.registered import SIGNALS
+from marl_stl_env.engine.spec_signals.step import StepContext
 from marl_stl_env.engine.state import is_threat_vote
-from marl_stl_env.errors import FormulaError, PluginError, StateError, UnknownNameError
-from marl_stl_env.registry import Registry, as_callable, blamed
+from marl_stl_env.errors import StateError, UnknownNameError
+from marl_stl_env.registry import blamed
 from marl_stl_env.stl.device.atoms import as_device_signal
-from marl_stl_env.stl.parser import parse
 from marl_stl_env.stl.specs import Allowances
-from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array, Int8Array, IntArray
+from marl_stl_env.types import Action, AnyArray, BoolArray, IntArray
 
-#: Counted events, each a bit of the history.
-COUNTED = (
-    "alerts", "quarantines", "threats", "misses", "benign", "false_alarms", "_denied", "_offered",
-)  # fmt: skip
-_BIT = {name: np.uint8(1 << i) for i, name in enumerate(COUNTED)}
-_DERIVED = {
-    "denied": ("_denied", "_offered"),
-    "missed_margin": ("misses", "threats"),
-    "false_alarm_margin": ("false_alarms", "benign"),
-}
-_PLAIN = ("threat", "stopped", "isolated", "alerted", "reward")
-_RESPONSE = ("age", "quarantined", "quarantined_fraction")
-_REPEATED = "requarantined_benign"
-_WINDOWED = tuple(name for name in COUNTED if name[0] != "_") + tuple(_DERIVED)
-#: Signals that no label enters, and those of the event's own entity.
-_WITHOUT_LABELS = (
-    "stopped", "isolated", "alerted", "quarantined", "quarantined_fraction", "alerts", "quarantines"
-)  # fmt: skip
-_OF_ENTITY = ("age", _REPEATED)
 _ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
 #: Fields of a step with a value for every lane.
 _LANEWISE = ("steps", "labels", "decisions", "rewards", "rows", "actions", "faulty")
@@ -92,164 +49,11 @@ def _bits_of_steps() -> AnyArray:
         "_denied": ~threats & stopped,
         "_offered": ~threats,
     }
-    bits = [fact * _BIT[name] for name, fact in facts.items()]
+    bits = [fact * BIT[name] for name, fact in facts.items()]
     return np.asarray(np.sum(bits, axis=0), np.uint8).ravel()
 
 
 _BITS = _bits_of_steps()
-
-
-def needs_labels(signals: Iterable[str]) -> bool:
-    """Whether one of the signals cannot be known without the labels of the events."""
-    return any(
-        SIGNALS[name].needs_labels if name in SIGNALS else _kind(name) not in _WITHOUT_LABELS
-        for name in signals
-    )
-
-
-def of_entity(signals: Iterable[str]) -> bool:
-    """Whether all of the signals are about the event's own entity."""
-    return all(
-        SIGNALS[name].of_entity if name in SIGNALS else _kind(name) in _OF_ENTITY
-        for name in signals
-    )
-
-
-def _kind(name: str) -> str:
-    """A signal's name without its window."""
-    return re.sub(r"_\d+$", "", name)
-
-
-@dataclass(frozen=True)
-class StepContext:
-    """One step of all lanes, as the signals need it.
-
-    Attributes:
-        steps: Number of the step in its episode.  # (lanes,) int64
-        labels: True labels.  # (lanes,) bool
-        decisions: What was carried out.  # (lanes,) int8
-        rewards: What the decision earned.  # (lanes,) float32
-        outcome: What the response brought; nothing in a replay.
-        rows: Row of ``table`` that was decided on.  # (lanes,) int64
-        actions: What the sensors chose, as agreed on, -1 for silence.  # (lanes, agents) int8
-        faulty: Which sensors were faulty.  # (lanes, agents) bool
-        table: The scaled table: families, entities, times, features of all events.
-    """
-
-    steps: IntArray
-    labels: BoolArray
-    decisions: Int8Array
-    rewards: Float32Array
-    outcome: Outcome
-    rows: IntArray
-    actions: Int8Array
-    faulty: BoolArray
-    table: TrafficTable
-
-
-class SpecSignal(Protocol):
-    """A signal of your own: what one step was, as a number or a truth for every lane.
-
-    It is a pure function of the step, lane by lane. What lasts over steps is the formula's part:
-    its past-time operators look back, as in ``once[0,16] disputed``.
-    """
-
-    def __call__(self, step: StepContext, /) -> AnyArray:
-        """The values of the signal.
-
-        Args:
-            step: The step; its arrays are not to be changed.
-
-        Returns:
-            Finite numbers, or booleans where a formula uses the signal as a condition.
-            # (lanes,) bool, integer or float32
-        """
-
-
-@dataclass(frozen=True)
-class OwnSignal:
-    """A registered signal.
-
-    Attributes:
-        values: The function.
-        needs_labels: Whether it cannot be known without true labels. Then no sensor is shown what
-            is left of specifications about it, since no deployed sensor could see it.
-        of_entity: Whether it is about the event's own entity, so that the cost of a violation is
-            credited along the entity's events.
-    """
-
-    values: SpecSignal
-    needs_labels: bool
-    of_entity: bool
-
-
-_Mine = TypeVar("_Mine", bound=SpecSignal)
-#: Name to every registered signal; the built-in ones are those of the module's page.
-SIGNALS: Registry[OwnSignal] = Registry("signal")
-
-
-@overload
-def register_spec_signal(
-    name: str,
-    signal: None = None,
-    *,
-    needs_labels: bool = True,
-    of_entity: bool = False,
-    replace: bool = False,
-) -> Callable[[_Mine], _Mine]: ...
-@overload
-def register_spec_signal(
-    name: str,
-    signal: _Mine,
-    *,
-    needs_labels: bool = True,
-    of_entity: bool = False,
-    replace: bool = False,
-) -> _Mine: ...
-def register_spec_signal(
-    name: str,
-    signal: Any = None,
-    *,
-    needs_labels: bool = True,
-    of_entity: bool = False,
-    replace: bool = False,
-) -> Any:
-    """Register a signal under a name, which formulas may then use.
-
-    Args:
-        name: The name, an identifier of formulas.
-        signal: A :class:`SpecSignal`; without it, a decorator is returned.
-        needs_labels: See :class:`OwnSignal`.
-        of_entity: See :class:`OwnSignal`.
-        replace: Put it in the place of one of your own.
-
-    Returns:
-        The signal, or the decorator.
-
-    Raises:
-        PluginError: If the name is taken, or no formula can use it, or the signal cannot be
-            called.
-    """
-    _check_signal_name(name)
-
-    def wrap(given: Any) -> OwnSignal:
-        return OwnSignal(as_callable(given), needs_labels, of_entity)
-
-    return SIGNALS.decorator(name, signal, wrap, replace=replace)
-
-
-def _check_signal_name(name: object) -> None:
-    if _kind(str(name)) in {*_PLAIN, *_RESPONSE, *_WINDOWED, _REPEATED}:
-        raise PluginError(f"signal {name!r} is built in; choose another name")
-    try:
-        usable = parse(f"{name} <= 0").signals() == {name}
-    except FormulaError:
-        usable = False
-    if not usable:
-        raise PluginError(
-            f"signal name {name!r:.80}: no formula can use it; take letters, digits and _, and no "
-            "word of formulas such as once, always or true"
-        )
 
 
 class SignalBook:
@@ -281,7 +85,7 @@ class SignalBook:
         self._parsed = {name: self._parse(name) for name in self.names}
         wanted: set[tuple[str, int]] = set()
         for kind, window in self._parsed.values():
-            wanted |= {(part, window) for part in _DERIVED.get(kind, (kind,)) if part in _BIT}
+            wanted |= {(part, window) for part in DERIVED.get(kind, (kind,)) if part in BIT}
             if kind.startswith("quarantined"):
                 wanted.add(("quarantines", self._isolation))
         self._allowances = {
@@ -292,7 +96,7 @@ class SignalBook:
         keys, asarray = sorted(wanted), arrays.asarray
         self._counted = asarray(np.zeros((len(keys), lanes), np.int64))
         self._counts = dict(zip(keys, self._counted, strict=True))  # its rows, by name and window
-        self._bit_of = asarray(np.array([_BIT[name] for name, _ in keys], np.uint8)[:, None])
+        self._bit_of = asarray(np.array([BIT[name] for name, _ in keys], np.uint8)[:, None])
         windows = sorted({window for _, window in keys})
         self._history = asarray(np.zeros((lanes, max(windows, default=1)), np.uint8))
         # The steps that leave each window, and this one, which takes the place of the oldest.
@@ -308,7 +112,7 @@ class SignalBook:
         return {
             name: np.float32 if kind in floats else np.int64
             for name, (kind, _) in self._parsed.items()
-            if name not in self._own and kind not in _PLAIN
+            if name not in self._own and kind not in PLAIN
         }
 
     def reset(self, mask: BoolArray) -> None:
@@ -377,12 +181,12 @@ class SignalBook:
         kind, window = self._parsed[name]
         if kind in self._own:
             return self._of_user(kind, step_context)
-        if kind in _BIT:
+        if kind in BIT:
             counted: AnyArray = self._counts[kind, window]
             return counted
-        if kind in _DERIVED:
+        if kind in DERIVED:
             return self._derived(kind, window)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             return _plain(kind, step_context)
         return self._response(kind, window, step_context.outcome)
 
@@ -405,7 +209,7 @@ class SignalBook:
         return found
 
     def _derived(self, kind: str, window: int) -> AnyArray:
-        part, whole = (self._counts[name, window] for name in _DERIVED[kind])
+        part, whole = (self._counts[name, window] for name in DERIVED[kind])
         if kind == "denied":
             share: AnyArray = self._arrays.cast(part / self._arrays.above(whole, 1), np.float32)
             return share
@@ -418,7 +222,7 @@ class SignalBook:
         arrays = self._arrays
         if kind == "age":
             return outcome.age
-        if kind == _REPEATED:
+        if kind == REPEATED:
             since = outcome.requarantined
             repeated: AnyArray = arrays.cast((since >= 0) & (since < window), np.int64)
             return repeated
@@ -430,8 +234,8 @@ class SignalBook:
         return share
 
     def _parse(self, name: str) -> tuple[str, int]:
-        plain = _PLAIN if not self._isolation else _PLAIN + _RESPONSE
-        windowed = _WINDOWED if not self._isolation else (*_WINDOWED, _REPEATED)
+        plain = PLAIN if not self._isolation else PLAIN + RESPONSE
+        windowed = WINDOWED if not self._isolation else (*WINDOWED, REPEATED)
         match = re.fullmatch(r"(\w+)_([1-9]\d{0,5})", name)
         if name in plain or name in self._own:
             return name, 0

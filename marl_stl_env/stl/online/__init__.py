@@ -1,0 +1,1 @@
+"""Robustness one sample at a time, all lanes at once."""
