@@ -88,7 +88,14 @@ SEEDS = {
 }
 
 
-@pytest.fixture(scope="module", params=list(KINDS))
+#: What one of the others holds too.
+LONG = ("full views", "overlapping views", "shield", "response")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(k, marks=pytest.mark.long if k in LONG else ()) for k in KINDS],
+)
 def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     env, ppo, stl, verdicts = KINDS[request.param]
     folder, seed = tmp_path_factory.mktemp("runs") / "run", SEEDS.get(request.param, 1)
