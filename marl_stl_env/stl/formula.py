@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from marl_stl_env.errors import FormulaError, UnknownNameError
 
@@ -88,6 +88,28 @@ class Formula(Node):
         return frozenset[str]().union(*below)
 
 
+class Operation(Node):
+    """A node whose operator is one of those that its class knows."""
+
+    operators: ClassVar[tuple[str, ...]]
+    operator: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.operator not in self.operators:
+            raise UnknownNameError("operator", self.operator, self.operators)
+
+
+class Infix(Operation):
+    """An operator between two nodes."""
+
+    left: Node
+    right: Node
+
+    def __str__(self) -> str:
+        return f"{_operand(self.left)} {self.operator} {_operand(self.right)}"
+
+
 @dataclass(frozen=True)
 class Interval:
     """Steps ``start`` to ``end``, both included; ``end=None`` is unbounded."""
@@ -156,22 +178,19 @@ class Constant(Expression):
 
 
 @dataclass(frozen=True, repr=False)
-class Arithmetic(Expression):
+class Arithmetic(Infix, Expression):
     """A sum, difference, product, or a quotient by a constant other than zero."""
 
+    operators = get_args(ArithmeticOperator)
     operator: ArithmeticOperator
     left: Expression
     right: Expression
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_operator(self.operator, get_args(ArithmeticOperator))
         divisor = self.right
         if self.operator == "/" and not (isinstance(divisor, Constant) and divisor.value != 0):
             raise FormulaError(f"divide by a constant other than zero, not by '{divisor}'")
-
-    def __str__(self) -> str:
-        return f"{_operand(self.left)} {self.operator} {_operand(self.right)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -207,19 +226,13 @@ class Proposition(Formula):
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Formula):
+class Comparison(Infix, Formula):
     """Two expressions compared."""
 
+    operators = get_args(ComparisonOperator)
     operator: ComparisonOperator
     left: Expression
     right: Expression
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_operator(self.operator, get_args(ComparisonOperator))
-
-    def __str__(self) -> str:
-        return f"{_operand(self.left)} {self.operator} {_operand(self.right)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -233,32 +246,23 @@ class Not(Formula):
 
 
 @dataclass(frozen=True, repr=False)
-class Connective(Formula):
+class Connective(Infix, Formula):
     """Two conditions at the same instant."""
 
+    operators = get_args(ConnectiveOperator)
     operator: ConnectiveOperator
     left: Formula
     right: Formula
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_operator(self.operator, get_args(ConnectiveOperator))
-
-    def __str__(self) -> str:
-        return f"{_operand(self.left)} {self.operator} {_operand(self.right)}"
-
 
 @dataclass(frozen=True, repr=False)
-class Window(Formula):
+class Window(Operation, Formula):
     """A condition at all instants, or at some, of a window in the future or the past."""
 
+    operators = get_args(WindowOperator)
     operator: WindowOperator
     interval: Interval
     operand: Formula
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_operator(self.operator, get_args(WindowOperator))
 
     @property
     def is_past(self) -> bool:
@@ -282,21 +286,18 @@ class Window(Formula):
 
 
 @dataclass(frozen=True, repr=False)
-class Span(Formula):
+class Span(Operation, Formula):
     """``left until right``: right at some instant of the window, left at all instants before it.
 
     ``left since right`` is its mirror image: right at some instant of the window in the past,
     left at all instants after it.
     """
 
+    operators = get_args(SpanOperator)
     operator: SpanOperator
     interval: Interval
     left: Formula
     right: Formula
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_operator(self.operator, get_args(SpanOperator))
 
     @property
     def is_past(self) -> bool:
@@ -346,11 +347,6 @@ def _check_name(name: str) -> None:
             f"{name!r} cannot name a signal: use symbols, digits and '_', not starting with a "
             f"digit, and none of {', '.join(sorted(RESERVED))}"
         )
-
-
-def _check_operator(given: str, known: tuple[str, ...]) -> None:
-    if given not in known:
-        raise UnknownNameError("operator", given, known)
 
 
 def _operand(node: Node) -> str:

@@ -7,7 +7,7 @@ then ``not`` and the window operators, comparisons, ``+ -``, ``* /``, the sign.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, NoReturn, TypeVar, get_args
 
 from marl_stl_env.errors import FormulaError
@@ -75,7 +75,7 @@ class _Token(NamedTuple):
         return f"'{_short(self.word)}'" if self.word else "the end"
 
 
-def parse(text: str, constants: Mapping[str, float] | None = None) -> Formula:
+def parse(text: str) -> Formula:
     """Read a formula.
 
     A signal name on its own is a boolean signal; in a comparison it is a number. Bounds of
@@ -83,12 +83,11 @@ def parse(text: str, constants: Mapping[str, float] | None = None) -> Formula:
 
     Args:
         text: For example ``"always(threat -> eventually[0,5] contained)"``.
-        constants: Values of names that may stand for numbers and bounds.
 
     Raises:
         FormulaError: With the position at fault, what was found and what was expected.
     """
-    parser = _Parser(text, constants or {})
+    parser = _Parser(text)
     try:
         formula = parser.condition(_IMPLIES)
     except RecursionError:  # the caller has used up most of the stack
@@ -122,8 +121,8 @@ def _value(text: str) -> float:
 
 
 class _Parser:
-    def __init__(self, text: str, constants: Mapping[str, float]) -> None:
-        self._text, self._constants = text, constants
+    def __init__(self, text: str) -> None:
+        self._text = text
         self._tokens, self._nesting = _tokens(text), 0
         self.token = next(self._tokens)
 
@@ -235,16 +234,14 @@ class _Parser:
         if token.text in ("true", "false"):
             self._take()
             return Truth(token.text == "true")
-        if token.kind == "number" or token.text in self._constants:
+        if token.kind == "number":
             return self._constant(self._take())
         if token.kind != "name" or token.text in RESERVED:
             self.expected("a condition or a number")
         return Signal(self._take().text)
 
     def _constant(self, token: _Token) -> Constant:
-        named = token.kind == "name"
-        value = self._constants[token.text] if named else _value(token.text)
-        return self._build(Constant, token.position, value)
+        return self._build(Constant, token.position, _value(token.text))
 
     def _interval(self) -> Interval:
         if self.token.text != "[":
@@ -268,14 +265,8 @@ class _Parser:
 
     def _bound(self) -> int:
         token = self.token
-        what = "a whole number of steps >= 0"
-        if token.kind == "name" and token.text not in self._constants:
-            known = ", ".join(sorted(self._constants)) or "none"
-            self.expected(f"{what} or a constant (known: {known})")
-        if token.kind not in ("number", "name"):
-            self.expected(what)
-        value = self._constant(token).value
-        if value < 0 or not isinstance(value, int):
-            self.expected(what if token.kind == "number" else f"{what} (its value is {value})")
+        value = self._constant(token).value if token.kind == "number" else None
+        if not isinstance(value, int):
+            self.expected("a whole number of steps >= 0")
         self._take()
-        return int(value)
+        return value

@@ -60,20 +60,13 @@ class Specification:
         check_range(f"scale of {self.name!r}", self.scale, 0.0, open_low=True)
 
     @classmethod
-    def parse(
-        cls,
-        name: str,
-        text: str,
-        *,
-        scale: float = 1.0,
-        constants: Mapping[str, float] | None = None,
-    ) -> Specification:
+    def parse(cls, name: str, text: str, *, scale: float = 1.0) -> Specification:
         """Read the formula from text.
 
         Raises:
             FormulaError: If the text is no formula.
         """
-        return cls(name, parse(text, constants), scale)
+        return cls(name, parse(text), scale)
 
     @property
     def signals(self) -> frozenset[str]:

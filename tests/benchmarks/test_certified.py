@@ -92,7 +92,7 @@ def test_a_rule_without_weights_votes_as_its_classifiers_say() -> None:
 
 
 def test_a_verdict_outweighs_the_evidence() -> None:
-    env = EnvConfig(dynamics="response", data=DataConfig(dataset_options=("rows=3000",)))
+    env = EnvConfig(dynamics="response", data=DataConfig(dataset_options=("rows=1000",)))
     prepared = prepare(env)
     act = EvidenceRule(EntityEvidence(record=0.0, verdict=50.0), Action.QUARANTINE).act(
         env, prepared

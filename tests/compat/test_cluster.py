@@ -22,8 +22,9 @@ from marl_stl_agents.run_directory import CONFIG, read_config, read_json, write_
 from marl_stl_agents.training.run import resume, train
 from stable_baselines3.common.logger import Logger
 
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import EnvConfig, RewardConfig
 from marl_stl_env.data.prepare import prepare
+from marl_stl_env.plugins import temporary_plugins
 from tests.compat.common import COMPAT
 from tests.conftest import UNWATCHED
 
@@ -69,6 +70,29 @@ def test_it_trains_is_evaluated_and_goes_on(tmp_path: Path) -> None:
     assert read_config(run).iterations == 6
     resume(run)
     assert list_checkpoints(run)[-1].timesteps == 6 * steps
+
+
+def test_a_plugin_reaches_the_runners(tmp_path: Path) -> None:
+    """Rewards of the user's own, which only a process that imported the plugin can look up."""
+    plugin = tmp_path / "own_rewards.py"
+    plugin.write_text(
+        "import marl_stl_env as mse\n\n"
+        "@mse.register_reward('sevenfold')\n"
+        "def sevenfold(table, payoffs):\n"
+        "    return 0.0 * payoffs + 7.0\n"
+    )
+    with temporary_plugins():
+        env = replace(
+            TINY.env, plugins=(str(plugin),), reward=RewardConfig(reward_function="sevenfold")
+        )
+        config = replace(TINY, env=env, run_dir=tmp_path / "run", iterations=1)
+        trainer = ClusterTrainer(config, tmp_path, prepare(config.env))
+        try:
+            logger = Logger(None, [])
+            trainer.train(logger)
+        finally:
+            trainer.algorithm.stop()
+    assert logger.name_to_value["rollout/reward_per_event"] == pytest.approx(7.0)
 
 
 def test_a_killed_runner_is_restarted(tmp_path: Path) -> None:

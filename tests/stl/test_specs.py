@@ -162,7 +162,6 @@ def test_a_user_writes_their_own() -> None:
     own = Specification.parse("quiet nights", "G[0,inf)(false_alarms_64 <= 3)", scale=3)
     assert own.signals == {"false_alarms_64"}
     assert own.formula == parse("always (false_alarms_64 <= 3)")
-    assert Specification.parse("w", "G[w,inf) p", constants={"w": 4}).formula == parse("G[4,inf) p")
     with pytest.raises(FormulaError, match="position 1"):
         Specification.parse("broken", "G")
 

@@ -19,7 +19,7 @@ from marl_stl_env.config import EnvConfig, FaultConfig, StlConfig
 from marl_stl_env.data.prepare import prepare
 from tests.conftest import make_table, with_entities
 
-CPU, TABLE = torch.device("cpu"), with_entities(make_table(), 8)
+CPU, TABLE = torch.device("cpu"), with_entities(make_table(300), 8)
 LANES, STEPS = 3, 16
 SETTINGS: dict[str, tuple[Any, ...]] = {
     "stl": ("off", "monitor", "shape", "lagrangian"),
@@ -75,13 +75,13 @@ def config_of(row: tuple[Any, ...]) -> TrainConfig:
             batch_size=48,
             width=8,
             bins=2,
-            n_epochs=2,
+            n_epochs=1,
             discount=0.8,
             credit=chosen["credit"],
             sharing=chosen["sharing"],
             return_normalization=chosen["return_normalization"],
         ),
-        constraints=ConstraintConfig(measure_episodes=8, measure_every=1),
+        constraints=ConstraintConfig(measure_episodes=4, measure_every=1),
         stl=chosen["stl"],
         backend=chosen["backend"],
         lanes=LANES,

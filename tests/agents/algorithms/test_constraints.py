@@ -168,7 +168,7 @@ def test_cost_heads_learn_the_probability_of_a_violation() -> None:
     with torch.no_grad():
         model.policy.action_net.weight.zero_()
         model.policy.action_net.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 50.0]))
-    model.learn(10 * 24 * 12)
+    model.learn(6 * 24 * 12)
     venv = make_vec_env(config, TABLE)
     seen: Any = venv.reset()
     costs = []

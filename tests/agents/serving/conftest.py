@@ -70,7 +70,7 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
-    from tests.agents.evaluation.test_team import new_traffic
+    from tests.agents.evaluation.team_lanes import new_traffic
 
     folder = tmp_path_factory.mktemp("served")
     run = make_run(folder / "run", ENV, PPOConfig(width=8, bins=0), bias=0.0, seed=1)
