@@ -33,7 +33,7 @@ Five things to begin with:
    ...     stl={"monitor": True, "specs": {"quiet": "G (alerts_16 <= 6)"}},
    ... )
 
-5. Thousands of lanes as arrays: every view is a thin one of the engine.
+5. Thousands of lanes (independent copies of the stream) as arrays, from the engine itself.
 
    >>> from marl_stl_env.engine.engine import Engine
    >>> engine = Engine(env.config, env.engine.table, lanes=64, seeds=0)

@@ -175,7 +175,8 @@ def test_the_tutorial(
             exec(compile(content, "tutorial.md", "exec"), names)
         else:
             for line in content.splitlines():
-                assert without_figures(line) in without_figures(printed)
+                shown = line.removesuffix("...")  # the line goes on
+                assert without_figures(shown) in without_figures(printed)
         ran[language] += 1
     assert min(ran.values()) >= 5
     assert mse.Action(int(names["rule"](names["votes"])[0])).name == "BLOCK"

@@ -128,7 +128,7 @@ def certificate_sentence(together: SpecResult) -> str:
             f"a probability of {wanted}."
         )
     if together.kept_by:
-        text += f" They are vacuous: {_listed(together.kept_by)} satisfies all of them."
+        text += f" They are vacuous: satisfied by {_listed(together.kept_by)}."
     return text
 
 
