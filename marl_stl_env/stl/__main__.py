@@ -22,7 +22,6 @@ def check(
     formula: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FORMULA")],
     trace: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TRACE.CSV")],
     /,
-    constants: Annotated[tuple[tuple[str, float], ...], tyro.conf.arg(metavar="NAME VALUE")] = (),
     by_row: bool = False,
 ) -> int:
     """Check a formula on a recorded trace.
@@ -33,10 +32,9 @@ def check(
         formula: For example "always(threat -> eventually[0,5] contained)".
         trace: CSV file with one column per signal; a column "lane" tells lanes apart. Intervals
             count rows; a column "time" must agree and grow by 1 a row.
-        constants: Names that stand for numbers in the formula, as pairs.
         by_row: Count rows whatever the column of times says.
     """
-    parsed = parse(formula, dict(constants))
+    parsed = parse(formula)
     traces, lanes, clock = read_traces(trace, parsed, by_row=by_row)
     kept, decided = satisfied(parsed, traces), verdict(parsed, traces)
     values, broken = robustness(parsed, traces)[:, 0], first_violation(parsed, traces)

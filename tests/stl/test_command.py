@@ -68,12 +68,12 @@ def test_check(
     assert ("could still change" in output) == ("so far" in output)
 
 
-def test_check_with_constants_and_lanes(
+def test_check_of_several_lanes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "lanes.csv"
     path.write_text(LANES)
-    assert run(monkeypatch, "check", "G x < top", path, "--constants", "top", "5") == BROKEN
+    assert run(monkeypatch, "check", "G x < 5", path) == BROKEN
     rows = [line for line in capsys.readouterr().out.splitlines() if "│" in line]
     assert [[cell.strip() for cell in row.strip("│").split("│")] for row in rows] == [
         ["a", "violated", "0", "2"],
