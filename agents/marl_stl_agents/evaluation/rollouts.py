@@ -134,12 +134,12 @@ def rollout_of(
         return chosen.reshape(-1, agents)
 
     for record in steps(choose):
-        scores = np.add.reduce(threat.reshape(-1, agents), axis=1) / agents  # as mean, but faster
         if watch is not None:
             live = record.live & record.voting
-            watch(record.rows[live], seen[live], record.actions[live], scores[live])
-        held.append((record, scores))
-        if len(held) * len(scores) >= _HELD:
+            scores = _scores(threat, agents)[live]
+            watch(record.rows[live], seen[live], record.actions[live], scores)
+        held.append((record, threat))
+        if len(held) * len(threat) >= _HELD * agents:
             rollout, held = _written(rollout, held), []
     return _written(rollout, held) if held else rollout
 
@@ -152,7 +152,8 @@ def _written(rollout: Rollout, held: Sequence[tuple[StepRecord, Float64Array]]) 
 
     live = joined("live") & joined("voting")
     rows = joined("rows")[live]
-    rollout.scores[rows] = np.concatenate([scores for _, scores in held])[live]
+    threats = np.concatenate([threat for _, threat in held])
+    rollout.scores[rows] = _scores(threats, rollout.actions.shape[1])[live]
     rollout.rewards[rows] = joined("decision_rewards")[live]
     for name in ("actions", "decisions", *_FLAGS):
         getattr(rollout, name)[rows] = joined(name)[live]
@@ -163,6 +164,11 @@ def _written(rollout: Rollout, held: Sequence[tuple[StepRecord, Float64Array]]) 
             rollout = replace(rollout, robustness=empty)
         rollout.robustness[rows] = robustness
     return rollout
+
+
+def _scores(threat: Float64Array, agents: int) -> Float64Array:
+    """The mean of the sensors of each team.  # (teams,) float64."""
+    return np.asarray(np.add.reduce(threat.reshape(-1, agents), axis=1) / agents)
 
 
 def greedy(policy: ActorCriticPolicy) -> Act:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from marl_stl_agents.config import PPOConfig, TrainConfig
+from marl_stl_agents.evaluation import rollouts
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.policies.build import make_policy
 
@@ -42,7 +43,7 @@ def test_every_event_is_evaluated_once_and_stays_in_its_place(rows: int, order: 
     np.testing.assert_array_equal(rollout.decision_votes, np.isin(rollout.decisions, (1, 2)))
 
 
-def test_memory_lasts_through_a_stretch_and_no_longer() -> None:
+def test_memory_lasts_through_a_stretch_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against SB3's ``predict``, one sensor and one segment at a time."""
     table = make_table(600)
     config = EnvConfig(**FOUR)
@@ -67,5 +68,7 @@ def test_memory_lasts_through_a_stretch_and_no_longer() -> None:
                 assert rollout.actions[row, sensor] == action
                 forgetful += int(fresh[row] != action)
     assert forgetful > 20
+    monkeypatch.setattr(rollouts, "_HELD", 250)  # written after every other step, and at the end
     again = collect_rollout(config, table, act)
     np.testing.assert_array_equal(again.scores, rollout.scores)
+    np.testing.assert_array_equal(again.decisions, rollout.decisions)

@@ -31,6 +31,7 @@ def decided() -> Decided:
     )  # fmt: skip
     times = 1.7e9 + rng.integers(-5, 50, ROWS).cumsum() / 3
     times[[3, 20]] = np.nan
+    times[21:24] = [1700000000000.029, -0.1234565, 8.6e9]
     entities: list[Any] = [f"10.0.0.{n}" for n in rng.integers(0, 9, ROWS)]
     entities[:4] = [None, "\u00fc\\", 'a "host"', "\x00\n"]
     chunk = Chunk(

@@ -177,3 +177,24 @@ def test_states_and_names_that_are_none() -> None:
     }
     for source, schema in built_in():
         assert built_in_mapping(source, schema).source == source
+
+
+@pytest.mark.parametrize("end", ["\r\n\r\n", "\n\n", "\n#open\n"])
+def test_plain_lines_are_read_as_others(end: str) -> None:
+    """A block without headers, comments and odd line ends is not looked at line by line."""
+    source, text, _ = FORMATS["zeek"]
+    body = text.index("1700000000.5")
+    rows = text[body : text.index("#close")]
+    rows += rows.replace("tcp", "t\x01p") + "too\tfew\n"
+    plain, other = reader(source), reader(source)
+    found = []
+    for one, part in ((plain, rows), (other, rows.rstrip().replace("\n", end) + "\n")):
+        one.parse(text[:body].encode())
+        found.append(one.parse(part.encode()))
+    assert len(found[0].batch) == 4
+    line = text[:body].count("\n") + 1
+    np.testing.assert_array_equal(found[0].batch.rows, line + np.array([0, 1, 2, 4]))
+    np.testing.assert_array_equal(found[1].batch.rows, line + 2 * np.array([0, 1, 2, 4]))
+    for column in WANTED:
+        assert values(found[:1], column) == pytest.approx(values(found[1:], column), nan_ok=True)
+    assert [bad.problem for bad in found[0].malformed] == [b.problem for b in found[1].malformed]
