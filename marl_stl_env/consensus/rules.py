@@ -222,7 +222,15 @@ class DecisionRule:
     @cached_property
     def table(self) -> Int8Array:
         """The decision on every vector of actions, at index ``vector @ weights`` (mod size)."""
-        return _table(self, RULES.find(self.rule))
+        return _known_table(self) if self.counts_votes else self._tabulated()
+
+    def _tabulated(self) -> Int8Array:
+        size = (ACTIONS + 1) ** self.agents
+        digits = np.arange(size)[:, None] // self.weights % (ACTIONS + 1)
+        vectors = (digits + SILENT).astype(np.int8)
+        table = np.empty(size, np.int8)
+        table[vectors @ self.weights] = self._computed(vectors)
+        return table
 
     @cached_property
     def counts_votes(self) -> bool:
@@ -238,15 +246,9 @@ class DecisionRule:
 
 
 @lru_cache(maxsize=16)
-def _table(rule: DecisionRule, own: Rule) -> Int8Array:
-    """The table of a rule, made once: it takes as long as some hundred steps."""
-    del own  # one that was registered anew under its name has another table
-    size = (ACTIONS + 1) ** rule.agents
-    digits = np.arange(size)[:, None] // rule.weights % (ACTIONS + 1)
-    vectors = (digits + SILENT).astype(np.int8)
-    table = np.empty(size, np.int8)
-    table[vectors @ rule.weights] = rule._computed(vectors)
-    return table
+def _known_table(rule: DecisionRule) -> Int8Array:
+    """The table of the rule "threshold", made once: it takes as long as some hundred steps."""
+    return rule._tabulated()
 
 
 def apply_rule(

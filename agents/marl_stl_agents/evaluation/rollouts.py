@@ -159,10 +159,11 @@ def _written(rollout: Rollout, held: Sequence[tuple[StepRecord, Float64Array]]) 
         getattr(rollout, name)[rows] = joined(name)[live]
     robustness = joined("robustness")[live]
     if robustness.shape[1]:
-        if rollout.robustness is None:
-            empty = np.empty((len(rollout.scores), robustness.shape[1]), np.float32)
-            rollout = replace(rollout, robustness=empty)
-        rollout.robustness[rows] = robustness
+        whole = rollout.robustness
+        if whole is None:
+            whole = np.empty((len(rollout.scores), robustness.shape[1]), np.float32)
+        whole[rows] = robustness
+        rollout = replace(rollout, robustness=whole)
     return rollout
 
 

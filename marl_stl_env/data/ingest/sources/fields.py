@@ -114,8 +114,8 @@ class DelimitedLines:
         """The records of some lines, and which of the lines they are."""
         if not self.names:
             problem = "there is no line before it that names the fields"
-            bad = ((int(rows[0]), problem),)
-            return Fields({}, frozenset(), np.zeros(0, np.int64), bad, used)
+            first: Problem = (int(rows[0]), problem)
+            return Fields({}, frozenset(), np.zeros(0, np.int64), (first,), used)
         if self.joined:
             text = _JOINED.sub(self._source.sep.encode(), text)
         wrong: dict[int, str] = {}
