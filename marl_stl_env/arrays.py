@@ -55,6 +55,18 @@ class Arrays(Protocol):
     def where(self, condition: Any, values: Any, others: Any) -> Any:
         """``values`` where the condition holds, ``others`` elsewhere."""
 
+    def replace(self, values: Any, mask: Any, others: Any) -> None:
+        """Write ``others``, of the same type and shape, or a number, where the mask holds."""
+
+    def surely_none(self, mask: Any) -> bool:
+        """Whether the mask holds nowhere; False where the host would have to wait to know."""
+
+    def surely_all(self, mask: Any) -> bool:
+        """Whether the mask holds everywhere; False where the host would have to wait to know."""
+
+    def any_of_rows(self, mask: Any) -> Any:
+        """Whether the mask holds anywhere in each row."""
+
     def minimum(self, values: Any, others: Any, out: Any = None) -> Any:
         """The smaller ones of two arrays."""
 
@@ -155,6 +167,23 @@ class NumpyArrays:
         """``np.where``."""
         chosen: AnyArray = np.where(condition, values, others)
         return chosen
+
+    def replace(self, values: AnyArray, mask: BoolArray, others: Any) -> None:
+        """``np.putmask``, which repeats what is too short: shapes must be the same."""
+        np.putmask(values, mask, others)
+
+    def surely_none(self, mask: BoolArray) -> bool:
+        """Whether the mask holds nowhere."""
+        return not np.count_nonzero(mask)
+
+    def surely_all(self, mask: BoolArray) -> bool:
+        """Whether the mask holds everywhere."""
+        return int(np.count_nonzero(mask)) == mask.size
+
+    def any_of_rows(self, mask: BoolArray) -> BoolArray:
+        """``any`` without its wrapper."""
+        found: BoolArray = np.logical_or.reduce(mask, axis=1)
+        return found
 
     def minimum(self, values: AnyArray, others: AnyArray, out: Any = None) -> AnyArray:
         """``np.minimum``."""

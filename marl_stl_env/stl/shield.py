@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,7 +49,9 @@ from marl_stl_env.types import (
 )
 
 _BIT = np.array([0, 0, 2, 1], np.uint8)  # of Allow, Block, Quarantine, Alert
-_POWERS = np.uint64(1) << np.arange(PRESENCE, dtype=np.uint64)
+#: All bits but that of an entity last met so many steps ago, by one more than that: none is to be
+#: taken away where it is new (0) or was met too long ago (the last).
+_OTHERS = ~np.array([0, *(1 << ago for ago in range(PRESENCE)), 0], np.uint64).view(np.int64)
 _ISOLATIONS = ("quarantined", "quarantined_fraction", "requarantined_benign")
 #: What is carried out in place of a masked action.
 FALLBACK: Int8Array = np.array(
@@ -133,9 +135,29 @@ class Shield:
         longest = max((rule.window for rule in self._counts), default=1)
         self._history = arrays.asarray(np.zeros((lanes, longest), np.uint8))
         self._counted = arrays.asarray(np.zeros((len(self._counts), lanes), np.int64))
+        self._first = self._every * longest
+
+        def column(numbers: Iterable[int], kind: type[np.generic] = np.int64) -> Any:
+            return arrays.asarray(np.array(list(numbers), kind)[:, None])
+
+        rules = self._counts
+        self._limits = column(rule.limit for rule in rules)
+        self._bits = column((_BIT[rule.action] for rule in rules), np.uint8)
+        # The steps that leave each window, and this one, which takes the place of the oldest.
+        self._back = column([*(rule.window - 1 for rule in rules), 0])
+        self._starts, self._firsts = (
+            column(max(step, 0) for step in steps)
+            for steps in ((rule.start for rule in rules), (rule.first for rule in rules))
+        )
+        self._late = any(rule.start > 0 for rule in rules)
+        self._of_action = [
+            (action, [i for i, rule in enumerate(rules) if rule.action == action])
+            for action in (Action.ALERT, Action.QUARANTINE)
+        ]
         # Bit j of a lane's word is j steps ago; bit 0, the current event, is still open.
         self._begun: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
         self._present: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
+        self._longest = arrays.asarray(np.array(PRESENCE, np.int32))
         ahead = np.arange(min(quarantine_length or 1, PRESENCE))
         self._ahead = arrays.asarray(ahead)
         self._still_begun = arrays.asarray(_lowest_bits(len(ahead) - ahead))
@@ -174,20 +196,21 @@ class Shield:
             False for masked actions, in the order of :class:`Action`.  # (lanes, 4) bool
         """
         masked: BoolArray = self._arrays.copy(self._nothing_masked)
-        alerts, quarantines = masked[:, Action.ALERT], masked[:, Action.QUARANTINE]
-        for rule, counted in zip(self._counts, self._counted, strict=True):
-            full = counted >= rule.limit
-            if rule.first > 0:
-                full &= now.steps >= rule.first
-            of_action = alerts if rule.action == Action.ALERT else quarantines
-            of_action |= full
+        quarantines = masked[:, Action.QUARANTINE]
+        if self._counts:
+            full = self._counted >= self._limits
+            if self._late:
+                full &= now.steps >= self._firsts
+            for action, rules in self._of_action:
+                of_action = masked[:, action]
+                for i in rules:
+                    of_action |= full[i]
         for bound in self._repeats:
             lately = (now.freed >= 0) & (now.freed < bound.window)
             quarantines |= lately & (now.steps >= bound.start) if bound.start else lately
         if self._fractions:
             quarantines |= self._crowded(now)
-        self._arrays.fill(masked, now.isolated, False)
-        return ~masked
+        return ~masked | now.isolated[:, None]
 
     def step(self, now: Situation, decisions: Int8Array, active: BoolArray) -> None:
         """Remember what was carried out.
@@ -197,26 +220,32 @@ class Shield:
             decisions: What was carried out.  # (lanes,) int8
             active: Lanes in which it was; others stay as they are.  # (lanes,) bool
         """
-        arrays, every, steps = self._arrays, self._every, now.steps
-        longest = self._history.shape[1]
+        arrays = self._arrays
         bits = arrays.take(arrays.constant(_BIT), arrays.cast(decisions, np.int64))
         bits = bits * ~now.isolated
         if self._counts:
-            place = (every, steps % longest)
-            arrays.put(self._history, place, arrays.where(active, bits, self._history[place]))
-        for i, rule in enumerate(self._counts):
-            last = self._history[every, (steps - rule.window + 1) % longest]
-            bit = int(_BIT[rule.action])
-            entering, leaving = active & (bits == bit), active & (last == bit)
-            if rule.start > 0:
-                entering &= steps >= rule.first
-                leaving &= steps >= rule.start
-            self._counted[i] += entering
-            self._counted[i] -= leaving * 1
+            self._count(now.steps, bits, active)
         if self._fractions:
             begun = (self._begun | (bits == int(_BIT[Action.QUARANTINE]))) * 2
-            self._begun = arrays.where(active, begun, self._begun)
-            self._present = arrays.where(active, self._here(now) * 2, self._present)
+            arrays.replace(self._begun, active, begun)
+            arrays.replace(self._present, active, self._here(now) * 2)
+
+    def _count(self, steps: IntArray, bits: AnyArray, active: BoolArray) -> None:
+        """Count what enters and what leaves each window."""
+        arrays, history = self._arrays, self._history.reshape(-1)
+        places = (steps - self._back) % self._history.shape[1]
+        places += self._first
+        entries = arrays.take(history, places[-1])
+        arrays.replace(entries, active, bits)
+        arrays.put(history, places[-1], entries)
+        # A window of one step loses none but this one, which it has just gained.
+        last = arrays.take(history, places[:-1])
+        entering, leaving = (bits == self._bits) & active, (last == self._bits) & active
+        if self._late:
+            entering &= steps >= self._firsts
+            leaving &= steps >= self._starts
+        self._counted += entering
+        self._counted -= arrays.cast(leaving, np.int64)
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
@@ -255,10 +284,9 @@ class Shield:
 
     def _here(self, now: Situation) -> IntArray:
         """When the entities present were last met, the current one just now."""
-        arrays, recent = self._arrays, (now.met >= 0) & (now.met < PRESENCE)
-        ago = arrays.cast(arrays.where(recent, now.met, 0), np.int64)
-        before = arrays.bits(arrays.take(arrays.constant(_POWERS), ago))
-        present: IntArray = (self._present & ~arrays.where(recent, before, 0)) | 1
+        arrays = self._arrays
+        ago = arrays.cast(arrays.minimum(now.met, self._longest) + 1, np.int64)
+        present: IntArray = (self._present & arrays.take(arrays.constant(_OTHERS), ago)) | 1
         return present
 
     def _crowded(self, now: Situation) -> BoolArray:
@@ -271,7 +299,7 @@ class Shield:
             one_too_many = begun >= arrays.take(rule.limits, present)
             if rule.start > 0:
                 one_too_many &= now.steps[:, None] >= rule.start - self._ahead
-            crowded |= one_too_many.any(axis=1)
+            crowded |= arrays.any_of_rows(one_too_many)
         return crowded
 
 
@@ -283,6 +311,8 @@ def carried_out(decisions: Int8Array, allowed: BoolArray, arrays: Arrays = NUMPY
         allowed: What the shield allows.  # (lanes, 4) bool
         arrays: The library of the arrays.
     """
+    if arrays.surely_all(allowed):
+        return decisions
     for action in (int(Action.ALERT), int(Action.QUARANTINE)):  # the others are never masked
         masked = (decisions == action) & ~allowed[:, action]
         decisions = arrays.where(masked, int(FALLBACK[action]), decisions)
