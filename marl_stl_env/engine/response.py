@@ -17,10 +17,11 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.config.response import PRESENCE
 from marl_stl_env.data.entities import EntitySlots, entity_slots
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.state import LaneState, is_threat_vote
+from marl_stl_env.engine.state import LaneState
 from marl_stl_env.errors import StateError, TableError
 from marl_stl_env.stl.shield import Situation
 from marl_stl_env.types import (
+    THREAT_VOTE,
     Action,
     AnyArray,
     BoolArray,
@@ -231,23 +232,24 @@ class ResponseDynamics:
         state: LaneState,
         labels: BoolArray,
         decisions: Int8Array,
+        acting: BoolArray,
         known: BoolArray | None = None,
     ) -> Outcome:
-        """Carry the decisions out, in the lanes that vote on a running episode.
+        """Carry the decisions out.
 
         Args:
             state: Where every lane stands, before it moves on.
             labels: True labels of the current events.  # (lanes,) bool
             decisions: What the teams decided.  # (lanes,) int8
+            acting: Lanes that vote on a running episode.  # (lanes,) bool
             known: Events of which an analyst finds out the label; None for all.  # (lanes,) bool
         """
         arrays, now = self._arrays, self._current(state)
         self._known = None  # the lanes move on
         steps, until = now.steps, now.until
-        acting = (state.positions < state.ends) & state.voting
         isolated = until > steps
         free = acting > isolated  # and not
-        voted = is_threat_vote(decisions)
+        voted = arrays.take(arrays.constant(THREAT_VOTE), arrays.cast(decisions, np.int64))
         age = self._age(now, labels, isolated | voted, acting)
         requarantined = self._isolate(now, labels, free & (decisions == self._quarantines))
         granted, refused = self._alert(

@@ -21,10 +21,10 @@ class Memory:
 
     def __init__(self, lanes: int, arrays: Arrays = NUMPY) -> None:
         self.lanes, self.arrays = lanes, arrays
-        never = np.full(lanes, -1)
-        self.ticks: IntArray = arrays.asarray(never)  # number of the current sample, by lane
-        # Number of the current sample in its episode.
-        self.age: IntArray = arrays.asarray(never.copy())
+        # Number of the current sample by lane, in all and in its episode.
+        self._clocks: IntArray = arrays.asarray(np.full((2, lanes), -1))
+        self._one: IntArray = arrays.asarray(np.array(1))
+        self.ticks, self.age = self._clocks[0], self._clocks[1]
         self._tick: int | None = -1  # that of all lanes; None where they differ
         self._rows: list[tuple[Float32Array, float]] = []
         self._bytes = 0
@@ -54,8 +54,7 @@ class Memory:
         """
         if sampling is None and self._tick is not None:
             self._tick += 1
-            self.ticks += 1
-            self.age += 1
+            self._clocks += self._one
             return [(self._tick, None)]
         arrays = self.arrays
         every = np.ones(self.lanes, np.bool_)
