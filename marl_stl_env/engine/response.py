@@ -116,6 +116,8 @@ class _Current(NamedTuple):
 
     slots: IntArray  # (lanes,)
     at: IntArray  # its place in a flat array of all lanes' slots
+    turn: IntArray  # of this step in the flat record of granted alerts
+    since_start: IntArray  # steps, in two types
     steps: Int32Array
     until: Int32Array
     due: Int32Array
@@ -164,6 +166,9 @@ class ResponseDynamics:
                 config.response.alert_delay,
                 config.response.verdict_length,
             )
+        )
+        self._window, self._every = (
+            arrays.asarray(np.array(length)) for length in (config.response.alert_window, PRESENCE)
         )
         self._quarantines, self._alerts = (
             arrays.asarray(np.array(action, np.int8)) for action in (_QUARANTINE, _ALERT)
@@ -282,8 +287,7 @@ class ResponseDynamics:
     ) -> tuple[BoolArray, BoolArray]:
         """Call the analyst; one who is at work on the entity, or was lately, needs no call."""
         memory, flat, arrays, due = self._memory, self._flat, self._arrays, now.due
-        turn = self._first_turn + now.steps % self._settings.alert_window
-        before = arrays.take(flat.granted, turn)
+        turn, before = now.turn, arrays.take(flat.granted, now.turn)
         leaving, staying = acting & before, before > acting
         memory.spent -= arrays.cast(leaving, np.int32)
         if arrays.surely_none(alerts):
@@ -321,7 +325,7 @@ class ResponseDynamics:
         new = acting & (last <= arrays.maximum(gone, self._never))
         arrays.replace(last, acting, now.steps)
         arrays.put(flat.last_met, now.at, last)
-        turn = self._first_met + now.steps % self._presence
+        turn = self._first_met + now.since_start % self._every
         recent = arrays.take(flat.recent, turn)
         met_then = arrays.take(flat.last_met, self._first_slot + recent)
         old = acting & (met_then == gone) & (gone > self._never)
@@ -364,7 +368,7 @@ class ResponseDynamics:
             shared[:, 2], shared[:, 3] = shown & (verdict == 1), shown & (verdict == 0)
             shared[:, 4] = known > shown
         # The place of this step still holds the call that now leaves the window.
-        leaving = arrays.take(self._flat.granted, self._first_turn + steps % settings.alert_window)
+        leaving = arrays.take(self._flat.granted, now.turn)
         budget = max(settings.alert_budget, 1)
         spent = memory.spent - arrays.cast(leaving, np.int32)
         shared[:, 5] = (budget - spent) / budget
@@ -379,7 +383,7 @@ class ResponseDynamics:
         arrays.replace(freed, until == never, never)
         met = steps - last
         arrays.replace(met, last == never, never)
-        return Situation(state.positions - state.starts, until > steps, freed, met)
+        return Situation(now.since_start, until > steps, freed, met)
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name."""
@@ -412,7 +416,10 @@ class ResponseDynamics:
             arrays, flat = self._arrays, self._flat
             slots = arrays.take(self._slot_of, state.places)
             at = self._first_slot + slots
-            steps = arrays.cast(state.positions - state.starts, np.int32)
+            since_start = state.positions - state.starts
+            steps = arrays.cast(since_start, np.int32)
+            turn = self._first_turn + since_start % self._window
             memories = (flat.isolated_until, flat.verdict_from, flat.last_met, flat.record)
-            self._known = state, _Current(slots, at, steps, *(arrays.take(m, at) for m in memories))
+            found = (arrays.take(memory, at) for memory in memories)
+            self._known = state, _Current(slots, at, turn, since_start, steps, *found)
         return self._known[1]

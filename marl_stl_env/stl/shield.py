@@ -129,7 +129,7 @@ class Shield:
         self._arrays, self._every = arrays, arrays.asarray(np.arange(lanes))
         self._counts: list[_CountRule] = []
         self._fractions: list[_FractionRule] = []
-        self._repeats: list[Bound] = []
+        self._repeats: list[tuple[Bound, Int32Array]] = []
         for bound in bounds:
             self._add(bound, quarantine_length)
         longest = max((rule.window for rule in self._counts), default=1)
@@ -157,7 +157,15 @@ class Shield:
         # Bit j of a lane's word is j steps ago; bit 0, the current event, is still open.
         self._begun: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
         self._present: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
-        self._longest = arrays.asarray(np.array(PRESENCE, np.int32))
+        # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
+        self._presence, self._never = (
+            arrays.asarray(np.array(number, np.int32)) for number in (PRESENCE, -1)
+        )
+        self._one, self._quarantine = (
+            arrays.asarray(np.array(number, kind))
+            for number, kind in ((1, np.int64), (_BIT[Action.QUARANTINE], np.uint8))
+        )
+        self._met: tuple[Situation, IntArray] | None = None
         ahead = np.arange(min(quarantine_length or 1, PRESENCE))
         self._ahead = arrays.asarray(ahead)
         self._still_begun = arrays.asarray(_lowest_bits(len(ahead) - ahead))
@@ -173,7 +181,8 @@ class Shield:
         length = quarantine_length or 0
         if bound.kind == "requarantined_benign":
             if not bound.holds(np.ones(1, np.int64)).all():
-                self._repeats.append(bound)
+                window = self._arrays.asarray(np.array(bound.window, np.int32))
+                self._repeats.append((bound, window))
         elif bound.kind == "quarantined_fraction":
             limits = _limits(bound, length)
             if length <= PRESENCE:
@@ -205,8 +214,8 @@ class Shield:
                 of_action = masked[:, action]
                 for i in rules:
                     of_action |= full[i]
-        for bound in self._repeats:
-            lately = (now.freed >= 0) & (now.freed < bound.window)
+        for bound, window in self._repeats:
+            lately = (now.freed > self._never) & (now.freed < window)
             quarantines |= lately & (now.steps >= bound.start) if bound.start else lately
         if self._fractions:
             quarantines |= self._crowded(now)
@@ -226,9 +235,10 @@ class Shield:
         if self._counts:
             self._count(now.steps, bits, active)
         if self._fractions:
-            begun = (self._begun | (bits == int(_BIT[Action.QUARANTINE]))) * 2
+            begun = (self._begun | (bits == self._quarantine)) << self._one
             arrays.replace(self._begun, active, begun)
-            arrays.replace(self._present, active, self._here(now) * 2)
+            arrays.replace(self._present, active, self._here(now) << self._one)
+            self._met = None
 
     def _count(self, steps: IntArray, bits: AnyArray, active: BoolArray) -> None:
         """Count what enters and what leaves each window."""
@@ -249,6 +259,7 @@ class Shield:
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
+        self._met = None
         for array in (self._history, self._begun, self._present):
             self._arrays.fill(array, mask, 0)
         self._arrays.fill_columns(self._counted, mask, 0)
@@ -279,15 +290,18 @@ class Shield:
                     f"{given.dtype}; the state belongs to other specifications or other lanes"
                 )
         taken = {name: self._arrays.asarray(np.array(array)) for name, array in arrays.items()}
+        self._met = None
         self._history, self._counted = taken["history"], taken["counted"].T
         self._begun, self._present = (self._arrays.bits(taken[n]) for n in ("begun", "present"))
 
     def _here(self, now: Situation) -> IntArray:
         """When the entities present were last met, the current one just now."""
-        arrays = self._arrays
-        ago = arrays.cast(arrays.minimum(now.met, self._longest) + 1, np.int64)
-        present: IntArray = (self._present & arrays.take(arrays.constant(_OTHERS), ago)) | 1
-        return present
+        if self._met is None or self._met[0] is not now:
+            arrays, one = self._arrays, self._one
+            ago = arrays.minimum(now.met, self._presence) + one
+            present = (self._present & arrays.take(arrays.constant(_OTHERS), ago)) | one
+            self._met = now, present
+        return self._met[1]
 
     def _crowded(self, now: Situation) -> BoolArray:
         """Whether another quarantine could become one too many while it lasts.  # (lanes,)."""
@@ -314,8 +328,9 @@ def carried_out(decisions: Int8Array, allowed: BoolArray, arrays: Arrays = NUMPY
     if arrays.surely_all(allowed):
         return decisions
     for action in (int(Action.ALERT), int(Action.QUARANTINE)):  # the others are never masked
-        masked = (decisions == action) & ~allowed[:, action]
-        decisions = arrays.where(masked, int(FALLBACK[action]), decisions)
+        masked = (decisions == action) > allowed[:, action]  # and not
+        if not arrays.surely_none(masked):
+            decisions = arrays.where(masked, int(FALLBACK[action]), decisions)
     return decisions
 
 
