@@ -8,7 +8,7 @@ attacks go on.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -178,6 +178,15 @@ class ResponseDynamics:
         self._first_met = self._number * PRESENCE
         self._known: tuple[LaneState, _Current] | None = None
         self._provide(config.episode_length)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: all but what shares memory with it."""
+        return {n: one for n, one in self.__dict__.items() if n not in {"_flat", "_known"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Continue as the copied one."""
+        self.__dict__.update(state)
+        self._remember(self._memory)
 
     def _provide(self, window: int) -> None:
         """Make room for segments of this length, and forget everything."""

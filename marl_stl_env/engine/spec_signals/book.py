@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
+from operator import and_, mod
 
 import numpy as np
 
@@ -97,7 +98,9 @@ class SignalBook:
         keys, asarray = sorted(wanted), arrays.asarray
         self._counted = asarray(np.zeros((len(keys), lanes), np.int64))
         self._counts = dict(zip(keys, self._counted, strict=True))  # its rows, by name and window
-        self._bit_of = asarray(np.array([BIT[name] for name, _ in keys], np.uint8)[:, None])
+        bits = np.array([BIT[name] for name, _ in keys], np.uint8)
+        self._bit_of = asarray(bits[:, None])
+        self._begun = asarray(((_BITS[:, None] & bits) != 0).astype(np.int64))  # (facts, keys)
         windows = sorted({window for _, window in keys})
         self._history = asarray(np.zeros((lanes, max(windows, default=1)), np.uint8))
         # The steps that leave each window, and this one, which takes the place of the oldest.
@@ -105,6 +108,10 @@ class SignalBook:
         places = np.array([windows.index(window) for _, window in keys], np.int64)
         self._window_of: IntArray = asarray(places)
         self._first: IntArray = self._lanes * self._history.shape[1]
+        # Where it can be, a remainder is one operation on bits.
+        length = self._history.shape[1]
+        self._around, around = (and_, length - 1) if length & (length - 1) == 0 else (mod, length)
+        self._length = asarray(np.array(around))
         # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
         self._one, self._never, self._of_label, self._of_isolation = (
             asarray(np.array(number)) for number in (1, -1, len(Action), 2 * len(Action))
@@ -143,8 +150,7 @@ class SignalBook:
         facts = step_context.labels * self._of_label + step_context.decisions
         if not arrays.surely_none(outcome.isolated):
             facts = facts + outcome.isolated * self._of_isolation
-        bits = arrays.take(arrays.constant(_BITS), facts)
-        self._count(bits, step_context.steps, voting)
+        self._count(facts, step_context.steps, voting)
         return {name: value(step_context) for name, value in self._values}
 
     def get_state(self) -> dict[str, AnyArray]:
@@ -173,17 +179,21 @@ class SignalBook:
         for (name, window), count in self._counts.items():
             count[:] = asarray(np.array(arrays[f"{name}_{window}"]))
 
-    def _count(self, bits: AnyArray, steps: IntArray, voting: BoolArray | None) -> None:
+    def _count(self, facts: IntArray, steps: IntArray, voting: BoolArray | None) -> None:
+        """Count what enters and what leaves each window."""
         arrays, history = self._arrays, self._history.reshape(-1)
-        places = (steps - self._back) % self._history.shape[1]
+        places = self._around(steps - self._back, self._length)
         places += self._first
+        here, bits = places[-1], arrays.take(arrays.constant(_BITS), facts)
         leaving = arrays.take(arrays.take(history, places[:-1]), self._window_of)
-        begun, ended = (bits & self._bit_of) != 0, (leaving & self._bit_of) != 0
+        begun = arrays.take(self._begun, facts).T
+        ended = (leaving & self._bit_of) == self._bit_of
         if voting is not None:
-            begun, ended = begun & voting, ended & voting
-            bits = arrays.where(voting, bits, history[places[-1]])
-        self._counted += arrays.cast(begun, np.int8) - arrays.cast(ended, np.int8)
-        history[places[-1]] = bits
+            begun, ended = begun * voting, ended & voting
+            bits = arrays.where(voting, bits, history[here])
+        self._counted += begun
+        self._counted -= arrays.cast(ended, np.int64)
+        history[here] = bits
 
     def _signal(self, name: str) -> Callable[[StepContext], AnyArray]:
         """A signal as a function of the step that was just counted."""
