@@ -15,6 +15,9 @@ from numpy.typing import DTypeLike
 
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
+#: Entries that numpy's indexing finds faster than its ``take``.
+_FEW = 1024
+
 
 class Arrays(Protocol):
     """An array library on a device."""
@@ -140,16 +143,18 @@ class NumpyArrays:
 
     def cast(self, array: AnyArray, kind: DTypeLike) -> AnyArray:
         """The array in another type; itself where it has it."""
-        return array.astype(kind, copy=False)
+        return array if array.dtype == kind else array.astype(kind)
 
     def copy(self, array: AnyArray) -> AnyArray:
         """A copy."""
         return array.copy()
 
     def take(self, values: AnyArray, index: AnyArray) -> AnyArray:
-        """The entries; ``mode="clip"`` saves numpy a copy and a check."""
-        entries: AnyArray = values.take(index, axis=0, mode="clip")
-        return entries
+        """The entries; ``mode="clip"`` saves numpy a copy and a check, few are faster without."""
+        if values.ndim == 1 and len(index) < _FEW:
+            entries: AnyArray = values[index]
+            return entries
+        return values.take(index, 0, None, "clip")
 
     def put(self, values: AnyArray, at: Any, entries: Any) -> None:
         """``values[at] = entries``."""
@@ -174,11 +179,11 @@ class NumpyArrays:
 
     def surely_none(self, mask: BoolArray) -> bool:
         """Whether the mask holds nowhere."""
-        return not np.count_nonzero(mask)
+        return 1 not in mask.tobytes()  # the fastest of all ways, of few lanes and of many
 
     def surely_all(self, mask: BoolArray) -> bool:
         """Whether the mask holds everywhere."""
-        return int(np.count_nonzero(mask)) == mask.size
+        return 0 not in mask.tobytes()
 
     def any_of_rows(self, mask: BoolArray) -> BoolArray:
         """``any`` without its wrapper."""

@@ -192,7 +192,8 @@ class DecisionRule:
             return self._computed(actions)
         # A product of floats is exact for such numbers, and many times faster than one of integers.
         codes: IntArray = actions.astype(np.float32).dot(self._places).astype(np.int64)
-        return self.table.take(codes, mode="wrap")
+        # A silent sensor (-1) can make the index negative, which counts from the table's end.
+        return self.table[codes]
 
     def on(self, arrays: Arrays) -> Callable[[Any], Any]:
         """The rule for arrays of this library: agreed actions to decisions.
@@ -204,7 +205,6 @@ class DecisionRule:
             return self
         if self.agents <= TABLE_AGENTS:
             table, weights = arrays.asarray(self.table), arrays.asarray(self.weights)
-            # A silent sensor (-1) can make the index negative, which counts from the table's end.
             return lambda actions: table[(actions * weights).sum(axis=1)]
         if not self.counts_votes:
             return lambda actions: arrays.on_host(self._computed, actions)

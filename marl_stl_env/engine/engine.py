@@ -249,7 +249,7 @@ class Engine:
                 steps, labels, decisions, team, outcome, rows, agreed, faulty, self.table
             )
             status = self.spec_monitor.step(context, self._voters())
-        advance(state, acting)
+        advance(state, acting, self._arrays)
         self._allowed = None
         if self.config.deliberation:
             state.proposals = self._arrays.where(voting[:, None], SILENT, agreed)

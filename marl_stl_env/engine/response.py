@@ -298,14 +298,15 @@ class ResponseDynamics:
         memory, flat, arrays, due = self._memory, self._flat, self._arrays, now.due
         turn, before = now.turn, arrays.take(flat.granted, now.turn)
         leaving, staying = acting & before, before > acting
-        memory.spent -= arrays.cast(leaving, np.int32)
+        if not arrays.surely_none(leaving):
+            memory.spent -= arrays.cast(leaving, np.int32)
         if arrays.surely_none(alerts):
             arrays.put(flat.granted, turn, staying)
             return self._nothing.granted, self._nothing.refused
         over = (due == self._never) | (now.steps >= due + self._known_for)
         wanted = alerts & over
         granted = wanted & (memory.spent < self._settings.alert_budget)
-        memory.spent += granted
+        memory.spent += arrays.cast(granted, np.int32)
         arrays.put(flat.granted, turn, granted | staying)
         arrays.replace(due, granted, now.steps + self._delay)
         arrays.put(flat.verdict_from, now.at, due)

@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,10 +152,6 @@ class Shield:
             for steps in ((rule.start for rule in rules), (rule.first for rule in rules))
         )
         self._late = any(rule.start > 0 for rule in rules)
-        self._of_action = [
-            (action, [i for i, rule in enumerate(rules) if rule.action == action])
-            for action in (Action.ALERT, Action.QUARANTINE)
-        ]
         # Bit j of a lane's word is j steps ago; bit 0, the current event, is still open.
         self._begun: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
         self._present: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
@@ -170,7 +168,7 @@ class Shield:
         self._ahead = arrays.asarray(ahead)
         self._still_begun = arrays.asarray(_lowest_bits(len(ahead) - ahead))
         self._still_present = arrays.asarray(_lowest_bits(PRESENCE - ahead))
-        self._nothing_masked = arrays.asarray(np.zeros((lanes, ACTIONS), np.bool_))
+        self._everything = arrays.asarray(np.ones((lanes, ACTIONS), np.bool_))
 
     def _add(self, bound: Bound, quarantine_length: int | None) -> None:
         if bound.kind in _ISOLATIONS and quarantine_length is None:
@@ -204,22 +202,35 @@ class Shield:
         Returns:
             False for masked actions, in the order of :class:`Action`.  # (lanes, 4) bool
         """
-        masked: BoolArray = self._arrays.copy(self._nothing_masked)
-        quarantines = masked[:, Action.QUARANTINE]
-        if self._counts:
-            full = self._counted >= self._limits
-            if self._late:
-                full &= now.steps >= self._firsts
-            for action, rules in self._of_action:
-                of_action = masked[:, action]
-                for i in rules:
-                    of_action |= full[i]
+        allowed: BoolArray = self._arrays.copy(self._everything)
+        for action, masked in (
+            (Action.ALERT, self._full(now, Action.ALERT)),
+            (Action.QUARANTINE, self._unwanted(now)),
+        ):
+            if masked is not None:
+                allowed[:, action] = now.isolated >= masked  # isolated or not masked
+        return allowed
+
+    def _full(self, now: Situation, action: Action) -> BoolArray | None:
+        """Whether the action would be one too many in a window; None where none counts it."""
+        found: BoolArray | None = None
+        for i, rule in enumerate(self._counts):
+            if rule.action == action:
+                full = self._counted[i] >= self._limits[i]
+                if rule.first > 0:
+                    full &= now.steps >= rule.first
+                found = full if found is None else found | full
+        return found
+
+    def _unwanted(self, now: Situation) -> BoolArray | None:
+        """Where any bound forbids a quarantine; None where none ever does."""
+        found = [self._full(now, Action.QUARANTINE)]
         for bound, window in self._repeats:
             lately = (now.freed > self._never) & (now.freed < window)
-            quarantines |= lately & (now.steps >= bound.start) if bound.start else lately
-        if self._fractions:
-            quarantines |= self._crowded(now)
-        return ~masked | now.isolated[:, None]
+            found.append(lately & (now.steps >= bound.start) if bound.start else lately)
+        found += self._crowded(now) if self._fractions else []
+        masks = [mask for mask in found if mask is not None]
+        return reduce(or_, masks) if masks else None
 
     def step(self, now: Situation, decisions: Int8Array, active: BoolArray) -> None:
         """Remember what was carried out.
@@ -231,7 +242,8 @@ class Shield:
         """
         arrays = self._arrays
         bits = arrays.take(arrays.constant(_BIT), arrays.cast(decisions, np.int64))
-        bits = bits * ~now.isolated
+        if not arrays.surely_none(now.isolated):
+            bits = bits * ~now.isolated
         if self._counts:
             self._count(now.steps, bits, active)
         if self._fractions:
@@ -254,7 +266,7 @@ class Shield:
         if self._late:
             entering &= steps >= self._firsts
             leaving &= steps >= self._starts
-        self._counted += entering
+        self._counted += arrays.cast(entering, np.int64)
         self._counted -= arrays.cast(leaving, np.int64)
 
     def reset(self, mask: BoolArray) -> None:
@@ -303,18 +315,21 @@ class Shield:
             self._met = now, present
         return self._met[1]
 
-    def _crowded(self, now: Situation) -> BoolArray:
-        """Whether another quarantine could become one too many while it lasts.  # (lanes,)."""
+    def _crowded(self, now: Situation) -> list[BoolArray]:
+        """For each rule: could another quarantine become one too many while it lasts?
+
+        # (lanes,) bool each
+        """
         arrays = self._arrays
         begun = arrays.count_bits(self._begun[:, None] & self._still_begun)  # (lanes, ahead)
         present = arrays.count_bits(self._here(now)[:, None] & self._still_present)
-        crowded: BoolArray = arrays.copy(self._nothing_masked[:, 0])
+        found = []
         for rule in self._fractions:
             one_too_many = begun >= arrays.take(rule.limits, present)
             if rule.start > 0:
                 one_too_many &= now.steps[:, None] >= rule.start - self._ahead
-            crowded |= arrays.any_of_rows(one_too_many)
-        return crowded
+            found.append(arrays.any_of_rows(one_too_many))
+        return found
 
 
 def carried_out(decisions: Int8Array, allowed: BoolArray, arrays: Arrays = NUMPY) -> Int8Array:
