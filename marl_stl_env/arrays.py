@@ -15,6 +15,9 @@ from numpy.typing import DTypeLike
 
 from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
+#: Entries that numpy's indexing finds faster than its ``take``.
+_FEW = 1024
+
 
 class Arrays(Protocol):
     """An array library on a device."""
@@ -54,6 +57,18 @@ class Arrays(Protocol):
 
     def where(self, condition: Any, values: Any, others: Any) -> Any:
         """``values`` where the condition holds, ``others`` elsewhere."""
+
+    def replace(self, values: Any, mask: Any, others: Any) -> None:
+        """Write ``others``, of the same type and shape, or a number, where the mask holds."""
+
+    def surely_none(self, mask: Any) -> bool:
+        """Whether the mask holds nowhere; False where the host would have to wait to know."""
+
+    def surely_all(self, mask: Any) -> bool:
+        """Whether the mask holds everywhere; False where the host would have to wait to know."""
+
+    def any_of_rows(self, mask: Any) -> Any:
+        """Whether the mask holds anywhere in each row."""
 
     def minimum(self, values: Any, others: Any, out: Any = None) -> Any:
         """The smaller ones of two arrays."""
@@ -128,16 +143,18 @@ class NumpyArrays:
 
     def cast(self, array: AnyArray, kind: DTypeLike) -> AnyArray:
         """The array in another type; itself where it has it."""
-        return array.astype(kind, copy=False)
+        return array if array.dtype == kind else array.astype(kind)
 
     def copy(self, array: AnyArray) -> AnyArray:
         """A copy."""
         return array.copy()
 
     def take(self, values: AnyArray, index: AnyArray) -> AnyArray:
-        """The entries; ``mode="clip"`` saves numpy a copy and a check."""
-        entries: AnyArray = values.take(index, axis=0, mode="clip")
-        return entries
+        """The entries; ``mode="clip"`` saves numpy a copy and a check, few are faster without."""
+        if values.ndim == 1 and len(index) < _FEW:
+            entries: AnyArray = values[index]
+            return entries
+        return values.take(index, 0, None, "clip")
 
     def put(self, values: AnyArray, at: Any, entries: Any) -> None:
         """``values[at] = entries``."""
@@ -155,6 +172,23 @@ class NumpyArrays:
         """``np.where``."""
         chosen: AnyArray = np.where(condition, values, others)
         return chosen
+
+    def replace(self, values: AnyArray, mask: BoolArray, others: Any) -> None:
+        """``np.putmask``, which repeats what is too short: shapes must be the same."""
+        np.putmask(values, mask, others)
+
+    def surely_none(self, mask: BoolArray) -> bool:
+        """Whether the mask holds nowhere."""
+        return 1 not in mask.tobytes()  # the fastest of all ways, of few lanes and of many
+
+    def surely_all(self, mask: BoolArray) -> bool:
+        """Whether the mask holds everywhere."""
+        return 0 not in mask.tobytes()
+
+    def any_of_rows(self, mask: BoolArray) -> BoolArray:
+        """``any`` without its wrapper."""
+        found: BoolArray = np.logical_or.reduce(mask, axis=1)
+        return found
 
     def minimum(self, values: AnyArray, others: AnyArray, out: Any = None) -> AnyArray:
         """``np.minimum``."""

@@ -281,7 +281,7 @@ def _some_steps() -> list[StepContext]:
 def _lanes_of(step: StepContext, lanes: AnyArray) -> StepContext:
     arrays = {n: getattr(step, n)[lanes] for n in _STEP_ARRAYS}
     outcome = step.outcome._replace(**{n: a[lanes] for n, a in step.outcome._asdict().items()})
-    return replace(step, **arrays, outcome=outcome)
+    return step._replace(**arrays, outcome=outcome)
 
 
 _STEP_ARRAYS = ("steps", "labels", "decisions", "rewards", "rows", "actions", "faulty")
@@ -293,8 +293,7 @@ def _unlabelled(step: StepContext) -> StepContext:
     table["families"] = np.zeros_like(step.table.families)
     never, none = np.full_like(step.outcome.age, -1), np.zeros_like(step.outcome.age)
     outcome = step.outcome._replace(age=none, requarantined=never)
-    return replace(
-        step,
+    return step._replace(
         labels=~step.labels,
         rewards=np.zeros_like(step.rewards),
         faulty=np.zeros_like(step.faulty),

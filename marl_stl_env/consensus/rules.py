@@ -13,7 +13,7 @@ from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import THRESHOLD_RULE, ConsensusConfig
 from marl_stl_env.errors import PluginError
 from marl_stl_env.registry import Registry, as_callable, blamed
-from marl_stl_env.types import ACTIONS, Action, Int8Array, IntArray
+from marl_stl_env.types import ACTIONS, Action, Float32Array, Int8Array, IntArray
 from marl_stl_env.validation import check_range, check_types
 
 #: The value of a silent sensor, which supports no action.
@@ -190,8 +190,10 @@ class DecisionRule:
         """
         if self.agents > TABLE_AGENTS:
             return self._computed(actions)
-        codes: IntArray = actions @ self.weights
-        return self.table.take(codes, mode="wrap")
+        # A product of floats is exact for such numbers, and many times faster than one of integers.
+        codes: IntArray = actions.astype(np.float32).dot(self._places).astype(np.int64)
+        # A silent sensor (-1) can make the index negative, which counts from the table's end.
+        return self.table[codes]
 
     def on(self, arrays: Arrays) -> Callable[[Any], Any]:
         """The rule for arrays of this library: agreed actions to decisions.
@@ -203,7 +205,6 @@ class DecisionRule:
             return self
         if self.agents <= TABLE_AGENTS:
             table, weights = arrays.asarray(self.table), arrays.asarray(self.weights)
-            # A silent sensor (-1) can make the index negative, which counts from the table's end.
             return lambda actions: table[(actions * weights).sum(axis=1)]
         if not self.counts_votes:
             return lambda actions: arrays.on_host(self._computed, actions)
@@ -213,6 +214,10 @@ class DecisionRule:
             return arrays.cast(decisions, np.int8)
 
         return count
+
+    @cached_property
+    def _places(self) -> Float32Array:
+        return self.weights.astype(np.float32)
 
     @cached_property
     def weights(self) -> IntArray:

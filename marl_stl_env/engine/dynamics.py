@@ -58,11 +58,12 @@ def begin_episodes(
     state.episodes += mask
 
 
-def advance(state: LaneState, live: BoolArray) -> None:
+def advance(state: LaneState, acting: BoolArray, arrays: Arrays) -> None:
     """Move every running lane that voted on to its next event.
 
     Args:
         state: Changed in place.
-        live: Lanes whose episode is running.  # (lanes,) bool
+        acting: Lanes that voted, and whose episode is running.  # (lanes,) bool
+        arrays: The library of the arrays.
     """
-    state.positions += live & state.voting
+    state.positions += arrays.cast(acting, np.int64)

@@ -222,6 +222,8 @@ class Engine:
         state = self._state
         live = state.positions < state.ends
         self._check_running(live)
+        voting, faulty = state.voting, state.faulty
+        acting = live & voting if self.config.deliberation else live
         rows = self._current_rows()
         labels = self._arrays.take(self._labels, rows)
         mask = self.action_mask
@@ -230,16 +232,16 @@ class Engine:
         events = self._payoffs.events(rows, labels)
         team = self._payoffs.of_actions(events, decisions)
         outcome = self._nothing
-        self._memory.carry_out(state, decisions)
+        self._memory.carry_out(decisions, acting)
         if self._memory.response is not None:
-            outcome = self._memory.response.step(state, labels, decisions, known)
-            decisions = self._arrays.where(outcome.isolated, _QUARANTINE, decisions)
+            outcome = self._memory.response.step(state, labels, decisions, acting, known)
+            if not self._arrays.surely_none(outcome.isolated):
+                decisions = self._arrays.where(outcome.isolated, _QUARANTINE, decisions)
             team = self._payoffs.of_response(events, team, outcome.isolated, outcome.refused)
-        voting, faulty = state.voting, state.faulty
         if self.config.deliberation:
             team = team * voting
         rewards = self._rewards(events, labels, actions, team, outcome)
-        self._vote.learn(state, agreed, labels, live & voting, known)
+        self._vote.learn(state, agreed, labels, acting, known)
         status = self._unwatched
         if self.spec_monitor is not None:
             steps = state.positions - state.starts
@@ -247,7 +249,7 @@ class Engine:
                 steps, labels, decisions, team, outcome, rows, agreed, faulty, self.table
             )
             status = self.spec_monitor.step(context, self._voters())
-        advance(state, live)
+        advance(state, acting, self._arrays)
         self._allowed = None
         if self.config.deliberation:
             state.proposals = self._arrays.where(voting[:, None], SILENT, agreed)

@@ -126,14 +126,17 @@ class LaneMemory:
         allowed = self.shield.allowed(self._now)
         return allowed | ~state.voting[:, None] if self._deliberates else allowed
 
-    def carry_out(self, state: LaneState, decisions: Int8Array) -> None:
+    def carry_out(self, decisions: Int8Array, acting: BoolArray) -> None:
         """Let the shield remember the decisions on the events that :meth:`allowed` was asked about.
 
         The response changes only afterwards.
+
+        Args:
+            decisions: What the teams decided.  # (lanes,) int8
+            acting: Lanes that vote on a running episode.  # (lanes,) bool
         """
         if self.shield is not None:
-            active = (state.positions < state.ends) & state.voting
-            self.shield.step(self._now, decisions, active)
+            self.shield.step(self._now, decisions, acting)
 
     def _situation(self, state: LaneState) -> Situation:
         if self.response is None:

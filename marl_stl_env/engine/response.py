@@ -8,7 +8,7 @@ attacks go on.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from marl_stl_env.config import EnvConfig
 from marl_stl_env.config.response import PRESENCE
 from marl_stl_env.data.entities import EntitySlots, entity_slots
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.state import LaneState, is_threat_vote
+from marl_stl_env.engine.state import LaneState
 from marl_stl_env.errors import StateError, TableError
 from marl_stl_env.stl.shield import Situation
 from marl_stl_env.types import (
+    THREAT_VOTE,
     Action,
     AnyArray,
     BoolArray,
@@ -110,6 +111,20 @@ class _Memory:
 _BLANK = _Memory.empty(1, 1, 1)
 
 
+class _Current(NamedTuple):
+    """The current event's entity in every lane, and what is remembered of it."""
+
+    slots: IntArray  # (lanes,)
+    at: IntArray  # its place in a flat array of all lanes' slots
+    turn: IntArray  # of this step in the flat record of granted alerts
+    since_start: IntArray  # steps, in two types
+    steps: Int32Array
+    until: Int32Array
+    due: Int32Array
+    last: Int32Array
+    record: Float32Array
+
+
 class ResponseDynamics:
     """The response of many lanes.
 
@@ -141,7 +156,37 @@ class ResponseDynamics:
         self._settings, self._lanes, self._arrays = config.response, lanes, arrays
         self._entities = table.entities[order]
         self._number = arrays.asarray(np.arange(lanes))
+        # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
+        self._never, self._presence, self._lasting, self._delay, self._known_for = (
+            arrays.asarray(np.array(number, np.int32))
+            for number in (
+                _NEVER,
+                PRESENCE,
+                1 + config.response.quarantine_length,
+                config.response.alert_delay,
+                config.response.verdict_length,
+            )
+        )
+        self._window, self._every = (
+            arrays.asarray(np.array(length)) for length in (config.response.alert_window, PRESENCE)
+        )
+        self._quarantines, self._alerts = (
+            arrays.asarray(np.array(action, np.int8)) for action in (_QUARANTINE, _ALERT)
+        )
+        self._nothing = Outcome.nothing(lanes, arrays)
+        self._first_turn = self._number * config.response.alert_window
+        self._first_met = self._number * PRESENCE
+        self._known: tuple[LaneState, _Current] | None = None
         self._provide(config.episode_length)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: all but what shares memory with it."""
+        return {n: one for n, one in self.__dict__.items() if n not in {"_flat", "_known"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Continue as the copied one."""
+        self.__dict__.update(state)
+        self._remember(self._memory)
 
     def _provide(self, window: int) -> None:
         """Make room for segments of this length, and forget everything."""
@@ -154,10 +199,19 @@ class ResponseDynamics:
     def _blank(self) -> None:
         """Remember nothing, in a new memory."""
         count, window = self._slots.count, self._settings.alert_window
-        self._memory = _Memory.empty(self._lanes, count, window, self._arrays)
+        self._remember(_Memory.empty(self._lanes, count, window, self._arrays))
+
+    def _remember(self, memory: _Memory) -> None:
+        """Go on with this memory, whose arrays are only ever changed in place."""
+        arrays = {item.name: getattr(memory, item.name) for item in fields(_Memory)}
+        self._memory = memory
+        self._flat = _Memory(**{name: array.reshape(-1) for name, array in arrays.items()})
+        self._first_slot = self._number * self._slots.count
+        self._known = None
 
     def reset(self, mask: BoolArray) -> None:
         """Forget what was known in the masked lanes.  # (lanes,) bool."""
+        self._known = None
         for item in fields(_Memory):
             blank = getattr(_BLANK, item.name).flat[0].item()
             self._arrays.fill(getattr(self._memory, item.name), mask, blank)
@@ -179,6 +233,7 @@ class ResponseDynamics:
         """
         grown = slots.count != self._slots.count
         self._use(slots)
+        self._known = None
         if grown:
             self._blank()
         for item in fields(_Memory):
@@ -191,94 +246,104 @@ class ResponseDynamics:
         state: LaneState,
         labels: BoolArray,
         decisions: Int8Array,
+        acting: BoolArray,
         known: BoolArray | None = None,
     ) -> Outcome:
-        """Carry the decisions out, in the lanes that vote on a running episode.
+        """Carry the decisions out.
 
         Args:
             state: Where every lane stands, before it moves on.
             labels: True labels of the current events.  # (lanes,) bool
             decisions: What the teams decided.  # (lanes,) int8
+            acting: Lanes that vote on a running episode.  # (lanes,) bool
             known: Events of which an analyst finds out the label; None for all.  # (lanes,) bool
         """
-        memory, settings, arrays = self._memory, self._settings, self._arrays
-        at = (self._number, self._here(state))
-        steps = arrays.cast(state.positions - state.starts, np.int32)
-        acting = (state.positions < state.ends) & state.voting
-        until = memory.isolated_until[at]
+        arrays, now = self._arrays, self._current(state)
+        self._known = None  # the lanes move on
+        steps, until = now.steps, now.until
         isolated = until > steps
-        free = acting & ~isolated
-
-        starts = free & (decisions == _QUARANTINE)
-        again = starts & ~labels & (until != _NEVER)
-        requarantined = arrays.where(again, steps - until, _NEVER)
-        lasting = steps + 1 + settings.quarantine_length
-        arrays.put(memory.isolated_until, at, arrays.where(starts, lasting, until))
-        found = labels if known is None else arrays.where(known, labels * 1, _UNKNOWN)
-        granted, refused = self._alert(at, steps, free & (decisions == _ALERT), found, acting)
-        voted = is_threat_vote(decisions)
-        age = self._age(at, steps, labels, isolated | voted, acting)
-        record = memory.record[at]
-        newest = _NEWEST * (arrays.cast(voted, np.float32) - record)
-        arrays.put(memory.record, at, arrays.where(free, record + newest, record))
-        present = self._met(at, steps, acting)
+        free = acting > isolated  # and not
+        voted = arrays.take(arrays.constant(THREAT_VOTE), arrays.cast(decisions, np.int64))
+        age = self._age(now, labels, isolated | voted, acting)
+        requarantined = self._isolate(now, labels, free & (decisions == self._quarantines))
+        granted, refused = self._alert(
+            now, free & (decisions == self._alerts), labels, known, acting
+        )
+        newest = _NEWEST * (arrays.cast(voted, np.float32) - now.record)
+        arrays.replace(now.record, free, now.record + newest)
+        arrays.put(self._flat.record, now.at, now.record)
+        present = self._met(now, acting)
         return Outcome(isolated, granted, refused, requarantined, age, present)
+
+    def _isolate(self, now: _Current, labels: BoolArray, starts: BoolArray) -> Int32Array:
+        """Begin quarantines; steps since the last one of a benign event's entity, or -1."""
+        arrays, steps, until = self._arrays, now.steps, now.until
+        if arrays.surely_none(starts):
+            return self._nothing.requarantined
+        again = (starts > labels) & (until != self._never)
+        requarantined: Int32Array = arrays.where(again, steps - until, self._never)
+        arrays.replace(until, starts, steps + self._lasting)
+        arrays.put(self._flat.isolated_until, now.at, until)
+        return requarantined
 
     def _alert(
         self,
-        at: tuple[IntArray, IntArray],
-        steps: Int32Array,
+        now: _Current,
         alerts: BoolArray,
-        found: AnyArray,
+        labels: BoolArray,
+        known: BoolArray | None,
         acting: BoolArray,
     ) -> tuple[BoolArray, BoolArray]:
         """Call the analyst; one who is at work on the entity, or was lately, needs no call."""
-        memory, settings, arrays = self._memory, self._settings, self._arrays
-        due = memory.verdict_from[at]
-        wanted = alerts & ~((due != _NEVER) & (steps < due + settings.verdict_length))
-        turn = (self._number, steps % settings.alert_window)
-        before = memory.granted[turn]
-        memory.spent -= (acting & before) * 1
-        granted = wanted & (memory.spent < settings.alert_budget)
-        memory.spent += granted
-        arrays.put(memory.granted, turn, arrays.where(acting, granted, before))
-        promised = steps + settings.alert_delay
-        arrays.put(memory.verdict_from, at, arrays.where(granted, promised, due))
-        known = memory.verdict[at]
-        arrays.put(memory.verdict, at, arrays.where(granted, arrays.cast(found, np.int8), known))
-        return granted, wanted & ~granted
+        memory, flat, arrays, due = self._memory, self._flat, self._arrays, now.due
+        turn, before = now.turn, arrays.take(flat.granted, now.turn)
+        leaving, staying = acting & before, before > acting
+        if not arrays.surely_none(leaving):
+            memory.spent -= arrays.cast(leaving, np.int32)
+        if arrays.surely_none(alerts):
+            arrays.put(flat.granted, turn, staying)
+            return self._nothing.granted, self._nothing.refused
+        over = (due == self._never) | (now.steps >= due + self._known_for)
+        wanted = alerts & over
+        granted = wanted & (memory.spent < self._settings.alert_budget)
+        memory.spent += arrays.cast(granted, np.int32)
+        arrays.put(flat.granted, turn, granted | staying)
+        arrays.replace(due, granted, now.steps + self._delay)
+        arrays.put(flat.verdict_from, now.at, due)
+        verdict = arrays.take(flat.verdict, now.at)
+        found = labels if known is None else arrays.where(known, labels * 1, _UNKNOWN)
+        arrays.replace(verdict, granted, arrays.cast(found, np.int8))
+        arrays.put(flat.verdict, now.at, verdict)
+        return granted, wanted > granted
 
     def _age(
-        self,
-        at: tuple[IntArray, IntArray],
-        steps: Int32Array,
-        labels: BoolArray,
-        stopped: BoolArray,
-        acting: BoolArray,
+        self, now: _Current, labels: BoolArray, stopped: BoolArray, acting: BoolArray
     ) -> Int32Array:
-        arrays, since = self._arrays, self._memory.passing_since[at]
-        passes = acting & labels & ~stopped
-        since = arrays.where(passes & (since == _NEVER), steps, since)
-        lasting = arrays.where(acting & stopped, _NEVER, since)
-        arrays.put(self._memory.passing_since, at, lasting)
-        age: Int32Array = arrays.where(passes, steps - since, 0)
+        arrays, since = self._arrays, self._arrays.take(self._flat.passing_since, now.at)
+        passes, age = (acting & labels) > stopped, self._nothing.age
+        if not arrays.surely_none(passes):
+            arrays.replace(since, passes & (since == self._never), now.steps)
+            age = (now.steps - since) * passes
+        arrays.replace(since, acting & stopped, self._never)
+        arrays.put(self._flat.passing_since, now.at, since)
         return age
 
-    def _met(
-        self, at: tuple[IntArray, IntArray], steps: Int32Array, acting: BoolArray
-    ) -> Int32Array:
+    def _met(self, now: _Current, acting: BoolArray) -> Int32Array:
         """Count the entities met lately: this one, less those last met just too long ago."""
-        memory, arrays, gone = self._memory, self._arrays, steps - PRESENCE
-        last = memory.last_met[at]
-        new = acting & ((last == _NEVER) | (last <= gone))
-        arrays.put(memory.last_met, at, arrays.where(acting, steps, last))
-        turn = (self._number, steps % PRESENCE)
-        recent = memory.recent[turn]
-        old = acting & (gone >= 0) & (memory.last_met[self._number, recent] == gone)
-        slots = arrays.cast(at[1], np.int32)
-        arrays.put(memory.recent, turn, arrays.where(acting, slots, recent))
-        memory.present = arrays.cast(memory.present + new - old * 1, np.int32)
-        return memory.present
+        memory, flat, arrays, last = self._memory, self._flat, self._arrays, now.last
+        gone = now.steps - self._presence
+        new = acting & (last <= arrays.maximum(gone, self._never))
+        arrays.replace(last, acting, now.steps)
+        arrays.put(flat.last_met, now.at, last)
+        turn = self._first_met + now.since_start % self._every
+        recent = arrays.take(flat.recent, turn)
+        met_then = arrays.take(flat.last_met, self._first_slot + recent)
+        old = acting & (met_then == gone) & (gone > self._never)
+        arrays.replace(recent, acting, arrays.cast(now.slots, np.int32))
+        arrays.put(flat.recent, turn, recent)
+        memory.present += arrays.cast(new, np.int32) - arrays.cast(old, np.int32)
+        present: Int32Array = arrays.copy(memory.present)
+        return present
 
     def learn(self, step: int, slot: int, threat: bool) -> None:
         """Give the first lane the verdict on an alert that was granted some steps ago.
@@ -290,6 +355,7 @@ class ResponseDynamics:
             slot: The slot of its entity.
             threat: The verdict.
         """
+        self._known = None
         if self._memory.verdict_from[0, slot] == step + self._settings.alert_delay:
             self._memory.verdict[0, slot] = threat
 
@@ -300,32 +366,34 @@ class ResponseDynamics:
             Values in [0, 1].  # (lanes, context) float32
         """
         memory, settings, arrays = self._memory, self._settings, self._arrays
-        at = (self._number, self._here(state))
-        steps = state.positions - state.starts
-        left = arrays.above(memory.isolated_until[at] - steps, 0)
-        due = memory.verdict_from[at]
-        known = (due != _NEVER) & (steps < due + settings.verdict_length)
-        shown, verdict = known & (steps >= due), memory.verdict[at]
+        now = self._current(state)
+        steps, due = now.steps, now.due
         shared: Float32Array = arrays.zeros(self._lanes, len(CONTEXT))
-        shared[:, 0], shared[:, 1] = left > 0, left / settings.quarantine_length
-        shared[:, 2], shared[:, 3] = shown & (verdict == 1), shown & (verdict == 0)
-        shared[:, 4] = known & ~shown
+        left = now.until - steps
+        isolated = left > 0
+        shared[:, 0], shared[:, 1] = isolated, left * isolated / settings.quarantine_length
+        known = (due != self._never) & (steps < due + self._known_for)
+        if not arrays.surely_none(known):
+            shown, verdict = known & (steps >= due), arrays.take(self._flat.verdict, now.at)
+            shared[:, 2], shared[:, 3] = shown & (verdict == 1), shown & (verdict == 0)
+            shared[:, 4] = known > shown
         # The place of this step still holds the call that now leaves the window.
-        turn = (self._number, steps % settings.alert_window)
-        spent, budget = memory.spent - memory.granted[turn] * 1, max(settings.alert_budget, 1)
+        leaving = arrays.take(self._flat.granted, now.turn)
+        budget = max(settings.alert_budget, 1)
+        spent = memory.spent - arrays.cast(leaving, np.int32)
         shared[:, 5] = (budget - spent) / budget
-        shared[:, 6] = memory.record[at]
+        shared[:, 6] = now.record
         return shared
 
     def situation(self, state: LaneState) -> Situation:
         """What a shield must know of the current events."""
-        arrays, at = self._arrays, (self._number, self._here(state))
-        steps, until = state.positions - state.starts, self._memory.isolated_until[at]
-        last, isolated = self._memory.last_met[at], until > steps
-        ended = (until != _NEVER) & ~isolated
-        freed = arrays.cast(arrays.where(ended, steps - until, _NEVER), np.int32)
-        met = arrays.cast(arrays.where(last != _NEVER, steps - last, _NEVER), np.int32)
-        return Situation(steps, isolated, freed, met)
+        arrays, now, never = self._arrays, self._current(state), self._never
+        steps, until, last = now.steps, now.until, now.last
+        freed = arrays.maximum(steps - until, never)  # what lasts ends in the future
+        arrays.replace(freed, until == never, never)
+        met = steps - last
+        arrays.replace(met, last == never, never)
+        return Situation(now.since_start, until > steps, freed, met)
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name."""
@@ -350,9 +418,18 @@ class ResponseDynamics:
                     "belongs to an engine with other lanes, data or settings"
                 )
         taken = {item.name: arrays[item.name].copy() for item in fields(_Memory)}
-        self._memory = _Memory(**{n: self._arrays.asarray(array) for n, array in taken.items()})
+        self._remember(_Memory(**{n: self._arrays.asarray(array) for n, array in taken.items()}))
 
-    def _here(self, state: LaneState) -> IntArray:
-        """The slot of the entity of each lane's current event."""
-        slots: IntArray = self._arrays.take(self._slot_of, state.places)
-        return slots
+    def _current(self, state: LaneState) -> _Current:
+        """What is remembered of the current events, looked up once for each step."""
+        if self._known is None or self._known[0] is not state:
+            arrays, flat = self._arrays, self._flat
+            slots = arrays.take(self._slot_of, state.places)
+            at = self._first_slot + slots
+            since_start = state.positions - state.starts
+            steps = arrays.cast(since_start, np.int32)
+            turn = self._first_turn + since_start % self._window
+            memories = (flat.isolated_until, flat.verdict_from, flat.last_met, flat.record)
+            found = (arrays.take(memory, at) for memory in memories)
+            self._known = state, _Current(slots, at, turn, since_start, steps, *found)
+        return self._known[1]

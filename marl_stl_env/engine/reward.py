@@ -231,6 +231,7 @@ class Payoffs:
         if self._by_row and table is not None:
             self.matrix = event_payoffs(config, table, dynamics)
         self._table = arrays.asarray(self.matrix.ravel())
+        self._actions = arrays.asarray(np.array(ACTIONS))
         contained = np.array([config.false_positive, config.true_positive], np.float32)
         if self._by_row:  # an isolated event is stopped, as by Quarantine, at no further cost
             quarantined = self.matrix[:, Action.QUARANTINE]
@@ -260,7 +261,7 @@ class Payoffs:
         Returns:
             Payoffs.  # the actions' shape, float32
         """
-        payoffs: Float32Array = self._arrays.take(self._table, events * ACTIONS + actions)
+        payoffs: Float32Array = self._arrays.take(self._table, events * self._actions + actions)
         return payoffs
 
     def of_table(self, table: TrafficTable, actions: Int8Array) -> Float32Array:
@@ -290,8 +291,11 @@ class Payoffs:
         Returns:
             Payoffs.  # (lanes,) float32
         """
-        arrays = self._arrays
-        free = arrays.where(refused, team - self._refused, team)
+        arrays, free = self._arrays, team
+        if not arrays.surely_none(refused):
+            free = arrays.where(refused, team - self._refused, team)
+        if arrays.surely_none(isolated):
+            return free
         contained = arrays.take(self._contained, events * 1)
         payoffs: Float32Array = arrays.where(isolated, contained, free)
         return payoffs
@@ -327,10 +331,10 @@ class Payoffs:
         """
         share = self._team_share
         if share == 1.0:  # its own payoff counts for nothing and need not be looked up
-            rewards: Float32Array = self._arrays.zeros(*actions.shape)
-            rewards += team[:, None]
+            rewards: Float32Array = team[:, None] + self._arrays.zeros(actions.shape[1])
             return rewards
         own = self.of_actions(events[:, None], actions)
-        own = self._arrays.where(isolated[:, None], team[:, None], own)
+        if not self._arrays.surely_none(isolated):
+            own = self._arrays.where(isolated[:, None], team[:, None], own)
         mixed: Float32Array = (1.0 - share) * own + share * team[:, None]
         return mixed

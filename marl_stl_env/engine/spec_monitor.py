@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import EnvConfig
@@ -63,6 +64,7 @@ class SpecMonitor:
     """
 
     def __init__(self, config: EnvConfig, lanes: int, arrays: Arrays = NUMPY) -> None:
+        self._made_of = config, lanes, arrays
         self._arrays = arrays
         self.specifications = specifications(config)
         self.cost_names = _cost_names(one.name for one in self.specifications)
@@ -71,6 +73,10 @@ class SpecMonitor:
         self._book = SignalBook(names, lanes, config.episode_length, lasting, arrays)
         self._monitors = MonitorSet(self.specifications, lanes, self._book.kinds, arrays)
         self._violated = self._monitors.violated
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies are made anew, since their arrays are to share memory as these do."""
+        return _restored, (*self._made_of, self.get_state())
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
@@ -131,6 +137,14 @@ class SpecMonitor:
             {n.removeprefix(_MONITORS): a.T for n, a in arrays.items() if n.startswith(_MONITORS)}
         )
         self._violated = self._monitors.violated
+
+
+def _restored(
+    config: EnvConfig, lanes: int, arrays: Arrays, state: dict[str, AnyArray]
+) -> SpecMonitor:
+    monitor = SpecMonitor(config, lanes, arrays)
+    monitor.set_state(state)
+    return monitor
 
 
 def _cost_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -85,6 +85,24 @@ class TorchArrays:
         """``torch.where``."""
         return torch.where(condition, values, others)
 
+    def replace(self, values: Tensor, mask: Tensor, others: Any) -> None:
+        """Write what ``torch.where`` chooses."""
+        values.copy_(torch.where(mask, others, values))
+
+    def surely_none(self, mask: Tensor) -> bool:
+        """False: to know, the host would have to wait."""
+        del mask
+        return False
+
+    def surely_all(self, mask: Tensor) -> bool:
+        """False: to know, the host would have to wait."""
+        del mask
+        return False
+
+    def any_of_rows(self, mask: Tensor) -> Tensor:
+        """``any`` along the rows."""
+        return mask.any(dim=1)
+
     def minimum(self, values: Tensor, others: Tensor, out: Any = None) -> Tensor:
         """``torch.minimum``."""
         return torch.minimum(values, others, out=out)

@@ -63,13 +63,12 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
         "isolated": int(record.isolated[lane]),
     }
     team |= lane_costs(engine, lane)
-    masks = np.repeat(_action_mask(engine, lane)[None], engine.agents, axis=0)
+    masks = np.empty((engine.agents, ACTIONS), np.int8)
+    masks[:] = engine.action_mask[lane]
     actions, faulty = record.actions[lane].tolist(), record.faulty[lane].tolist()
-    for i, mask in enumerate(masks):
-        info = team.copy()
-        info["vote"], info["faulty"] = int(actions[i] in _THREAT_VOTES), int(faulty[i])
-        info["action_mask"] = mask
-        yield info
+    for action, lies, mask in zip(actions, faulty, masks, strict=True):
+        vote = int(action in _THREAT_VOTES)
+        yield {**team, "vote": vote, "faulty": int(lies), "action_mask": mask}
 
 
 def lane_costs(engine: Engine, lane: int) -> dict[str, float]:

@@ -189,6 +189,7 @@ class MonitorSet(_Monitors):
             raise ConfigError(f"specifications need different names, not {', '.join(names)}")
         self._running = self._memory.rows(len(names), math.inf)
         self._truth = self._memory.rows(len(names), math.inf)
+        self._zero = arrays.asarray(np.array(0, np.float32))
         self._strict = [i for i, s in enumerate(specifications) if not ties_satisfy(s.formula)]
         self._folds = [
             fold
@@ -234,7 +235,7 @@ class MonitorSet(_Monitors):
 
         # (specifications, lanes) bool
         """
-        broken: BoolArray = self._running < 0
+        broken: BoolArray = self._running < self._zero
         for i in self._strict:
             broken[i] = self._truth[i] < 0
         return broken

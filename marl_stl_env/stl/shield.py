@@ -30,7 +30,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,7 +51,9 @@ from marl_stl_env.types import (
 )
 
 _BIT = np.array([0, 0, 2, 1], np.uint8)  # of Allow, Block, Quarantine, Alert
-_POWERS = np.uint64(1) << np.arange(PRESENCE, dtype=np.uint64)
+#: All bits but that of an entity last met so many steps ago, by one more than that: none is to be
+#: taken away where it is new (0) or was met too long ago (the last).
+_OTHERS = ~np.array([0, *(1 << ago for ago in range(PRESENCE)), 0], np.uint64).view(np.int64)
 _ISOLATIONS = ("quarantined", "quarantined_fraction", "requarantined_benign")
 #: What is carried out in place of a masked action.
 FALLBACK: Int8Array = np.array(
@@ -127,20 +131,44 @@ class Shield:
         self._arrays, self._every = arrays, arrays.asarray(np.arange(lanes))
         self._counts: list[_CountRule] = []
         self._fractions: list[_FractionRule] = []
-        self._repeats: list[Bound] = []
+        self._repeats: list[tuple[Bound, Int32Array]] = []
         for bound in bounds:
             self._add(bound, quarantine_length)
         longest = max((rule.window for rule in self._counts), default=1)
         self._history = arrays.asarray(np.zeros((lanes, longest), np.uint8))
         self._counted = arrays.asarray(np.zeros((len(self._counts), lanes), np.int64))
+        self._first = self._every * longest
+
+        def column(numbers: Iterable[int], kind: type[np.generic] = np.int64) -> Any:
+            return arrays.asarray(np.array(list(numbers), kind)[:, None])
+
+        rules = self._counts
+        self._limits = column(rule.limit for rule in rules)
+        self._bits = column((_BIT[rule.action] for rule in rules), np.uint8)
+        # The steps that leave each window, and this one, which takes the place of the oldest.
+        self._back = column([*(rule.window - 1 for rule in rules), 0])
+        self._starts, self._firsts = (
+            column(max(step, 0) for step in steps)
+            for steps in ((rule.start for rule in rules), (rule.first for rule in rules))
+        )
+        self._late = any(rule.start > 0 for rule in rules)
         # Bit j of a lane's word is j steps ago; bit 0, the current event, is still open.
         self._begun: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
         self._present: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
+        # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
+        self._presence, self._never = (
+            arrays.asarray(np.array(number, np.int32)) for number in (PRESENCE, -1)
+        )
+        self._one, self._quarantine = (
+            arrays.asarray(np.array(number, kind))
+            for number, kind in ((1, np.int64), (_BIT[Action.QUARANTINE], np.uint8))
+        )
+        self._met: tuple[Situation, IntArray] | None = None
         ahead = np.arange(min(quarantine_length or 1, PRESENCE))
         self._ahead = arrays.asarray(ahead)
         self._still_begun = arrays.asarray(_lowest_bits(len(ahead) - ahead))
         self._still_present = arrays.asarray(_lowest_bits(PRESENCE - ahead))
-        self._nothing_masked = arrays.asarray(np.zeros((lanes, ACTIONS), np.bool_))
+        self._everything = arrays.asarray(np.ones((lanes, ACTIONS), np.bool_))
 
     def _add(self, bound: Bound, quarantine_length: int | None) -> None:
         if bound.kind in _ISOLATIONS and quarantine_length is None:
@@ -151,7 +179,8 @@ class Shield:
         length = quarantine_length or 0
         if bound.kind == "requarantined_benign":
             if not bound.holds(np.ones(1, np.int64)).all():
-                self._repeats.append(bound)
+                window = self._arrays.asarray(np.array(bound.window, np.int32))
+                self._repeats.append((bound, window))
         elif bound.kind == "quarantined_fraction":
             limits = _limits(bound, length)
             if length <= PRESENCE:
@@ -173,21 +202,35 @@ class Shield:
         Returns:
             False for masked actions, in the order of :class:`Action`.  # (lanes, 4) bool
         """
-        masked: BoolArray = self._arrays.copy(self._nothing_masked)
-        alerts, quarantines = masked[:, Action.ALERT], masked[:, Action.QUARANTINE]
-        for rule, counted in zip(self._counts, self._counted, strict=True):
-            full = counted >= rule.limit
-            if rule.first > 0:
-                full &= now.steps >= rule.first
-            of_action = alerts if rule.action == Action.ALERT else quarantines
-            of_action |= full
-        for bound in self._repeats:
-            lately = (now.freed >= 0) & (now.freed < bound.window)
-            quarantines |= lately & (now.steps >= bound.start) if bound.start else lately
-        if self._fractions:
-            quarantines |= self._crowded(now)
-        self._arrays.fill(masked, now.isolated, False)
-        return ~masked
+        allowed: BoolArray = self._arrays.copy(self._everything)
+        for action, masked in (
+            (Action.ALERT, self._full(now, Action.ALERT)),
+            (Action.QUARANTINE, self._unwanted(now)),
+        ):
+            if masked is not None:
+                allowed[:, action] = now.isolated >= masked  # isolated or not masked
+        return allowed
+
+    def _full(self, now: Situation, action: Action) -> BoolArray | None:
+        """Whether the action would be one too many in a window; None where none counts it."""
+        found: BoolArray | None = None
+        for i, rule in enumerate(self._counts):
+            if rule.action == action:
+                full = self._counted[i] >= self._limits[i]
+                if rule.first > 0:
+                    full &= now.steps >= rule.first
+                found = full if found is None else found | full
+        return found
+
+    def _unwanted(self, now: Situation) -> BoolArray | None:
+        """Where any bound forbids a quarantine; None where none ever does."""
+        found = [self._full(now, Action.QUARANTINE)]
+        for bound, window in self._repeats:
+            lately = (now.freed > self._never) & (now.freed < window)
+            found.append(lately & (now.steps >= bound.start) if bound.start else lately)
+        found += self._crowded(now) if self._fractions else []
+        masks = [mask for mask in found if mask is not None]
+        return reduce(or_, masks) if masks else None
 
     def step(self, now: Situation, decisions: Int8Array, active: BoolArray) -> None:
         """Remember what was carried out.
@@ -197,29 +240,38 @@ class Shield:
             decisions: What was carried out.  # (lanes,) int8
             active: Lanes in which it was; others stay as they are.  # (lanes,) bool
         """
-        arrays, every, steps = self._arrays, self._every, now.steps
-        longest = self._history.shape[1]
+        arrays = self._arrays
         bits = arrays.take(arrays.constant(_BIT), arrays.cast(decisions, np.int64))
-        bits = bits * ~now.isolated
+        if not arrays.surely_none(now.isolated):
+            bits = bits * ~now.isolated
         if self._counts:
-            place = (every, steps % longest)
-            arrays.put(self._history, place, arrays.where(active, bits, self._history[place]))
-        for i, rule in enumerate(self._counts):
-            last = self._history[every, (steps - rule.window + 1) % longest]
-            bit = int(_BIT[rule.action])
-            entering, leaving = active & (bits == bit), active & (last == bit)
-            if rule.start > 0:
-                entering &= steps >= rule.first
-                leaving &= steps >= rule.start
-            self._counted[i] += entering
-            self._counted[i] -= leaving * 1
+            self._count(now.steps, bits, active)
         if self._fractions:
-            begun = (self._begun | (bits == int(_BIT[Action.QUARANTINE]))) * 2
-            self._begun = arrays.where(active, begun, self._begun)
-            self._present = arrays.where(active, self._here(now) * 2, self._present)
+            begun = (self._begun | (bits == self._quarantine)) << self._one
+            arrays.replace(self._begun, active, begun)
+            arrays.replace(self._present, active, self._here(now) << self._one)
+            self._met = None
+
+    def _count(self, steps: IntArray, bits: AnyArray, active: BoolArray) -> None:
+        """Count what enters and what leaves each window."""
+        arrays, history = self._arrays, self._history.reshape(-1)
+        places = (steps - self._back) % self._history.shape[1]
+        places += self._first
+        entries = arrays.take(history, places[-1])
+        arrays.replace(entries, active, bits)
+        arrays.put(history, places[-1], entries)
+        # A window of one step loses none but this one, which it has just gained.
+        last = arrays.take(history, places[:-1])
+        entering, leaving = (bits == self._bits) & active, (last == self._bits) & active
+        if self._late:
+            entering &= steps >= self._firsts
+            leaving &= steps >= self._starts
+        self._counted += arrays.cast(entering, np.int64)
+        self._counted -= arrays.cast(leaving, np.int64)
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
+        self._met = None
         for array in (self._history, self._begun, self._present):
             self._arrays.fill(array, mask, 0)
         self._arrays.fill_columns(self._counted, mask, 0)
@@ -250,29 +302,34 @@ class Shield:
                     f"{given.dtype}; the state belongs to other specifications or other lanes"
                 )
         taken = {name: self._arrays.asarray(np.array(array)) for name, array in arrays.items()}
+        self._met = None
         self._history, self._counted = taken["history"], taken["counted"].T
         self._begun, self._present = (self._arrays.bits(taken[n]) for n in ("begun", "present"))
 
     def _here(self, now: Situation) -> IntArray:
         """When the entities present were last met, the current one just now."""
-        arrays, recent = self._arrays, (now.met >= 0) & (now.met < PRESENCE)
-        ago = arrays.cast(arrays.where(recent, now.met, 0), np.int64)
-        before = arrays.bits(arrays.take(arrays.constant(_POWERS), ago))
-        present: IntArray = (self._present & ~arrays.where(recent, before, 0)) | 1
-        return present
+        if self._met is None or self._met[0] is not now:
+            arrays, one = self._arrays, self._one
+            ago = arrays.minimum(now.met, self._presence) + one
+            present = (self._present & arrays.take(arrays.constant(_OTHERS), ago)) | one
+            self._met = now, present
+        return self._met[1]
 
-    def _crowded(self, now: Situation) -> BoolArray:
-        """Whether another quarantine could become one too many while it lasts.  # (lanes,)."""
+    def _crowded(self, now: Situation) -> list[BoolArray]:
+        """For each rule: could another quarantine become one too many while it lasts?
+
+        # (lanes,) bool each
+        """
         arrays = self._arrays
         begun = arrays.count_bits(self._begun[:, None] & self._still_begun)  # (lanes, ahead)
         present = arrays.count_bits(self._here(now)[:, None] & self._still_present)
-        crowded: BoolArray = arrays.copy(self._nothing_masked[:, 0])
+        found = []
         for rule in self._fractions:
             one_too_many = begun >= arrays.take(rule.limits, present)
             if rule.start > 0:
                 one_too_many &= now.steps[:, None] >= rule.start - self._ahead
-            crowded |= one_too_many.any(axis=1)
-        return crowded
+            found.append(arrays.any_of_rows(one_too_many))
+        return found
 
 
 def carried_out(decisions: Int8Array, allowed: BoolArray, arrays: Arrays = NUMPY) -> Int8Array:
@@ -283,9 +340,12 @@ def carried_out(decisions: Int8Array, allowed: BoolArray, arrays: Arrays = NUMPY
         allowed: What the shield allows.  # (lanes, 4) bool
         arrays: The library of the arrays.
     """
+    if arrays.surely_all(allowed):
+        return decisions
     for action in (int(Action.ALERT), int(Action.QUARANTINE)):  # the others are never masked
-        masked = (decisions == action) & ~allowed[:, action]
-        decisions = arrays.where(masked, int(FALLBACK[action]), decisions)
+        masked = (decisions == action) > allowed[:, action]  # and not
+        if not arrays.surely_none(masked):
+            decisions = arrays.where(masked, int(FALLBACK[action]), decisions)
     return decisions
 
 

@@ -96,13 +96,15 @@ class ThresholdBank:
         lanes, none = running.shape[1], (_Bound("", np.inf, negated=False),)
         groups = [none if one is None else one.bounds for one in specifications]
         atoms = [bound for group in groups for bound in group]
-        self._limits: Float64Array = np.array([[bound.limit] for bound in atoms])
+        # What has to be large is subtracted the other way round: -(-limit - signal).
+        signs = [-1.0 if bound.negated else 1.0 for bound in atoms]
+        self._signs: Float64Array | None = np.array(signs)[:, None] if -1.0 in signs else None
+        limits = [[sign * bound.limit] for sign, bound in zip(signs, atoms, strict=True)]
+        self._limits: Float64Array = np.array(limits)
         self._values: Float64Array = np.zeros((len(atoms), lanes))
         self._margins: Float32Array = np.empty((len(atoms), lanes), np.float32)
         self._rows = [
-            (bound.signal, self._values[i], bound.negated)
-            for i, bound in enumerate(atoms)
-            if bound.signal
+            (bound.signal, self._values[i]) for i, bound in enumerate(atoms) if bound.signal
         ]
         firsts = [0, *accumulate(len(group) for group in groups)][:-1]
         self._firsts = None if len(atoms) == len(groups) else np.array(firsts)
@@ -119,12 +121,12 @@ class ThresholdBank:
             age: Number of the sample in its episode.  # (lanes,) int64
             sampling: The lanes that take it; None for all.  # (lanes,) bool
         """
-        for name, row, negated in self._rows:
-            if negated:
-                np.negative(signals[name], out=row, casting="unsafe")
-            else:
-                row[:] = signals[name]
-        np.subtract(self._limits, self._values, out=self._margins, casting="unsafe")
+        for name, row in self._rows:
+            row[:] = signals[name]
+        differences = self._limits - self._values
+        if self._signs is not None:
+            differences *= self._signs
+        self._margins[:] = differences
         least: Any = self._margins
         if self._firsts is not None:
             least = np.minimum.reduceat(least, self._firsts, axis=0)

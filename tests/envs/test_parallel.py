@@ -1,4 +1,6 @@
 import pickle
+from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 
 import marl_stl_env as mse
+from marl_stl_env.config import StlConfig
 from marl_stl_env.envs.infos import INFO_KEYS
 from marl_stl_env.envs.parallel import TrafficParallelEnv
 from marl_stl_env.errors import ConfigError, InvalidActionError, ResetNeededError, UnknownNameError
@@ -127,15 +130,25 @@ def test_agents_are_known_before_the_first_reset() -> None:
     assert env.observation_layout[-5:] == tuple(env.agents)
 
 
-def test_an_environment_survives_pickling() -> None:
-    env = make(episode_length=20)
+@pytest.mark.parametrize("settings", [{}, {"dynamics": "response", "stl": StlConfig(shield=True)}])
+@pytest.mark.parametrize("copied", [deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_copies_continue_alike(
+    settings: dict[str, Any], copied: Callable[[TrafficParallelEnv], TrafficParallelEnv]
+) -> None:
+    env, rng = make(episode_length=90, **settings), np.random.default_rng(0)
     env.reset(seed=1)
-    env.step(dict.fromkeys(env.agents, 1))
-    other = pickle.loads(pickle.dumps(env))
-    for _ in range(19):
-        actions = dict.fromkeys(env.agents, 2)
-        for said in zip(env.step(actions), other.step(actions), strict=True):
-            assert_same(*said)
+    other: TrafficParallelEnv | None = None
+    for step in range(90):
+        actions = {agent: int(rng.integers(4)) for agent in env.agents}
+        said = env.step(actions)
+        if other is not None:
+            for one, another in zip(said, other.step(actions), strict=True):
+                assert_same(one, another)
+        if step == 40:
+            other = copied(env)
+    assert other is not None
+    for name, array in env.get_state().items():
+        np.testing.assert_array_equal(array, other.get_state()[name], name)
 
 
 def test_wrong_steps_are_refused() -> None:

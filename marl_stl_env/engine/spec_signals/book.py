@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from operator import and_, mod
 
 import numpy as np
 
@@ -32,11 +34,11 @@ _LANEWISE = ("steps", "labels", "decisions", "rewards", "rows", "actions", "faul
 
 
 def _bits_of_steps() -> AnyArray:
-    """All that is counted of a step in one byte, by label, decision and isolation.
+    """All that is counted of a step in one byte, by isolation, label and decision.
 
     # (16,) uint8
     """
-    threats, decisions, isolated = np.indices((2, len(Action), 2))
+    isolated, threats, decisions = np.indices((2, 2, len(Action)))
     threats, evaluated = threats == 1, isolated == 0
     stopped = is_threat_vote(decisions)
     facts = {
@@ -96,7 +98,9 @@ class SignalBook:
         keys, asarray = sorted(wanted), arrays.asarray
         self._counted = asarray(np.zeros((len(keys), lanes), np.int64))
         self._counts = dict(zip(keys, self._counted, strict=True))  # its rows, by name and window
-        self._bit_of = asarray(np.array([BIT[name] for name, _ in keys], np.uint8)[:, None])
+        bits = np.array([BIT[name] for name, _ in keys], np.uint8)
+        self._bit_of = asarray(bits[:, None])
+        self._begun = asarray(((_BITS[:, None] & bits) != 0).astype(np.int64))  # (facts, keys)
         windows = sorted({window for _, window in keys})
         self._history = asarray(np.zeros((lanes, max(windows, default=1)), np.uint8))
         # The steps that leave each window, and this one, which takes the place of the oldest.
@@ -104,6 +108,15 @@ class SignalBook:
         places = np.array([windows.index(window) for _, window in keys], np.int64)
         self._window_of: IntArray = asarray(places)
         self._first: IntArray = self._lanes * self._history.shape[1]
+        # Where it can be, a remainder is one operation on bits.
+        length = self._history.shape[1]
+        self._around, around = (and_, length - 1) if length & (length - 1) == 0 else (mod, length)
+        self._length = asarray(np.array(around))
+        # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
+        self._one, self._never, self._of_label, self._of_isolation = (
+            asarray(np.array(number)) for number in (1, -1, len(Action), 2 * len(Action))
+        )
+        self._values = [(name, self._signal(name)) for name in self.names]
 
     @property
     def kinds(self) -> dict[str, type[np.generic]]:
@@ -133,11 +146,12 @@ class SignalBook:
         Returns:
             The signals by name.  # (lanes,) numbers or booleans each
         """
-        arrays, decisions = self._arrays, step_context.decisions
-        facts = (step_context.labels * len(Action) + decisions) * 2 + step_context.outcome.isolated
-        bits = arrays.take(arrays.constant(_BITS), facts)
-        self._count(bits, step_context.steps, voting)
-        return {name: self._signal(name, step_context) for name in self.names}
+        arrays, outcome = self._arrays, step_context.outcome
+        facts = step_context.labels * self._of_label + step_context.decisions
+        if not arrays.surely_none(outcome.isolated):
+            facts = facts + outcome.isolated * self._of_isolation
+        self._count(facts, step_context.steps, voting)
+        return {name: value(step_context) for name, value in self._values}
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name, lanes first."""
@@ -165,30 +179,35 @@ class SignalBook:
         for (name, window), count in self._counts.items():
             count[:] = asarray(np.array(arrays[f"{name}_{window}"]))
 
-    def _count(self, bits: AnyArray, steps: IntArray, voting: BoolArray | None) -> None:
+    def _count(self, facts: IntArray, steps: IntArray, voting: BoolArray | None) -> None:
+        """Count what enters and what leaves each window."""
         arrays, history = self._arrays, self._history.reshape(-1)
-        places = (steps - self._back) % self._history.shape[1]
+        places = self._around(steps - self._back, self._length)
         places += self._first
+        here, bits = places[-1], arrays.take(arrays.constant(_BITS), facts)
         leaving = arrays.take(arrays.take(history, places[:-1]), self._window_of)
-        begun, ended = (bits & self._bit_of) != 0, (leaving & self._bit_of) != 0
+        begun = arrays.take(self._begun, facts).T
+        ended = (leaving & self._bit_of) == self._bit_of
         if voting is not None:
-            begun, ended = begun & voting, ended & voting
-            bits = arrays.where(voting, bits, history[places[-1]])
-        self._counted += arrays.cast(begun, np.int8) - arrays.cast(ended, np.int8)
-        history[places[-1]] = bits
+            begun, ended = begun * voting, ended & voting
+            bits = arrays.where(voting, bits, history[here])
+        self._counted += begun
+        self._counted -= arrays.cast(ended, np.int64)
+        history[here] = bits
 
-    def _signal(self, name: str, step_context: StepContext) -> AnyArray:
+    def _signal(self, name: str) -> Callable[[StepContext], AnyArray]:
+        """A signal as a function of the step that was just counted."""
         kind, window = self._parsed[name]
         if kind in self._own:
-            return self._of_user(kind, step_context)
+            return partial(self._of_user, kind)
         if kind in BIT:
             counted: AnyArray = self._counts[kind, window]
-            return counted
+            return lambda _: counted
         if kind in DERIVED:
             return self._derived(kind, window)
         if kind in PLAIN:
-            return _plain(kind, step_context)
-        return self._response(kind, window, step_context.outcome)
+            return partial(_plain, kind)
+        return self._response(kind, window)
 
     def _of_user(self, kind: str, step_context: StepContext) -> AnyArray:
         """The values of a registered signal."""
@@ -208,30 +227,39 @@ class SignalBook:
         found: AnyArray = self._arrays.on_host(on_host, *numbers)
         return found
 
-    def _derived(self, kind: str, window: int) -> AnyArray:
+    def _derived(self, kind: str, window: int) -> Callable[[StepContext], AnyArray]:
+        arrays, one = self._arrays, self._one
         part, whole = (self._counts[name, window] for name in DERIVED[kind])
         if kind == "denied":
-            share: AnyArray = self._arrays.cast(part / self._arrays.above(whole, 1), np.float32)
-            return share
+            return lambda _: arrays.cast(part / arrays.maximum(whole, one), np.float32)
         missed, false_alarms = self._allowances[window]
         allowed: IntArray = missed if kind == "missed_margin" else false_alarms
-        margin: AnyArray = self._arrays.take(allowed, whole) - part
-        return margin
+        return lambda _: arrays.take(allowed, whole) - part
 
-    def _response(self, kind: str, window: int, outcome: Outcome) -> AnyArray:
-        arrays = self._arrays
+    def _response(self, kind: str, window: int) -> Callable[[StepContext], AnyArray]:
+        arrays, one, never = self._arrays, self._one, self._never
         if kind == "age":
-            return outcome.age
+            return lambda step: step.outcome.age
         if kind == REPEATED:
-            since = outcome.requarantined
-            repeated: AnyArray = arrays.cast((since >= 0) & (since < window), np.int64)
+            wide = arrays.asarray(np.array(window))
+
+            def repeated(step: StepContext) -> AnyArray:
+                since = step.outcome.requarantined
+                within: AnyArray = arrays.cast((since > never) & (since < wide), np.int64)
+                return within
+
             return repeated
         held: IntArray = self._counts["quarantines", self._isolation]
         if kind == "quarantined":
-            return held
-        # Before a lane's first vote no entity is present.
-        share: AnyArray = arrays.cast(held / arrays.above(outcome.present, 1), np.float32)
-        return share
+            return lambda _: held
+
+        def fraction(step: StepContext) -> AnyArray:
+            # Before a lane's first vote no entity is present.
+            present = arrays.maximum(step.outcome.present, one)
+            share: AnyArray = arrays.cast(held / present, np.float32)
+            return share
+
+        return fraction
 
     def _parse(self, name: str) -> tuple[str, int]:
         plain = PLAIN if not self._isolation else PLAIN + RESPONSE

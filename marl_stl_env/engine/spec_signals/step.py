@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.engine.response import Outcome
 from marl_stl_env.types import BoolArray, Float32Array, Int8Array, IntArray
 
 
-@dataclass(frozen=True)
-class StepContext:
+class StepContext(NamedTuple):
     """One step of all lanes, as the signals need it.
 
     Attributes:

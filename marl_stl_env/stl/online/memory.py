@@ -21,13 +21,22 @@ class Memory:
 
     def __init__(self, lanes: int, arrays: Arrays = NUMPY) -> None:
         self.lanes, self.arrays = lanes, arrays
-        never = np.full(lanes, -1)
-        self.ticks: IntArray = arrays.asarray(never)  # number of the current sample, by lane
-        # Number of the current sample in its episode.
-        self.age: IntArray = arrays.asarray(never.copy())
+        # Number of the current sample by lane, in all and in its episode.
+        self._clocks: IntArray = arrays.asarray(np.full((2, lanes), -1))
+        self._one: IntArray = arrays.asarray(np.array(1))
         self._tick: int | None = -1  # that of all lanes; None where they differ
         self._rows: list[tuple[Float32Array, float]] = []
         self._bytes = 0
+
+    @property
+    def ticks(self) -> IntArray:
+        """Number of the current sample, by lane; changed in place.  # (lanes,) int64."""
+        return self._clocks[0]
+
+    @property
+    def age(self) -> IntArray:
+        """Number of the current sample in its episode; changed in place.  # (lanes,) int64."""
+        return self._clocks[1]
 
     def rows(self, count: int, fill: float) -> Float32Array:
         """New rows, holding ``fill`` until written and after a reset.  # (count, lanes) float32.
@@ -54,8 +63,7 @@ class Memory:
         """
         if sampling is None and self._tick is not None:
             self._tick += 1
-            self.ticks += 1
-            self.age += 1
+            self._clocks += self._one
             return [(self._tick, None)]
         arrays = self.arrays
         every = np.ones(self.lanes, np.bool_)
@@ -67,7 +75,7 @@ class Memory:
             ticks[new] = (ticks if new.all() else ticks[~new]).max()
         all_ticks[lanes] = ticks = ticks + 1
         self.ticks[:] = arrays.asarray(all_ticks)
-        self.age += arrays.asarray(given)
+        self._clocks[1] += arrays.asarray(given)
         self._tick = _common(all_ticks)
         return [
             (tick, arrays.asarray(given & (all_ticks == tick)))
