@@ -5,10 +5,12 @@ The project's own entries and those of users live side by side and are found in 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ from marl_stl_env.errors import MarlStlError, PluginError, UnknownNameError
 
 _Entry = TypeVar("_Entry")
 _Decorated = TypeVar("_Decorated")
+_OWN = str(Path(__file__).parent) + os.sep
 _NAME = re.compile(r"[A-Za-z]\w*(-\w+)*")
 
 
@@ -202,10 +205,11 @@ def blamed(what: str) -> Iterator[None]:
 
 
 def _place(error: Exception) -> str:
-    """The innermost line of the traceback, as " (file, line 3)"."""
-    trace = error.__traceback__
-    if trace is None:
-        return ""
-    while trace.tb_next is not None:
+    """The innermost line outside this package, as " (file, line 3)"; nothing without one."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith(_OWN):
+            place = f" ({file}, line {trace.tb_lineno})"
         trace = trace.tb_next
-    return f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})"
+    return place

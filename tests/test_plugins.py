@@ -20,6 +20,7 @@ from marl_stl_env.data.loaders import DATASETS
 from marl_stl_env.errors import ConfigError, PluginError, UnknownNameError
 from marl_stl_env.plugins import canonical, load_plugins, temporary_plugins
 from marl_stl_env.types import Float32Array, Int8Array
+from tests.conftest import make_table
 
 pytestmark = pytest.mark.usefixtures("own_registrations")
 RULE = '''
@@ -203,6 +204,21 @@ def test_a_users_error_has_the_users_name() -> None:
     env.reset(seed=0)
     with pytest.raises(PluginError, match=r"rule 'wrong' .*wrong.* raised KeyError: 'lost' \(.*li"):
         env.step(dict.fromkeys(env.agents, 1))
+
+
+def test_a_function_that_cannot_be_called_so_has_no_line_of_ours() -> None:
+    mse.register_reward("mine", lambda table: table)  # type: ignore[arg-type,misc]
+    with pytest.raises(PluginError, match=r"raised TypeError: .* 2 were given$"):
+        mse.parallel_env(agents=4, reward={"reward_function": "mine"})
+
+
+def test_an_environment_imports_its_plugins(tmp_path: Path) -> None:
+    path = plugin(tmp_path, RULE)
+    env = mse.parallel_env(
+        agents=4, table=make_table(), consensus={"rule": "first"}, plugins=[path]
+    )
+    env.reset(seed=0)
+    assert env.step(dict.fromkeys(env.agents, 3))[4]["sensor_0"]["decision"] == 0
 
 
 def test_an_unhashable_reward_is_as_good_as_another() -> None:

@@ -235,17 +235,18 @@ def _check_keys(path: Path, kind: type[Any], content: Any, prefix: str = "") -> 
     if not isinstance(content, dict):
         raise RunError(f"{path} is no configuration: {prefix or 'it'} holds no settings")
     hints, known = get_type_hints(kind), [item.name for item in fields(kind)]
-    version = "the version that wrote it may read it, or train the run anew"
+    remedy = "train the run anew: python train.py --restart RUN"
     for name in content:
         if name not in known:
             (nearest,) = get_close_matches(name, known, n=1, cutoff=0.0)
             raise RunError(
                 f"{path} has the unknown setting {prefix + name!r} (the nearest known one is "
-                f"{prefix + nearest!r}); correct it; {version}"
+                f"{prefix + nearest!r}); if a newer version wrote it, update marl-stl-env; else "
+                f"correct it, or {remedy}"
             )
     for name in known:
         if name not in content:
-            raise RunError(f"{path} lacks the setting {prefix + name!r}; add it; {version}")
+            raise RunError(f"{path} lacks the setting {prefix + name!r}; add it, or {remedy}")
         if is_dataclass(hints[name]):
             _check_keys(path, hints[name], content[name], f"{prefix}{name}.")
 

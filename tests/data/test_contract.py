@@ -275,7 +275,7 @@ def test_fuzz(name: str, tmp_path: Path) -> None:
     paths = [path for path in sorted(tmp_path.rglob("*")) if path.is_file()]
     originals = [path.read_bytes() for path in paths]
     rng, refused = random.Random(name), 0
-    for turn in range(25):
+    for turn in range(12):
         path, original = rng.choice(list(zip(paths, originals, strict=True)))
         path.write_bytes(rng.randbytes(300) if turn % 8 == 0 else mutate(original, rng))
         before = entries()
@@ -285,7 +285,7 @@ def test_fuzz(name: str, tmp_path: Path) -> None:
             refused += 1
             assert entries() == before
         path.write_bytes(original)
-    assert refused >= 5
+    assert refused >= 3
 
 
 def test_fuzz_parquet(tmp_path: Path) -> None:

@@ -78,5 +78,5 @@ def test_posterior_follows_the_threat_rate() -> None:
 
 
 def test_environments_may_hold_one_table_under_two_configs() -> None:
-    config = EnvConfig(data=DataConfig(split_seed=3))
+    config = EnvConfig(data=DataConfig(split_seed=3, dataset_options=("rows=2000",)))
     assert prepare(config) is prepare(replace(config, agents=7))

@@ -97,7 +97,7 @@ def enforced_violations(engine: Engine, records: list[StepRecord]) -> int:
     return sum(count for name, count in found.items() if name not in priced)
 
 
-@pytest.mark.parametrize("quarantine_length", [10, 30, 70])
+@pytest.mark.parametrize("quarantine_length", [10, 30, pytest.param(70, marks=pytest.mark.long)])
 @pytest.mark.parametrize("decider", DECIDERS)
 @pytest.mark.filterwarnings("ignore:shield=True")
 def test_adversarial_deciders_violate_nothing_enforced(
@@ -111,7 +111,7 @@ def test_adversarial_deciders_violate_nothing_enforced(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("faulty", [1, 2, 4])
+@pytest.mark.parametrize("faulty", [1, pytest.param(2, marks=pytest.mark.long), 4])
 def test_faulty_sensors_violate_nothing_enforced(fault: str, faulty: int) -> None:
     faults = FaultConfig(faulty=faulty, fault=fault, sleeper_start=30)
     engine = Engine(replace(SHIELDED, faults=faults), TABLE, 24, 0)

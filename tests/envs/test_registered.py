@@ -127,9 +127,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "consensus": mse.ConsensusConfig(weights="reliability"),
         "faults": mse.FaultConfig(1, "random"),
         "stl": mse.StlConfig(monitor=True, specs=("quiet=G (alerts_16 <= 6)",)),
+        "dataset_options": ("rows=900",),
     },
     "empty": {"holdout_families": (), "dataset_options": ()},
-    "limit": {"max_episode_steps": 12, "render_mode": "ansi"},
+    "limit": {
+        "max_episode_steps": 12,
+        "render_mode": "ansi",
+        "dataset_options": ("rows=900",),
+    },
 }
 
 

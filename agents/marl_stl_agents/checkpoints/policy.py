@@ -37,7 +37,10 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
     try:
         return from_plain(Architecture, stated["architecture"])
     except (TypeError, ConfigError) as error:
-        raise RunError(f"{path} states no possible architecture: {error}") from None
+        raise RunError(
+            f"{path} states no possible architecture: {error}; if a newer version wrote it, update "
+            "marl-stl-env; else train the run anew: python train.py --restart RUN"
+        ) from None
 
 
 def saved_policy(

@@ -160,7 +160,7 @@ def show_decisions(result: Mapping[str, Any]) -> None:
     filled = result["not_as_in_training"]
     if filled["missing"]:
         names = ", ".join(filled["missing"])
-        warn(f"{len(filled['missing'])} columns are missing and were filled in: {names}")
+        warn(f"columns that are missing and were filled in: {names}")
     if filled["absent"]:
         warn(f"not a number, replaced by the median: {_listed(filled['absent'])}")
     if filled["unknown"]:

@@ -234,7 +234,8 @@ def number_of(value: Any, column: str, marks: frozenset[str] = MISSING) -> float
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise DataFormatError(_EVENT, f"{value!r} is not a number", column=column) from None
+        problem = f"{value!r} is not a number; correct it, or leave it out"
+        raise DataFormatError(_EVENT, problem, column=column) from None
     if abs(number) > _LARGEST and math.isfinite(number):
         raise DataFormatError(_EVENT, f"{value!r} exceeds {_LARGEST:.4g}", column=column)
     return number

@@ -252,6 +252,6 @@ def test_command_line(run: Path, rows: pd.DataFrame, tmp_path: Path, capsys: Any
     assert main([str(run), "--input", str(path)]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert f"{len(rows)} events of" in told
-    assert "1 columns are missing and were filled in: entropy" in told
+    assert "columns that are missing and were filled in: entropy" in told
     assert "always_block" in told
     assert (run / "decisions.parquet").is_file()

@@ -11,7 +11,7 @@ import pytest
 from marl_stl_agents.checkpoints.policy import saved_policy
 from marl_stl_agents.checkpoints.store import best_checkpoint
 from marl_stl_agents.config import DecideConfig
-from marl_stl_agents.evaluation.new_traffic import Team, decide, load_team
+from marl_stl_agents.evaluation.new_traffic import Team, decide, in_order, load_team
 from marl_stl_agents.run_directory import read_config
 from numpy.random import default_rng
 
@@ -153,6 +153,16 @@ def test_bad_frames(responding: Team) -> None:
     stream.decide(frame[10:20])
     with pytest.raises(DecidingError, match="earlier than the one before"):
         stream.decide(frame[:5])
+
+
+def test_many_events_are_followed_in_parts(
+    responding: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = new_traffic(RESPONDING)
+    whole = responding.decide(frame)
+    assert EntityDirectory(32).most < len(frame) / 3
+    monkeypatch.setattr(in_order, "EntityDirectory", lambda: EntityDirectory(32))
+    pd.testing.assert_frame_equal(responding.decide(frame), whole)
 
 
 def test_acting_on_observations(responding: Team) -> None:

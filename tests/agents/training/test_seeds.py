@@ -64,6 +64,22 @@ def test_every_seed_is_a_run_of_its_own(
         find_run(folder)
 
 
+def test_the_data_is_checked_before_the_first_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[int, bool]] = []
+
+    def pretended(config: Any) -> Path:
+        begun.append((config.seed, config.preflight))
+        config.run_dir.mkdir()
+        write_result(config.run_dir / "validation.json", make_result())
+        return Path(config.run_dir)
+
+    monkeypatch.setattr(seeds, "train", pretended)
+    train_seeds(replace(small(tmp_path / "several"), preflight=True), (3, 1, 2))
+    assert begun == [(3, True), (1, False), (2, False)]
+
+
 def test_what_was_interrupted_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
