@@ -158,7 +158,7 @@ class Allowances:
 
 
 def default_specifications(window: int = 64) -> tuple[Specification, ...]:
-    """The default set: each but posture is kept by some trivial policy, all together by none.
+    """The default set: some trivial policy satisfies each but posture, none satisfies all.
 
     Args:
         window: Steps over which posture counts errors, w >= 64.
@@ -194,7 +194,7 @@ def conjunction(specifications: Iterable[Specification]) -> Formula:
 def satisfaction(
     specifications: Iterable[Specification], policies: Mapping[str, Traces]
 ) -> dict[str, dict[str, float]]:
-    """How often each policy keeps each specification, and all of them together.
+    """How often each policy satisfies each specification, and all of them together.
 
     Args:
         specifications: The specifications.
@@ -224,7 +224,7 @@ def satisfaction(
 def vacuous(
     specifications: Iterable[Specification], trivial: Mapping[str, Traces], share: float = 0.99
 ) -> dict[str, tuple[str, ...]]:
-    """The specifications that ask nothing: some trivial policy keeps them.
+    """The vacuous specifications: those that some trivial policy satisfies.
 
     Args:
         specifications: The specifications.
