@@ -172,7 +172,7 @@ def default_specifications(window: int = 64) -> tuple[Specification, ...]:
         Specification.parse("responsive", "G (age <= 20)", scale=20),
         Specification.parse("collateral", "G[64,inf) (quarantined_fraction <= 0.25)", scale=0.25),
         Specification.parse("alert budget", "G (alerts_16 <= 6)", scale=6),
-        # 0 or 1: half way between them, so that a kept specification has something left.
+        # 0 or 1: half way between them, so that robustness is above 0 where it is satisfied.
         Specification.parse("no flapping", "G (requarantined_benign_40 <= 0.5)", scale=0.5),
         Specification.parse("posture", f"G[{window},inf) ({posture})", scale=4),
         Specification.parse("availability", "G[32,inf) (denied_32 <= 0.35)", scale=0.35),
@@ -229,10 +229,10 @@ def vacuous(
     Args:
         specifications: The specifications.
         trivial: Name of a trivial policy (always-allow, random, ...) to its traces.
-        share: A policy keeps a specification if it holds in at least this share of episodes.
+        share: A policy satisfies a specification if it holds in at least this share of episodes.
 
     Returns:
-        Name of the specification (or :data:`CONJUNCTION`) to the policies that keep it; only
+        Name of the specification (or :data:`CONJUNCTION`) to the policies that satisfy it; only
         where there are any.
     """
     shares = satisfaction(specifications, trivial)
