@@ -41,7 +41,8 @@ Five things to begin with:
    >>> engine.observe().shape == (64, len(env.possible_agents), len(env.observation_layout))
    True
 
-Training and evaluation are in ``marl_stl_agents``; ``marl-stl-train --help`` begins there.
+``marl_stl_agents`` trains and evaluates: ``train``, ``evaluate`` and ``load_team``, or from the
+command line ``marl-stl-train`` and ``marl-stl-evaluate``.
 """
 
 from importlib import import_module

@@ -1,9 +1,8 @@
-"""Sensors against attackers, by PettingZoo's convention: ``adversarial_v0.parallel_env()``.
+"""``TrafficAdversarial-v0``: sensors against attackers (PettingZoo's convention for modules).
 
-The attackers disguise their events one step ahead; :mod:`marl_stl_env.adversary` has the rules. The
-stream is a replay, or with ``dynamics="response"`` the one of :mod:`marl_stl_env.response_v0`.
-Arguments and errors are those of
-:func:`marl_stl_env.envs.adversarial.parallel.adversarial_parallel_env`.
+One step ahead, attackers choose a disguise for their own events; the guide to the red team has the
+rules. The stream is a replay, or a response with ``dynamics="response"``. Arguments and errors are
+those of :func:`marl_stl_env.envs.adversarial.parallel.adversarial_parallel_env`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One exception class per cause, all under :class:`MarlStlError`.
 
-A message says what was given, what is allowed and how to mend it.
+A message says what was given, what is allowed and how to fix it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class DataFormatError(DataError, ValueError):
 
     Args:
         file: The file at fault.
-        problem: What is wrong and how to mend it.
+        problem: What is wrong and how to fix it.
         row: Line number in the file, counted from 1, where known.
         column: Name of the column, where known.
     """
@@ -212,7 +212,7 @@ class FormulaError(MarlStlError, ValueError):
     """A temporal-logic formula is not well formed, or cannot be used as asked.
 
     Args:
-        problem: What is wrong and how to mend it.
+        problem: What is wrong and how to fix it.
         text: The formula as it was written, where there is one.
         position: Index into ``text`` of the first character at fault, counted from 0.
     """

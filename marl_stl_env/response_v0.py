@@ -1,8 +1,8 @@
-"""The response to attacks, by PettingZoo's convention, as :mod:`marl_stl_env.traffic_v0`.
+"""``TrafficResponse-v0``: decisions have consequences (PettingZoo's convention for modules).
 
-Quarantines last and alerts buy verdicts. The data must name entities. The version changes where
-the policy in the guide to the environment says so. Arguments and errors are those of
-:func:`marl_stl_env.envs.parallel.parallel_env`.
+Quarantines last, and alerts buy verdicts. The data must name entities. Arguments and errors are
+those of :func:`marl_stl_env.envs.parallel.parallel_env`. The guide to the environment says what
+raises the version.
 """
 
 from __future__ import annotations

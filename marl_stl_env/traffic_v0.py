@@ -1,8 +1,8 @@
-"""The replay of events, by PettingZoo's convention: ``traffic_v0.parallel_env()`` and ``env()``.
+"""``Traffic-v0``: a labelled stream is replayed (PettingZoo's convention for modules).
 
-What an action decides changes nothing of what comes next; :mod:`marl_stl_env.response_v0` has the
-environment in which it does. The version changes where the policy in the guide to the environment
-says so. Arguments and errors are those of :func:`marl_stl_env.envs.parallel.parallel_env`.
+No decision changes the events that follow; in :mod:`marl_stl_env.response_v0` it does. Arguments
+and errors are those of :func:`marl_stl_env.envs.parallel.parallel_env`. The guide to the
+environment says what raises the version.
 """
 
 from __future__ import annotations

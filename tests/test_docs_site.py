@@ -168,7 +168,7 @@ def test_the_tutorial(
     for language, content in blocks("getting-started/tutorial.md"):
         if language == "bash":
             printed = ""
-            for line in content.splitlines():
+            for line in content.replace("\\\n", " ").splitlines():
                 run_line(line, monkeypatch)
                 printed += capsys.readouterr().out
         elif language == "python":

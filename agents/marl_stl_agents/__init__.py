@@ -1,4 +1,13 @@
-"""Training and evaluation of teams of sensors on the environment."""
+"""Training and evaluation of teams of sensors on the environment.
+
+::
+
+    run = train(TrainConfig(backend="native", iterations=12))  # writes a run directory
+    print(evaluate(run).result.decision.f1)  # on the test split
+    decisions = run.team().decide(frame)  # a pandas DataFrame of new events
+
+``load_team(path)`` brings the team of an earlier run back.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Decisions per second of each agreement protocol, and how often honest sensors agree.
 
-``python benchmarks/speed/consensus.py --out consensus.json``
+``python -m benchmarks.speed.consensus --out consensus.json``
 """
 
 from __future__ import annotations

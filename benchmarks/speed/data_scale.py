@@ -1,6 +1,6 @@
 """Prepare and open a table that is larger than memory.
 
-    python benchmarks/speed/data_scale.py --rows 16000000 --columns 80 --folder /somewhere/with/30GB
+    python -m benchmarks.speed.data_scale --rows 16000000 --columns 80 --folder /somewhere/with/30GB
 
 A file of that size is generated, prepared into a cache of its own, and opened by a fresh process;
 all of it is removed afterwards. Memory is the peak resident set of that process.

@@ -90,7 +90,7 @@ class RewardConfig(ShowsChanges):
 
 @dataclass(frozen=True, repr=False)
 class ConsensusConfig(ShowsChanges):
-    """How many sensors may lie, and how many threat votes make a threat.
+    """How many sensors may be Byzantine, and how many threat votes decide "threat".
 
     Attributes:
         max_faulty: Byzantine sensors to tolerate (f). None takes all that the team can bear,

@@ -111,7 +111,7 @@ class SpecMonitor:
 
     @property
     def violated(self) -> BoolArray:
-        """Whether each specification is broken.  # (lanes, specifications) bool."""
+        """Whether each specification is violated.  # (lanes, specifications) bool."""
         return self._monitors.violated.T
 
     def observation(self) -> Float32Array:

@@ -120,7 +120,7 @@ class SpecStatus(NamedTuple):
     Attributes:
         robustness: The least robustness of the episode so far, +inf before the first instant that
             counts.  # (lanes, specifications) float32
-        violated: Whether each specification is broken.  # (lanes, specifications) bool
+        violated: Whether each specification is violated.  # (lanes, specifications) bool
         newly_violated: Whether this step broke it.  # (lanes, specifications) bool
     """
 
@@ -166,7 +166,7 @@ class StepRecord(NamedTuple):
         robustness: The least robustness of each specification in the episode so far, +inf before
             the first instant that counts; no columns where nothing is watched. # (lanes,
             specifications) float32
-        violated: Whether each specification is broken.  # (lanes, specifications) bool
+        violated: Whether each specification is violated.  # (lanes, specifications) bool
         newly_violated: Whether this step broke it.  # (lanes, specifications) bool
         action_mask: The actions that the shield allowed; all without a shield.  # (lanes, 4) bool
         shielded: Whether the shield replaced the decision of the vote.  # (lanes,) bool

@@ -37,7 +37,7 @@ class RawAecEnv(parallel_to_aec_wrapper[str, Float32Array, int]):
         """Let the sensor whose turn it is act.
 
         Raises:
-            InvalidActionError: If the action is not one, or not None where the episode is over.
+            InvalidActionError: If the action is invalid, or not None where the episode is over.
         """
         agent = self.agent_selection
         if not (self.terminations[agent] or self.truncations[agent]):
@@ -106,8 +106,8 @@ def aec_env(
 ) -> TrafficAecEnv:
     """The PettingZoo AEC environment: the parallel one, sensor after sensor.
 
-    ``step`` raises :class:`~marl_stl_env.errors.InvalidActionError` at the turn of the sensor whose
-    action is not one. Arguments and other errors are those of
+    ``step`` refuses an invalid action at the turn of its sensor, with
+    :class:`~marl_stl_env.errors.InvalidActionError`. Arguments and other errors are those of
     :func:`~marl_stl_env.envs.parallel.parallel_env`.
     """
     return TrafficAecEnv(parallel_env(config, table=table, render_mode=render_mode, **settings))

@@ -118,7 +118,7 @@ def verdict(formula: Formula, traces: Traces) -> IntArray:
 
 
 def first_violation(formula: Formula, traces: Traces) -> IntArray:
-    """The first instant at which a specification is broken.
+    """The first instant at which a specification is violated.
 
     For ``always p`` that is the first instant at which ``p`` fails, for a conjunction the earlier
     of the two sides, for anything else 0.

@@ -158,7 +158,7 @@ class Allowances:
 
 
 def default_specifications(window: int = 64) -> tuple[Specification, ...]:
-    """The default set: each but posture is kept by some trivial policy, all together by none.
+    """The default set: some trivial policy satisfies each but posture, none satisfies all.
 
     Args:
         window: Steps over which posture counts errors, w >= 64.
@@ -172,7 +172,7 @@ def default_specifications(window: int = 64) -> tuple[Specification, ...]:
         Specification.parse("responsive", "G (age <= 20)", scale=20),
         Specification.parse("collateral", "G[64,inf) (quarantined_fraction <= 0.25)", scale=0.25),
         Specification.parse("alert budget", "G (alerts_16 <= 6)", scale=6),
-        # 0 or 1: half way between them, so that a kept specification has something left.
+        # 0 or 1: half way between them, so that robustness is above 0 where it is satisfied.
         Specification.parse("no flapping", "G (requarantined_benign_40 <= 0.5)", scale=0.5),
         Specification.parse("posture", f"G[{window},inf) ({posture})", scale=4),
         Specification.parse("availability", "G[32,inf) (denied_32 <= 0.35)", scale=0.35),
@@ -194,7 +194,7 @@ def conjunction(specifications: Iterable[Specification]) -> Formula:
 def satisfaction(
     specifications: Iterable[Specification], policies: Mapping[str, Traces]
 ) -> dict[str, dict[str, float]]:
-    """How often each policy keeps each specification, and all of them together.
+    """How often each policy satisfies each specification, and all of them together.
 
     Args:
         specifications: The specifications.
@@ -224,15 +224,15 @@ def satisfaction(
 def vacuous(
     specifications: Iterable[Specification], trivial: Mapping[str, Traces], share: float = 0.99
 ) -> dict[str, tuple[str, ...]]:
-    """The specifications that ask nothing: some trivial policy keeps them.
+    """The vacuous specifications: those that some trivial policy satisfies.
 
     Args:
         specifications: The specifications.
         trivial: Name of a trivial policy (always-allow, random, ...) to its traces.
-        share: A policy keeps a specification if it holds in at least this share of episodes.
+        share: A policy satisfies a specification if it holds in at least this share of episodes.
 
     Returns:
-        Name of the specification (or :data:`CONJUNCTION`) to the policies that keep it; only
+        Name of the specification (or :data:`CONJUNCTION`) to the policies that satisfy it; only
         where there are any.
     """
     shares = satisfaction(specifications, trivial)

@@ -156,7 +156,7 @@ class ConstraintConfig(ShowsChanges):
 
 @dataclass(frozen=True, repr=False)
 class ClusterConfig(ShowsChanges):
-    """Where the engine "rllib" runs.
+    """Where the backend "rllib" runs.
 
     Attributes:
         runners: Processes that step the environment; the lanes are shared out among them.

@@ -23,12 +23,7 @@ def show_drift(found: Mapping[str, Any] | None, without: str) -> None:
     if not found["enough_events"]:
         say(f"drift: {found['events']:,} events are too few to tell")
         return
-    windows = found["windows"]
-    told = (
-        f"{windows['alarms']:,} of {windows['count']:,} windows of {windows['events']:,} events "
-        f"have an alarm (false alarms: {found['false_alarm_rate']:.0%}; on the validation split "
-        f"{found['validation']['alarms']:,} of {found['validation']['windows']:,})"
-    )
+    told = _windows(found)
     if found["certificates_cover"]:
         say(f"drift: none, no column has moved; {told}")
         return
@@ -36,6 +31,18 @@ def show_drift(found: Mapping[str, Any] | None, without: str) -> None:
     warn(
         f"drift: {_named(found['moved'], shifts)}; {told}. Metrics and certificates of the run do "
         "not cover this traffic: evaluate the team on labelled events of it, or train anew"
+    )
+
+
+def _windows(found: Mapping[str, Any]) -> str:
+    """How many windows have an alarm, in new traffic and in the validation split."""
+    windows, before = found["windows"], found["validation"]
+    if not windows["count"]:
+        return f"compared as a whole, since a window has {windows['events']:,} events"
+    return (
+        f"{windows['alarms']:,} of {windows['count']:,} windows of {windows['events']:,} events "
+        f"have an alarm (false alarms: {found['false_alarm_rate']:.0%}; on the validation split "
+        f"{before['alarms']:,} of {before['windows']:,})"
     )
 
 

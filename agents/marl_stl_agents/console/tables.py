@@ -204,7 +204,7 @@ def show_specs(specs: Mapping[str, SpecResult]) -> None:
         table.add_row(
             name,
             f"{one.satisfied:.3f}",
-            *("" if value is None else f"{value:.3f}" for value in robustness),
+            *("" if value is None else f"{value:z.3f}" for value in robustness),
             "yes" if one.certified else "no",
             ", ".join(one.kept_by),
             style="bold" if name == CONJUNCTION else None,

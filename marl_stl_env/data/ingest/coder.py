@@ -20,7 +20,7 @@ class Coder:
 
     Args:
         clean: Turns a text into its name; texts with one name share a code. It may raise
-            ``ValueError`` with what is wrong and how to mend it.
+            ``ValueError`` with what is wrong and how to fix it.
         limit: Most names allowed.
         fallback: Encoding of files that are not UTF-8; None refuses them.
         kind: The error raised.
