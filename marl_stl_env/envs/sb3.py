@@ -93,7 +93,7 @@ class LanesVecEnv(SharedAttributes):
         return self.engine.get_state()
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
-        """Go back to a state that :meth:`get_state` gave, here or on the SuperSuit path.
+        """Go back to a state that :meth:`get_state` gave, here or in another view of these lanes.
 
         Raises:
             StateError: If the arrays do not fit this environment.
