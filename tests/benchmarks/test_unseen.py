@@ -14,7 +14,7 @@ from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.run_directory import read_json
 
 from benchmarks.common import worlds
-from benchmarks.common.tables import family_table, in_words, interval
+from benchmarks.common.tables import family_table, in_words, interval, ratio_table
 from benchmarks.common.worlds import CLASSES, WORLDS, World, left_out, make_fold, reward_at, shares
 from benchmarks.leaderboard.classifiers import best_threshold, boosting
 from benchmarks.leaderboard.open_entries import BASELINES, open_world
@@ -202,3 +202,5 @@ def test_the_page_shows_the_results() -> None:
     for name in ("f1", "reward_per_event"):
         assert in_words(interval([one["decision"][name] for one in runs]), 3) in page
     assert in_words(interval([one["byzantine"]["2 faulty"] for one in runs]), 3) in page
+    for line in ratio_table(read_json(RESULTS / "known_attacks.json")):
+        assert line in page

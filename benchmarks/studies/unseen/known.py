@@ -20,9 +20,7 @@ from marl_stl_env.data.prepare import prepare
 
 #: NSL-KDD, both files divided at random; UNSW-NB15's file of 82,332 rows, each event once.
 NSL = DataConfig("nsl-kdd", split_method="stratified")
-UNSW = DataConfig(
-    "unsw-nb15", split_method="stratified", drop_duplicates=True, threat_rate=0.109
-)  # fmt: skip
+UNSW = DataConfig("unsw-nb15", split_method="stratified", drop_duplicates=True, threat_rate=0.109)
 _UNSEEN = PRESETS["unseen"].settings()
 #: Larger steps throw an imitated policy away.
 _CAREFUL = PPOConfig(learning_rate=3e-4, entropy_coefficient=0.01, bins=24)
@@ -47,6 +45,7 @@ def _imitating(env: EnvConfig) -> Setting:
 #: the ceiling with full views (45 iterations, validation, seed 0), and was slow with partial ones.
 SETTINGS: dict[str, Setting] = {
     "nsl-kdd, preset unseen": _preset(NSL),
+    "nsl-kdd, full views": Setting(_team(NSL, **FULL), iterations=45),
     "nsl-kdd, full views and two second opinions": Setting(
         _team(NSL, agents=7, second_opinions=2, **FULL), iterations=45
     ),
