@@ -17,8 +17,10 @@ from marl_stl_env.plugins import temporary_plugins
 # wait for one another cost far more than they bring to networks of this size.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
-# One width for all terminal output, so that no sentence a test looks for is wrapped elsewhere.
+# One width and no colours in all terminal output, so that a test finds the sentence it looks for.
 os.environ["COLUMNS"] = "100"
+for variable in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(variable, None)
 
 # The same examples in every run: a test that fails on one machine fails on all.
 settings.register_profile("repeatable", derandomize=True)

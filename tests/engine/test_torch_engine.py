@@ -10,7 +10,6 @@ from marl_stl_env.config import (
     ConsensusConfig,
     Deliberation,
     EnvConfig,
-    RewardConfig,
 )
 from marl_stl_env.consensus.rules import register_rule
 from marl_stl_env.engine.engine import Engine
@@ -21,30 +20,23 @@ from marl_stl_env.engine.torch_engine import TorchEngine
 from marl_stl_env.errors import ConfigError, InvalidActionError, StateError
 from marl_stl_env.types import Int8Array
 from tests.conftest import FOUR, UNWATCHED, make_table
+from tests.engine.test_engine_oracle import CONFIGS as SCALAR
 
 TABLE = make_table(300)
 CONFIGS = {
-    "default": EnvConfig(episode_length=40, **FOUR),
-    "own rewards, costs": EnvConfig(
-        episode_length=25,
-        reward=RewardConfig(team_share=0.3, block_cost=0.5, quarantine_cost=2.0, alert_cost=0.25),
-        **FOUR,
-    ),
-    "one analyst": EnvConfig(agents=1, views="full", episode_length=30, stl=UNWATCHED),
-    "three sensors, shuffled": EnvConfig(
-        agents=3, episode_length=30, order="shuffled", views="groups", stl=UNWATCHED
-    ),
-    "seven sensors, five votes": EnvConfig(
-        agents=7,
-        episode_length=30,
-        consensus=ConsensusConfig(threshold=5),
-        views="groups",
-        stl=UNWATCHED,
-    ),
-    "nine sensors": EnvConfig(agents=9, episode_length=30, views="groups", stl=UNWATCHED),
-    "thirteen sensors": EnvConfig(agents=13, episode_length=20, views="groups", stl=UNWATCHED),
-    "longer than the table": EnvConfig(episode_length=10_000, **FOUR),
-    "deliberation": EnvConfig(episode_length=15, deliberation=1, **FOUR),
+    name: SCALAR[name]
+    for name in (
+        "default",
+        "own rewards, costs",
+        "one analyst",
+        "seven sensors, five votes",
+        "nine sensors",
+        "longer than the table",
+        "deliberation",
+    )
+} | {
+    "three sensors, shuffled": replace(SCALAR["three sensors"], order="shuffled"),
+    "thirteen sensors": replace(SCALAR["nine sensors"], agents=13, episode_length=20),
 }
 EXACT = ("rows", "labels", "actions", "decisions", "truncated", "live", "voting", "faulty")
 

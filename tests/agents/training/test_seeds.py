@@ -202,7 +202,7 @@ def test_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status
     assert [read_config(folder / f"seed_{seed}").seed for seed in range(4)] == [0, 1, 2, 3]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trainings_in_processes_of_their_own(tmp_path: Path) -> None:
     train_seeds(small(tmp_path / "two", iterations=1), (0, 1), at_once=2)
     train_seeds(small(tmp_path / "one", iterations=1), (0, 1))
