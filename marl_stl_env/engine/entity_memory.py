@@ -93,6 +93,7 @@ class EntityMemory:
         self._number = arrays.asarray(np.arange(lanes))
         self._alert_window, self._first_turn = window, self._number * window
         self._window = arrays.asarray(np.array(window))
+        self._known: tuple[LaneState, Current] | None = None
         self._provide(longest)
 
     def __getstate__(self) -> dict[str, Any]:
