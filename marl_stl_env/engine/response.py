@@ -7,23 +7,21 @@ attacks go on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.config.response import PRESENCE
-from marl_stl_env.data.entities import EntitySlots, entity_slots
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine.entity_memory import NEVER, UNKNOWN, Current, EntityMemory
 from marl_stl_env.engine.state import LaneState
-from marl_stl_env.errors import StateError, TableError
+from marl_stl_env.errors import TableError
 from marl_stl_env.stl.shield import Situation
 from marl_stl_env.types import (
     THREAT_VOTE,
     Action,
-    AnyArray,
     BoolArray,
     Float32Array,
     Int8Array,
@@ -32,7 +30,6 @@ from marl_stl_env.types import (
 )
 
 _QUARANTINE, _ALERT = int(Action.QUARANTINE), int(Action.ALERT)
-_NEVER = _UNKNOWN = -1
 
 #: The shared columns of the current event's entity and of the analyst, each in [0, 1].
 CONTEXT = (
@@ -73,59 +70,10 @@ class Outcome(NamedTuple):
     def nothing(cls, lanes: int, arrays: Arrays = NUMPY) -> Outcome:
         """What decisions do in a replay, where nothing persists."""
         no, zero = np.zeros(lanes, np.bool_), np.zeros(lanes, np.int32)
-        return cls(*(arrays.asarray(array) for array in (no, no, no, zero + _NEVER, zero, zero)))
+        return cls(*(arrays.asarray(array) for array in (no, no, no, zero + NEVER, zero, zero)))
 
 
-@dataclass
-class _Memory:
-    """What a lane remembers; times are its steps, -1 is never."""
-
-    isolated_until: Int32Array  # (lanes, slots)
-    verdict_from: Int32Array  # (lanes, slots)
-    verdict: Int8Array  # (lanes, slots), 1 for a threat, 0 for benign, -1 for unknown
-    passing_since: Int32Array  # (lanes, slots)
-    last_met: Int32Array  # (lanes, slots)
-    record: Float32Array  # (lanes, slots), in [0, 1]
-    granted: BoolArray  # (lanes, alert_window), by step modulo the window
-    recent: Int32Array  # (lanes, PRESENCE), slots of the last events, by step modulo PRESENCE
-    spent: Int32Array  # (lanes,), alerts granted within the window
-    present: Int32Array  # (lanes,), entities met lately
-
-    @classmethod
-    def empty(cls, lanes: int, slots: int, window: int, arrays: Arrays = NUMPY) -> _Memory:
-        def never() -> Int32Array:
-            return np.full((lanes, slots), _NEVER, np.int32)
-
-        def zeros() -> Int32Array:
-            return np.zeros(lanes, np.int32)
-
-        record = np.zeros((lanes, slots), np.float32)
-        verdict = np.full((lanes, slots), _UNKNOWN, np.int8)
-        granted = np.zeros((lanes, window), np.bool_)
-        recent = np.zeros((lanes, PRESENCE), np.int32)
-        lasting = (never(), never(), verdict, never(), never(), record)
-        blank = (*lasting, granted, recent, zeros(), zeros())
-        return cls(*(arrays.asarray(array) for array in blank))
-
-
-_BLANK = _Memory.empty(1, 1, 1)
-
-
-class _Current(NamedTuple):
-    """The current event's entity in every lane, and what is remembered of it."""
-
-    slots: IntArray  # (lanes,)
-    at: IntArray  # its place in a flat array of all lanes' slots
-    turn: IntArray  # of this step in the flat record of granted alerts
-    since_start: IntArray  # steps, in two types
-    steps: Int32Array
-    until: Int32Array
-    due: Int32Array
-    last: Int32Array
-    record: Float32Array
-
-
-class ResponseDynamics:
+class ResponseDynamics(EntityMemory):
     """The response of many lanes.
 
     Args:
@@ -153,93 +101,26 @@ class ResponseDynamics:
                 "dynamics='replay', a data set with hosts (synthetic, ctu-13, unsw-nb15-raw, "
                 "cic-ids2017 flow files), or a custom table with entity=COLUMN"
             )
-        self._settings, self._lanes, self._arrays = config.response, lanes, arrays
-        self._entities = table.entities[order]
-        self._number = arrays.asarray(np.arange(lanes))
+        self._settings = settings = config.response
+        entities, longest = table.entities[order], config.episode_length
+        super().__init__(entities, settings.alert_window, longest, lanes, arrays)
         # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
         self._never, self._presence, self._lasting, self._delay, self._known_for = (
             arrays.asarray(np.array(number, np.int32))
             for number in (
-                _NEVER,
+                NEVER,
                 PRESENCE,
-                1 + config.response.quarantine_length,
-                config.response.alert_delay,
-                config.response.verdict_length,
+                1 + settings.quarantine_length,
+                settings.alert_delay,
+                settings.verdict_length,
             )
         )
-        self._window, self._every = (
-            arrays.asarray(np.array(length)) for length in (config.response.alert_window, PRESENCE)
-        )
+        self._every = arrays.asarray(np.array(PRESENCE))
         self._quarantines, self._alerts = (
             arrays.asarray(np.array(action, np.int8)) for action in (_QUARANTINE, _ALERT)
         )
         self._nothing = Outcome.nothing(lanes, arrays)
-        self._first_turn = self._number * config.response.alert_window
-        self._first_met = self._number * PRESENCE
-        self._known: tuple[LaneState, _Current] | None = None
-        self._provide(config.episode_length)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy is made of: all but what shares memory with it."""
-        return {n: one for n, one in self.__dict__.items() if n not in {"_flat", "_known"}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Continue as the copied one."""
-        self.__dict__.update(state)
-        self._remember(self._memory)
-
-    def _provide(self, window: int) -> None:
-        """Make room for segments of this length, and forget everything."""
-        self._use(entity_slots(self._entities, window))
-        self._blank()
-
-    def _use(self, slots: EntitySlots) -> None:
-        self._slots, self._slot_of = slots, self._arrays.asarray(slots.slots)
-
-    def _blank(self) -> None:
-        """Remember nothing, in a new memory."""
-        count, window = self._slots.count, self._settings.alert_window
-        self._remember(_Memory.empty(self._lanes, count, window, self._arrays))
-
-    def _remember(self, memory: _Memory) -> None:
-        """Go on with this memory, whose arrays are only ever changed in place."""
-        arrays = {item.name: getattr(memory, item.name) for item in fields(_Memory)}
-        self._memory = memory
-        self._flat = _Memory(**{name: array.reshape(-1) for name, array in arrays.items()})
-        self._first_slot = self._number * self._slots.count
-        self._known = None
-
-    def reset(self, mask: BoolArray) -> None:
-        """Forget what was known in the masked lanes.  # (lanes,) bool."""
-        self._known = None
-        for item in fields(_Memory):
-            blank = getattr(_BLANK, item.name).flat[0].item()
-            self._arrays.fill(getattr(self._memory, item.name), mask, blank)
-
-    def place(self, longest: int) -> None:
-        """Forget everything, and make room for segments of this length."""
-        if longest > self._slots.window:
-            self._provide(longest)
-        else:
-            self._blank()
-
-    def follow(self, slots: EntitySlots, new: IntArray) -> None:
-        """Go on with other events; what is remembered of their entities stays.
-
-        Args:
-            slots: The slot of the entity of every event; as many slots in every call.
-            new: Slots that pass on to other entities, not met before these events.
-                # (new,) int64
-        """
-        grown = slots.count != self._slots.count
-        self._use(slots)
-        self._known = None
-        if grown:
-            self._blank()
-        for item in fields(_Memory):
-            array = getattr(self._memory, item.name)
-            if array.shape == (self._lanes, slots.count):
-                array[:, new] = getattr(_BLANK, item.name).flat[0].item()
+        self._first_met = arrays.asarray(np.arange(lanes) * PRESENCE)
 
     def step(
         self,
@@ -275,7 +156,7 @@ class ResponseDynamics:
         present = self._met(now, acting)
         return Outcome(isolated, granted, refused, requarantined, age, present)
 
-    def _isolate(self, now: _Current, labels: BoolArray, starts: BoolArray) -> Int32Array:
+    def _isolate(self, now: Current, labels: BoolArray, starts: BoolArray) -> Int32Array:
         """Begin quarantines; steps since the last one of a benign event's entity, or -1."""
         arrays, steps, until = self._arrays, now.steps, now.until
         if arrays.surely_none(starts):
@@ -288,7 +169,7 @@ class ResponseDynamics:
 
     def _alert(
         self,
-        now: _Current,
+        now: Current,
         alerts: BoolArray,
         labels: BoolArray,
         known: BoolArray | None,
@@ -311,13 +192,13 @@ class ResponseDynamics:
         arrays.replace(due, granted, now.steps + self._delay)
         arrays.put(flat.verdict_from, now.at, due)
         verdict = arrays.take(flat.verdict, now.at)
-        found = labels if known is None else arrays.where(known, labels * 1, _UNKNOWN)
+        found = labels if known is None else arrays.where(known, labels * 1, UNKNOWN)
         arrays.replace(verdict, granted, arrays.cast(found, np.int8))
         arrays.put(flat.verdict, now.at, verdict)
         return granted, wanted > granted
 
     def _age(
-        self, now: _Current, labels: BoolArray, stopped: BoolArray, acting: BoolArray
+        self, now: Current, labels: BoolArray, stopped: BoolArray, acting: BoolArray
     ) -> Int32Array:
         arrays, since = self._arrays, self._arrays.take(self._flat.passing_since, now.at)
         passes, age = (acting & labels) > stopped, self._nothing.age
@@ -328,7 +209,7 @@ class ResponseDynamics:
         arrays.put(self._flat.passing_since, now.at, since)
         return age
 
-    def _met(self, now: _Current, acting: BoolArray) -> Int32Array:
+    def _met(self, now: Current, acting: BoolArray) -> Int32Array:
         """Count the entities met lately: this one, less those last met just too long ago."""
         memory, flat, arrays, last = self._memory, self._flat, self._arrays, now.last
         gone = now.steps - self._presence
@@ -394,42 +275,3 @@ class ResponseDynamics:
         met = steps - last
         arrays.replace(met, last == never, never)
         return Situation(now.since_start, until > steps, freed, met)
-
-    def get_state(self) -> dict[str, AnyArray]:
-        """Copies of all arrays, by name."""
-        return {
-            item.name: self._arrays.tonumpy(
-                getattr(self._memory, item.name), getattr(_BLANK, item.name).dtype
-            )
-            for item in fields(_Memory)
-        }
-
-    def set_state(self, arrays: dict[str, AnyArray]) -> None:
-        """Go back to a state that :meth:`get_state` gave.
-
-        Raises:
-            StateError: If the arrays do not fit.
-        """
-        for name, own in self.get_state().items():
-            given = arrays.get(name)
-            if given is None or (given.shape, given.dtype) != (own.shape, own.dtype):
-                raise StateError(
-                    f"the response's {name} must be {own.shape} {own.dtype}; the state "
-                    "belongs to an engine with other lanes, data or settings"
-                )
-        taken = {item.name: arrays[item.name].copy() for item in fields(_Memory)}
-        self._remember(_Memory(**{n: self._arrays.asarray(array) for n, array in taken.items()}))
-
-    def _current(self, state: LaneState) -> _Current:
-        """What is remembered of the current events, looked up once for each step."""
-        if self._known is None or self._known[0] is not state:
-            arrays, flat = self._arrays, self._flat
-            slots = arrays.take(self._slot_of, state.places)
-            at = self._first_slot + slots
-            since_start = state.positions - state.starts
-            steps = arrays.cast(since_start, np.int32)
-            turn = self._first_turn + since_start % self._window
-            memories = (flat.isolated_until, flat.verdict_from, flat.last_met, flat.record)
-            found = (arrays.take(memory, at) for memory in memories)
-            self._known = state, _Current(slots, at, turn, since_start, steps, *found)
-        return self._known[1]

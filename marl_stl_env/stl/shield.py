@@ -29,7 +29,6 @@ leaves no Quarantine from step a - q + 1 on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any, NamedTuple
@@ -38,8 +37,9 @@ import numpy as np
 
 from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config.response import PRESENCE
-from marl_stl_env.errors import ConfigError, StateError
+from marl_stl_env.errors import StateError
 from marl_stl_env.stl.enforcement import Bound
+from marl_stl_env.stl.shield_rules import Rules
 from marl_stl_env.types import (
     ACTIONS,
     Action,
@@ -54,7 +54,6 @@ _BIT = np.array([0, 0, 2, 1], np.uint8)  # of Allow, Block, Quarantine, Alert
 #: All bits but that of an entity last met so many steps ago, by one more than that: none is to be
 #: taken away where it is new (0) or was met too long ago (the last).
 _OTHERS = ~np.array([0, *(1 << ago for ago in range(PRESENCE)), 0], np.uint64).view(np.int64)
-_ISOLATIONS = ("quarantined", "quarantined_fraction", "requarantined_benign")
 #: What is carried out in place of a masked action.
 FALLBACK: Int8Array = np.array(
     [Action.ALLOW, Action.BLOCK, Action.BLOCK, Action.ALLOW], dtype=np.int8
@@ -85,29 +84,6 @@ class Situation(NamedTuple):
         return cls(*(arrays.asarray(array) for array in (first, no, never, never)))
 
 
-@dataclass(frozen=True)
-class _CountRule:
-    """At most ``limit`` of an action in any window that ends at step ``start`` or later."""
-
-    action: Action
-    window: int
-    start: int
-    limit: int
-
-    @property
-    def first(self) -> int:
-        """The first step that such a window holds."""
-        return self.start - self.window + 1
-
-
-@dataclass(frozen=True)
-class _FractionRule:
-    """At most ``limits[n]`` isolated entities where n are present, from step ``start`` on."""
-
-    limits: IntArray  # (PRESENCE + 1,)
-    start: int
-
-
 class Shield:
     """Which actions every lane may carry out, and what it must remember to know.
 
@@ -129,11 +105,9 @@ class Shield:
         arrays: Arrays = NUMPY,
     ) -> None:
         self._arrays, self._every = arrays, arrays.asarray(np.arange(lanes))
-        self._counts: list[_CountRule] = []
-        self._fractions: list[_FractionRule] = []
-        self._repeats: list[tuple[Bound, Int32Array]] = []
-        for bound in bounds:
-            self._add(bound, quarantine_length)
+        found = Rules.of(bounds, quarantine_length)
+        self._counts, self._repeats = found.counts, found.repeats
+        self._fractions = [(arrays.asarray(rule.limits), rule.start) for rule in found.fractions]
         longest = max((rule.window for rule in self._counts), default=1)
         self._history = arrays.asarray(np.zeros((lanes, longest), np.uint8))
         self._counted = arrays.asarray(np.zeros((len(self._counts), lanes), np.int64))
@@ -170,32 +144,6 @@ class Shield:
         self._still_present = arrays.asarray(_lowest_bits(PRESENCE - ahead))
         self._everything = arrays.asarray(np.ones((lanes, ACTIONS), np.bool_))
 
-    def _add(self, bound: Bound, quarantine_length: int | None) -> None:
-        if bound.kind in _ISOLATIONS and quarantine_length is None:
-            raise ConfigError(
-                f"'{bound.comparison}' bounds isolations, and nothing is isolated here; use "
-                "dynamics='response' or leave the specification out"
-            )
-        length = quarantine_length or 0
-        if bound.kind == "requarantined_benign":
-            if not bound.holds(np.ones(1, np.int64)).all():
-                window = self._arrays.asarray(np.array(bound.window, np.int32))
-                self._repeats.append((bound, window))
-        elif bound.kind == "quarantined_fraction":
-            limits = _limits(bound, length)
-            if length <= PRESENCE:
-                admitted = self._arrays.asarray(limits)
-                self._fractions.append(_FractionRule(admitted, bound.start))
-            else:
-                # Within its time every entity but the current one may leave.
-                alone = int(limits[1])
-                self._counts.append(_CountRule(Action.QUARANTINE, length, bound.start, alone))
-        else:
-            action = Action.ALERT if bound.kind == "alerts" else Action.QUARANTINE
-            window = bound.window or length
-            limit = bound.largest(np.arange(window + 1))
-            self._counts.append(_CountRule(action, window, bound.start, limit))
-
     def allowed(self, now: Situation) -> BoolArray:
         """The actions that cannot lead to a violation.
 
@@ -225,9 +173,9 @@ class Shield:
     def _unwanted(self, now: Situation) -> BoolArray | None:
         """Where any bound forbids a quarantine; None where none ever does."""
         found = [self._full(now, Action.QUARANTINE)]
-        for bound, window in self._repeats:
-            lately = (now.freed > self._never) & (now.freed < window)
-            found.append(lately & (now.steps >= bound.start) if bound.start else lately)
+        for rule in self._repeats:
+            lately = (now.freed > self._never) & (now.freed < rule.window)
+            found.append(lately & (now.steps >= rule.start) if rule.start else lately)
         found += self._crowded(now) if self._fractions else []
         masks = [mask for mask in found if mask is not None]
         return reduce(or_, masks) if masks else None
@@ -324,10 +272,10 @@ class Shield:
         begun = arrays.count_bits(self._begun[:, None] & self._still_begun)  # (lanes, ahead)
         present = arrays.count_bits(self._here(now)[:, None] & self._still_present)
         found = []
-        for rule in self._fractions:
-            one_too_many = begun >= arrays.take(rule.limits, present)
-            if rule.start > 0:
-                one_too_many &= now.steps[:, None] >= rule.start - self._ahead
+        for limits, start in self._fractions:
+            one_too_many = begun >= arrays.take(limits, present)
+            if start > 0:
+                one_too_many &= now.steps[:, None] >= start - self._ahead
             found.append(arrays.any_of_rows(one_too_many))
         return found
 
@@ -351,11 +299,3 @@ def carried_out(decisions: Int8Array, allowed: BoolArray, arrays: Arrays = NUMPY
 
 def _lowest_bits(counts: IntArray) -> IntArray:
     return np.array([(1 << int(count)) - 1 for count in counts], np.uint64).view(np.int64)
-
-
-def _limits(bound: Bound, length: int) -> IntArray:
-    """The most isolations that the bound admits, by the number of entities present."""
-    held = np.arange(length + 1)
-    # A monitor divides just so.
-    shares = [(held / present).astype(np.float32) for present in range(1, PRESENCE + 1)]
-    return np.array([0, *(bound.largest(share) for share in shares)])

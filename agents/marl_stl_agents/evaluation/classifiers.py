@@ -180,9 +180,9 @@ class FittedClassifiers:
             kind, known = make.kind, make.settings
             sklearn_version = version("scikit-learn")
         else:
-            from sklearn import __version__ as sklearn_version
+            import sklearn
 
-            model = make()
+            sklearn_version, model = sklearn.__version__, make()
             kind = f"{type(model).__module__}.{type(model).__qualname__}"
             known = model.get_params()
         if not kind.startswith("sklearn."):

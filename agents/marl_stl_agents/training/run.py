@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import torch
@@ -61,6 +57,7 @@ from marl_stl_agents.training.hooks import CallbackLike, Hooks
 from marl_stl_agents.training.memory import check_fits
 from marl_stl_agents.training.preflight import DataCheck, DataCheckCallback
 from marl_stl_agents.training.progress import ProgressCallback
+from marl_stl_agents.training.stopping import StopFlag, stopped_by_signals
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.spec_monitor import specifications
 from marl_stl_env.errors import ConfigError, DivergedError
@@ -354,13 +351,6 @@ def _warm_start(config: TrainConfig, prepared: PreparedData, policy: TeamPolicy)
     )
 
 
-@dataclass
-class StopFlag:
-    """Turned on by :func:`stopped_by_signals`."""
-
-    stop: bool = False
-
-
 def learn_on_cluster(config: TrainConfig, run: Path, prepared: PreparedData, hooks: Hooks) -> bool:
     """:func:`learn` with RLlib; see :func:`marl_stl_agents.rllib.training.learn`."""
     from marl_stl_agents.rllib.cluster import cluster
@@ -370,25 +360,3 @@ def learn_on_cluster(config: TrainConfig, run: Path, prepared: PreparedData, hoo
     # In this order: connecting to Ray sets a handler of its own for SIGTERM.
     with cluster(config), stopped_by_signals(flag):
         return learn_with_rllib(config, run, prepared, flag, hooks.loggers)
-
-
-@contextmanager
-def stopped_by_signals(callback: CheckpointCallback | StopFlag) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM stop the training after its iteration; the second kills."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        callback.stop = True
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

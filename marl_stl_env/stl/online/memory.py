@@ -31,12 +31,14 @@ class Memory:
     @property
     def ticks(self) -> IntArray:
         """Number of the current sample, by lane; changed in place.  # (lanes,) int64."""
-        return self._clocks[0]
+        ticks: IntArray = self._clocks[0]
+        return ticks
 
     @property
     def age(self) -> IntArray:
         """Number of the current sample in its episode; changed in place.  # (lanes,) int64."""
-        return self._clocks[1]
+        age: IntArray = self._clocks[1]
+        return age
 
     def rows(self, count: int, fill: float) -> Float32Array:
         """New rows, holding ``fill`` until written and after a reset.  # (count, lanes) float32.

@@ -82,7 +82,8 @@ def test_a_process_that_nobody_waits_for_ends(
         return begun[0]
 
     monkeypatch.setattr(background, "_started", started)
-    pending = BackgroundPreflight(CONFIG, data, [].append)
+    said: list[str] = []
+    pending = BackgroundPreflight(CONFIG, data, said.append)
     assert pending.poll() is None
     pending.close()
     assert begun[0].poll() is not None
