@@ -207,7 +207,7 @@ def test_a_users_error_has_the_users_name() -> None:
 
 
 def test_a_function_that_cannot_be_called_so_has_no_line_of_ours() -> None:
-    mse.register_reward("mine", lambda table: table)  # type: ignore[arg-type,misc]
+    mse.register_reward("mine", lambda table: table)  # type: ignore[call-overload]
     with pytest.raises(PluginError, match=r"raised TypeError: .* 2 were given$"):
         mse.parallel_env(agents=4, reward={"reward_function": "mine"})
 
