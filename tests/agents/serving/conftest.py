@@ -68,6 +68,12 @@ class Served:
         return (folder / "out" / DECISIONS).read_bytes()
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test looks at what a power cut leaves, and waiting takes most of the time."""
+    monkeypatch.setattr("os.fsync", lambda handle: None)
+
+
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     from tests.agents.evaluation.team_lanes import new_traffic
