@@ -71,7 +71,7 @@ class Served:
 @pytest.fixture(autouse=True)
 def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test looks at what a power cut leaves, and waiting takes most of the time."""
-    monkeypatch.setattr("os.fsync", lambda handle: None)
+    monkeypatch.setattr("os.fsync", lambda _: None)
 
 
 @pytest.fixture(scope="session")
