@@ -143,7 +143,7 @@ class NumpyArrays:
 
     def cast(self, array: AnyArray, kind: DTypeLike) -> AnyArray:
         """The array in another type; itself where it has it."""
-        return array if array.dtype == kind else array.astype(kind)
+        return array if array.dtype.type is kind else array.astype(kind)
 
     def copy(self, array: AnyArray) -> AnyArray:
         """A copy."""
