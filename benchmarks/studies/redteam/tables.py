@@ -150,11 +150,11 @@ def unmet_table(found: Runs, exact: Mapping[str, Mapping[str, Any]]) -> list[str
         f"|---|---|{'---|' * len(counts)}",
     ]
     for name, runs in found.items():
-        rows = {
-            kind: [interval([one[kind][count]["kept"] for one in runs]) for count in counts]
-            for kind in KINDS
-        }
-        for team, one in exact.get(name, {}).items():
-            rows[f"exact, {team}"] = [f"{one['unmet'][count]:.3f}" for count in counts]
-        lines += [f"| {name} | {team} | {' | '.join(shown)} |" for team, shown in rows.items()]
+        for kind in KINDS:
+            kept = (interval([one[kind][count]["kept"] for one in runs]) for count in counts)
+            lines.append(f"| {name} | {kind} | {' | '.join(kept)} |")
+    for name, teams in exact.items():
+        for team, one in teams.items():
+            shown = (f"{one['unmet'][count]:.3f}" for count in counts)
+            lines.append(f"| {name} | exact, {team} | {' | '.join(shown)} |")
     return lines
