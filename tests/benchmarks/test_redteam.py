@@ -10,6 +10,7 @@ from benchmarks.studies.redteam.tables import (
     interval,
     summary,
     summary_table,
+    unmet_summary,
     unmet_table,
     yardstick_table,
 )
@@ -66,6 +67,7 @@ def test_tables_of_unmet_disguises_and_yardsticks() -> None:
         "a game": {"a team": {"undisguised": 0.9, "best response": 0.45, "lost": 0.5}}
     }
     exact["a game"]["a team"]["unmet"] = {"8": 0.75, "16": 0.5}
+    assert unmet_summary([both, both])["plain"] == {"8": [0.5, 0.5], "16": [0.25, 0.25]}
     assert unmet_table({"a game": [both]}, exact)[2:] == [
         "| a game | plain | 0.500 | 0.250 |",
         "| a game | trained in turns | 0.500 | 0.250 |",

@@ -36,6 +36,7 @@ from benchmarks.studies.redteam.tables import (
     column_table,
     summary,
     summary_table,
+    unmet_summary,
     unmet_table,
     yardstick_table,
 )
@@ -138,7 +139,8 @@ def write_tables(settings: Settings) -> None:
     others = of_all_games(settings.folder, "unmet-*")
     exact = {name: one[0] for name, one in of_all_games(settings.folder, "yardstick").items()}
     content = {name: summary(one) for name, one in runs.items()}
-    write_json(settings.results, content | {"unmet": others, "yardstick": exact})
+    left = {name: unmet_summary(one) for name, one in others.items()}
+    write_json(settings.results, content | {"unmet": left, "yardstick": exact})
     tables = {
         "summary": summary_table(runs),
         "attackers": attack_table(runs),

@@ -137,6 +137,14 @@ def yardstick_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def unmet_summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What greedy evasion with other disguises leaves of every seed's score, as JSON has it."""
+    return {
+        kind: {count: [one[kind][count]["kept"] for one in runs] for count in runs[0][kind]}
+        for kind in KINDS
+    }
+
+
 def unmet_table(found: Runs, exact: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Shares of the score that greedy evasion leaves, by the number of disguises fitted.
 
