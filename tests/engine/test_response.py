@@ -30,7 +30,7 @@ CONFIGS = {
     "own rewards": replace(BASE, reward=RewardConfig(team_share=0.3, block_cost=0.25)),
     "analyst": replace(BASE, agents=1, views="full"),
     "no budget": replace(BASE, response=replace(SHORT, alert_budget=0)),
-    "defaults": replace(BASE, response=ResponseConfig(), episode_length=150),
+    "defaults": replace(BASE, response=ResponseConfig(), episode_length=100),
     "shuffled": replace(BASE, order="shuffled"),
 }
 

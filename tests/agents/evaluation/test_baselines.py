@@ -24,7 +24,8 @@ def test_constants_chance_and_oracle() -> None:
 
 @pytest.mark.parametrize("rate", [None, 0.3])
 def test_bayes_rule_is_calibrated_at_the_splits_own_threat_rate(rate: float | None) -> None:
-    config = EnvConfig(data=DataConfig(threat_rate=rate))
+    data = DataConfig(threat_rate=rate, dataset_options=("rows=100000",))
+    config = EnvConfig(data=data)
     prepared = prepare(config)
     table = prepared.tables["train"]
     found = bayes_baselines(config, prepared, "train")

@@ -215,7 +215,7 @@ def test_replay_is_what_the_environment_does(evaluated: Evaluation) -> None:
 
 def test_replay_of_a_response_with_specs(tmp_path: Path) -> None:
     env = EnvConfig(episode_length=90, dynamics="response", stl=StlConfig(monitor=True))
-    evaluated = evaluated_toy(tmp_path / "run", env, EvaluateConfig(certify=40))
+    evaluated = evaluated_toy(tmp_path / "run", env, EvaluateConfig(certify=20))
     replay = record_episodes(evaluated)
     assert replay["shared"][:2] == ["isolated", "isolation_left"]
     assert replay["specs"] == [name for name in evaluated.result.stl if name != "conjunction"]
