@@ -52,9 +52,6 @@ SETTINGS: dict[str, Setting] = {
     "unsw-nb15, preset unseen": _preset(UNSW),
     "unsw-nb15, full views": _imitating(_team(UNSW, **FULL)),
     "unsw-nb15, partial views": _imitating(_team(UNSW)),
-    "unsw-nb15, partial views and two second opinions": _imitating(
-        _team(UNSW, agents=6, second_opinions=2)
-    ),
 }
 
 
