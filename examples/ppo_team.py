@@ -6,9 +6,9 @@ Every sensor of every lane is one row of the batch, and all share one network; t
 which sensor it is. Nothing of ``marl_stl_agents`` is used: copy the file and change it. The
 style is that of CleanRL (Huang et al. 2022, JMLR 23), the algorithm that of Schulman et al. 2017.
 
-Measured on the test split of ``synthetic``, normalised score (0: the better constant policy, 1: the
-oracle): .866, .868 and .870 with the seeds 1, 2 and 3 (F1 .899 to .904). The project's own trainer,
-``marl-stl-train --backend native --iterations 60 --seed 1``, has .885 (F1 .914).
+Normalised score on the test split of ``synthetic`` (0: the better constant policy, 1: the oracle):
+.866, .868 and .870 with the seeds 1 to 3 (F1 .899 to .904). The project's own trainer has .885 and
+.892 with the seeds 1 and 2: ``marl-stl-train --backend native --iterations 60 --seed SEED``.
 """
 
 from __future__ import annotations

@@ -13,10 +13,11 @@ import pytest
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 import marl_stl_env as mse
-from marl_stl_env.config import EnvConfig
+from marl_stl_env.config import ConsensusConfig, EnvConfig
 from marl_stl_env.consensus.faults import FAULTS, Flip, fault_names
 from marl_stl_env.consensus.rules import RULES
 from marl_stl_env.data.loaders import DATASETS
+from marl_stl_env.engine.engine import Engine
 from marl_stl_env.errors import ConfigError, PluginError, UnknownNameError
 from marl_stl_env.plugins import canonical, load_plugins, temporary_plugins
 from marl_stl_env.types import Float32Array, Int8Array
@@ -212,13 +213,12 @@ def test_a_function_that_cannot_be_called_so_has_no_line_of_ours() -> None:
         mse.parallel_env(agents=4, reward={"reward_function": "mine"})
 
 
-def test_an_environment_imports_its_plugins(tmp_path: Path) -> None:
-    path = plugin(tmp_path, RULE)
-    env = mse.parallel_env(
-        agents=4, table=make_table(), consensus={"rule": "first"}, plugins=[path]
-    )
-    env.reset(seed=0)
-    assert env.step(dict.fromkeys(env.agents, 3))[4]["sensor_0"]["decision"] == 0
+def test_an_engine_imports_its_plugins(tmp_path: Path) -> None:
+    own = ConsensusConfig(rule="first")
+    config = EnvConfig(agents=4, consensus=own, plugins=(plugin(tmp_path, RULE),))
+    engine = Engine(config, make_table(), 1, 0)
+    engine.reset()
+    assert engine.step(np.full((1, 4), 3)).decisions.tolist() == [0]
 
 
 def test_an_unhashable_reward_is_as_good_as_another() -> None:
