@@ -7,7 +7,7 @@ which sensor it is. Nothing of ``marl_stl_agents`` is used: copy the file and ch
 style is that of CleanRL (Huang et al. 2022, JMLR 23), the algorithm that of Schulman et al. 2017.
 
 Normalised score on the test split of ``synthetic`` (0: the better constant policy, 1: the oracle):
-.866, .868 and .870 with the seeds 1 to 3 (F1 .899 to .904). The project's own trainer has .885, .892
+.866, .868 and .870 with seeds 1 to 3 (F1 .899 to .904). The project's own trainer has .885, .892
 and .891 with the same seeds: ``marl-stl-train --backend native --iterations 60 --seed SEED``.
 """
 
