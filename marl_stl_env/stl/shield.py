@@ -249,7 +249,10 @@ class Shield:
                     f"the shield's {name} must be {own.shape} {own.dtype}, not {given.shape} "
                     f"{given.dtype}; the state belongs to other specifications or other lanes"
                 )
-        taken = {name: self._arrays.asarray(np.array(array)) for name, array in arrays.items()}
+        taken = {
+            name: self._arrays.asarray(np.array(array, order="C"))  # the history is read as flat
+            for name, array in arrays.items()
+        }
         self._met = None
         self._history, self._counted = taken["history"], taken["counted"].T
         self._begun, self._present = (self._arrays.bits(taken[n]) for n in ("begun", "present"))

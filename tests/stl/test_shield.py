@@ -251,3 +251,14 @@ def test_states_of_other_shields_are_refused() -> None:
         shield.set_state(Shield(bounds("G (alerts_4 <= 2)"), 3).get_state())
     with pytest.raises(StateError, match="the shield's history"):
         shield.set_state({})
+
+
+def test_a_state_may_lie_in_memory_column_by_column() -> None:
+    rules, now = bounds("G (alerts_4 <= 1)"), Situation.unrelated(2)
+    there, here = Shield(rules, 2), Shield(rules, 2)
+    here.set_state({name: np.asfortranarray(one) for name, one in there.get_state().items()})
+    for shield in (there, here):
+        shield.allowed(now)
+        shield.step(now, np.full(2, Action.ALERT, np.int8), np.ones(2, np.bool_))
+    for name, one in there.get_state().items():
+        assert np.array_equal(here.get_state()[name], one), name

@@ -7,6 +7,8 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from typing import IO
 
@@ -25,13 +27,15 @@ from marl_stl_env.data.prepare import PreparedData
 
 #: Bytes of data that are handed to another process at most.
 _LARGEST = 1 << 29
+_POLL_SECONDS = 1.0
 
 
 class BackgroundPreflight:
     """A preflight on the validation split that another process computes.
 
     It is there at once where it is known already, and where no other process can help: with a
-    single core, with a rule or reward of the user's own, and with data that is large.
+    single core, with a rule or reward of the user's own, with data that is large, and where none
+    can be started.
 
     Args:
         config: The environment.
@@ -50,9 +54,15 @@ class BackgroundPreflight:
         if _cores() < 2 or has_own_code(config) or _bytes(prepared) > _LARGEST:
             self._report = preflight(config, prepared, say=say)
             return
+        answer = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
+        try:
+            self._process = _started(config, prepared, answer)
+        except (OSError, AttributeError, TypeError, pickle.PicklingError):  # no room, or no pickle
+            answer.close()
+            self._report = preflight(config, prepared, say=say)
+            return
+        self._answer: IO[bytes] = answer
         say("checking the data beside the training: classifiers as a reference for the team")
-        self._answer: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
-        self._process = _started(config, prepared, self._answer)
 
     def poll(self) -> Preflight | None:
         """The report; None while it is being computed."""
@@ -103,19 +113,35 @@ def _started(
         pickle.dump((config, prepared), question, protocol=pickle.HIGHEST_PROTOCOL)
         question.seek(0)
         # A signal of the terminal is the training's affair, which ends this process with itself.
-        return subprocess.Popen(
-            [sys.executable, "-m", "marl_stl_agents.diagnostics.background"],
+        # What goes wrong is told by the attempt that follows in the training's own process.
+        module = "marl_stl_agents.diagnostics.background"
+        return subprocess.Popen(  # noqa: S603 - this program
+            [sys.executable, "-P", "-m", module, str(os.getpid())],
             stdin=question,
             stdout=answer,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
+
+
+def end_with(parent: int) -> None:
+    """End this process soon after the one that began it, which may be killed at any time.
+
+    Args:
+        parent: Its number.
+    """
+    while os.getppid() == parent:
+        time.sleep(_POLL_SECONDS)
+    os._exit(1)
 
 
 def main() -> None:
     """Read what :class:`BackgroundPreflight` asks from standard input, and write the report."""
+    threading.Thread(target=end_with, args=(int(sys.argv[1]),), daemon=True).start()
     config, prepared = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the process that began this
     report = preflight(config, prepared, at_once=1)
-    sys.stdout.write(as_json(report))
+    sys.stdout.buffer.write(as_json(report).encode())
 
 
 if __name__ == "__main__":

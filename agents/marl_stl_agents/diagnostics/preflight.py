@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from marl_stl_env.consensus.rules import RULES
 from marl_stl_env.data.ingest.cache import cache_dir, key_of
 from marl_stl_env.data.prepare import PreparedData, prepare
 from marl_stl_env.engine.reward import REWARDS
+from marl_stl_env.errors import OutputError
 from marl_stl_env.files import write_text
 from marl_stl_env.types import BoolArray
 
@@ -141,8 +143,15 @@ def preflight(
         begin(_FITTING)
         report = _look(config, prepared, evaluated, at_once)
         if not has_own_code(config):
-            write_text(_path(config, prepared, evaluated), as_json(report))
+            _keep(_path(config, prepared, evaluated), report)
     return report
+
+
+def _keep(path: Path, report: Preflight) -> None:
+    try:
+        write_text(path, as_json(report))
+    except OutputError as error:
+        warnings.warn(f"what is known of the data is not kept: {error}", stacklevel=3)
 
 
 def known_preflight(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -87,6 +89,48 @@ def test_a_process_that_nobody_waits_for_ends(
     assert pending.poll() is None
     pending.close()
     assert begun[0].poll() is not None
+
+
+def test_where_no_process_can_begin_it_is_computed_here(
+    data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Preflight(DataFacts.of(data), "validation", (POLICY,), (POLICY,), None, 1)
+    monkeypatch.setattr(background, "_started", Mock(side_effect=OSError(28, "no space left")))
+    monkeypatch.setattr(background, "preflight", Mock(return_value=report))
+    pending = BackgroundPreflight(CONFIG, data, str)
+    assert pending.poll() is report
+    pending.close()
+
+
+def test_the_process_finds_what_this_one_finds_and_says_nothing(
+    data: PreparedData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(background.subprocess, "Popen", begin := Mock())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    pending = BackgroundPreflight(CONFIG, data, str)
+    given = begin.call_args.kwargs
+    assert given["env"]["PYTHONPATH"].split(os.pathsep)[0] == str(tmp_path)
+    assert "-P" in begin.call_args.args[0]  # a file of the working directory is no module of it
+    assert given["stderr"] == subprocess.DEVNULL
+    pending.close()
+
+
+def test_the_process_ends_with_the_one_that_began_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(background.os, "getppid", Mock(side_effect=[7, 7, 1]))
+    monkeypatch.setattr(background.os, "_exit", ended := Mock())
+    background.end_with(7)
+    ended.assert_called_once()
+
+
+def test_a_cache_that_takes_nothing_costs_only_time(
+    data: PreparedData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    report = Preflight(DataFacts.of(data), "validation", (POLICY,), (POLICY,), None, 1)
+    monkeypatch.setattr("marl_stl_agents.diagnostics.preflight._look", Mock(return_value=report))
+    (tmp_path / "preflight").touch()  # no folder
+    with pytest.warns(UserWarning, match="is not kept"):
+        assert preflight(CONFIG, data) is report
 
 
 def test_ranking_is_that_of_scikit_learn() -> None:
