@@ -19,7 +19,7 @@ install() { # LIBRARY PYTHON
             "$2" -m pip install --quiet --no-deps benchmarl
     else
         "$2" -m pip install --quiet --editable ".[$1]"
-    fi && "$2" -m pip install --quiet pytest pytest-timeout
+    fi && "$2" -m pip install --quiet pytest pytest-timeout hypothesis
 }
 
 for library in "${libraries[@]}"; do
