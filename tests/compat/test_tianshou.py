@@ -30,7 +30,7 @@ def test_its_multi_agent_view_pays_the_last_sensor_only() -> None:
     names = run_snippet("Tianshou", "tianshou", "tianshou")
     from tianshou.env import PettingZooEnv
 
-    env = PettingZooEnv(names["marl_stl_env"].aec_env(episode_length=100))
+    env = PettingZooEnv(names["marl_stl_env"].aec_env(agents=4, views="groups", episode_length=100))
     env.reset(seed=SEED)
     paid = [list(env.step(0)[1]) for _ in range(8)]
     assert [any(rewards) for rewards in paid] == [False, False, False, True] * 2
