@@ -105,7 +105,7 @@ def test_where_no_process_can_begin_it_is_computed_here(
 def test_the_process_finds_what_this_one_finds_and_says_nothing(
     data: PreparedData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(background.subprocess, "Popen", begin := Mock())
+    monkeypatch.setattr(subprocess, "Popen", begin := Mock())
     monkeypatch.syspath_prepend(str(tmp_path))
     pending = BackgroundPreflight(CONFIG, data, str)
     given = begin.call_args.kwargs
@@ -117,8 +117,8 @@ def test_the_process_finds_what_this_one_finds_and_says_nothing(
 
 def test_the_process_ends_with_the_one_that_began_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "_POLL_SECONDS", 0.0)
-    monkeypatch.setattr(background.os, "getppid", Mock(side_effect=[7, 7, 1]))
-    monkeypatch.setattr(background.os, "_exit", ended := Mock())
+    monkeypatch.setattr(os, "getppid", Mock(side_effect=[7, 7, 1]))
+    monkeypatch.setattr(os, "_exit", ended := Mock())
     background.end_with(7)
     ended.assert_called_once()
 

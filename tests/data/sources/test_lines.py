@@ -17,8 +17,10 @@ from marl_stl_env.data.ingest.sources.catalogue import (
     built_in_mapping,
     source_named,
 )
+from marl_stl_env.data.ingest.sources.fields import DelimitedLines
 from marl_stl_env.data.ingest.sources.lines import LineReader, Parsed
 from marl_stl_env.data.ingest.sources.mapping import same_names
+from marl_stl_env.data.ingest.sources.source import Source
 from marl_stl_env.errors import MappingError, StateError, UnknownNameError
 from tests.data.sources import written
 from tests.data.sources.written import FORMATS
@@ -198,3 +200,20 @@ def test_plain_lines_are_read_as_others(end: str) -> None:
     for column in WANTED:
         assert values(found[:1], column) == pytest.approx(values(found[1:], column), nan_ok=True)
     assert [bad.problem for bad in found[0].malformed] == [b.problem for b in found[1].malformed]
+
+
+@pytest.mark.parametrize("torn", [b"5\r,6", b"5,6\r7,8", b"5,6\r", b'"5,6', b'5,"6""', b'"5""",6'])
+@pytest.mark.parametrize("after", [[b"3,4", b'"a",b'], []])
+def test_a_torn_line_spoils_no_other(torn: bytes, after: list[bytes]) -> None:
+    """A sensor's peer can write what stands in a field: its line must not hide the next one."""
+    whole = torn in {b"5,6\r", b'"5""",6'}  # a line's end, and a quote of the value's own
+    read = DelimitedLines(Source("log", "a log"), ("x", "y")).read(
+        [b"1,2", torn, *after, b"7,8"], ("x", "y"), last=False
+    )
+    lines = [place for place in range(len(after) + 3) if place != 1 or whole]
+    assert read.lines.tolist() == lines
+    assert [place for place, _ in read.bad] == ([] if whole else [1])
+    found = list(zip(*(read.columns[name].to_pylist() for name in ("x", "y")), strict=True))
+    first = {b"5,6\r": (b"5", b"6")}.get(torn, (b'5"', b"6"))
+    wanted = [(b"1", b"2"), *([first] if whole else []), (b"3", b"4"), (b"a", b"b"), (b"7", b"8")]
+    assert found == [row for row in wanted if after or row[0] not in {b"3", b"a"}]

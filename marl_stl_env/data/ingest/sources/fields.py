@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from marl_stl_env.data.ingest.sources.source import Source
 from marl_stl_env.types import IntArray
 
 _JOINED = re.compile(rb" {2,}")
-#: What may stand around the objects of an array, a line each.
-_AROUND = b"[], \t\r\n\xef\xbb\xbf"
+_MARK = b"\xef\xbb\xbf"
+_TORN = "a carriage return or a quote without its partner stands in it"
 Problem = tuple[int, str]
 
 
@@ -52,25 +51,46 @@ class DelimitedLines:
         self, source: Source, names: Sequence[str] = (), ended: bool = False, joined: bool = False
     ) -> None:
         self._source, self.names, self.ended, self.joined = source, tuple(names), ended, joined
+        sep = re.escape(source.sep.encode())
+        field = rb'(?:"(?:[^"]|"")*+"|(?!"))[^%b]*+' % sep
+        self._closed = re.compile(rb"%b(?:%b%b)*+" % (field, sep, field))
 
     def read(self, lines: Sequence[bytes], asked: Collection[str], last: bool) -> Fields:
         """The records among these lines, each of them whole."""
         del last
         text = b"\n".join(lines)
         if self._is_plain(text):
-            return self._segment(text, np.arange(len(lines)), asked, len(lines))
-        parts = [
-            self._segment(b"\n".join(lines[place].rstrip(b"\r\n") for place in rows),
-                          np.array(rows), asked, len(lines))
-            for rows in self._segments(lines)
-        ]  # fmt: skip
+            found = self._segment(text, np.arange(len(lines)), asked, len(lines))
+            if found is not None and self._ends(lines[-1]):
+                return found
+        parts = [self._below(lines, rows, asked) for rows in self._segments(lines)]
         return _joined(parts, asked, frozenset(self.names), len(lines))
+
+    def _below(self, lines: Sequence[bytes], rows: list[int], asked: Collection[str]) -> Fields:
+        """The records below a line of names; what does not end with its line is none."""
+        texts = {place: _bare(lines[place]) for place in rows}
+        torn = tuple((place, _TORN) for place, text in texts.items() if not self._ends(text))
+        for place, _ in torn:
+            del texts[place]
+        used, whole = len(lines), np.array([*texts], np.int64)
+        if texts:
+            found = self._segment(b"\n".join(texts.values()), whole, asked, used)
+            if found is not None:
+                return replace(found, bad=(*found.bad, *torn))
+        return Fields({}, frozenset(self.names), np.zeros(0, np.int64), torn, used)
+
+    def _ends(self, text: bytes) -> bool:
+        """Whether arrow, too, takes a line for one record."""
+        quoted = not self._source.names_after and b'"' in text
+        if b"\r" in text or text.startswith(_MARK):
+            return False
+        return not quoted or self._closed.fullmatch(text) is not None
 
     def _is_plain(self, text: bytes) -> bool:
         """Whether each line is a record, as nearly always: then none is looked at by itself."""
         source = self._source
         header = source.names_after or source.sep.encode().join(n.encode() for n in self.names)
-        marks = (header, source.footer, b"\r", b"\n\n")
+        marks = (header, source.footer, b"\r", b"\n\n", _MARK)
         return (
             bool(self.names and text)
             and not self.ended
@@ -85,7 +105,7 @@ class DelimitedLines:
         sep = source.sep.encode()
         header = sep.join(name.encode() for name in self.names)
         for place, line in enumerate(lines):
-            text = line.rstrip(b"\r\n")
+            text = _bare(line)
             if source.names_after:
                 is_header = text.startswith(source.names_after)
             else:
@@ -104,14 +124,16 @@ class DelimitedLines:
             yield rows
 
     def _named(self, text: bytes) -> tuple[str, ...]:
-        text = text[len(self._source.names_after) :].removeprefix(b"\xef\xbb\xbf")
+        text = text[len(self._source.names_after) :]
         apart = _JOINED.sub(self._source.sep.encode(), text) if self._source.joined else text
         text, self.joined = apart, apart != text
         names = text.decode("utf-8", "replace").split(self._source.sep)
         return tuple(name.strip().strip('"') for name in names)
 
-    def _segment(self, text: bytes, rows: IntArray, asked: Collection[str], used: int) -> Fields:
-        """The records of some lines, and which of the lines they are."""
+    def _segment(
+        self, text: bytes, rows: IntArray, asked: Collection[str], used: int
+    ) -> Fields | None:
+        """The records of some lines; None where they are not as many as the lines."""
         if not self.names:
             problem = "there is no line before it that names the fields"
             first: Problem = (int(rows[0]), problem)
@@ -134,6 +156,8 @@ class DelimitedLines:
             right = [line for row, line in enumerate(text.split(b"\n")) if row not in wrong]
             if right:
                 table = self._table(b"\n".join(right), read, skip)
+        if table.num_rows + len(wrong) != len(rows):
+            return None
         kept = np.delete(rows, [*wrong])
         columns = {name: _whole(table.column(number)) for number, name in enumerate(found)}
         bad = tuple((int(rows[row]), problem) for row, problem in wrong.items())
@@ -165,65 +189,9 @@ class DelimitedLines:
         ).combine_chunks()
 
 
-class JsonLines:
-    """A JSON object in each line, or over several lines from ``{`` to ``}``.
-
-    Brackets of an array around the objects, and commas after them, are passed over.
-
-    Args:
-        source: How they are written.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self._only = source.only
-
-    def read(self, lines: Sequence[bytes], asked: Collection[str], last: bool) -> Fields:
-        """The records among these lines.
-
-        Args:
-            lines: Whole lines.
-            asked: The fields to read.
-            last: Whether nothing comes after them.
-        """
-        found: dict[str, list[bytes | None]] = {name: [] for name in asked}
-        places, bad, names = list[int](), list[Problem](), set[str]()
-        used = 0
-        for start, stop, text in self._objects(lines, last):
-            used = stop
-            if not text:
-                continue
-            try:
-                record = _flat(json.loads(text))
-            except (ValueError, TypeError, RecursionError) as error:
-                bad.append((start, f"it is no JSON object ({str(error)[:100]})"))
-                continue
-            if self._only is not None and record.get(self._only[0]) != self._only[1]:
-                continue
-            names.update(record)
-            places.append(start)
-            for name, values in found.items():
-                values.append(_text(record.get(name)))
-        import pyarrow as pa
-
-        columns = {n: pa.array(v, pa.binary()) for n, v in found.items() if n in names}
-        return Fields(columns, frozenset(names), np.array(places, np.int64), tuple(bad), used)
-
-    @staticmethod
-    def _objects(lines: Sequence[bytes], last: bool) -> Iterator[tuple[int, int, bytes]]:
-        """First line, line after the last one, and text of each object; no text for the rest."""
-        start: int | None = None
-        for place, line in enumerate(lines):
-            text = line.strip(_AROUND)
-            if start is not None:
-                if line.rstrip(_AROUND) == b"}":
-                    yield start, place + 1, b"".join(lines[start : place + 1]).strip(_AROUND)
-                    start = None
-            elif text == b"{":
-                start = place
-            else:
-                yield place, place + 1, text
-        if start is not None and last:
-            yield start, len(lines), b"".join(lines[start:])
+def _bare(line: bytes) -> bytes:
+    """A line without its end, and without the mark that begins a file."""
+    return line.rstrip(b"\r\n").removeprefix(_MARK)
 
 
 def _is_text(text: bytes) -> bool:
@@ -231,26 +199,6 @@ def _is_text(text: bytes) -> bool:
         return text.isascii() or bool(text.decode())
     except UnicodeDecodeError:
         return False
-
-
-def _flat(record: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(record, dict):
-        raise TypeError(f"{type(record).__name__} in its place")
-    found: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
-
-
-def _text(value: Any) -> bytes | None:
-    """A value of JSON as the text that stands for it; null for none."""
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.encode("utf-8", "surrogatepass")
 
 
 def _whole(column: Any) -> Any:

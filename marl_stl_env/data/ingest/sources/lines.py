@@ -11,7 +11,8 @@ import numpy as np
 from marl_stl_env.data.ingest.batch import Batch
 from marl_stl_env.data.ingest.batches import Batches
 from marl_stl_env.data.ingest.sources.apply import Columns
-from marl_stl_env.data.ingest.sources.fields import DelimitedLines, Fields, JsonLines
+from marl_stl_env.data.ingest.sources.fields import DelimitedLines, Fields
+from marl_stl_env.data.ingest.sources.json_lines import JsonLines
 from marl_stl_env.data.ingest.sources.source import Source
 from marl_stl_env.errors import StateError
 from marl_stl_env.types import IntArray
