@@ -41,18 +41,18 @@ RUNS = [run(0, 0.5), run(1, 0.7)]
 def test_intervals() -> None:
     assert interval([0.5]) == "0.500"
     # Student's t of one degree of freedom: 12.706 times the deviation .1 of the mean.
-    assert interval([0.5, 0.7]) == "0.600 ± 1.271"
+    assert interval([0.5, 0.7]) == "0.600 ±1.271"
     assert interval([]) == ""
 
 
 def test_tables() -> None:
     found = {"synthetic": RUNS}
     rows = summary_table(found)
-    start = "| synthetic | 2 | plain | 0.900 ± 0.000 | 0.400 ± 1.271 | 1.100 |"
+    start = "| synthetic | 2 | plain | 0.900 ±0.000 | 0.400 ±1.271 | 1.100 |"
     assert rows[2].startswith(start)
     assert len(rows) == 4
     shown = attack_table(found)[2].split(" | ")
-    assert shown[2:7] == ["1.000 ± 0.000", "", "0.600 ± 1.271", "", "0.600 ± 1.271"]
+    assert shown[2:7] == ["1.000 ±0.000", "", "0.600 ±1.271", "", "0.600 ±1.271"]
     assert column_table(found)[2] == "| synthetic | plain | a 30%, b 10% |"
     written = summary(RUNS)
     assert written["seeds"] == [0, 1]

@@ -38,7 +38,7 @@ def interval(numbers: Sequence[float]) -> str:
     mean = float(np.mean(numbers))
     if len(numbers) < 2:
         return f"{mean:.3f}"
-    return f"{mean:.3f} ± {half_width(numbers):.3f}"
+    return f"{mean:.3f} ±{half_width(numbers):.3f}"
 
 
 def half_of(exploitability: Mapping[str, float]) -> float:
