@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from marl_stl_env.data.ingest.incoming import (
     MOST_MISSING,
     TIME,
     Chunk,
+    IncomingTraffic,
     Wanted,
 )
 from marl_stl_env.data.ingest.sources.adapter import SourceOptions
@@ -72,9 +73,8 @@ class EventLog:
         further = () if key is None else (key,)
         self._reader = team.line_reader(str(file.path), options, further)
         mapping = self._reader.columns.mapping
-        form = team.written
-        names = tuple(name for name in mapping.columns if name not in form.labels)
-        self._incoming = team.open(Batches(str(file.path), names, _nothing), Wanted(further), (), 1)
+        self._team, self._wanted, form = team, Wanted(further), team.written
+        self._incoming = self._of_columns(mapping.columns)
         self._views = team.preprocessor.views
         self._entity = (form.entity or ENTITY) if team.env.dynamics == "response" else None
         self._checked: frozenset[str] = frozenset()
@@ -143,7 +143,7 @@ class EventLog:
         """Refuse a header that lacks too much; in JSON each record says what it has."""
         if parsed.fields == self._checked or self._reader.get_state()["kind"] != "delimited":
             return
-        given = set(self._reader.columns.mapping.given(parsed.fields))
+        given = self._reader.columns.mapping.given(parsed.fields)
         for view, names in self._views.items():
             missing = [name for name in names if name not in given]
             if len(missing) > MOST_MISSING * len(names):
@@ -155,7 +155,14 @@ class EventLog:
         if self._entity is not None and self._entity not in given:
             hint = "It names the host of each event, which this team isolates; add it."
             raise MissingColumnError(self.file.path, self._entity, parsed.fields, hint)
+        self._incoming = self._of_columns(given)  # a log without times is read without them
         self._checked = parsed.fields
+
+    def _of_columns(self, columns: Collection[str]) -> IncomingTraffic:
+        """What makes events of rows with these columns; labels are not looked at."""
+        names = tuple(name for name in columns if name not in self._team.written.labels)
+        source = Batches(str(self.file.path), names, _nothing)
+        return self._team.open(source, self._wanted, (), 1)
 
     def _block_of(self, parsed: Parsed, events: int) -> Block:
         batch, malformed = parsed.batch, list(parsed.malformed)

@@ -208,6 +208,14 @@ def test_a_line_without_end_is_skipped(
     assert served.served(tmp_path) == uninterrupted
 
 
+def test_a_log_without_times(served: Served, tmp_path: Path) -> None:
+    served.frame[:40].drop(columns="time").to_csv(tmp_path / "flows.csv", index=False)
+    told = [json.loads(line) for line in served.served(tmp_path).splitlines()]
+    assert [one["event"] for one in told] == list(range(40))
+    assert {one["time"] for one in told} == {None}
+    assert [one["entity"] for one in told] == served.frame["entity"][:40].tolist()
+
+
 def test_a_clock_that_goes_backwards(served: Served, tmp_path: Path) -> None:
     """Lines count in their order: the same decisions, whatever the clock says."""
     frame = served.frame.assign(time=served.frame["time"].to_numpy()[::-1])
