@@ -8,7 +8,7 @@ from typing import Any
 
 from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import EnvConfig
-from marl_stl_env.engine.spec_signals import SignalBook, StepContext
+from marl_stl_env.engine.spec_signals import SIGNALS, OwnSignal, SignalBook, StepContext
 from marl_stl_env.engine.state import SpecStatus
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.stl.monitor import MonitorSet
@@ -76,7 +76,8 @@ class SpecMonitor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies are made anew, since their arrays are to share memory as these do."""
-        return _restored, (*self._made_of, self.get_state())
+        own = {name: SIGNALS[name] for name in self._book.names if name in SIGNALS}
+        return _restored, (*self._made_of, self.get_state(), own)
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
@@ -140,8 +141,14 @@ class SpecMonitor:
 
 
 def _restored(
-    config: EnvConfig, lanes: int, arrays: Arrays, state: dict[str, AnyArray]
+    config: EnvConfig,
+    lanes: int,
+    arrays: Arrays,
+    state: dict[str, AnyArray],
+    own: dict[str, OwnSignal],
 ) -> SpecMonitor:
+    for name, signal in own.items():  # another process may not have registered them
+        SIGNALS.setdefault(name, signal)
     monitor = SpecMonitor(config, lanes, arrays)
     monitor.set_state(state)
     return monitor

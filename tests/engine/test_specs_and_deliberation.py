@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 
 from marl_stl_env.config import EnvConfig, ResponseConfig, StlConfig
 from marl_stl_env.engine.engine import Engine
+from marl_stl_env.engine.spec_monitor import SpecMonitor
+from marl_stl_env.engine.spec_signals import SIGNALS, StepContext, register_spec_signal
 from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.types import AnyArray
 from tests.conftest import make_table, with_entities
 
 TABLE = with_entities(make_table(), 8)
@@ -150,3 +154,21 @@ def test_a_segment_of_choice_begins_with_a_proposal() -> None:
     assert not engine.spec_monitor.violated.any()
     assert not engine.step(votes(1)[0]).voting.any()
     assert not np.isfinite(engine.spec_monitor.robustness).any()
+
+
+def test_a_copy_brings_signals_of_its_own_along() -> None:
+    """A pickle is often opened by a process that has not registered them."""
+    name = "disputed_in_a_pickle"
+    register_spec_signal(name, _disputed)
+    config = EnvConfig(agents=4, stl=StlConfig(specs=(f"a=G (not {name} or stopped)",)))
+    stored = pickle.dumps(SpecMonitor(config, 2))
+    del SIGNALS[name]
+    try:
+        assert pickle.loads(stored).specifications == SpecMonitor(config, 2).specifications
+    finally:
+        del SIGNALS[name]
+
+
+def _disputed(step: StepContext) -> AnyArray:
+    differs: AnyArray = np.ptp(step.actions, axis=1) > 0
+    return differs
