@@ -51,7 +51,8 @@ BASELINES: dict[str, TrainConfig] = {
     "short, deliberation": replace(
         _SHORT, env=replace(PARTIAL, deliberation=1, reward=_OWN), iterations=40
     ),
-    "default": _LONG,
+    "long, partial views": _LONG,
+    "default": TrainConfig(backend="native", progress=False, preflight=False),
 }
 
 

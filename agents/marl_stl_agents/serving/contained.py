@@ -31,7 +31,8 @@ class Contained:
     """
 
     def __init__(self, quarantine: int, block: int) -> None:
-        self._lasting = {Action.QUARANTINE: quarantine, Action.BLOCK: block}
+        self._lasting = np.zeros(len(Action), np.int64)  # (actions,)
+        self._lasting[[Action.QUARANTINE, Action.BLOCK]] = quarantine, block
         self._entries: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -39,25 +40,28 @@ class Contained:
 
     def add(self, decided: Decided) -> None:
         """Take note of the next decisions."""
-        rollout, events = decided.rollout, decided.chunk.events.tolist()
+        rollout = decided.rollout
         # An event of an isolated entity begins nothing: its quarantine goes on.
-        listed = np.isin(rollout.decisions, _LISTED) & ~rollout.isolated
-        for row in np.flatnonzero(listed).tolist():
+        rows = np.flatnonzero(np.isin(rollout.decisions, _LISTED) & ~rollout.isolated)
+        decisions = rollout.decisions[rows]
+        ends = decided.chunk.events[rows] + 1 + self._lasting[decisions]
+        longest = dict[str, tuple[int, int]]()  # of each entity: what ends last, the later of two
+        for row, until in zip(rows.tolist(), ends.tolist(), strict=True):
             entity = decided.entities[row]
-            if entity is not None:
-                action = Action(rollout.decisions[row])
-                self._list(entity, action, events[row], decided.times[row])
+            if entity is not None and longest.get(entity, (0, 0))[0] <= until:
+                longest[entity] = until, row
+        for entity, (until, row) in longest.items():
+            self._list(entity, until, decided, row)
 
-    def _list(self, entity: str, action: Action, event: int, time: float | None) -> None:
-        until = event + 1 + self._lasting[action]
+    def _list(self, entity: str, until: int, decided: Decided, row: int) -> None:
         old = self._entries.get(entity)
         if old is not None and old["until_event"] > until:
             return
         self._entries[entity] = {
             "entity": entity,
-            "action": action.name,
-            "event": event,
-            "time": time,
+            "action": Action(decided.rollout.decisions[row]).name,
+            "event": int(decided.chunk.events[row]),
+            "time": decided.times[row],
             "until_event": until,
         }
 
