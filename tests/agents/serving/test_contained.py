@@ -10,7 +10,7 @@ from marl_stl_agents.serving.records import Decided
 
 from marl_stl_env.types import Action
 
-QUARANTINE, BLOCK = 12, 5
+QUARANTINE, BLOCK = 3, 2
 
 
 def decided(first: int, decisions: Any, isolated: Any, entities: list[str | None]) -> Decided:
