@@ -15,7 +15,7 @@ import pytest
 from marl_stl_agents import PPOConfig, Run, TrainConfig, evaluate, load_team, train
 from marl_stl_agents.evaluation.result import read_result
 from marl_stl_agents.run_directory import read_json
-from marl_stl_agents.training.run import resume
+from marl_stl_agents.training.resume import resume
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter
 

@@ -19,7 +19,8 @@ from marl_stl_agents.evaluation.evaluate import evaluate
 from marl_stl_agents.evaluation.result import as_json
 from marl_stl_agents.rllib.training import ClusterTrainer
 from marl_stl_agents.run_directory import CONFIG, read_config, read_json, write_json
-from marl_stl_agents.training.run import resume, train
+from marl_stl_agents.training.resume import resume
+from marl_stl_agents.training.run import train
 from stable_baselines3.common.logger import Logger
 
 from marl_stl_env.config import EnvConfig, RewardConfig

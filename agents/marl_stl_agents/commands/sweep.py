@@ -106,7 +106,8 @@ def train_trial(settings: dict[str, Any], config: TrainConfig, folder: Path) -> 
     """One training; goes on from its newest checkpoint where it was interrupted."""
     from ray import tune
 
-    from marl_stl_agents.training.run import resume, train
+    from marl_stl_agents.training.resume import resume
+    from marl_stl_agents.training.run import train
 
     run = folder / str(tune.get_context().get_trial_id())
     if (run / CONFIG).exists():

@@ -13,7 +13,8 @@ from marl_stl_env.errors import ConfigError
 def act(command: TrainCommand) -> None:
     """Train a team, or continue a training, and evaluate it on the validation split."""
     from marl_stl_agents.evaluation.seeds.folder import is_seeds
-    from marl_stl_agents.training.run import restart, resume, train
+    from marl_stl_agents.training.resume import restart, resume
+    from marl_stl_agents.training.run import train
     from marl_stl_agents.training.seeds import resume_seeds, train_seeds
 
     plugins = command.env.plugins

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from marl_stl_agents.checkpoints.store import load_trainer, newest_checkpoint
 from marl_stl_agents.checkpoints.trainer_state import restore
 from marl_stl_agents.config import EvaluateConfig, TrainConfig
 from marl_stl_agents.console.diagnostics import say_how_both_fit
-from marl_stl_agents.console.output import say, warn, working
+from marl_stl_agents.console.output import say, working
 from marl_stl_agents.console.tables import (
     save_curves,
     show_evaluation,
@@ -33,24 +32,19 @@ from marl_stl_agents.imitation.warm_start import warm_start
 from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_agents.run_data import (
     Passed,
-    check_data,
     describe_data,
-    prepare_again,
     prepare_passed,
-    sources_of,
 )
 from marl_stl_agents.run_directory import (
     DATA,
     VALIDATION,
     check_vacant,
-    find_run,
     locked_run,
     make_folder,
-    read_config,
     write_config,
     write_json,
 )
-from marl_stl_agents.run_plugins import record_plugins, with_plugins
+from marl_stl_agents.run_plugins import record_plugins
 from marl_stl_agents.training.callbacks import CheckpointCallback, training_callbacks
 from marl_stl_agents.training.checklist import ChecklistCallback
 from marl_stl_agents.training.hooks import CallbackLike, Hooks
@@ -60,7 +54,7 @@ from marl_stl_agents.training.progress import ProgressCallback
 from marl_stl_agents.training.stopping import StopFlag, stopped_by_signals
 from marl_stl_env.data.prepare import PreparedData
 from marl_stl_env.engine.spec_monitor import specifications
-from marl_stl_env.errors import ConfigError, DivergedError
+from marl_stl_env.errors import DivergedError
 from marl_stl_env.files import output_errors
 from marl_stl_env.stl.enforcement import classify
 
@@ -96,7 +90,7 @@ def train(
     """
     hooks = Hooks.of(callbacks, loggers, config.backend)
     check_vacant(config.run_dir)
-    device = _device(config)
+    device = device_of(config)
     with working() as step:
         step(f"preparing the data set {config.env.data.dataset}")
         prepared = prepare_passed(config, table)
@@ -123,120 +117,15 @@ def _train(
         record_plugins(run, config)
         write_config(run, config)
         write_json(run / DATA, describe_data(prepared))
-        return _learn_and_evaluate(config, run, prepared, device, hooks, check)
+        return learn_and_evaluate(config, run, prepared, device, hooks, check)
 
 
-def resume(
-    run: Path,
-    iterations: int | None = None,
-    *,
-    progress: bool | None = None,
-    plugins: Iterable[str] = (),
-    table: Passed | None = None,
-) -> Path:
-    """Continue a run where its newest checkpoint stands, bit-identically on the CPU.
-
-    Args:
-        run: The run directory.
-        iterations: Iterations in all, where they shall be more than the run was begun with. With
-            ``schedule="constant"``, and an entropy bonus that does not change, the run ends as if
-            it had been begun with so many.
-        progress: Show a progress bar; None does as the run did.
-        plugins: Plugins that have moved or changed; see :func:`~.run_plugins.with_plugins`.
-        table: The table that was passed to the run, if one was.
-
-    Returns:
-        The run directory.
-
-    Raises:
-        ConfigError: If ``iterations`` are fewer than those of the run.
-        RunError: If the run is damaged, or its data has changed since it began.
-        RunLockedError: If another process trains it.
-        DataError: If the data cannot be read.
-    """
-    run = find_run(run)
-    with locked_run(run):
-        given = tuple(plugins)
-        config = longer(with_plugins(run, read_config(run), given), iterations)
-        device = _device(config)
-        if sources_of(run):
-            prepared = prepare_again(run, config, table)
-        else:  # killed before it began
-            prepared = prepare_passed(config, table)
-        check_fits(config, prepared, device)
-        if not (run / DATA).exists() and newest_checkpoint(run) is None:
-            write_json(run / DATA, describe_data(prepared))  # killed before anything was learned
-        check_data(run, prepared)
-        if given:
-            record_plugins(run, config)
-        if iterations is not None or given:
-            write_config(run, config)
-        return _learn_and_evaluate(_shown(config, progress), run, prepared, device)
-
-
-def longer(config: TrainConfig, iterations: int | None) -> TrainConfig:
-    """A run with more iterations.
-
-    Args:
-        config: The run.
-        iterations: Iterations in all; None leaves them.
-
-    Raises:
-        ConfigError: If they are fewer.
-    """
-    if iterations is None or iterations == config.iterations:
-        return config
-    if iterations < config.iterations:
-        raise ConfigError(
-            f"iterations={iterations} with --resume: the run was begun with {config.iterations}, "
-            "and may only be prolonged; use --restart for a shorter one"
-        )
-    ppo = config.ppo
-    falling = {
-        "the learning rate (schedule='linear')": ppo.schedule == "linear",
-        "the entropy bonus (final_entropy_coefficient)": ppo.final_entropy_coefficient is not None,
-    }
-    for name in (name for name, falls in falling.items() if falls):
-        warn(
-            f"{name} changes over all iterations: from here on it reaches its last value at "
-            f"iteration {iterations}, and the weights differ from those of a run begun with so many"
-        )
-    return replace(config, iterations=iterations)
-
-
-def _shown(config: TrainConfig, progress: bool | None) -> TrainConfig:
-    return config if progress is None else replace(config, progress=progress)
-
-
-def restart(
-    run: Path,
-    run_dir: Path | None = None,
-    *,
-    progress: bool | None = None,
-    plugins: Iterable[str] = (),
-) -> Path:
-    """Begin anew with the settings of a run.
-
-    Args:
-        run: The run whose settings are taken.
-        run_dir: The new run directory; None makes ``runs/<time>-<dataset>``.
-        progress: Show a progress bar; None does as the run did.
-        plugins: Plugins that have moved or changed; see :func:`~.run_plugins.with_plugins`.
-
-    Returns:
-        The new run directory.
-    """
-    found = find_run(run)
-    config = with_plugins(found, read_config(found), plugins)
-    return train(_shown(replace(config, run_dir=run_dir), progress))
-
-
-def _device(config: TrainConfig) -> torch.device:
+def device_of(config: TrainConfig) -> torch.device:
     """Where this process computes; with the engine "rllib" the GPUs are the learners'."""
     return resolve_device("cpu" if config.backend == "rllib" else config.device, config.threads)
 
 
-def _learn_and_evaluate(
+def learn_and_evaluate(
     config: TrainConfig,
     run: Path,
     prepared: PreparedData,
@@ -244,6 +133,16 @@ def _learn_and_evaluate(
     hooks: Hooks = Hooks(),  # noqa: B008 - frozen
     check: DataCheck | None = None,
 ) -> Path:
+    """Train a prepared run from where it stands, and evaluate it on the validation split.
+
+    Args:
+        config: The run.
+        run: Its directory.
+        prepared: Its data.
+        device: Where to compute.
+        hooks: Callbacks and loggers.
+        check: A check of the data that goes on beside the training.
+    """
     if config.backend == "rllib":
         finished = learn_on_cluster(config, run, prepared, hooks)
     else:

@@ -29,7 +29,8 @@ from marl_stl_agents.run_directory import (
     new_run,
 )
 from marl_stl_agents.run_plugins import record_plugins, with_plugins
-from marl_stl_agents.training.run import longer, resume, train
+from marl_stl_agents.training.resume import longer, resume
+from marl_stl_agents.training.run import train
 from marl_stl_agents.training.stopping import StopFlag, stopped_by_signals
 from marl_stl_env.errors import DivergedError, RunError
 from marl_stl_env.files import output_errors

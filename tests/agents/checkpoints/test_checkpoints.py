@@ -23,7 +23,8 @@ from marl_stl_agents.policies.build import make_blueprint, make_policy
 from marl_stl_agents.run_data import check_data, describe_data
 from marl_stl_agents.run_directory import DATA, new_run, read_json, write_json
 from marl_stl_agents.training.callbacks import RewardCallback
-from marl_stl_agents.training.run import learn, resume
+from marl_stl_agents.training.resume import resume
+from marl_stl_agents.training.run import learn
 from safetensors.numpy import load_file, save_file
 from stable_baselines3.common.policies import ActorCriticPolicy
 

@@ -10,7 +10,8 @@ import pytest
 from marl_stl_agents.checkpoints import store
 from marl_stl_agents.diagnostics.log import ProgressWriter
 from marl_stl_agents.run_directory import read_json
-from marl_stl_agents.training.run import resume, train
+from marl_stl_agents.training.resume import resume
+from marl_stl_agents.training.run import train
 
 from marl_stl_env.errors import RunError
 from tests.agents.training.small_runs import logged_steps, small, weights_of, without_evaluation

@@ -11,7 +11,8 @@ from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.diagnostics.log import ProgressWriter, cut_events, open_log
 from marl_stl_agents.run_directory import read_config
 from marl_stl_agents.training.progress import ProgressCallback
-from marl_stl_agents.training.run import resume, train
+from marl_stl_agents.training.resume import resume
+from marl_stl_agents.training.run import train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 

@@ -27,7 +27,8 @@ from marl_stl_agents.run_directory import (
     write_config,
     write_json,
 )
-from marl_stl_agents.training.run import resume, train
+from marl_stl_agents.training.resume import resume
+from marl_stl_agents.training.run import train
 from safetensors.numpy import load_file, save_file
 
 from marl_stl_env.errors import RunError, RunLockedError
@@ -62,9 +63,9 @@ def change(path: Path, how: Change) -> None:
 _TRAIN = """
 import sys
 from pathlib import Path
-from marl_stl_agents.training import run
-run.prepare_again = lambda *given: print("held", flush=True) or sys.stdin.read()
-run.resume(Path(sys.argv[1]))
+from marl_stl_agents.training import resume
+resume.prepare_again = lambda *given: print("held", flush=True) or sys.stdin.read()
+resume.resume(Path(sys.argv[1]))
 """
 
 
