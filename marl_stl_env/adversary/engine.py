@@ -211,10 +211,9 @@ class AdversarialEngine(Engine):
             Observations before any proposal, in a fresh array.  # (lanes, agents, width) float32
         """
         coming = self._next
-        observed = self.observations.observe(self._schedule.rows_of(coming, disguise))
-        if shared := self._memory.context(self._at_next(coming.places), self.action_mask):
-            self.observations.write_shared(observed, shared)
-        return observed
+        rows = self._schedule.rows_of(coming, disguise)
+        shared = self._memory.context(self._at_next(coming.places), self.action_mask)
+        return self.observations.observe(rows, shared=shared)
 
     @property
     def attack_mask(self) -> BoolArray:

@@ -303,12 +303,10 @@ class Engine:
         Returns:
             Observations, in a fresh array without ``out``.  # (lanes, agents, width) float32
         """
-        observed = self.observations.observe(self._current_rows(), out)
+        observed = self.observations.observe(self._current_rows(), out, self._context())
         if self.config.deliberation:
             state = self._state
             self.observations.show_proposals(observed, state.proposals, state.voting)
-        if shared := self._context():
-            self.observations.write_shared(observed, shared)
         return observed
 
     def global_state(self) -> Float32Array:

@@ -19,6 +19,9 @@ from marl_stl_env.types import ACTIONS, Action, BoolArray, Float32Array, Int8Arr
 FEATURE_LIMIT = 5.0
 #: Numbers that numpy copies under a mask in the time that one more operation takes.
 _WORTH_A_CALL = 500
+#: Numbers of the lanes that numpy writes at once: what it writes block by block should stay in a
+#: core's cache meanwhile.
+_CACHED = 2**18
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ class ObservationModel:
         self._mask = _mask(self._blocks, agents, table.features.shape[1])
         most = _WORTH_A_CALL * len(self._writes) if arrays is NUMPY else 0
         self._few_lanes = most // max(self._mask.size, 1)
+        self._at_once = max(_CACHED // max(self._mask.size, 1), 1) if arrays is NUMPY else None
         sensors = [f"sensor_{i}" for i in range(agents)]
         context = list(sensors)
         if deliberation:
@@ -170,26 +174,47 @@ class ObservationModel:
         """
         return self._mask.copy()
 
-    def observe(self, rows: IntArray, out: Float32Array | None = None) -> Float32Array:
+    def observe(
+        self,
+        rows: IntArray,
+        out: Float32Array | None = None,
+        shared: Sequence[Float32Array] = (),
+    ) -> Float32Array:
         """The observations of these events before any proposal.
 
         Args:
             rows: The current event of each lane.  # (lanes,) int64
             out: What an earlier call returned, to be written over; None makes a fresh array.
                 # (lanes, agents, width) float32
+            shared: Values of the shared columns, from left to right; without them these stay as
+                they are.  # (lanes, columns) float32 each
 
         Returns:
             Observations.  # (lanes, agents, width) float32
         """
+        lanes, at_once = len(rows), self._at_once
         if out is None:
-            out = self._blank(len(rows))
+            out = self._blank(lanes)
+        values = self._arrays.beside(shared) if len(shared) > 1 else next(iter(shared), None)
+        if at_once is None or lanes <= at_once:
+            self._write(rows, out, values)
+            return out
+        for first in range(0, lanes, at_once):
+            part = slice(first, first + at_once)
+            self._write(rows[part], out[part], None if values is None else values[part])
+        return out
+
+    def _write(self, rows: IntArray, out: Float32Array, shared: Float32Array | None) -> None:
+        """Write what every sensor sees of these events, and the shared columns."""
+        if shared is not None:
+            first = self._first_shared
+            out[:, :, first : first + shared.shape[1]] = shared[:, None, :]
         seen = self._arrays.take(self._features, rows)
         if len(rows) <= self._few_lanes:
             np.copyto(out[:, :, : seen.shape[1]], seen[:, None, :], where=self._mask)
-            return out
+            return
         for sensors, columns in self._writes:
             out[:, sensors, columns] = seen[:, None, columns]
-        return out
 
     def _blank(self, lanes: int) -> Float32Array:
         """What is the same in every observation: zeros and the sensors' indicators."""
@@ -212,18 +237,6 @@ class ObservationModel:
         observations[:, :, flag] = voting[:, None]
         codes = proposals[:, :, None] == self._actions
         observations[:, :, flag + 1 : self._first_shared] = codes.reshape(len(codes), 1, -1)
-
-    def write_shared(self, observations: Float32Array, shared: Sequence[Float32Array]) -> None:
-        """Write the shared columns into observations.
-
-        Args:
-            observations: Changed in place.  # (lanes, agents, width) float32
-            shared: Values of neighbouring columns.  # (lanes, columns) float32 each
-        """
-        column = self._first_shared
-        for values in shared:
-            observations[:, :, column : column + values.shape[1]] = values[:, None, :]
-            column += values.shape[1]
 
     @property
     def shared(self) -> IntArray:

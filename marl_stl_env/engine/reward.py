@@ -331,7 +331,7 @@ class Payoffs:
         """
         share = self._team_share
         if share == 1.0:  # its own payoff counts for nothing and need not be looked up
-            rewards: Float32Array = team[:, None] + self._arrays.zeros(actions.shape[1])
+            rewards: Float32Array = self._arrays.columns(team, actions.shape[1])
             return rewards
         own = self.of_actions(events[:, None], actions)
         if not self._arrays.surely_none(isolated):

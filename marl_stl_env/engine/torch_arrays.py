@@ -135,6 +135,10 @@ class TorchArrays:
         """The columns of all parts."""
         return torch.cat(list(parts), dim=1)
 
+    def columns(self, values: Tensor, count: int) -> Tensor:
+        """A fresh tensor of so many columns, each of which holds the values."""
+        return values[:, None].repeat(1, count)
+
     def lanes_of(self, mask: Tensor) -> slice:
         """All lanes: to count those of the mask, the host would have to wait."""
         del mask

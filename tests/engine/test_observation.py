@@ -4,6 +4,7 @@ import pytest
 from marl_stl_env.config import EnvConfig, Views
 from marl_stl_env.consensus.rules import DecisionRule
 from marl_stl_env.data.table import TrafficTable
+from marl_stl_env.engine import observation
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.observation import ObservationModel, sensor_groups
 from marl_stl_env.errors import ConfigError
@@ -133,3 +134,24 @@ def test_few_and_many_lanes_are_written_alike(agents: int, views: Views) -> None
     np.testing.assert_array_equal(many, few)
     # A reused array of other events holds nothing of them.
     np.testing.assert_array_equal(model.observe(rows[:1], model.observe(rows[1:2])), few[:1])
+
+
+def test_many_lanes_are_written_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of two lanes and a last one alone, each as a lane observes by itself."""
+
+    def model() -> ObservationModel:
+        shared = {"one": 0.0, "two": 0.0, "three": 0.0}
+        return ObservationModel(table, 3, "groups", shared=shared)
+
+    table, rng = make_table(50), np.random.default_rng(0)
+    lane_by_lane = model()
+    monkeypatch.setattr(observation, "_CACHED", 2 * 3 * table.features.shape[1])
+    monkeypatch.setattr(observation, "_WORTH_A_CALL", 0)
+    in_parts, rows = model(), rng.integers(0, 50, 5)
+    shared = [rng.random((5, columns), dtype=np.float32) for columns in (1, 2)]
+    found = in_parts.observe(rows, in_parts.observe(rows[::-1]), shared)
+    for lane in range(5):
+        part = slice(lane, lane + 1)
+        values = [one[part] for one in shared]
+        np.testing.assert_array_equal(found[part], lane_by_lane.observe(rows[part], shared=values))
+        np.testing.assert_array_equal(found[lane, 1, -3:], np.hstack(values)[0])
