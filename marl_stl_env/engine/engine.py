@@ -82,7 +82,6 @@ class Engine:
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
         self._all_allowed = arrays.asarray(np.ones((lanes, ACTIONS), dtype=np.bool_))
         self._allowed: BoolArray | None = None
-        self._nothing = Outcome.nothing(lanes, arrays)
         self._unwatched = SpecStatus.nothing(lanes, arrays.asarray)
         self._state = LaneState.empty(lanes, config.agents).map(arrays.asarray)
         self.last: StepRecord | None = None
@@ -231,10 +230,8 @@ class Engine:
         labels, known = self._revealed(rows, labels, decisions)
         events = self._payoffs.events(rows, labels)
         team = self._payoffs.of_actions(events, decisions)
-        outcome = self._nothing
-        self._memory.carry_out(decisions, acting)
+        outcome = self._memory.step(state, labels, decisions, acting, known)
         if self._memory.response is not None:
-            outcome = self._memory.response.step(state, labels, decisions, acting, known)
             if not self._arrays.surely_none(outcome.isolated):
                 decisions = self._arrays.where(outcome.isolated, _QUARANTINE, decisions)
             team = self._payoffs.of_response(events, team, outcome.isolated, outcome.refused)

@@ -22,20 +22,31 @@ from marl_stl_env.types import (
 )
 
 NEVER = UNKNOWN = -1
+#: In place of :data:`NEVER` where times are compared: longer ago than any window or length. What
+#: is as long ago from step 2**30 - 1 is still an int32.
+LONG_AGO = -(2**30)
+_TIMES = ("isolated_until", "verdict_from", "passing_since", "last_met")
+#: All bits but that of an entity last met so many steps ago: none is to be taken away where it was
+#: met too long ago.
+_OTHERS = ~np.array([*(1 << ago for ago in range(PRESENCE)), 0], np.uint64).view(np.int64)
 
 
 @dataclass
 class Remembered:
-    """What a lane remembers; times are its steps, -1 is never."""
+    """What lanes remember; times are their steps, :data:`LONG_AGO` is never.
 
-    isolated_until: Int32Array  # (lanes, slots)
-    verdict_from: Int32Array  # (lanes, slots)
-    verdict: Int8Array  # (lanes, slots), 1 for a threat, 0 for benign, -1 for unknown
-    passing_since: Int32Array  # (lanes, slots)
-    last_met: Int32Array  # (lanes, slots)
-    record: Float32Array  # (lanes, slots), in [0, 1]
-    granted: BoolArray  # (lanes, alert_window), by step modulo the window
-    recent: Int32Array  # (lanes, PRESENCE), slots of the last events, by step modulo PRESENCE
+    Arrays of more than a number for each lane have a spare last entry, for what a lane is not to
+    remember.
+    """
+
+    isolated_until: Int32Array  # (lanes * slots + 1,)
+    verdict_from: Int32Array  # (lanes * slots + 1,)
+    verdict: Int8Array  # (lanes * slots + 1,), 1 for a threat, 0 for benign, -1 for unknown
+    passing_since: Int32Array  # (lanes * slots + 1,)
+    last_met: Int32Array  # (lanes * slots + 1,)
+    record: Float32Array  # (lanes * slots + 1,), in [0, 1]
+    granted: BoolArray  # (lanes * alert_window + 1,), by step modulo the window
+    recent: Int32Array  # (lanes * PRESENCE + 1,), slots of events, by step modulo PRESENCE
     spent: Int32Array  # (lanes,), alerts granted within the window
     present: Int32Array  # (lanes,), entities met lately
 
@@ -44,35 +55,45 @@ class Remembered:
         """Nothing yet."""
 
         def never() -> Int32Array:
-            return np.full((lanes, slots), NEVER, np.int32)
+            return np.full(lanes * slots + 1, LONG_AGO, np.int32)
 
         def zeros() -> Int32Array:
             return np.zeros(lanes, np.int32)
 
-        record = np.zeros((lanes, slots), np.float32)
-        verdict = np.full((lanes, slots), UNKNOWN, np.int8)
-        granted = np.zeros((lanes, window), np.bool_)
-        recent = np.zeros((lanes, PRESENCE), np.int32)
+        record = np.zeros(lanes * slots + 1, np.float32)
+        verdict = np.full(lanes * slots + 1, UNKNOWN, np.int8)
+        granted = np.zeros(lanes * window + 1, np.bool_)
+        recent = np.zeros(lanes * PRESENCE + 1, np.int32)
         lasting = (never(), never(), verdict, never(), never(), record)
         blank = (*lasting, granted, recent, zeros(), zeros())
         return cls(*(arrays.asarray(array) for array in blank))
 
+    def rows(self, lanes: int) -> dict[str, AnyArray]:
+        """The same memory by name, a row for each lane."""
+        arrays = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            name: array if len(array) == lanes else array[:-1].reshape(lanes, -1)
+            for name, array in arrays.items()
+        }
 
-_BLANK = Remembered.empty(1, 1, 1)
+
+_BLANK = {name: rows.flat[0] for name, rows in Remembered.empty(1, 1, 1).rows(1).items()}
 
 
 class Current(NamedTuple):
     """The current event's entity in every lane, and what is remembered of it."""
 
     slots: IntArray  # (lanes,)
-    at: IntArray  # its place in a flat array of all lanes' slots
-    turn: IntArray  # of this step in the flat record of granted alerts
+    at: IntArray  # its place among all lanes' slots
+    turn: IntArray  # of this step among all lanes' granted alerts
     since_start: IntArray  # steps, in two types
     steps: Int32Array
-    until: Int32Array
-    due: Int32Array
-    last: Int32Array
+    isolated: BoolArray
+    freed: Int32Array  # steps since its isolation ended; negative while it lasts
+    known: Int32Array  # steps since the verdict on it came; negative while it is awaited
     record: Float32Array
+    present: IntArray  # bit j: an entity was last met j steps ago; bit 0 is its own
+    leaving: BoolArray  # whether an alert was granted that leaves the window now
 
 
 class EntityMemory:
@@ -92,18 +113,22 @@ class EntityMemory:
         self._entities, self._lanes, self._arrays = entities, lanes, arrays
         self._number = arrays.asarray(np.arange(lanes))
         self._alert_window, self._first_turn = window, self._number * window
-        self._window = arrays.asarray(np.array(window))
-        self._known: tuple[LaneState, Current] | None = None
+        # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
+        self._window, self._one = (arrays.asarray(np.array(number)) for number in (window, 1))
+        self._zero, self._presence = (
+            arrays.asarray(np.array(number, np.int32)) for number in (0, PRESENCE)
+        )
+        self._current_of: tuple[LaneState, Current] | None = None
         self._provide(longest)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made of: all but what shares memory with it."""
-        return {n: one for n, one in self.__dict__.items() if n not in {"_flat", "_known"}}
+        return {n: one for n, one in self.__dict__.items() if n not in {"_rows", "_current_of"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Continue as the copied one."""
         self.__dict__.update(state)
-        self._remember(self._memory)
+        self._remember(self._memory, self._seen)
 
     def _provide(self, window: int) -> None:
         """Make room for segments of this length, and forget everything."""
@@ -115,23 +140,27 @@ class EntityMemory:
 
     def _blank(self) -> None:
         """Remember nothing, in a new memory."""
-        count, window = self._slots.count, self._alert_window
-        self._remember(Remembered.empty(self._lanes, count, window, self._arrays))
+        lanes, count, arrays = self._lanes, self._slots.count, self._arrays
+        nobody = arrays.asarray(np.zeros(lanes, np.int64))
+        self._remember(Remembered.empty(lanes, count, self._alert_window, arrays), nobody)
 
-    def _remember(self, memory: Remembered) -> None:
-        """Go on with this memory, whose arrays are only ever changed in place."""
-        arrays = {item.name: getattr(memory, item.name) for item in fields(Remembered)}
-        self._memory = memory
-        self._flat = Remembered(**{name: array.reshape(-1) for name, array in arrays.items()})
+    def _remember(self, memory: Remembered, seen: IntArray) -> None:
+        """Go on with this memory, whose arrays are only ever changed in place.
+
+        Args:
+            memory: What is remembered.
+            seen: Bit j: an entity was last met j steps before the current event.  # (lanes,) int64
+        """
+        self._memory, self._rows, self._seen = memory, memory.rows(self._lanes), seen
         self._first_slot = self._number * self._slots.count
-        self._known = None
+        self._current_of = None
 
     def reset(self, mask: BoolArray) -> None:
         """Forget what was known in the masked lanes.  # (lanes,) bool."""
-        self._known = None
-        for item in fields(Remembered):
-            blank = getattr(_BLANK, item.name).flat[0].item()
-            self._arrays.fill(getattr(self._memory, item.name), mask, blank)
+        self._current_of = None
+        self._arrays.fill(self._seen, mask, 0)
+        for name, rows in self._rows.items():
+            self._arrays.fill(rows, mask, _BLANK[name].item())
 
     def place(self, longest: int) -> None:
         """Forget everything, and make room for segments of this length."""
@@ -150,22 +179,20 @@ class EntityMemory:
         """
         grown = slots.count != self._slots.count
         self._use(slots)
-        self._known = None
+        self._current_of = None
         if grown:
             self._blank()
-        for item in fields(Remembered):
-            array = getattr(self._memory, item.name)
-            if array.shape == (self._lanes, slots.count):
-                array[:, new] = getattr(_BLANK, item.name).flat[0].item()
+        for name, rows in self._rows.items():
+            if rows.shape == (self._lanes, slots.count):
+                rows[:, new] = _BLANK[name].item()
 
     def get_state(self) -> dict[str, AnyArray]:
-        """Copies of all arrays, by name."""
-        return {
-            item.name: self._arrays.tonumpy(
-                getattr(self._memory, item.name), getattr(_BLANK, item.name).dtype
-            )
-            for item in fields(Remembered)
+        """Copies of all arrays, by name, with -1 for never."""
+        state = {
+            name: self._arrays.tonumpy(rows, _BLANK[name].dtype)
+            for name, rows in self._rows.items()
         }
+        return state | {name: np.maximum(state[name], NEVER) for name in _TIMES}
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -180,19 +207,54 @@ class EntityMemory:
                     f"the response's {name} must be {own.shape} {own.dtype}; the state "
                     "belongs to an engine with other lanes, data or settings"
                 )
-        taken = {item.name: arrays[item.name].copy() for item in fields(Remembered)}
-        self._remember(Remembered(**{n: self._arrays.asarray(array) for n, array in taken.items()}))
+        for name, rows in self._rows.items():
+            given = arrays[name]
+            if name in _TIMES:
+                given = np.where(given == NEVER, LONG_AGO, given).astype(np.int32)
+            rows[:] = self._arrays.asarray(given)
+        self._seen[:] = self._arrays.asarray(_seen(arrays["last_met"]))
+        self._current_of = None
 
     def _current(self, state: LaneState) -> Current:
         """What is remembered of the current events, looked up once for each step."""
-        if self._known is None or self._known[0] is not state:
-            arrays, flat = self._arrays, self._flat
+        if self._current_of is None or self._current_of[0] is not state:
+            arrays, memory = self._arrays, self._memory
             slots = arrays.take(self._slot_of, state.places)
             at = self._first_slot + slots
             since_start = state.positions - state.starts
             steps = arrays.cast(since_start, np.int32)
             turn = self._first_turn + since_start % self._window
-            memories = (flat.isolated_until, flat.verdict_from, flat.last_met, flat.record)
-            found = (arrays.take(memory, at) for memory in memories)
-            self._known = state, Current(slots, at, turn, since_start, steps, *found)
-        return self._known[1]
+            freed = steps - arrays.take(memory.isolated_until, at)
+            known = steps - arrays.take(memory.verdict_from, at)
+            met = arrays.minimum(steps - arrays.take(memory.last_met, at), self._presence)
+            others = arrays.take(arrays.constant(_OTHERS), arrays.cast(met, np.int64))
+            self._current_of = (
+                state,
+                Current(
+                    slots,
+                    at,
+                    turn,
+                    since_start,
+                    steps,
+                    freed < self._zero,
+                    freed,
+                    known,
+                    arrays.take(memory.record, at),
+                    self._seen & others | self._one,
+                    arrays.take(memory.granted, turn),
+                ),
+            )
+        return self._current_of[1]
+
+
+def _seen(last_met: Int32Array) -> IntArray:
+    """Bit j of a lane: an entity was last met j steps before the current event, the next one.
+
+    # (lanes,) int64
+    """
+    ago = last_met.max(axis=1, keepdims=True) + 1 - last_met
+    bits = np.where(
+        (last_met != NEVER) & (ago < PRESENCE), 1 << np.minimum(ago, 63).astype(np.uint64), 0
+    )
+    seen: IntArray = np.bitwise_or.reduce(bits.astype(np.uint64), axis=1).view(np.int64)
+    return seen

@@ -8,11 +8,12 @@ from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.entities import EntitySlots
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.response import CONTEXT, ResponseDynamics
+from marl_stl_env.engine.response import CONTEXT, Outcome, ResponseDynamics
 from marl_stl_env.engine.spec_monitor import SpecMonitor, specifications
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.stl.enforcement import classify
 from marl_stl_env.stl.shield import Shield, Situation
+from marl_stl_env.stl.shield_rules import Begun
 from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array, Int8Array, IntArray
 
 #: The shared columns of the action mask, the last ones of an observation: 1 where the shield
@@ -65,7 +66,14 @@ class LaneMemory:
             self.shield = Shield(bounds, lanes, lasting, arrays)
         self._shown = self.monitor if config.stl.observe else None
         self._every: BoolArray = arrays.asarray(np.ones(lanes, np.bool_))
-        self._now = Situation.unrelated(lanes, arrays)
+        self._alert, self._quarantine = (
+            arrays.asarray(np.array(action, np.int8))
+            for action in (Action.ALERT, Action.QUARANTINE)
+        )
+        self._unrelated, self._nothing = (
+            Situation.unrelated(lanes, arrays),
+            Outcome.nothing(lanes, arrays),
+        )
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
@@ -122,25 +130,41 @@ class LaneMemory:
             every = np.ones((len(self._every), len(Action)), np.bool_)
             allowed: BoolArray = self._arrays.asarray(every)
             return allowed
-        self._now = self._situation(state)
-        allowed = self.shield.allowed(self._now)
+        allowed = self.shield.allowed(self._situation(state))
         return allowed | ~state.voting[:, None] if self._deliberates else allowed
 
-    def carry_out(self, decisions: Int8Array, acting: BoolArray) -> None:
-        """Let the shield remember the decisions on the events that :meth:`allowed` was asked about.
-
-        The response changes only afterwards.
+    def step(
+        self,
+        state: LaneState,
+        labels: BoolArray,
+        decisions: Int8Array,
+        acting: BoolArray,
+        known: BoolArray | None = None,
+    ) -> Outcome:
+        """Carry out the decisions on the events that :meth:`allowed` was asked about.
 
         Args:
+            state: Where every lane stands, before it moves on.
+            labels: True labels of the current events.  # (lanes,) bool
             decisions: What the teams decided.  # (lanes,) int8
             acting: Lanes that vote on a running episode.  # (lanes,) bool
+            known: Events of which an analyst finds out the label; None for all.  # (lanes,) bool
         """
-        if self.shield is not None:
-            self.shield.step(self._now, decisions, acting)
+        response, shield = self.response, self.shield
+        if response is None and shield is None:
+            return self._nothing
+        now = self._situation(state)
+        free = acting if response is None else acting > now.isolated  # and not
+        begun = Begun(free & (decisions == self._alert), free & (decisions == self._quarantine))
+        if shield is not None:
+            shield.step(now, begun, acting)
+        if response is None:
+            return self._nothing
+        return response.step(state, labels, decisions, begun, acting, known)
 
     def _situation(self, state: LaneState) -> Situation:
         if self.response is None:
-            return self._now._replace(steps=state.positions - state.starts)
+            return self._unrelated._replace(steps=state.positions - state.starts)
         return self.response.situation(state)
 
     def get_state(self) -> dict[str, AnyArray]:

@@ -7,7 +7,7 @@ attacks go on.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,21 +15,19 @@ from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.config.response import PRESENCE
 from marl_stl_env.data.table import TrafficTable
-from marl_stl_env.engine.entity_memory import NEVER, UNKNOWN, Current, EntityMemory
+from marl_stl_env.engine.entity_memory import LONG_AGO, NEVER, UNKNOWN, Current, EntityMemory
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.errors import TableError
 from marl_stl_env.stl.shield import Situation
+from marl_stl_env.stl.shield_rules import Begun
 from marl_stl_env.types import (
     THREAT_VOTE,
-    Action,
     BoolArray,
     Float32Array,
     Int8Array,
     Int32Array,
     IntArray,
 )
-
-_QUARANTINE, _ALERT = int(Action.QUARANTINE), int(Action.ALERT)
 
 #: The shared columns of the current event's entity and of the analyst, each in [0, 1].
 CONTEXT = (
@@ -104,29 +102,34 @@ class ResponseDynamics(EntityMemory):
         self._settings = settings = config.response
         entities, longest = table.entities[order], config.episode_length
         super().__init__(entities, settings.alert_window, longest, lanes, arrays)
-        # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
-        self._never, self._presence, self._lasting, self._delay, self._known_for = (
-            arrays.asarray(np.array(number, np.int32))
-            for number in (
-                NEVER,
-                PRESENCE,
-                1 + settings.quarantine_length,
+
+        def number(value: float, kind: type[np.generic] = np.int32) -> Any:
+            return arrays.asarray(np.array(value, kind))
+
+        self._length, self._delay, self._shown_for, self._budget = (
+            number(setting)
+            for setting in (
+                settings.quarantine_length,
                 settings.alert_delay,
                 settings.verdict_length,
+                settings.alert_budget,
             )
         )
-        self._every = arrays.asarray(np.array(PRESENCE))
-        self._quarantines, self._alerts = (
-            arrays.asarray(np.array(action, np.int8)) for action in (_QUARANTINE, _ALERT)
-        )
-        self._nothing = Outcome.nothing(lanes, arrays)
+        self._lasting, self._most = self._length + 1, number(max(settings.alert_budget, 1))
+        self._never, self._long_ago = number(NEVER), number(LONG_AGO)
+        self._benign, self._threat = number(0, np.int8), number(1, np.int8)
+        self._newest = number(_NEWEST, np.float32)
+        self._last_turn = number(PRESENCE - 1, np.int64)
         self._first_met = arrays.asarray(np.arange(lanes) * PRESENCE)
+        self._nowhere = arrays.asarray(np.full(lanes, -1))
+        self._nothing = Outcome.nothing(lanes, arrays)
 
     def step(
         self,
         state: LaneState,
         labels: BoolArray,
         decisions: Int8Array,
+        begun: Begun,
         acting: BoolArray,
         known: BoolArray | None = None,
     ) -> Outcome:
@@ -136,35 +139,38 @@ class ResponseDynamics(EntityMemory):
             state: Where every lane stands, before it moves on.
             labels: True labels of the current events.  # (lanes,) bool
             decisions: What the teams decided.  # (lanes,) int8
+            begun: What these decisions begin.
             acting: Lanes that vote on a running episode.  # (lanes,) bool
             known: Events of which an analyst finds out the label; None for all.  # (lanes,) bool
         """
         arrays, now = self._arrays, self._current(state)
-        self._known = None  # the lanes move on
-        steps, until = now.steps, now.until
-        isolated = until > steps
-        free = acting > isolated  # and not
+        isolated, record = now.isolated, now.record
+        self._current_of = None  # the lanes move on
         voted = arrays.take(arrays.constant(THREAT_VOTE), arrays.cast(decisions, np.int64))
         age = self._age(now, labels, isolated | voted, acting)
-        requarantined = self._isolate(now, labels, free & (decisions == self._quarantines))
-        granted, refused = self._alert(
-            now, free & (decisions == self._alerts), labels, known, acting
-        )
-        newest = _NEWEST * (arrays.cast(voted, np.float32) - now.record)
-        arrays.replace(now.record, free, now.record + newest)
-        arrays.put(self._flat.record, now.at, now.record)
+        requarantined = self._isolate(now, labels, begun.quarantines)
+        granted, refused = self._alert(now, begun.alerts, labels, known, acting)
+        newest = self._newest * (arrays.cast(voted, np.float32) - record)
+        arrays.replace(record, acting > isolated, record + newest)  # and not
+        arrays.put(self._memory.record, now.at, record)
         present = self._met(now, acting)
         return Outcome(isolated, granted, refused, requarantined, age, present)
 
+    def _only(self, mask: BoolArray, places: IntArray) -> IntArray:
+        """The places to write to where the mask holds; elsewhere the spare one, the last."""
+        chosen: IntArray = self._arrays.copy(self._nowhere)
+        self._arrays.replace(chosen, mask, places)
+        return chosen
+
     def _isolate(self, now: Current, labels: BoolArray, starts: BoolArray) -> Int32Array:
         """Begin quarantines; steps since the last one of a benign event's entity, or -1."""
-        arrays, steps, until = self._arrays, now.steps, now.until
+        arrays = self._arrays
         if arrays.surely_none(starts):
             return self._nothing.requarantined
-        again = (starts > labels) & (until != self._never)
-        requarantined: Int32Array = arrays.where(again, steps - until, self._never)
-        arrays.replace(until, starts, steps + self._lasting)
-        arrays.put(self._flat.isolated_until, now.at, until)
+        until = now.steps + self._lasting
+        arrays.put(self._memory.isolated_until, self._only(starts, now.at), until)
+        again = (starts > labels) & (now.freed <= now.steps)  # it is longer ago where there is none
+        requarantined: Int32Array = arrays.where(again, now.freed, self._never)
         return requarantined
 
     def _alert(
@@ -176,54 +182,50 @@ class ResponseDynamics(EntityMemory):
         acting: BoolArray,
     ) -> tuple[BoolArray, BoolArray]:
         """Call the analyst; one who is at work on the entity, or was lately, needs no call."""
-        memory, flat, arrays, due = self._memory, self._flat, self._arrays, now.due
-        turn, before = now.turn, arrays.take(flat.granted, now.turn)
-        leaving, staying = acting & before, before > acting
-        if not arrays.surely_none(leaving):
-            memory.spent -= arrays.cast(leaving, np.int32)
-        if arrays.surely_none(alerts):
-            arrays.put(flat.granted, turn, staying)
+        memory, arrays = self._memory, self._arrays
+        unchanged, none_called = arrays.surely_none(now.leaving), arrays.surely_none(alerts)
+        if not unchanged:
+            memory.spent -= arrays.cast(now.leaving & acting, np.int32)
+        if none_called:
+            if not unchanged:
+                arrays.put(memory.granted, now.turn, now.leaving > acting)
             return self._nothing.granted, self._nothing.refused
-        over = (due == self._never) | (now.steps >= due + self._known_for)
-        wanted = alerts & over
-        granted = wanted & (memory.spent < self._settings.alert_budget)
+        wanted = alerts & (now.known >= self._shown_for)
+        granted = wanted & (memory.spent < self._budget)
         memory.spent += arrays.cast(granted, np.int32)
-        arrays.put(flat.granted, turn, granted | staying)
-        arrays.replace(due, granted, now.steps + self._delay)
-        arrays.put(flat.verdict_from, now.at, due)
-        verdict = arrays.take(flat.verdict, now.at)
+        arrays.put(memory.granted, now.turn, granted | (now.leaving > acting))
+        at = self._only(granted, now.at)
+        arrays.put(memory.verdict_from, at, now.steps + self._delay)
         found = labels if known is None else arrays.where(known, labels * 1, UNKNOWN)
-        arrays.replace(verdict, granted, arrays.cast(found, np.int8))
-        arrays.put(flat.verdict, now.at, verdict)
+        arrays.put(memory.verdict, at, arrays.cast(found, np.int8))
         return granted, wanted > granted
 
     def _age(
         self, now: Current, labels: BoolArray, stopped: BoolArray, acting: BoolArray
     ) -> Int32Array:
-        arrays, since = self._arrays, self._arrays.take(self._flat.passing_since, now.at)
-        passes, age = (acting & labels) > stopped, self._nothing.age
-        if not arrays.surely_none(passes):
-            arrays.replace(since, passes & (since == self._never), now.steps)
-            age = (now.steps - since) * passes
-        arrays.replace(since, acting & stopped, self._never)
-        arrays.put(self._flat.passing_since, now.at, since)
+        arrays, memory = self._arrays, self._memory
+        passes, ends = (acting & labels) > stopped, acting & stopped
+        if arrays.surely_none(passes | ends):
+            return self._nothing.age
+        since = arrays.take(memory.passing_since, now.at)
+        arrays.replace(since, passes & (since == self._long_ago), now.steps)
+        age: Int32Array = (now.steps - since) * passes
+        arrays.replace(since, ends, self._long_ago)
+        arrays.put(memory.passing_since, now.at, since)
         return age
 
     def _met(self, now: Current, acting: BoolArray) -> Int32Array:
-        """Count the entities met lately: this one, less those last met just too long ago."""
-        memory, flat, arrays, last = self._memory, self._flat, self._arrays, now.last
-        gone = now.steps - self._presence
-        new = acting & (last <= arrays.maximum(gone, self._never))
-        arrays.replace(last, acting, now.steps)
-        arrays.put(flat.last_met, now.at, last)
-        turn = self._first_met + now.since_start % self._every
-        recent = arrays.take(flat.recent, turn)
-        met_then = arrays.take(flat.last_met, self._first_slot + recent)
-        old = acting & (met_then == gone) & (gone > self._never)
-        arrays.replace(recent, acting, arrays.cast(now.slots, np.int32))
-        arrays.put(flat.recent, turn, recent)
-        memory.present += arrays.cast(new, np.int32) - arrays.cast(old, np.int32)
-        present: Int32Array = arrays.copy(memory.present)
+        """Meet the current events' entities, and count those met lately."""
+        memory, arrays = self._memory, self._arrays
+        at, turn = now.at, self._first_met + (now.since_start & self._last_turn)
+        present: Int32Array = arrays.cast(arrays.count_bits(now.present), np.int32)
+        arrays.replace(memory.present, acting, present)
+        arrays.replace(self._seen, acting, now.present << self._one)
+        if not arrays.surely_all(acting):
+            at, turn = self._only(acting, at), self._only(acting, turn)
+            present = arrays.copy(memory.present)
+        arrays.put(memory.last_met, at, now.steps)
+        arrays.put(memory.recent, turn, arrays.cast(now.slots, np.int32))
         return present
 
     def learn(self, step: int, slot: int, threat: bool) -> None:
@@ -236,9 +238,9 @@ class ResponseDynamics(EntityMemory):
             slot: The slot of its entity.
             threat: The verdict.
         """
-        self._known = None
-        if self._memory.verdict_from[0, slot] == step + self._settings.alert_delay:
-            self._memory.verdict[0, slot] = threat
+        self._current_of = None
+        if self._memory.verdict_from[slot] == step + self._settings.alert_delay:
+            self._memory.verdict[slot] = threat
 
     def context(self, state: LaneState) -> Float32Array:
         """The shared columns, in the order of :data:`CONTEXT`.
@@ -246,32 +248,26 @@ class ResponseDynamics(EntityMemory):
         Returns:
             Values in [0, 1].  # (lanes, context) float32
         """
-        memory, settings, arrays = self._memory, self._settings, self._arrays
-        now = self._current(state)
-        steps, due = now.steps, now.due
+        memory, arrays, now = self._memory, self._arrays, self._current(state)
         shared: Float32Array = arrays.zeros(self._lanes, len(CONTEXT))
-        left = now.until - steps
-        isolated = left > 0
-        shared[:, 0], shared[:, 1] = isolated, left * isolated / settings.quarantine_length
-        known = (due != self._never) & (steps < due + self._known_for)
+        if not arrays.surely_none(now.isolated):
+            shared[:, 0] = now.isolated
+            shared[:, 1] = arrays.maximum(-now.freed, self._zero) / self._length
+        known = now.known < self._shown_for
         if not arrays.surely_none(known):
-            shown, verdict = known & (steps >= due), arrays.take(self._flat.verdict, now.at)
-            shared[:, 2], shared[:, 3] = shown & (verdict == 1), shown & (verdict == 0)
-            shared[:, 4] = known > shown
-        # The place of this step still holds the call that now leaves the window.
-        leaving = arrays.take(self._flat.granted, now.turn)
-        budget = max(settings.alert_budget, 1)
-        spent = memory.spent - arrays.cast(leaving, np.int32)
-        shared[:, 5] = (budget - spent) / budget
+            awaited, verdict = now.known < self._zero, arrays.take(memory.verdict, now.at)
+            shown = known > awaited  # and not
+            shared[:, 2] = shown & (verdict == self._threat)
+            shared[:, 3] = shown & (verdict == self._benign)
+            shared[:, 4] = awaited
+        spent = memory.spent
+        if not arrays.surely_none(now.leaving):
+            spent = spent - arrays.cast(now.leaving, np.int32)
+        shared[:, 5] = (self._most - spent) / self._most
         shared[:, 6] = now.record
         return shared
 
     def situation(self, state: LaneState) -> Situation:
         """What a shield must know of the current events."""
-        arrays, now, never = self._arrays, self._current(state), self._never
-        steps, until, last = now.steps, now.until, now.last
-        freed = arrays.maximum(steps - until, never)  # what lasts ends in the future
-        arrays.replace(freed, until == never, never)
-        met = steps - last
-        arrays.replace(met, last == never, never)
-        return Situation(now.since_start, until > steps, freed, met)
+        now = self._current(state)
+        return Situation(now.since_start, now.isolated, now.freed, now.present)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from marl_stl_env.arrays import Arrays
 from marl_stl_env.config.response import PRESENCE
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.stl.enforcement import Bound
-from marl_stl_env.types import Action, IntArray
+from marl_stl_env.types import Action, AnyArray, BoolArray, IntArray
 
 _ISOLATIONS = ("quarantined", "quarantined_fraction", "requarantined_benign")
 
@@ -103,3 +105,130 @@ def _limits(bound: Bound, length: int) -> IntArray:
     # A monitor divides just so.
     shares = [(held / present).astype(np.float32) for present in range(1, PRESENCE + 1)]
     return np.array([0, *(bound.largest(share) for share in shares)])
+
+
+_BIT = {Action.ALERT: 1, Action.QUARANTINE: 2}
+
+
+class Begun(NamedTuple):
+    """What decisions begin: those of lanes that vote, on entities that are free.
+
+    Attributes:
+        alerts: (lanes,) bool
+        quarantines: (lanes,) bool
+    """
+
+    alerts: BoolArray
+    quarantines: BoolArray
+
+
+class _Count:
+    """What one rule counts, lane by lane.
+
+    Args:
+        rule: The rule.
+        length: Steps of the history.
+        lanes: Independent copies of the stream.
+        arrays: The array library and device.
+    """
+
+    def __init__(self, rule: CountRule, length: int, lanes: int, arrays: Arrays) -> None:
+        # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
+        def number(value: int, kind: type[np.generic] = np.int64) -> Any:
+            return arrays.asarray(np.array(value, kind))
+
+        self.action, self.later = rule.action, rule.start > 0
+        self.limit, self.bit = number(rule.limit), number(_BIT[rule.action], np.uint8)
+        self.start, self.first = number(rule.start), number(max(rule.first, 0))
+        # The place in the history of the oldest step of a window, by that of its newest.
+        self.oldest = arrays.asarray((np.arange(length) - (rule.window - 1)) % length)
+        self.counted: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
+
+
+class Counts:
+    """How often actions were carried out within the windows in which rules count them.
+
+    Args:
+        rules: The rules.
+        lanes: Independent copies of the stream.
+        arrays: The array library and device.
+    """
+
+    def __init__(self, rules: tuple[CountRule, ...], lanes: int, arrays: Arrays) -> None:
+        length = max((rule.window for rule in rules), default=1)
+        self._arrays, self._lanes = arrays, lanes
+        self._rules = [_Count(rule, length, lanes, arrays) for rule in rules]
+        # By step modulo the length. The spare last entry is for lanes that carry nothing out.
+        self._history = arrays.asarray(np.zeros(lanes * length + 1, np.uint8))
+        self._first = arrays.asarray(np.arange(lanes) * length)
+        self._nowhere = arrays.asarray(np.full(lanes, -1))
+        self._length = arrays.asarray(np.array(length))
+        self._second = arrays.asarray(np.array(_BIT[Action.QUARANTINE], np.uint8))
+
+    def full(self, action: Action, steps: IntArray) -> BoolArray | None:
+        """Whether the action would be one too many in a window; None where no rule counts it."""
+        found: BoolArray | None = None
+        for rule in self._rules:
+            if rule.action == action:
+                full = rule.counted >= rule.limit
+                if rule.later:
+                    full &= steps >= rule.first
+                found = full if found is None else found | full
+        return found
+
+    def step(self, steps: IntArray, begun: Begun, active: BoolArray) -> None:
+        """Count what enters and what leaves each window.
+
+        Args:
+            steps: Number of the event in its episode.  # (lanes,) int64
+            begun: What was carried out.
+            active: Lanes in which it was; others stay as they are.  # (lanes,) bool
+        """
+        if not self._rules:
+            return
+        arrays, history = self._arrays, self._history
+        turn = steps % self._length
+        place = self._first + turn
+        if not arrays.surely_all(active):
+            place, given = arrays.copy(self._nowhere), place
+            arrays.replace(place, active, given)
+        bits = arrays.cast(begun.alerts, np.uint8)
+        if not arrays.surely_none(begun.quarantines):
+            arrays.replace(bits, begun.quarantines, self._second)
+        arrays.put(history, place, bits)
+        for rule in self._rules:
+            # A window of one step loses none but this one, which it has just gained.
+            last = arrays.take(history, self._first + arrays.take(rule.oldest, turn))
+            leaving = (last == rule.bit) & active
+            entering = begun.alerts if rule.action == Action.ALERT else begun.quarantines
+            if rule.later:
+                entering = entering & (steps >= rule.first)
+                leaving &= steps >= rule.start
+            for mask, by in ((entering, 1), (leaving, -1)):
+                if not arrays.surely_none(mask):
+                    rule.counted += by * arrays.cast(mask, np.int64)
+
+    def reset(self, mask: BoolArray) -> None:
+        """Forget all in the masked lanes.  # (lanes,) bool."""
+        self._arrays.fill(self._rows, mask, 0)
+        for rule in self._rules:
+            self._arrays.fill(rule.counted, mask, 0)
+
+    def get_state(self) -> dict[str, AnyArray]:
+        """Copies of all arrays, by name, lanes first."""
+        tonumpy = self._arrays.tonumpy
+        counted = np.zeros((self._lanes, len(self._rules)), np.int64)
+        for i, rule in enumerate(self._rules):
+            counted[:, i] = tonumpy(rule.counted, np.int64)
+        return {"history": tonumpy(self._rows, np.uint8), "counted": counted}
+
+    def set_state(self, arrays: Mapping[str, AnyArray]) -> None:
+        """Go back to a state that :meth:`get_state` gave, of the same shapes."""
+        self._rows[:] = self._arrays.asarray(arrays["history"])
+        for i, rule in enumerate(self._rules):
+            rule.counted = self._arrays.asarray(arrays["counted"][:, i].copy())
+
+    @property
+    def _rows(self) -> AnyArray:
+        """The history, a row for each lane."""
+        return self._history[:-1].reshape(self._lanes, -1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from marl_stl_env.errors import ConfigError, StateError
 from marl_stl_env.stl.enforcement import Bound, classify
 from marl_stl_env.stl.shield import Shield, Situation, carried_out
+from marl_stl_env.stl.shield_rules import Begun
 from marl_stl_env.stl.specs import Specification, default_specifications
 from marl_stl_env.types import Action, BoolArray, Int8Array
 from tests.shield_oracle import ScalarShield
@@ -27,6 +28,11 @@ def bounds(*formulas: str) -> tuple[Bound, ...]:
     return found.bounds
 
 
+def carry_out(shield: Shield, now: Situation, decisions: Int8Array, active: BoolArray) -> None:
+    free = active & ~now.isolated
+    shield.step(now, Begun(free & (decisions == ALERT), free & (decisions == QUARANTINE)), active)
+
+
 class Lane:
     """One lane of a shield, with a dictionary of entities in place of an engine."""
 
@@ -39,13 +45,14 @@ class Lane:
     def situation(self, entity: int) -> Situation:
         now, until = self.step_number, self.until.get(entity)
         isolated = until is not None and until > now
-        freed = -1 if until is None or isolated else now - until
-        met = now - self.met[entity] if entity in self.met else -1
+        freed = 2**30 if until is None else now - until
+        others = {now - last for one, last in self.met.items() if one != entity}
+        present = sum(1 << ago for ago in {0, *others} if ago < 64)
         return Situation(
             np.array([now]),
             np.array([isolated]),
             np.array([freed], np.int32),
-            np.array([met], np.int32),
+            np.array([present], np.uint64).view(np.int64),
         )
 
     def allowed(self, entity: int) -> BoolArray:
@@ -54,7 +61,7 @@ class Lane:
 
     def step(self, entity: int, action: int) -> None:
         now = self.situation(entity)
-        self.shield.step(now, np.array([action], np.int8), np.ones(1, np.bool_))
+        carry_out(self.shield, now, np.array([action], np.int8), np.ones(1, np.bool_))
         if action == QUARANTINE and not now.isolated[0]:
             self.until[entity] = self.step_number + 1 + self.length
         self.met[entity] = self.step_number
@@ -219,7 +226,7 @@ def test_no_state_is_without_an_action(names: list[str], length: int, random: ob
             now.copy(),
             rng.random(lanes) < 0.2,
             rng.integers(-1, 50, lanes).astype(np.int32),
-            np.minimum(rng.integers(-1, 100, lanes), now).astype(np.int32),
+            rng.integers(-(2**63), 2**63, lanes) | 1,
         )
         allowed = shield.allowed(situation)
         assert allowed[:, :2].all()
@@ -228,7 +235,7 @@ def test_no_state_is_without_an_action(names: list[str], length: int, random: ob
         decisions = carried_out(voted, allowed)
         assert allowed[np.arange(lanes), decisions].all()
         active = rng.random(lanes) < 0.8
-        shield.step(situation, decisions, active)
+        carry_out(shield, situation, decisions, active)
         now += active
 
 
@@ -259,6 +266,6 @@ def test_a_state_may_lie_in_memory_column_by_column() -> None:
     here.set_state({name: np.asfortranarray(one) for name, one in there.get_state().items()})
     for shield in (there, here):
         shield.allowed(now)
-        shield.step(now, np.full(2, Action.ALERT, np.int8), np.ones(2, np.bool_))
+        carry_out(shield, now, np.full(2, ALERT, np.int8), np.ones(2, np.bool_))
     for name, one in there.get_state().items():
         assert np.array_equal(here.get_state()[name], one), name
