@@ -13,7 +13,7 @@ from marl_stl_env.engine.spec_monitor import SpecMonitor, specifications
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.stl.enforcement import classify
 from marl_stl_env.stl.shield import Shield, Situation
-from marl_stl_env.stl.shield_rules import Begun
+from marl_stl_env.stl.shield_rules import Effects
 from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array, Int8Array, IntArray
 
 #: The shared columns of the action mask, the last ones of an observation: 1 where the shield
@@ -66,10 +66,6 @@ class LaneMemory:
             self.shield = Shield(bounds, lanes, lasting, arrays)
         self._shown = self.monitor if config.stl.observe else None
         self._every: BoolArray = arrays.asarray(np.ones(lanes, np.bool_))
-        self._alert, self._quarantine = (
-            arrays.asarray(np.array(action, np.int8))
-            for action in (Action.ALERT, Action.QUARANTINE)
-        )
         self._unrelated, self._nothing = (
             Situation.unrelated(lanes, arrays),
             Outcome.nothing(lanes, arrays),
@@ -150,17 +146,15 @@ class LaneMemory:
             acting: Lanes that vote on a running episode.  # (lanes,) bool
             known: Events of which an analyst finds out the label; None for all.  # (lanes,) bool
         """
-        response, shield = self.response, self.shield
-        if response is None and shield is None:
+        if self.response is None and self.shield is None:
             return self._nothing
         now = self._situation(state)
-        free = acting if response is None else acting > now.isolated  # and not
-        begun = Begun(free & (decisions == self._alert), free & (decisions == self._quarantine))
-        if shield is not None:
-            shield.step(now, begun, acting)
-        if response is None:
+        effects = Effects.of(decisions, now.isolated, acting, self._arrays)
+        if self.shield is not None:
+            self.shield.step(now, effects)
+        if self.response is None:
             return self._nothing
-        return response.step(state, labels, decisions, begun, acting, known)
+        return self.response.step(state, labels, decisions, effects, known)
 
     def _situation(self, state: LaneState) -> Situation:
         if self.response is None:

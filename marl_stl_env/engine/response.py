@@ -19,7 +19,7 @@ from marl_stl_env.engine.entity_memory import LONG_AGO, NEVER, UNKNOWN, Current,
 from marl_stl_env.engine.state import LaneState
 from marl_stl_env.errors import TableError
 from marl_stl_env.stl.shield import Situation
-from marl_stl_env.stl.shield_rules import Begun
+from marl_stl_env.stl.shield_rules import Effects
 from marl_stl_env.types import (
     THREAT_VOTE,
     BoolArray,
@@ -115,7 +115,8 @@ class ResponseDynamics(EntityMemory):
                 settings.alert_budget,
             )
         )
-        self._lasting, self._most = self._length + 1, number(max(settings.alert_budget, 1))
+        self._lasting = number(1 + settings.quarantine_length)
+        self._most = number(max(settings.alert_budget, 1))
         self._never, self._long_ago = number(NEVER), number(LONG_AGO)
         self._benign, self._threat = number(0, np.int8), number(1, np.int8)
         self._newest = number(_NEWEST, np.float32)
@@ -129,8 +130,7 @@ class ResponseDynamics(EntityMemory):
         state: LaneState,
         labels: BoolArray,
         decisions: Int8Array,
-        begun: Begun,
-        acting: BoolArray,
+        effects: Effects,
         known: BoolArray | None = None,
     ) -> Outcome:
         """Carry the decisions out.
@@ -139,22 +139,21 @@ class ResponseDynamics(EntityMemory):
             state: Where every lane stands, before it moves on.
             labels: True labels of the current events.  # (lanes,) bool
             decisions: What the teams decided.  # (lanes,) int8
-            begun: What these decisions begin.
-            acting: Lanes that vote on a running episode.  # (lanes,) bool
+            effects: What these decisions begin.
             known: Events of which an analyst finds out the label; None for all.  # (lanes,) bool
         """
         arrays, now = self._arrays, self._current(state)
-        isolated, record = now.isolated, now.record
         self._current_of = None  # the lanes move on
         voted = arrays.take(arrays.constant(THREAT_VOTE), arrays.cast(decisions, np.int64))
-        age = self._age(now, labels, isolated | voted, acting)
-        requarantined = self._isolate(now, labels, begun.quarantines)
-        granted, refused = self._alert(now, begun.alerts, labels, known, acting)
+        age = self._age(now, labels, now.isolated | voted, effects)
+        requarantined = self._isolate(now, labels, effects.quarantines)
+        granted, refused = self._alert(now, labels, known, effects)
+        record = now.record
         newest = self._newest * (arrays.cast(voted, np.float32) - record)
-        arrays.replace(record, acting > isolated, record + newest)  # and not
+        arrays.replace(record, effects.free, record + newest)
         arrays.put(self._memory.record, now.at, record)
-        present = self._met(now, acting)
-        return Outcome(isolated, granted, refused, requarantined, age, present)
+        present = self._met(now, effects)
+        return Outcome(now.isolated, granted, refused, requarantined, age, present)
 
     def _only(self, mask: BoolArray, places: IntArray) -> IntArray:
         """The places to write to where the mask holds; elsewhere the spare one, the last."""
@@ -165,64 +164,58 @@ class ResponseDynamics(EntityMemory):
     def _isolate(self, now: Current, labels: BoolArray, starts: BoolArray) -> Int32Array:
         """Begin quarantines; steps since the last one of a benign event's entity, or -1."""
         arrays = self._arrays
-        if arrays.surely_none(starts):
-            return self._nothing.requarantined
-        until = now.steps + self._lasting
-        arrays.put(self._memory.isolated_until, self._only(starts, now.at), until)
-        again = (starts > labels) & (now.freed <= now.steps)  # it is longer ago where there is none
-        requarantined: Int32Array = arrays.where(again, now.freed, self._never)
+        requarantined = self._nothing.requarantined
+        if not arrays.surely_none(starts):
+            until = now.steps + self._lasting
+            arrays.put(self._memory.isolated_until, self._only(starts, now.at), until)
+            # Where there was none, the last one ended before the first step.
+            again = (starts > labels) & (now.freed < now.steps)
+            requarantined = arrays.copy(requarantined)
+            arrays.replace(requarantined, again, now.freed)
         return requarantined
 
     def _alert(
-        self,
-        now: Current,
-        alerts: BoolArray,
-        labels: BoolArray,
-        known: BoolArray | None,
-        acting: BoolArray,
+        self, now: Current, labels: BoolArray, known: BoolArray | None, effects: Effects
     ) -> tuple[BoolArray, BoolArray]:
         """Call the analyst; one who is at work on the entity, or was lately, needs no call."""
-        memory, arrays = self._memory, self._arrays
-        unchanged, none_called = arrays.surely_none(now.leaving), arrays.surely_none(alerts)
-        if not unchanged:
-            memory.spent -= arrays.cast(now.leaving & acting, np.int32)
-        if none_called:
-            if not unchanged:
-                arrays.put(memory.granted, now.turn, now.leaving > acting)
+        memory, arrays, alerts = self._memory, self._arrays, effects.alerts
+        if arrays.surely_none(alerts | now.leaving):
             return self._nothing.granted, self._nothing.refused
         wanted = alerts & (now.known >= self._shown_for)
-        granted = wanted & (memory.spent < self._budget)
-        memory.spent += arrays.cast(granted, np.int32)
-        arrays.put(memory.granted, now.turn, granted | (now.leaving > acting))
-        at = self._only(granted, now.at)
-        arrays.put(memory.verdict_from, at, now.steps + self._delay)
-        found = labels if known is None else arrays.where(known, labels * 1, UNKNOWN)
-        arrays.put(memory.verdict, at, arrays.cast(found, np.int8))
+        spent = memory.spent - arrays.cast(effects.among(now.leaving), np.int32)
+        granted = wanted & (spent < self._budget)
+        memory.spent[:] = spent + granted
+        staying = granted if effects.everywhere else granted | (now.leaving > effects.acting)
+        arrays.put(memory.granted, now.turn, staying)
+        if not arrays.surely_none(granted):
+            at = self._only(granted, now.at)
+            arrays.put(memory.verdict_from, at, now.steps + self._delay)
+            found = labels if known is None else arrays.where(known, labels * 1, UNKNOWN)
+            arrays.put(memory.verdict, at, arrays.cast(found, np.int8))
         return granted, wanted > granted
 
     def _age(
-        self, now: Current, labels: BoolArray, stopped: BoolArray, acting: BoolArray
+        self, now: Current, labels: BoolArray, stopped: BoolArray, effects: Effects
     ) -> Int32Array:
-        arrays, memory = self._arrays, self._memory
-        passes, ends = (acting & labels) > stopped, acting & stopped
-        if arrays.surely_none(passes | ends):
-            return self._nothing.age
+        arrays, memory, age = self._arrays, self._memory, self._nothing.age
+        passes, ends = effects.among(labels > stopped), effects.among(stopped)
         since = arrays.take(memory.passing_since, now.at)
-        arrays.replace(since, passes & (since == self._long_ago), now.steps)
-        age: Int32Array = (now.steps - since) * passes
+        if not arrays.surely_none(passes):
+            arrays.replace(since, passes & (since == self._long_ago), now.steps)
+            age = (now.steps - since) * passes
         arrays.replace(since, ends, self._long_ago)
         arrays.put(memory.passing_since, now.at, since)
         return age
 
-    def _met(self, now: Current, acting: BoolArray) -> Int32Array:
+    def _met(self, now: Current, effects: Effects) -> Int32Array:
         """Meet the current events' entities, and count those met lately."""
         memory, arrays = self._memory, self._arrays
         at, turn = now.at, self._first_met + (now.since_start & self._last_turn)
         present: Int32Array = arrays.cast(arrays.count_bits(now.present), np.int32)
-        arrays.replace(memory.present, acting, present)
-        arrays.replace(self._seen, acting, now.present << self._one)
-        if not arrays.surely_all(acting):
-            at, turn = self._only(acting, at), self._only(acting, turn)
+        self._seen = effects.keep(self._seen, now.present << self._one, arrays)
+        arrays.replace(memory.present, effects.acting, present)
+        if not effects.everywhere:
+            at, turn = self._only(effects.acting, at), self._only(effects.acting, turn)
             present = arrays.copy(memory.present)
         arrays.put(memory.last_met, at, now.steps)
         arrays.put(memory.recent, turn, arrays.cast(now.slots, np.int32))

@@ -39,7 +39,7 @@ from marl_stl_env.arrays import NUMPY, Arrays
 from marl_stl_env.config.response import PRESENCE
 from marl_stl_env.errors import StateError
 from marl_stl_env.stl.enforcement import Bound
-from marl_stl_env.stl.shield_rules import Begun, Counts, Rules
+from marl_stl_env.stl.shield_rules import Counts, Effects, Rules
 from marl_stl_env.types import (
     ACTIONS,
     Action,
@@ -178,19 +178,20 @@ class Shield:
             many &= now.steps[lanes][:, None] >= start - self._ahead
         return arrays.any_of_rows(many)
 
-    def step(self, now: Situation, begun: Begun, active: BoolArray) -> None:
+    def step(self, now: Situation, effects: Effects) -> None:
         """Remember what was carried out.
 
         Args:
             now: What :meth:`allowed` was asked about.
-            begun: What was carried out.
-            active: Lanes in which it was; others stay as they are.  # (lanes,) bool
+            effects: What begins; lanes that do not act stay as they are.
         """
-        self._counts.step(now.steps, begun, active)
+        self._counts.step(now.steps, effects)
         if self._fractions:
-            arrays, one = self._arrays, self._one
-            arrays.replace(self._begun, active, (self._begun | begun.quarantines) << one)
-            arrays.replace(self._present, active, now.present << one)
+            arrays, one, begun = self._arrays, self._one, self._begun
+            if not arrays.surely_none(effects.quarantines):
+                begun = begun | arrays.cast(effects.quarantines, np.int64)
+            self._begun = effects.keep(self._begun, begun << one, arrays)
+            self._present = effects.keep(self._present, now.present << one, arrays)
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""

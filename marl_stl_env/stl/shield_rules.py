@@ -12,7 +12,7 @@ from marl_stl_env.arrays import Arrays
 from marl_stl_env.config.response import PRESENCE
 from marl_stl_env.errors import ConfigError
 from marl_stl_env.stl.enforcement import Bound
-from marl_stl_env.types import Action, AnyArray, BoolArray, IntArray
+from marl_stl_env.types import Action, AnyArray, BoolArray, Int8Array, IntArray
 
 _ISOLATIONS = ("quarantined", "quarantined_fraction", "requarantined_benign")
 
@@ -108,18 +108,50 @@ def _limits(bound: Bound, length: int) -> IntArray:
 
 
 _BIT = {Action.ALERT: 1, Action.QUARANTINE: 2}
+_ALERT, _QUARANTINE = (np.array(action, np.int8) for action in _BIT)
 
 
-class Begun(NamedTuple):
-    """What decisions begin: those of lanes that vote, on entities that are free.
+class Effects(NamedTuple):
+    """What decisions begin; of an isolated entity's event nothing begins.
 
     Attributes:
-        alerts: (lanes,) bool
-        quarantines: (lanes,) bool
+        acting: Lanes that vote on a running episode.  # (lanes,) bool
+        everywhere: Whether these are surely all lanes.
+        free: Those of them whose entity is not isolated.  # (lanes,) bool
+        alerts: Those of the free ones that decided Alert.  # (lanes,) bool
+        quarantines: Those of the free ones that decided Quarantine.  # (lanes,) bool
     """
 
+    acting: BoolArray
+    everywhere: bool
+    free: BoolArray
     alerts: BoolArray
     quarantines: BoolArray
+
+    @classmethod
+    def of(
+        cls, decisions: Int8Array, isolated: BoolArray, acting: BoolArray, arrays: Arrays
+    ) -> Effects:
+        """The effects of these decisions.
+
+        Args:
+            decisions: What the teams decided.  # (lanes,) int8
+            isolated: Whether the current event's entity is isolated.  # (lanes,) bool
+            acting: Lanes that vote on a running episode.  # (lanes,) bool
+            arrays: The library of the arrays.
+        """
+        free: BoolArray = acting > isolated  # and not
+        alerts = free & (decisions == arrays.constant(_ALERT))
+        quarantines = free & (decisions == arrays.constant(_QUARANTINE))
+        return cls(acting, arrays.surely_all(acting), free, alerts, quarantines)
+
+    def among(self, mask: BoolArray) -> BoolArray:
+        """The acting lanes that the mask holds for.  # (lanes,) bool."""
+        return mask if self.everywhere else mask & self.acting
+
+    def keep(self, values: AnyArray, new: AnyArray, arrays: Arrays) -> AnyArray:
+        """The new values in acting lanes, the values elsewhere."""
+        return new if self.everywhere else arrays.where(self.acting, new, values)
 
 
 class _Count:
@@ -161,7 +193,6 @@ class Counts:
         # By step modulo the length. The spare last entry is for lanes that carry nothing out.
         self._history = arrays.asarray(np.zeros(lanes * length + 1, np.uint8))
         self._first = arrays.asarray(np.arange(lanes) * length)
-        self._nowhere = arrays.asarray(np.full(lanes, -1))
         self._length = arrays.asarray(np.array(length))
         self._second = arrays.asarray(np.array(_BIT[Action.QUARANTINE], np.uint8))
 
@@ -176,31 +207,29 @@ class Counts:
                 found = full if found is None else found | full
         return found
 
-    def step(self, steps: IntArray, begun: Begun, active: BoolArray) -> None:
+    def step(self, steps: IntArray, effects: Effects) -> None:
         """Count what enters and what leaves each window.
 
         Args:
             steps: Number of the event in its episode.  # (lanes,) int64
-            begun: What was carried out.
-            active: Lanes in which it was; others stay as they are.  # (lanes,) bool
+            effects: What begins; lanes that do not act stay as they are.
         """
         if not self._rules:
             return
         arrays, history = self._arrays, self._history
         turn = steps % self._length
         place = self._first + turn
-        if not arrays.surely_all(active):
-            place, given = arrays.copy(self._nowhere), place
-            arrays.replace(place, active, given)
-        bits = arrays.cast(begun.alerts, np.uint8)
-        if not arrays.surely_none(begun.quarantines):
-            arrays.replace(bits, begun.quarantines, self._second)
+        if not effects.everywhere:
+            place = arrays.where(effects.acting, place, -1)
+        bits = arrays.cast(effects.alerts, np.uint8)
+        if not arrays.surely_none(effects.quarantines):
+            arrays.replace(bits, effects.quarantines, self._second)
         arrays.put(history, place, bits)
         for rule in self._rules:
             # A window of one step loses none but this one, which it has just gained.
             last = arrays.take(history, self._first + arrays.take(rule.oldest, turn))
-            leaving = (last == rule.bit) & active
-            entering = begun.alerts if rule.action == Action.ALERT else begun.quarantines
+            leaving = effects.among(last == rule.bit)
+            entering = effects.alerts if rule.action == Action.ALERT else effects.quarantines
             if rule.later:
                 entering = entering & (steps >= rule.first)
                 leaving &= steps >= rule.start

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marl_stl_env.arrays import NUMPY
 from marl_stl_env.errors import ConfigError, StateError
 from marl_stl_env.stl.enforcement import Bound, classify
 from marl_stl_env.stl.shield import Shield, Situation, carried_out
-from marl_stl_env.stl.shield_rules import Begun
+from marl_stl_env.stl.shield_rules import Effects
 from marl_stl_env.stl.specs import Specification, default_specifications
 from marl_stl_env.types import Action, BoolArray, Int8Array
 from tests.shield_oracle import ScalarShield
@@ -29,8 +30,7 @@ def bounds(*formulas: str) -> tuple[Bound, ...]:
 
 
 def carry_out(shield: Shield, now: Situation, decisions: Int8Array, active: BoolArray) -> None:
-    free = active & ~now.isolated
-    shield.step(now, Begun(free & (decisions == ALERT), free & (decisions == QUARANTINE)), active)
+    shield.step(now, Effects.of(decisions, now.isolated, active, NUMPY))
 
 
 class Lane:
