@@ -35,8 +35,8 @@ _OTHERS = ~np.array([*(1 << ago for ago in range(PRESENCE)), 0], np.uint64).view
 class Remembered:
     """What lanes remember; times are their steps, :data:`LONG_AGO` is never.
 
-    Arrays of more than a number for each lane have a spare last entry, for what a lane is not to
-    remember.
+    Arrays of more than a number for each lane are flat and have a spare last entry, for what a
+    lane is not to remember.
     """
 
     isolated_until: Int32Array  # (lanes * slots + 1,)
@@ -46,27 +46,30 @@ class Remembered:
     last_met: Int32Array  # (lanes * slots + 1,)
     record: Float32Array  # (lanes * slots + 1,), in [0, 1]
     granted: BoolArray  # (lanes * alert_window + 1,), by step modulo the window
-    recent: Int32Array  # (lanes * PRESENCE + 1,), slots of events, by step modulo PRESENCE
-    spent: Int32Array  # (lanes,), alerts granted within the window
+    recent: IntArray  # (lanes * PRESENCE + 1,), slots of events, by step modulo PRESENCE
+    spent: IntArray  # (lanes,), alerts granted within the window
     present: Int32Array  # (lanes,), entities met lately
 
     @classmethod
     def empty(cls, lanes: int, slots: int, window: int, arrays: Arrays = NUMPY) -> Remembered:
         """Nothing yet."""
 
-        def never() -> Int32Array:
-            return np.full(lanes * slots + 1, LONG_AGO, np.int32)
+        def full(count: int, number: int, kind: type[np.generic]) -> Any:
+            return arrays.asarray(np.full(count, number, kind))
 
-        def zeros() -> Int32Array:
-            return np.zeros(lanes, np.int32)
-
-        record = np.zeros(lanes * slots + 1, np.float32)
-        verdict = np.full(lanes * slots + 1, UNKNOWN, np.int8)
-        granted = np.zeros(lanes * window + 1, np.bool_)
-        recent = np.zeros(lanes * PRESENCE + 1, np.int32)
-        lasting = (never(), never(), verdict, never(), never(), record)
-        blank = (*lasting, granted, recent, zeros(), zeros())
-        return cls(*(arrays.asarray(array) for array in blank))
+        each = lanes * slots + 1
+        return cls(
+            isolated_until=full(each, LONG_AGO, np.int32),
+            verdict_from=full(each, LONG_AGO, np.int32),
+            verdict=full(each, UNKNOWN, np.int8),
+            passing_since=full(each, LONG_AGO, np.int32),
+            last_met=full(each, LONG_AGO, np.int32),
+            record=full(each, 0, np.float32),
+            granted=full(lanes * window + 1, 0, np.bool_),
+            recent=full(lanes * PRESENCE + 1, 0, np.int64),
+            spent=full(lanes, 0, np.int64),
+            present=full(lanes, 0, np.int32),
+        )
 
     def rows(self, lanes: int) -> dict[str, AnyArray]:
         """The same memory by name, a row for each lane."""
@@ -78,6 +81,8 @@ class Remembered:
 
 
 _BLANK = {name: rows.flat[0] for name, rows in Remembered.empty(1, 1, 1).rows(1).items()}
+#: The types of arrays in a state, where they are others.
+_STORED = {"recent": np.int32, "spent": np.int32}
 
 
 class Current(NamedTuple):
@@ -121,15 +126,6 @@ class EntityMemory:
         self._current_of: tuple[LaneState, Current] | None = None
         self._provide(longest)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy is made of: all but what shares memory with it."""
-        return {n: one for n, one in self.__dict__.items() if n not in {"_rows", "_current_of"}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Continue as the copied one."""
-        self.__dict__.update(state)
-        self._remember(self._memory, self._seen)
-
     def _provide(self, window: int) -> None:
         """Make room for segments of this length, and forget everything."""
         self._use(entity_slots(self._entities, window))
@@ -141,26 +137,20 @@ class EntityMemory:
     def _blank(self) -> None:
         """Remember nothing, in a new memory."""
         lanes, count, arrays = self._lanes, self._slots.count, self._arrays
-        nobody = arrays.asarray(np.zeros(lanes, np.int64))
-        self._remember(Remembered.empty(lanes, count, self._alert_window, arrays), nobody)
-
-    def _remember(self, memory: Remembered, seen: IntArray) -> None:
-        """Go on with this memory, whose arrays are only ever changed in place.
-
-        Args:
-            memory: What is remembered.
-            seen: Bit j: an entity was last met j steps before the current event.  # (lanes,) int64
-        """
-        self._memory, self._rows, self._seen = memory, memory.rows(self._lanes), seen
-        self._first_slot = self._number * self._slots.count
+        self._memory = Remembered.empty(lanes, count, self._alert_window, arrays)
+        # Bit j: an entity was last met j steps before the current event.
+        self._seen: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
+        self._first_slot = self._number * count
         self._current_of = None
 
     def reset(self, mask: BoolArray) -> None:
         """Forget what was known in the masked lanes.  # (lanes,) bool."""
+        arrays, memory = self._arrays, self._memory
         self._current_of = None
-        self._arrays.fill(self._seen, mask, 0)
-        for name, rows in self._rows.items():
-            self._arrays.fill(rows, mask, _BLANK[name].item())
+        memory.present = arrays.copy(memory.present)  # others may hold the array
+        arrays.fill(self._seen, mask, 0)
+        for name, rows in memory.rows(self._lanes).items():
+            arrays.fill(rows, mask, _BLANK[name].item())
 
     def place(self, longest: int) -> None:
         """Forget everything, and make room for segments of this length."""
@@ -182,17 +172,18 @@ class EntityMemory:
         self._current_of = None
         if grown:
             self._blank()
-        for name, rows in self._rows.items():
+        for name, rows in self._memory.rows(self._lanes).items():
             if rows.shape == (self._lanes, slots.count):
                 rows[:, new] = _BLANK[name].item()
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name, with -1 for never."""
-        state = {
-            name: self._arrays.tonumpy(rows, _BLANK[name].dtype)
-            for name, rows in self._rows.items()
-        }
-        return state | {name: np.maximum(state[name], NEVER) for name in _TIMES}
+        state = {}
+        for name, rows in self._memory.rows(self._lanes).items():
+            array = self._arrays.tonumpy(rows, _BLANK[name].dtype)
+            array = array.astype(_STORED.get(name, array.dtype), copy=False)
+            state[name] = np.maximum(array, NEVER) if name in _TIMES else array
+        return state
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -207,27 +198,27 @@ class EntityMemory:
                     f"the response's {name} must be {own.shape} {own.dtype}; the state "
                     "belongs to an engine with other lanes, data or settings"
                 )
-        for name, rows in self._rows.items():
+        self.reset(self._arrays.asarray(np.ones(self._lanes, np.bool_)))
+        for name, rows in self._memory.rows(self._lanes).items():
             given = arrays[name]
             if name in _TIMES:
-                given = np.where(given == NEVER, LONG_AGO, given).astype(np.int32)
+                given = np.where(given == NEVER, np.int32(LONG_AGO), given)
             rows[:] = self._arrays.asarray(given)
         self._seen[:] = self._arrays.asarray(_seen(arrays["last_met"]))
-        self._current_of = None
 
     def _current(self, state: LaneState) -> Current:
         """What is remembered of the current events, looked up once for each step."""
         if self._current_of is None or self._current_of[0] is not state:
             arrays, memory = self._arrays, self._memory
-            slots = arrays.take(self._slot_of, state.places)
+            slots = self._slot_of[state.places]
             at = self._first_slot + slots
             since_start = state.positions - state.starts
             steps = arrays.cast(since_start, np.int32)
             turn = self._first_turn + since_start % self._window
-            freed = steps - arrays.take(memory.isolated_until, at)
-            known = steps - arrays.take(memory.verdict_from, at)
-            met = arrays.minimum(steps - arrays.take(memory.last_met, at), self._presence)
-            others = arrays.take(arrays.constant(_OTHERS), arrays.cast(met, np.int64))
+            freed = steps - memory.isolated_until[at]
+            known = steps - memory.verdict_from[at]
+            met = arrays.minimum(steps - memory.last_met[at], self._presence)
+            others = arrays.constant(_OTHERS)[arrays.cast(met, np.int64)]
             self._current_of = (
                 state,
                 Current(
@@ -239,9 +230,9 @@ class EntityMemory:
                     freed < self._zero,
                     freed,
                     known,
-                    arrays.take(memory.record, at),
+                    memory.record[at],
                     self._seen & others | self._one,
-                    arrays.take(memory.granted, turn),
+                    memory.granted[turn],
                 ),
             )
         return self._current_of[1]

@@ -106,17 +106,20 @@ class ResponseDynamics(EntityMemory):
         def number(value: float, kind: type[np.generic] = np.int32) -> Any:
             return arrays.asarray(np.array(value, kind))
 
-        self._length, self._delay, self._shown_for, self._budget = (
+        self._length, self._delay, self._shown_for = (
             number(setting)
             for setting in (
                 settings.quarantine_length,
                 settings.alert_delay,
                 settings.verdict_length,
-                settings.alert_budget,
             )
         )
+        self._budget = number(settings.alert_budget, np.int64)
+        # What is left of the budget, by the alerts that were granted.
+        most = max(settings.alert_budget, 1)
+        left = (most - np.arange(settings.alert_window + 1)) / most
+        self._left: Float32Array = arrays.asarray(left.astype(np.float32))
         self._lasting = number(1 + settings.quarantine_length)
-        self._most = number(max(settings.alert_budget, 1))
         self._never, self._long_ago = number(NEVER), number(LONG_AGO)
         self._benign, self._threat = number(0, np.int8), number(1, np.int8)
         self._newest = number(_NEWEST, np.float32)
@@ -144,14 +147,14 @@ class ResponseDynamics(EntityMemory):
         """
         arrays, now = self._arrays, self._current(state)
         self._current_of = None  # the lanes move on
-        voted = arrays.take(arrays.constant(THREAT_VOTE), arrays.cast(decisions, np.int64))
+        voted = arrays.constant(THREAT_VOTE)[arrays.cast(decisions, np.int64)]
         age = self._age(now, labels, now.isolated | voted, effects)
         requarantined = self._isolate(now, labels, effects.quarantines)
         granted, refused = self._alert(now, labels, known, effects)
         record = now.record
         newest = self._newest * (arrays.cast(voted, np.float32) - record)
         arrays.replace(record, effects.free, record + newest)
-        arrays.put(self._memory.record, now.at, record)
+        self._memory.record[now.at] = record
         present = self._met(now, effects)
         return Outcome(now.isolated, granted, refused, requarantined, age, present)
 
@@ -167,7 +170,7 @@ class ResponseDynamics(EntityMemory):
         requarantined = self._nothing.requarantined
         if not arrays.surely_none(starts):
             until = now.steps + self._lasting
-            arrays.put(self._memory.isolated_until, self._only(starts, now.at), until)
+            self._memory.isolated_until[self._only(starts, now.at)] = until
             # Where there was none, the last one ended before the first step.
             again = (starts > labels) & (now.freed < now.steps)
             requarantined = arrays.copy(requarantined)
@@ -182,16 +185,16 @@ class ResponseDynamics(EntityMemory):
         if arrays.surely_none(alerts | now.leaving):
             return self._nothing.granted, self._nothing.refused
         wanted = alerts & (now.known >= self._shown_for)
-        spent = memory.spent - arrays.cast(effects.among(now.leaving), np.int32)
+        spent = memory.spent - arrays.cast(effects.among(now.leaving), np.int64)
         granted = wanted & (spent < self._budget)
-        memory.spent[:] = spent + granted
+        memory.spent = spent + arrays.cast(granted, np.int64)
         staying = granted if effects.everywhere else granted | (now.leaving > effects.acting)
-        arrays.put(memory.granted, now.turn, staying)
+        memory.granted[now.turn] = staying
         if not arrays.surely_none(granted):
             at = self._only(granted, now.at)
-            arrays.put(memory.verdict_from, at, now.steps + self._delay)
+            memory.verdict_from[at] = now.steps + self._delay
             found = labels if known is None else arrays.where(known, labels * 1, UNKNOWN)
-            arrays.put(memory.verdict, at, arrays.cast(found, np.int8))
+            memory.verdict[at] = arrays.cast(found, np.int8)
         return granted, wanted > granted
 
     def _age(
@@ -199,12 +202,12 @@ class ResponseDynamics(EntityMemory):
     ) -> Int32Array:
         arrays, memory, age = self._arrays, self._memory, self._nothing.age
         passes, ends = effects.among(labels > stopped), effects.among(stopped)
-        since = arrays.take(memory.passing_since, now.at)
+        since = memory.passing_since[now.at]
         if not arrays.surely_none(passes):
             arrays.replace(since, passes & (since == self._long_ago), now.steps)
             age = (now.steps - since) * passes
         arrays.replace(since, ends, self._long_ago)
-        arrays.put(memory.passing_since, now.at, since)
+        memory.passing_since[now.at] = since
         return age
 
     def _met(self, now: Current, effects: Effects) -> Int32Array:
@@ -212,14 +215,13 @@ class ResponseDynamics(EntityMemory):
         memory, arrays = self._memory, self._arrays
         at, turn = now.at, self._first_met + (now.since_start & self._last_turn)
         present: Int32Array = arrays.cast(arrays.count_bits(now.present), np.int32)
+        memory.present = effects.keep(memory.present, present, arrays)
         self._seen = effects.keep(self._seen, now.present << self._one, arrays)
-        arrays.replace(memory.present, effects.acting, present)
         if not effects.everywhere:
             at, turn = self._only(effects.acting, at), self._only(effects.acting, turn)
-            present = arrays.copy(memory.present)
-        arrays.put(memory.last_met, at, now.steps)
-        arrays.put(memory.recent, turn, arrays.cast(now.slots, np.int32))
-        return present
+        memory.last_met[at] = now.steps
+        memory.recent[turn] = now.slots
+        return memory.present
 
     def learn(self, step: int, slot: int, threat: bool) -> None:
         """Give the first lane the verdict on an alert that was granted some steps ago.
@@ -248,15 +250,15 @@ class ResponseDynamics(EntityMemory):
             shared[:, 1] = arrays.maximum(-now.freed, self._zero) / self._length
         known = now.known < self._shown_for
         if not arrays.surely_none(known):
-            awaited, verdict = now.known < self._zero, arrays.take(memory.verdict, now.at)
+            awaited, verdict = now.known < self._zero, memory.verdict[now.at]
             shown = known > awaited  # and not
             shared[:, 2] = shown & (verdict == self._threat)
             shared[:, 3] = shown & (verdict == self._benign)
             shared[:, 4] = awaited
         spent = memory.spent
         if not arrays.surely_none(now.leaving):
-            spent = spent - arrays.cast(now.leaving, np.int32)
-        shared[:, 5] = (self._most - spent) / self._most
+            spent = spent - arrays.cast(now.leaving, np.int64)
+        shared[:, 5] = self._left[spent]
         shared[:, 6] = now.record
         return shared
 

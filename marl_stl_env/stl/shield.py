@@ -50,6 +50,7 @@ from marl_stl_env.types import (
     IntArray,
 )
 
+_ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
 #: What is carried out in place of a masked action.
 FALLBACK: Int8Array = np.array(
     [Action.ALLOW, Action.BLOCK, Action.BLOCK, Action.ALLOW], dtype=np.int8
@@ -104,7 +105,6 @@ class Shield:
         self._arrays = arrays
         found = Rules.of(bounds, quarantine_length)
         self._counts = Counts(found.counts, lanes, arrays)
-        # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
         self._repeats = [
             (arrays.asarray(np.array(min(rule.window, 2**30), np.int32)), rule.start)
             for rule in found.repeats
@@ -115,11 +115,14 @@ class Shield:
         # Bit j of a lane's word is j steps ago; bit 0, the current event, is still open.
         self._begun: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
         self._present: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
-        self._one = arrays.asarray(np.array(1))
         ahead = np.arange(min(quarantine_length or 1, PRESENCE))
         self._ahead = arrays.asarray(ahead)
         self._still_begun = arrays.asarray(_lowest_bits(len(ahead) - ahead))
         self._still_present = arrays.asarray(_lowest_bits(PRESENCE - ahead))
+        # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
+        self._all_begun = arrays.asarray(_lowest_bits(len(ahead)))
+        self._last_present = arrays.asarray(_lowest_bits(PRESENCE - ahead[-1]))
+        self._one = arrays.asarray(np.array(1))
         self._everything = arrays.asarray(np.ones((lanes, ACTIONS), np.bool_))
 
     def allowed(self, now: Situation) -> BoolArray:
@@ -130,10 +133,11 @@ class Shield:
                 # (lanes, 4) bool
         """
         arrays, allowed = self._arrays, self._everything
-        for action, masked in (
-            (Action.ALERT, self._counts.full(Action.ALERT, now.steps)),
-            (Action.QUARANTINE, self._unwanted(now)),
-        ):
+        masks = (
+            (_ALERT, self._counts.full(Action.ALERT, now.steps)),
+            (_QUARANTINE, self._unwanted(now)),
+        )
+        for action, masked in masks:
             if masked is not None and not arrays.surely_none(masked):
                 if allowed is self._everything:
                     allowed = arrays.copy(allowed)
@@ -142,13 +146,14 @@ class Shield:
 
     def _unwanted(self, now: Situation) -> BoolArray | None:
         """Where any bound forbids a quarantine; None where none ever does."""
-        found = [self._counts.full(Action.QUARANTINE, now.steps)]
+        found = self._crowded(now) if self._fractions else []
         for window, start in self._repeats:
             lately = now.freed < window
             found.append(lately & (now.steps >= start) if start else lately)
-        found += self._crowded(now) if self._fractions else []
-        masks = [mask for mask in found if mask is not None]
-        return reduce(or_, masks) if masks else None
+        full = self._counts.full(Action.QUARANTINE, now.steps)
+        if full is not None:
+            found.append(full)
+        return reduce(or_, found) if found else None
 
     def _crowded(self, now: Situation) -> list[BoolArray]:
         """For each rule: could another quarantine become one too many while it lasts?
@@ -156,15 +161,16 @@ class Shield:
         # (lanes,) bool each
         """
         arrays, found = self._arrays, []
-        most = arrays.count_bits(self._begun & self._still_begun[0])
-        fewest = arrays.count_bits(now.present & self._still_present[-1])
+        most = arrays.count_bits(self._begun & self._all_begun)
+        fewest = arrays.count_bits(now.present & self._last_present)
+        fewest = arrays.cast(fewest, np.int64)
         for limits, start in self._fractions:
             # Only where the most isolated entities are too many for the fewest present ones.
-            crowded = most >= arrays.take(limits, arrays.cast(fewest, np.int64))
+            crowded = most >= limits[fewest]
             if not arrays.surely_none(crowded):
-                crowded &= now.steps >= start - self._ahead[-1]
+                crowded &= (now.steps >= start - self._ahead[-1]) > now.isolated  # and not
                 lanes = arrays.lanes_of(crowded)
-                arrays.put(crowded, lanes, self._one_too_many(now, limits, start, lanes))
+                crowded[lanes] = self._one_too_many(now, limits, start, lanes)
             found.append(crowded)
         return found
 
@@ -173,7 +179,7 @@ class Shield:
         arrays = self._arrays
         begun = arrays.count_bits(self._begun[lanes][:, None] & self._still_begun)
         present = arrays.count_bits(now.present[lanes][:, None] & self._still_present)
-        many = begun >= arrays.take(limits, arrays.cast(present, np.int64))  # (lanes, ahead)
+        many = begun >= limits[arrays.cast(present, np.int64)]  # (lanes, ahead)
         if start > 0:
             many &= now.steps[lanes][:, None] >= start - self._ahead
         return arrays.any_of_rows(many)
@@ -242,5 +248,6 @@ def carried_out(decisions: Int8Array, allowed: BoolArray, arrays: Arrays = NUMPY
     return decisions
 
 
-def _lowest_bits(counts: IntArray) -> IntArray:
-    return np.array([(1 << int(count)) - 1 for count in counts], np.uint64).view(np.int64)
+def _lowest_bits(counts: IntArray | int) -> IntArray:
+    """Words of so many ones, 1 to 64."""
+    return np.asarray(~np.uint64(0) >> np.array(64 - counts, np.uint64)).view(np.int64)

@@ -224,18 +224,19 @@ class Counts:
         bits = arrays.cast(effects.alerts, np.uint8)
         if not arrays.surely_none(effects.quarantines):
             arrays.replace(bits, effects.quarantines, self._second)
-        arrays.put(history, place, bits)
+        history[place] = bits
         for rule in self._rules:
             # A window of one step loses none but this one, which it has just gained.
-            last = arrays.take(history, self._first + arrays.take(rule.oldest, turn))
+            last = history[self._first + rule.oldest[turn]]
             leaving = effects.among(last == rule.bit)
             entering = effects.alerts if rule.action == Action.ALERT else effects.quarantines
             if rule.later:
                 entering = entering & (steps >= rule.first)
                 leaving &= steps >= rule.start
-            for mask, by in ((entering, 1), (leaving, -1)):
-                if not arrays.surely_none(mask):
-                    rule.counted += by * arrays.cast(mask, np.int64)
+            if not arrays.surely_none(entering):
+                rule.counted += arrays.cast(entering, np.int64)
+            if not arrays.surely_none(leaving):
+                rule.counted -= arrays.cast(leaving, np.int64)
 
     def reset(self, mask: BoolArray) -> None:
         """Forget all in the masked lanes.  # (lanes,) bool."""
