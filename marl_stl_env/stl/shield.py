@@ -123,7 +123,7 @@ class Shield:
         self._all_begun = arrays.asarray(_lowest_bits(len(ahead)))
         self._last_present = arrays.asarray(_lowest_bits(PRESENCE - ahead[-1]))
         self._one = arrays.asarray(np.array(1))
-        self._everything = arrays.asarray(np.ones((lanes, ACTIONS), np.bool_))
+        self._everything: BoolArray = arrays.asarray(np.ones((lanes, ACTIONS), np.bool_))
 
     def allowed(self, now: Situation) -> BoolArray:
         """The actions that cannot lead to a violation.
@@ -182,7 +182,8 @@ class Shield:
         many = begun >= limits[arrays.cast(present, np.int64)]  # (lanes, ahead)
         if start > 0:
             many &= now.steps[lanes][:, None] >= start - self._ahead
-        return arrays.any_of_rows(many)
+        found: BoolArray = arrays.any_of_rows(many)
+        return found
 
     def step(self, now: Situation, effects: Effects) -> None:
         """Remember what was carried out.

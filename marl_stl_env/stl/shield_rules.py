@@ -1,4 +1,4 @@
-"""What a shield must count to enforce bounds; :mod:`~marl_stl_env.stl.shield` has the theory."""
+"""The rules of a shield, and what they count; :mod:`~marl_stl_env.stl.shield` has the theory."""
 
 from __future__ import annotations
 
@@ -261,4 +261,5 @@ class Counts:
     @property
     def _rows(self) -> AnyArray:
         """The history, a row for each lane."""
-        return self._history[:-1].reshape(self._lanes, -1)
+        rows: AnyArray = self._history[:-1].reshape(self._lanes, -1)
+        return rows
