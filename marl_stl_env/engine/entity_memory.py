@@ -93,6 +93,7 @@ class Current(NamedTuple):
     turn: IntArray  # of this step among all lanes' granted alerts
     since_start: IntArray  # steps, in two types
     steps: Int32Array
+    until: Int32Array  # the step at which its last isolation ends
     isolated: BoolArray
     freed: Int32Array  # steps since its isolation ended; negative while it lasts
     known: Int32Array  # steps since the verdict on it came; negative while it is awaited
@@ -215,26 +216,26 @@ class EntityMemory:
             since_start = state.positions - state.starts
             steps = arrays.cast(since_start, np.int32)
             turn = self._first_turn + since_start % self._window
-            freed = steps - memory.isolated_until[at]
+            until = memory.isolated_until[at]
+            freed = steps - until
             known = steps - memory.verdict_from[at]
             met = arrays.minimum(steps - memory.last_met[at], self._presence)
             others = arrays.constant(_OTHERS)[arrays.cast(met, np.int64)]
-            self._current_of = (
-                state,
-                Current(
-                    slots,
-                    at,
-                    turn,
-                    since_start,
-                    steps,
-                    freed < self._zero,
-                    freed,
-                    known,
-                    memory.record[at],
-                    self._seen & others | self._one,
-                    memory.granted[turn],
-                ),
+            found = Current(
+                slots,
+                at,
+                turn,
+                since_start,
+                steps,
+                until,
+                freed < self._zero,
+                freed,
+                known,
+                memory.record[at],
+                self._seen & others | self._one,
+                memory.granted[turn],
             )
+            self._current_of = state, found
         return self._current_of[1]
 
 

@@ -121,7 +121,9 @@ class ResponseDynamics(EntityMemory):
         self._left: Float32Array = arrays.asarray(left.astype(np.float32))
         self._lasting = number(1 + settings.quarantine_length)
         self._never, self._long_ago = number(NEVER), number(LONG_AGO)
-        self._benign, self._threat = number(0, np.int8), number(1, np.int8)
+        self._benign, self._threat, self._unknown = (
+            number(verdict, np.int8) for verdict in (0, 1, UNKNOWN)
+        )
         self._newest = number(_NEWEST, np.float32)
         self._last_turn = number(PRESENCE - 1, np.int64)
         self._first_met = arrays.asarray(np.arange(lanes) * PRESENCE)
@@ -169,8 +171,8 @@ class ResponseDynamics(EntityMemory):
         arrays = self._arrays
         requarantined = self._nothing.requarantined
         if not arrays.surely_none(starts):
-            until = now.steps + self._lasting
-            self._memory.isolated_until[self._only(starts, now.at)] = until
+            arrays.replace(now.until, starts, now.steps + self._lasting)
+            self._memory.isolated_until[now.at] = now.until
             # Where there was none, the last one ended before the first step.
             again = (starts > labels) & (now.freed < now.steps)
             requarantined = arrays.copy(requarantined)
@@ -251,9 +253,9 @@ class ResponseDynamics(EntityMemory):
         known = now.known < self._shown_for
         if not arrays.surely_none(known):
             awaited, verdict = now.known < self._zero, memory.verdict[now.at]
-            shown = known > awaited  # and not
-            shared[:, 2] = shown & (verdict == self._threat)
-            shared[:, 3] = shown & (verdict == self._benign)
+            arrays.replace(verdict, awaited >= known, self._unknown)  # awaited or not known
+            shared[:, 2] = verdict == self._threat
+            shared[:, 3] = verdict == self._benign
             shared[:, 4] = awaited
         spent = memory.spent
         if not arrays.surely_none(now.leaving):

@@ -55,6 +55,11 @@ _ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
 FALLBACK: Int8Array = np.array(
     [Action.ALLOW, Action.BLOCK, Action.BLOCK, Action.ALLOW], dtype=np.int8
 )
+#: The actions that are ever masked: column of the mask, action and fallback.
+_MASKABLE = [
+    (action, np.array(action, np.int8), FALLBACK[action].reshape(()))
+    for action in (_ALERT, _QUARANTINE)
+]
 
 
 class Situation(NamedTuple):
@@ -109,14 +114,14 @@ class Shield:
             (arrays.asarray(np.array(min(rule.window, 2**30), np.int32)), rule.start)
             for rule in found.repeats
         ]
-        self._fractions = [
-            (arrays.asarray(rule.limits.astype(np.uint8)), rule.start) for rule in found.fractions
-        ]
         # Bit j of a lane's word is j steps ago; bit 0, the current event, is still open.
         self._begun: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
         self._present: IntArray = arrays.asarray(np.zeros(lanes, np.int64))
         ahead = np.arange(min(quarantine_length or 1, PRESENCE))
-        self._ahead = arrays.asarray(ahead)
+        self._fractions = [
+            (arrays.asarray(rule.limits.astype(np.uint8)), arrays.asarray(rule.start - ahead))
+            for rule in found.fractions
+        ]
         self._still_begun = arrays.asarray(_lowest_bits(len(ahead) - ahead))
         self._still_present = arrays.asarray(_lowest_bits(PRESENCE - ahead))
         # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
@@ -164,24 +169,25 @@ class Shield:
         most = arrays.count_bits(self._begun & self._all_begun)
         fewest = arrays.count_bits(now.present & self._last_present)
         fewest = arrays.cast(fewest, np.int64)
-        for limits, start in self._fractions:
+        for limits, starts in self._fractions:
             # Only where the most isolated entities are too many for the fewest present ones.
             crowded = most >= limits[fewest]
             if not arrays.surely_none(crowded):
-                crowded &= (now.steps >= start - self._ahead[-1]) > now.isolated  # and not
+                crowded &= (now.steps >= starts[-1]) > now.isolated  # and not
                 lanes = arrays.lanes_of(crowded)
-                crowded[lanes] = self._one_too_many(now, limits, start, lanes)
+                crowded[lanes] = self._one_too_many(now, limits, starts, lanes)
             found.append(crowded)
         return found
 
-    def _one_too_many(self, now: Situation, limits: IntArray, start: int, lanes: Any) -> BoolArray:
+    def _one_too_many(
+        self, now: Situation, limits: AnyArray, starts: IntArray, lanes: Any
+    ) -> BoolArray:
         """In which of these lanes a quarantine can become one too many, step by step."""
         arrays = self._arrays
         begun = arrays.count_bits(self._begun[lanes][:, None] & self._still_begun)
         present = arrays.count_bits(now.present[lanes][:, None] & self._still_present)
         many = begun >= limits[arrays.cast(present, np.int64)]  # (lanes, ahead)
-        if start > 0:
-            many &= now.steps[lanes][:, None] >= start - self._ahead
+        many &= now.steps[lanes][:, None] >= starts
         found: BoolArray = arrays.any_of_rows(many)
         return found
 
@@ -242,10 +248,11 @@ def carried_out(decisions: Int8Array, allowed: BoolArray, arrays: Arrays = NUMPY
     """
     if arrays.surely_all(allowed):
         return decisions
-    for action in (int(Action.ALERT), int(Action.QUARANTINE)):  # the others are never masked
-        masked = (decisions == action) > allowed[:, action]  # and not
+    for column, action, fallback in _MASKABLE:
+        masked = (decisions == arrays.constant(action)) > allowed[:, column]  # and not
         if not arrays.surely_none(masked):
-            decisions = arrays.where(masked, int(FALLBACK[action]), decisions)
+            decisions = arrays.copy(decisions)
+            arrays.replace(decisions, masked, arrays.constant(fallback))
     return decisions
 
 

@@ -134,7 +134,7 @@ class OneStepAhead(Shield):
 
     def __init__(self, rules: Sequence[Bound], lanes: int, length: int) -> None:
         super().__init__(rules, lanes, length)
-        self._ahead = self._ahead[:1]
+        self._fractions = [(limits, starts[:1]) for limits, starts in self._fractions]
         self._still_begun, self._still_present = self._still_begun[:1], self._still_present[:1]
 
 
