@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_stl_env.config import EnvConfig, FaultConfig, ResponseConfig, RewardConfig, StlConfig
-from marl_stl_env.data.entities import entity_slots
+from marl_stl_env.data.entities import EntitySlots, entity_slots
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.response import CONTEXT
+from marl_stl_env.envs.stream import StreamEngine
 from marl_stl_env.errors import ConfigError, StateError, TableError, UnknownNameError
 from tests.conftest import make_table, with_entities
 from tests.response_oracle import ScalarResponse
@@ -128,10 +129,35 @@ def test_a_state_continues_exactly() -> None:
         for mine, theirs in zip(first.step(actions), second.step(actions), strict=True):
             np.testing.assert_array_equal(mine, theirs)
         np.testing.assert_array_equal(first.observe(), second.observe())
-    broken = first.get_state()
+    broken, other = first.get_state(), second.get_state()
+    for name in broken.keys() - {"seeds", "episodes"}:
+        np.testing.assert_array_equal(broken[name], other[name], name)
     broken["response.verdict"] = broken["response.verdict"][:, :-1]
     with pytest.raises(StateError, match="verdict"):
         second.set_state(broken)
+
+
+def test_a_billion_steps_change_nothing() -> None:
+    """The last events that a stream counts go like the first ones."""
+    rows, last = 60, 2**30
+    table = with_entities(make_table(rows), 6)
+    assert table.entities is not None
+    slots = EntitySlots(np.append(table.entities, table.entities[-1]).astype(np.int64), 6, rows)
+    specs = ("few=G (alerts_5 <= 2)", "once=G (requarantined_benign_9 <= 0.5)")
+    config = replace(BASE, stl=StlConfig(shield=True, specs=specs))
+    early, late = (StreamEngine(config, table, 6) for _ in range(2))
+    late.set_state(early.get_state() | {"events": np.array([last - rows])})
+    rng = np.random.default_rng(4)
+    for engine in (early, late):
+        engine.follow(table, np.where(table.labels, 1, 0).astype(np.int8), (slots, np.arange(6)))
+    for _ in range(rows):
+        np.testing.assert_array_equal(early.observe(), late.observe())
+        actions = choose(rng, early)
+        for mine, theirs in zip(early.step(actions), late.step(actions), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert late.events == last
+    with pytest.raises(StateError, match="1,073,741,824 events"):
+        late.follow(table, np.zeros(rows, np.int8))
 
 
 def test_stretches_longer_than_an_episode_know_every_entity() -> None:
