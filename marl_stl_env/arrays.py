@@ -154,7 +154,7 @@ class NumpyArrays:
 
     def take(self, values: AnyArray, index: AnyArray) -> AnyArray:
         """The entries; ``mode="clip"`` saves numpy a copy and a check, few are faster without."""
-        if values.ndim == 1 and len(index) < _FEW:
+        if values.ndim == 1 and index.size < _FEW:
             entries: AnyArray = values[index]
             return entries
         return values.take(index, 0, None, "clip")

@@ -17,8 +17,8 @@ from marl_stl_env.stl.online.memory import Memory
 from marl_stl_env.stl.online.operators import Operator, Sample
 from marl_stl_env.stl.signals import as_signal, finite_arithmetic, require_boolean, require_signals
 from marl_stl_env.stl.specs import Specification
-from marl_stl_env.stl.thresholds import ThresholdBank, Thresholds
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array
+from marl_stl_env.stl.thresholds import FiniteSignal, ThresholdBank, Thresholds
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, Float64Array, IntArray
 
 
 class _Monitors:
@@ -156,8 +156,7 @@ class MonitorSet(_Monitors):
     Args:
         specifications: The specifications.
         lanes: Number of lanes.
-        kinds: Signals that need no check, as their giver has them finite, with their type: int64
-            for small integers, or float32.
+        finite: Signals that need no check, as their giver has them finite.
         arrays: The array library and device. On a device values of signals are not checked, and
             numbers are no conditions.
 
@@ -176,10 +175,10 @@ class MonitorSet(_Monitors):
         self,
         specifications: Sequence[Specification],
         lanes: int,
-        kinds: Mapping[str, type[np.generic]] | None = None,
+        finite: Mapping[str, FiniteSignal] | None = None,
         arrays: Arrays = NUMPY,
     ) -> None:
-        known = kinds if kinds is not None and arrays is NUMPY else {}
+        known = finite if finite is not None and arrays is NUMPY else {}
         plain = [Thresholds.of(s.formula, known) for s in specifications]
         others = [i for i, one in enumerate(plain) if one is None]
         super().__init__([specifications[i].formula for i in others], lanes, arrays)
@@ -206,13 +205,32 @@ class MonitorSet(_Monitors):
             self.robustness.flags.writeable = False
         self._scales = arrays.asarray(np.array([[s.scale for s in specifications]], np.float32))
 
-    def step(self, signals: Mapping[str, AnyArray], sampling: BoolArray | None = None) -> None:
+    @property
+    def names(self) -> frozenset[str]:
+        """The signals that are wanted by name; the others are wanted in their rows."""
+        return self._names
+
+    @property
+    def age(self) -> IntArray:
+        """Number of each lane's last sample in its episode, -1 before the first.
+
+        # (lanes,) int64
+        """
+        return self._memory.age
+
+    def step(
+        self,
+        signals: Mapping[str, AnyArray],
+        sampling: BoolArray | None = None,
+        values: Float64Array | None = None,
+    ) -> None:
         """Take one sample of every lane.
 
         Args:
             signals: Name to values, numbers or booleans.  # (lanes,) each
             sampling: The lanes that take a sample, None for all; in the others nothing happens.
                 # (lanes,) bool
+            values: The finite signals, each in its row.  # (rows, lanes) float64
 
         Raises:
             UnknownNameError: If a signal is missing.
@@ -227,7 +245,10 @@ class MonitorSet(_Monitors):
         else:
             self._memory.advance(sampling)
         if self._bank is not None:
-            self._bank.step(signals, self._memory.age, sampling)
+            if values is None:
+                raise SignalError("the values of the finite signals are missing")
+            memory = self._memory
+            self._bank.step(values, memory.age, memory.youngest, sampling)
 
     @property
     def violated(self) -> BoolArray:
