@@ -18,7 +18,7 @@ from marl_stl_env.stl.online.operators import Operator, Sample
 from marl_stl_env.stl.signals import as_signal, finite_arithmetic, require_boolean, require_signals
 from marl_stl_env.stl.specs import Specification
 from marl_stl_env.stl.thresholds import FiniteSignal, ThresholdBank, Thresholds
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, Float64Array, IntArray
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
 
 class _Monitors:
@@ -222,7 +222,7 @@ class MonitorSet(_Monitors):
         self,
         signals: Mapping[str, AnyArray],
         sampling: BoolArray | None = None,
-        values: Float64Array | None = None,
+        values: Float32Array | None = None,
     ) -> None:
         """Take one sample of every lane.
 
@@ -230,7 +230,7 @@ class MonitorSet(_Monitors):
             signals: Name to values, numbers or booleans.  # (lanes,) each
             sampling: The lanes that take a sample, None for all; in the others nothing happens.
                 # (lanes,) bool
-            values: The finite signals, each in its row.  # (rows, lanes) float64
+            values: The finite signals, each in its row.  # (rows, lanes) float32
 
         Raises:
             UnknownNameError: If a signal is missing.

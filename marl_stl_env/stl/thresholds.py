@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_stl_env.stl.formula import Comparison, Connective, Constant, Formula, Signal, Window
-from marl_stl_env.types import BoolArray, Float32Array, Float64Array, IntArray
+from marl_stl_env.types import BoolArray, Float32Array, IntArray
 
-#: Constants up to here keep integers exact and stay far from the limits of float32.
+#: Constants up to here stay far from the limits of float32.
 _LARGEST = 2.0**30
 
 
@@ -38,7 +38,7 @@ class FiniteSignal:
 
     Attributes:
         row: Where its values stand, among those of all such signals.
-        kind: int64 for small integers, or float32.
+        kind: float32, or int64 for integers that float32 holds exactly.
     """
 
     row: int
@@ -84,10 +84,9 @@ def _bounds(body: Formula, finite: Mapping[str, FiniteSignal]) -> tuple[_Bound, 
         case Comparison(
             operator="<=" | ">=" as operator, left=Signal(name=name), right=Constant(value=value)
         ) if name in finite and abs(value) <= _LARGEST:
-            whole = finite[name].kind is not np.float32
-            if whole and 0.0 < abs(value - round(value)) < 1e-6:
-                return None  # a difference that float32 rounds to 0
-            limit = float(value) if whole else float(np.float32(value))
+            limit = float(np.float32(value))
+            if finite[name].kind is not np.float32 and limit != value:
+                return None
             negated = operator == ">="
             return (_Bound(finite[name].row, -limit if negated else limit, negated),)
     return None
@@ -96,9 +95,8 @@ def _bounds(body: Formula, finite: Mapping[str, FiniteSignal]) -> tuple[_Bound, 
 class ThresholdBank:
     """The running robustness of such specifications.
 
-    A difference of two float32 numbers, taken in float64 and then rounded, is the one that float32
-    arithmetic gives; one of an integer and a constant is rounded once in either case. So the
-    robustness equals that of the general monitor exactly.
+    All numbers are float32, so that a difference is rounded once, as in the general monitor: the
+    robustness is the same.
 
     Args:
         specifications: One for each row of ``running``; None leaves the row alone.
@@ -112,12 +110,12 @@ class ThresholdBank:
         atoms = [*(group[0] for group in groups), *(bound for _, bound in more)]
         self._rows: IntArray = np.array([bound.row for bound in atoms])
         # What has to be large is subtracted the other way round: -(-limit - value).
-        signs = np.array([-1.0 if bound.negated else 1.0 for bound in atoms])
-        limits = signs * [bound.limit for bound in atoms]
+        signs = np.array([-1 if bound.negated else 1 for bound in atoms], np.float32)
+        limits = signs * np.array([bound.limit for bound in atoms], np.float32)
         # Of full shape: over few lanes, numpy's broadcasting takes longer than the operation.
-        self._limits: Float64Array = np.repeat(limits[:, None], lanes, axis=1)
-        self._signs: Float64Array | None = None
-        if -1.0 in signs:
+        self._limits: Float32Array = np.repeat(limits[:, None], lanes, axis=1)
+        self._signs: Float32Array | None = None
+        if -1 in signs:
             self._signs = np.repeat(signs[:, None], lanes, axis=1)
         self._margins: Float32Array = np.empty((len(atoms), lanes), np.float32)
         self._least: Float32Array = self._margins[: len(groups)]
@@ -130,22 +128,22 @@ class ThresholdBank:
         self._latest = max(starts)
 
     def step(
-        self, values: Float64Array, age: IntArray, youngest: int, sampling: BoolArray | None
+        self, values: Float32Array, age: IntArray, youngest: int, sampling: BoolArray | None
     ) -> None:
         """Take one sample of every lane.
 
         Args:
-            values: The finite signals.  # (rows, lanes) float64
+            values: The finite signals.  # (rows, lanes) float32
             age: Number of the sample in its episode.  # (lanes,) int64
             youngest: At most the least of them.
             sampling: The lanes that take it; None for all.  # (lanes,) bool
         """
-        differences = self._limits - values.take(self._rows, 0)
+        margins = self._margins
+        np.subtract(self._limits, values.take(self._rows, 0), out=margins)
         if self._signs is not None:
-            differences *= self._signs
-        self._margins[:] = differences
-        for least, margins in self._more:
-            np.minimum(least, margins, out=least)
+            np.multiply(margins, self._signs, out=margins)
+        for least, others in self._more:
+            np.minimum(least, others, out=least)
         if sampling is None and youngest >= self._latest:
             np.minimum(self._running, self._least, out=self._running)
             return

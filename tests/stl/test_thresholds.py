@@ -41,8 +41,8 @@ def signals(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def rows_of(given: dict[str, Any]) -> Any:
-    """The finite signals, each in its row.  # (rows, lanes) float64."""
-    return np.array([given["x"], given["n"], given["m"]], np.float64)
+    """The finite signals, each in its row.  # (rows, lanes) float32."""
+    return np.array([given["x"], given["n"], given["m"]], np.float32)
 
 
 @pytest.mark.parametrize("others", [[], OTHERS[:3]], ids=["alone", "beside others"])

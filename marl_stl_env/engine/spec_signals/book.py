@@ -27,7 +27,7 @@ from marl_stl_env.errors import StateError, UnknownNameError
 from marl_stl_env.registry import blamed
 from marl_stl_env.stl.device.atoms import as_device_signal
 from marl_stl_env.stl.thresholds import FiniteSignal
-from marl_stl_env.types import Action, AnyArray, BoolArray, Float64Array, IntArray
+from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array, IntArray
 
 _ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
 #: Fields of a step with a value for every lane.
@@ -100,7 +100,7 @@ class SignalBook:
             for name in taken
         }
         self._keys = plan.keys
-        self._values: Float64Array = arrays.asarray(np.zeros((plan.total, lanes)))
+        self._values: Float32Array = arrays.asarray(np.zeros((plan.total, lanes), np.float32))
         self._counts = WindowCounts(plan.keys, self._values[: len(plan.keys)], arrays)
         self._updates = list(updates(plan, taken, episode_length, self._values, arrays))
         # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
@@ -112,7 +112,7 @@ class SignalBook:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
         self._counts.reset(mask)
 
-    def step(self, step_context: StepContext, voting: BoolArray | None = None) -> Float64Array:
+    def step(self, step_context: StepContext, voting: BoolArray | None = None) -> Float32Array:
         """Take one step of every lane.
 
         Args:
@@ -122,7 +122,7 @@ class SignalBook:
 
         Returns:
             The values of the signals of ``finite``, in their rows; the next step changes them.
-            # (rows, lanes) float64
+            # (rows, lanes) float32
         """
         arrays, outcome = self._arrays, step_context.outcome
         facts = step_context.labels * self._of_label + step_context.decisions
@@ -148,7 +148,7 @@ class SignalBook:
             steps: Number of each lane's last step in its episode, -1 before the first.
                 # (lanes,) int64
         """
-        values = self._arrays.tonumpy(self._values, np.float64)
+        values = self._arrays.tonumpy(self._values, np.float32)
         counts = {f"{n}_{w}": values[row].astype(np.int64) for (n, w), row in self._counted()}
         return {"history": self._counts.history(steps), **counts}
 
@@ -166,7 +166,7 @@ class SignalBook:
             )
         self._counts.follow(arrays["history"], steps)
         for (name, window), row in self._counted():
-            given = np.array(arrays[f"{name}_{window}"], np.float64)
+            given = np.array(arrays[f"{name}_{window}"], np.float32)
             self._values[row] = self._arrays.asarray(given)
 
     def _counted(self) -> list[tuple[Key, int]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from marl_stl_env.arrays import Arrays
 from marl_stl_env.engine.spec_signals.names import BIT
-from marl_stl_env.types import AnyArray, BoolArray, Float64Array, IntArray
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
 #: What is counted, and over how many steps.
 Key = tuple[str, int]
@@ -22,11 +22,11 @@ class WindowCounts:
 
     Args:
         keys: What is counted.
-        counts: The counts, all 0, which are changed in place.  # (keys, lanes) float64
+        counts: The counts, all 0, which are changed in place.  # (keys, lanes) float32
         arrays: The array library and device.
     """
 
-    def __init__(self, keys: Sequence[Key], counts: Float64Array, arrays: Arrays) -> None:
+    def __init__(self, keys: Sequence[Key], counts: Float32Array, arrays: Arrays) -> None:
         self._counts, self._arrays, lanes = counts, arrays, counts.shape[1]
         windows = np.array([window for _, window in keys], np.int64)
         self._longest = int(max(windows, default=1))
@@ -64,7 +64,7 @@ class WindowCounts:
             happened = arrays.where(counting, happened, ring[place])
         ring[place] = happened
         bits = arrays.take(ring, self._moved[place]) & self._bits
-        moved = arrays.cast(bits != self._no_bit, np.float64)
+        moved = arrays.cast(bits != self._no_bit, np.float32)
         if counting is not None:
             moved = moved * counting
         self._counts += moved[0]

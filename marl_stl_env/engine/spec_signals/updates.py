@@ -14,7 +14,7 @@ from marl_stl_env.engine.spec_signals.names import PRESENT, REPEATED
 from marl_stl_env.engine.spec_signals.rows import SignalRows
 from marl_stl_env.engine.spec_signals.step import StepContext
 from marl_stl_env.stl.specs import Allowances
-from marl_stl_env.types import BoolArray, Float64Array, Int32Array, IntArray
+from marl_stl_env.types import BoolArray, Float32Array, Int32Array, IntArray
 
 #: Writes rows of the values, once the step was counted.
 Update: TypeAlias = Callable[[StepContext], None]
@@ -24,7 +24,7 @@ def updates(
     plan: SignalRows,
     signals: Mapping[str, Key],
     episode_length: int,
-    values: Float64Array,
+    values: Float32Array,
     arrays: Arrays,
 ) -> Iterator[Update]:
     """All that has to be done in a step.
@@ -33,7 +33,7 @@ def updates(
         plan: The rows.
         signals: Name of every signal to its kind and window.
         episode_length: Steps of an episode.
-        values: Counts and signals, changed in place.  # (rows, lanes) float64
+        values: Counts and signals, changed in place.  # (rows, lanes) float32
         arrays: The array library and device.
     """
     if plan.margins.names:
@@ -49,13 +49,13 @@ def updates(
 
 
 def _margins(
-    plan: SignalRows, allowed: list[IntArray], values: Float64Array, arrays: Arrays
+    plan: SignalRows, allowed: list[IntArray], values: Float32Array, arrays: Arrays
 ) -> Update:
     """Errors that the specified rates would still allow in a window."""
     pairs = plan.margins
     parts, wholes, margins = values[pairs.parts], values[pairs.wholes], values[pairs.values]
-    table = arrays.asarray(np.concatenate(allowed).astype(np.float64))
-    firsts = np.cumsum([0, *(len(one) for one in allowed[:-1])], dtype=np.float64)
+    table = arrays.asarray(np.concatenate(allowed).astype(np.float32))
+    firsts = np.cumsum([0, *(len(one) for one in allowed[:-1])], dtype=np.float32)
     # Of full shape: over few lanes, numpy's broadcasting takes longer than the operation.
     first = arrays.asarray(np.repeat(firsts[:, None], values.shape[1], axis=1))
 
@@ -65,29 +65,29 @@ def _margins(
     return update
 
 
-def _shares(plan: SignalRows, values: Float64Array, arrays: Arrays) -> Update:
-    """Parts of their wholes, 0 of nothing, as float32 numbers."""
+def _shares(plan: SignalRows, values: Float32Array, arrays: Arrays) -> Update:
+    """Parts of their wholes, 0 of nothing."""
     pairs = plan.shares
     parts, wholes, shares = values[pairs.parts], values[pairs.wholes], values[pairs.values]
     present = values[plan.keys.index(PRESENT)] if PRESENT in plan.keys else None
-    one = arrays.asarray(np.array(1.0))
+    one = arrays.asarray(np.array(1, np.float32))
 
     def update(step: StepContext) -> None:
         if present is not None:  # no entity is, before a lane's first vote
             present[:] = step.outcome.present
-        shares[:] = arrays.cast(parts / arrays.maximum(wholes, one), np.float32)
+        shares[:] = parts / arrays.maximum(wholes, one)
 
     return update
 
 
-def _age(ages: Float64Array) -> Update:
+def _age(ages: Float32Array) -> Update:
     def update(step: StepContext) -> None:
         ages[:] = step.outcome.age
 
     return update
 
 
-def _repeated(window: int, repeated: Float64Array, arrays: Arrays) -> Update:
+def _repeated(window: int, repeated: Float32Array, arrays: Arrays) -> Update:
     """Whether a benign event's entity went back into quarantine within the window."""
     never, wide = (arrays.asarray(np.array(number, np.int32)) for number in (-1, window))
 
