@@ -97,7 +97,8 @@ class SpecMonitor:
         if voting is not False:
             counted = None if voting is True else voting
             values = self._book.step(step_context, counted)
-            named = self._book.named(step_context, self._monitors.names)
+            wanted = self._monitors.names
+            named = self._book.named(step_context, wanted) if wanted else {}
             self._monitors.step(named, counted, values)
         # What is violated stays so until the reset: the new ones are those that differ.
         self._violated = violated = self._monitors.violated

@@ -203,7 +203,9 @@ class MonitorSet(_Monitors):
         if arrays is NUMPY:
             self.robustness = self._running.view()
             self.robustness.flags.writeable = False
-        self._scales = arrays.asarray(np.array([[s.scale for s in specifications]], np.float32))
+        scales = np.array([s.scale for s in specifications], np.float32)
+        self._scales = arrays.asarray(np.repeat(scales[:, None], lanes, axis=1))
+        self._worst, self._best = (arrays.asarray(np.array(n, np.float32)) for n in (-1, 1))
 
     @property
     def names(self) -> frozenset[str]:
@@ -266,8 +268,8 @@ class MonitorSet(_Monitors):
 
         # (lanes, specifications) float32
         """
-        scaled: Float32Array = self._running.T / self._scales
-        return scaled.clip(-1, 1)
+        scaled: Float32Array = self._running / self._scales
+        return scaled.clip(self._worst, self._best).T
 
     def _folded(self, formula: Formula, running: Float32Array, *, boolean: bool) -> list[_Fold]:
         compiler, folds = Compiler(self._memory, boolean=boolean), []

@@ -43,6 +43,8 @@ class WindowCounts:
         # Of full shape: over few lanes, numpy's broadcasting takes longer than the operation.
         self._bits = arrays.asarray(np.tile(bits[:, None], (2, 1, lanes)))
         self._no_bit = arrays.asarray(np.array(0, np.uint8))
+        self._moves = arrays.asarray(np.zeros((2, len(keys), lanes), np.float32))
+        self._entering, self._leaving = self._moves[0], self._moves[1]
 
     def reset(self, mask: BoolArray) -> None:
         """Forget the masked lanes.  # (lanes,) bool."""
@@ -64,11 +66,11 @@ class WindowCounts:
             happened = arrays.where(counting, happened, ring[place])
         ring[place] = happened
         bits = arrays.take(ring, self._moved[place]) & self._bits
-        moved = arrays.cast(bits != self._no_bit, np.float32)
+        self._moves[:] = bits != self._no_bit
         if counting is not None:
-            moved = moved * counting
-        self._counts += moved[0]
-        self._counts -= moved[1]
+            self._moves *= counting
+        self._counts += self._entering
+        self._counts -= self._leaving
 
     def history(self, steps: IntArray) -> AnyArray:
         """A copy of the bytes of the last steps, in a form that no place of the ring enters.

@@ -58,9 +58,11 @@ def _margins(
     firsts = np.cumsum([0, *(len(one) for one in allowed[:-1])], dtype=np.float32)
     # Of full shape: over few lanes, numpy's broadcasting takes longer than the operation.
     first = arrays.asarray(np.repeat(firsts[:, None], values.shape[1], axis=1))
+    places: IntArray = arrays.asarray(np.zeros(first.shape, np.int64))
 
     def update(_: StepContext) -> None:
-        margins[:] = arrays.take(table, arrays.cast(wholes + first, np.int64)) - parts
+        places[:] = wholes + first
+        margins[:] = arrays.take(table, places) - parts
 
     return update
 
@@ -93,8 +95,10 @@ def _repeated(window: int, repeated: Float32Array, arrays: Arrays) -> Update:
 
     def update(step: StepContext) -> None:
         since: Int32Array = step.outcome.requarantined
-        within: BoolArray = (since > never) & (since < wide)
-        repeated[:] = within
+        again: BoolArray = since > never
+        if not arrays.surely_none(again):
+            again = again & (since < wide)
+        repeated[:] = again
 
     return update
 
