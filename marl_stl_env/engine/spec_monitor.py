@@ -72,6 +72,7 @@ class SpecMonitor:
         lasting = config.response.quarantine_length if config.dynamics == "response" else None
         self._book = SignalBook(names, lanes, config.episode_length, lasting, arrays)
         self._monitors = MonitorSet(self.specifications, lanes, self._book.finite, arrays)
+        self._named = self._monitors.names
         self._violated = self._monitors.violated
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -97,8 +98,7 @@ class SpecMonitor:
         if voting is not False:
             counted = None if voting is True else voting
             values = self._book.step(step_context, counted)
-            wanted = self._monitors.names
-            named = self._book.named(step_context, wanted) if wanted else {}
+            named = self._book.named(step_context, self._named) if self._named else {}
             self._monitors.step(named, counted, values)
         # What is violated stays so until the reset: the new ones are those that differ.
         self._violated = violated = self._monitors.violated

@@ -71,7 +71,7 @@ class _Monitors:
         for name in self._conditions:
             (require_boolean if self._arrays is NUMPY else require_truth)(name, read[name])
         for tick, lanes in memory.advance(sampling):
-            sample = Sample(read, tick, memory.age)
+            sample = Sample(read, tick, memory.age, memory.youngest)
             if lanes is None:
                 yield sample, slice(None)
             else:
@@ -139,7 +139,7 @@ class _Fold:
 
     def step(self, sample: Sample) -> None:
         values = self.operator.step(sample)
-        if self.start > 0:
+        if sample.youngest < self.start:
             values = self.arrays.where(sample.age >= self.start, values, math.inf)
         if self.end is not None:
             values = self.arrays.where(sample.age <= self.end, values, math.inf)

@@ -103,6 +103,7 @@ class SignalBook:
         self._values: Float32Array = arrays.asarray(np.zeros((plan.total, lanes), np.float32))
         self._counts = WindowCounts(plan.keys, self._values[: len(plan.keys)], arrays)
         self._updates = list(updates(plan, taken, episode_length, self._values, arrays))
+        self._bits = arrays.constant(_BITS)
         # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
         self._of_label, self._of_isolation = (
             arrays.asarray(np.array(number)) for number in (len(Action), 2 * len(Action))
@@ -128,7 +129,7 @@ class SignalBook:
         facts = step_context.labels * self._of_label + step_context.decisions
         if not arrays.surely_none(outcome.isolated):
             facts = facts + outcome.isolated * self._of_isolation
-        self._counts.step(arrays.take(arrays.constant(_BITS), facts), voting)
+        self._counts.step(arrays.take(self._bits, facts), voting)
         for update in self._updates:
             update(step_context)
         return self._values
