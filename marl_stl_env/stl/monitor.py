@@ -28,7 +28,7 @@ class _Monitors:
         if lanes < 1:
             raise ConfigError(f"lanes={lanes} is below 1")
         self._memory, self._arrays = Memory(lanes, arrays), arrays
-        self._names = frozenset[str]().union(*(f.signals() for f in formulas))
+        self.names = frozenset[str]().union(*(f.signals() for f in formulas))
         self._conditions = frozenset[str]().union(*(f.propositions() for f in formulas))
 
     def reset(self, mask: BoolArray | None = None) -> None:
@@ -63,11 +63,11 @@ class _Monitors:
         self, signals: Mapping[str, AnyArray], sampling: BoolArray | None = None
     ) -> Iterator[tuple[Sample, BoolArray | slice]]:
         """The sample, once for all lanes that share a tick, and these lanes."""
-        require_signals(self._names, signals)
+        require_signals(self.names, signals)
         memory, read = self._memory, signals
         if self._arrays is NUMPY:
             shape = (memory.lanes,)
-            read = {name: as_signal(name, signals[name], shape) for name in self._names}
+            read = {name: as_signal(name, signals[name], shape) for name in self.names}
         for name in self._conditions:
             (require_boolean if self._arrays is NUMPY else require_truth)(name, read[name])
         for tick, lanes in memory.advance(sampling):
@@ -162,6 +162,7 @@ class MonitorSet(_Monitors):
 
     Attributes:
         specifications: The specifications, in the order of all arrays.
+        names: The signals that a step needs by name; the others it needs in their rows.
         robustness: The least robustness so far; +inf before the first instant that counts.
             # (specifications, lanes) float32, read-only, changed in place by every step
 
@@ -206,11 +207,6 @@ class MonitorSet(_Monitors):
         scales = np.array([s.scale for s in specifications], np.float32)
         self._scales = arrays.asarray(np.repeat(scales[:, None], lanes, axis=1))
         self._worst, self._best = (arrays.asarray(np.array(n, np.float32)) for n in (-1, 1))
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The signals that are wanted by name; the others are wanted in their rows."""
-        return self._names
 
     @property
     def age(self) -> IntArray:
