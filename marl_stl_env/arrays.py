@@ -7,7 +7,8 @@ Python's, which take the arrays' type in both libraries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +34,9 @@ class Arrays(Protocol):
 
     def constant(self, array: AnyArray) -> Any:
         """A module's constant, in the library's own type, which must not be changed."""
+
+    def cycle(self, length: int) -> Iterator[Any]:
+        """An index of places 0 to ``length - 1``, one after the other and from 0 again."""
 
     def zeros(self, *shape: int) -> Any:
         """Zeros.  # shape, float32."""
@@ -139,6 +143,10 @@ class NumpyArrays:
     def constant(self, array: AnyArray) -> AnyArray:
         """The array itself."""
         return array
+
+    def cycle(self, length: int) -> Iterator[int]:
+        """Plain integers."""
+        return itertools.cycle(range(length))
 
     def zeros(self, *shape: int) -> Float32Array:
         """Zeros.  # shape, float32."""

@@ -49,7 +49,7 @@ def watched(engine: Engine) -> dict[str, Any]:
         seen.update(book.named(context, book.names))
         return values
 
-    book.step = watching  # type: ignore[method-assign]
+    book.step = watching  # type: ignore[method-assign, assignment]
     return seen
 
 

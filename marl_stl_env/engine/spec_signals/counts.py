@@ -33,7 +33,8 @@ class WindowCounts:
         # With one place more, what leaves the longest window is still there.
         places = self._longest + 1
         self._ring = arrays.asarray(np.zeros((places, lanes), np.uint8))
-        self._place = 0
+        self._cycle = arrays.cycle(places)
+        self._place = next(self._cycle)
         now = np.arange(places)[:, None]
         self._moved: IntArray = arrays.asarray(  # (places, entering and leaving, keys)
             np.stack([np.repeat(now, len(keys), axis=1), (now - windows) % places], axis=1)
@@ -60,7 +61,7 @@ class WindowCounts:
                 # (lanes,) bool
         """
         arrays, ring = self._arrays, self._ring
-        self._place = place = (self._place + 1) % len(ring)
+        self._place = place = next(self._cycle)
         if counting is not None:  # the past of the others moves along
             ring[:] = arrays.where(counting, ring, arrays.take(ring, self._before))
             happened = arrays.where(counting, happened, ring[place])
@@ -96,6 +97,6 @@ class WindowCounts:
 
     def _columns(self, steps: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """Where the last steps stand in a history, and in the ring."""
-        back = np.arange(self._longest)
+        back, place = np.arange(self._longest), int(self._place)
         columns = (steps[:, None] - back) % self._longest
-        return np.arange(len(steps))[:, None], columns, (self._place - back) % len(self._ring)
+        return np.arange(len(steps))[:, None], columns, (place - back) % len(self._ring)

@@ -21,7 +21,8 @@ class Memory:
     Attributes:
         lanes: Number of lanes.
         arrays: The array library and device.
-        youngest: At most the least age of any lane, which is known without a look at them.
+        youngest: At most the least age of any lane, known without a look at them; always -1 on a
+            device, where one step is as all others and may be recorded in a graph.
     """
 
     def __init__(self, lanes: int, arrays: Arrays = NUMPY) -> None:
@@ -69,7 +70,7 @@ class Memory:
             Ticks, each with the lanes that take the sample at it (None for all): a single one as
             long as the lanes that sample do so together.
         """
-        if sampling is None:
+        if sampling is None and self.arrays is NUMPY:
             self.youngest += 1
         if sampling is None and self._tick is not None:
             self._tick += 1
@@ -133,7 +134,7 @@ class Memory:
                 )
         taken = {name: self.arrays.asarray(np.array(array)) for name, array in state.items()}
         self.ticks[:], self.age[:] = taken["tick"], taken["age"]
-        self._tick, self.youngest = _common(state["tick"]), int(state["age"].min())
+        self._tick, self.youngest = _common(state["tick"]), -1
         for i, (rows, _) in enumerate(self._rows):
             rows[:] = taken[f"rows_{i}"]
 
