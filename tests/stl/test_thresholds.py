@@ -83,7 +83,13 @@ def test_the_same_as_offline() -> None:
 def test_other_forms_are_left_to_the_general_monitors() -> None:
     assert all(Thresholds.of(parse(text), FINITE) is not None for text in TEXTS)
     assert [text for text in OTHERS if Thresholds.of(parse(text), FINITE)] == []
-    for text in ("G (unknown <= 1)", "G (n <= 1e-9)", "G (n <= 3e9)", "G (x <= 1e30)"):
+    for text in (
+        "G (unknown <= 1)",
+        "G (n <= 1e-9)",
+        "G (n <= 6.1)",
+        "G (n <= 3e9)",
+        "G (x <= 1e30)",
+    ):
         assert Thresholds.of(parse(text), FINITE) is None
     mixed = "(G[1,inf) (n <= 3)) and (G[2,inf) (m <= 3))"
     assert Thresholds.of(parse(mixed), FINITE) is None
