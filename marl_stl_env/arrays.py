@@ -7,7 +7,8 @@ Python's, which take the arrays' type in both libraries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +34,9 @@ class Arrays(Protocol):
 
     def constant(self, array: AnyArray) -> Any:
         """A module's constant, in the library's own type, which must not be changed."""
+
+    def cycle(self, length: int) -> Iterator[Any]:
+        """An index of places 0 to ``length - 1``, one after the other and from 0 again."""
 
     def zeros(self, *shape: int) -> Any:
         """Zeros.  # shape, float32."""
@@ -140,6 +144,10 @@ class NumpyArrays:
         """The array itself."""
         return array
 
+    def cycle(self, length: int) -> Iterator[int]:
+        """Plain integers."""
+        return itertools.cycle(range(length))
+
     def zeros(self, *shape: int) -> Float32Array:
         """Zeros.  # shape, float32."""
         return np.zeros(shape, dtype=np.float32)
@@ -154,7 +162,7 @@ class NumpyArrays:
 
     def take(self, values: AnyArray, index: AnyArray) -> AnyArray:
         """The entries; ``mode="clip"`` saves numpy a copy and a check, few are faster without."""
-        if values.ndim == 1 and len(index) < _FEW:
+        if values.ndim == 1 and index.size < _FEW:
             entries: AnyArray = values[index]
             return entries
         return values.take(index, 0, None, "clip")

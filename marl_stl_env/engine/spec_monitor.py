@@ -71,7 +71,8 @@ class SpecMonitor:
         names = frozenset[str]().union(*(one.signals for one in self.specifications))
         lasting = config.response.quarantine_length if config.dynamics == "response" else None
         self._book = SignalBook(names, lanes, config.episode_length, lasting, arrays)
-        self._monitors = MonitorSet(self.specifications, lanes, self._book.kinds, arrays)
+        self._monitors = MonitorSet(self.specifications, lanes, self._book.finite, arrays)
+        self._named = self._monitors.names
         self._violated = self._monitors.violated
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -96,7 +97,9 @@ class SpecMonitor:
         before = self._violated
         if voting is not False:
             counted = None if voting is True else voting
-            self._monitors.step(self._book.step(step_context, counted), counted)
+            values = self._book.step(step_context, counted)
+            named = self._book.named(step_context, self._named) if self._named else {}
+            self._monitors.step(named, counted, values)
         # What is violated stays so until the reset: the new ones are those that differ.
         self._violated = violated = self._monitors.violated
         return SpecStatus(self.robustness, violated.T, (violated != before).T)
@@ -107,7 +110,7 @@ class SpecMonitor:
 
         # (lanes, specifications) float32
         """
-        robustness: Float32Array = self._arrays.copy(self._monitors.robustness.T)
+        robustness: Float32Array = self._arrays.copy(self._monitors.robustness).T
         return robustness
 
     @property
@@ -121,10 +124,10 @@ class SpecMonitor:
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name, lanes first."""
-        state = {f"{_BOOK}{name}": array for name, array in self._book.get_state().items()}
-        for name, array in self._monitors.get_state().items():
-            state[f"{_MONITORS}{name}"] = array.T.copy()
-        return state
+        monitors = self._monitors.get_state()
+        book = self._book.get_state(monitors["age"])
+        state = {f"{_BOOK}{name}": array for name, array in book.items()}
+        return state | {f"{_MONITORS}{name}": array.T.copy() for name, array in monitors.items()}
 
     def set_state(self, arrays: dict[str, AnyArray]) -> None:
         """Go back to a state that :meth:`get_state` gave.
@@ -133,10 +136,11 @@ class SpecMonitor:
             StateError: If it belongs to other specifications or another number of lanes.
         """
         book = {n.removeprefix(_BOOK): a for n, a in arrays.items() if n.startswith(_BOOK)}
-        self._book.set_state(book)
-        self._monitors.set_state(
-            {n.removeprefix(_MONITORS): a.T for n, a in arrays.items() if n.startswith(_MONITORS)}
-        )
+        monitors = {
+            n.removeprefix(_MONITORS): a.T for n, a in arrays.items() if n.startswith(_MONITORS)
+        }
+        self._monitors.set_state(monitors)
+        self._book.set_state(book, monitors["age"])
         self._violated = self._monitors.violated
 
 

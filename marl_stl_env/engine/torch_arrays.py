@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -52,6 +52,14 @@ class TorchArrays:
         if id(array) not in self._constants:
             self._constants[id(array)] = array, self.asarray(array)
         return self._constants[id(array)][1]
+
+    def cycle(self, length: int) -> Iterator[Tensor]:
+        """One tensor that moves on, in a CUDA graph too: (1,) int64 on the device."""
+        place = torch.zeros(1, dtype=torch.int64, device=self.device)
+        while True:
+            yield place
+            place += 1
+            place %= length
 
     def zeros(self, *shape: int) -> Tensor:
         """Zeros.  # shape, float32."""

@@ -11,18 +11,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from marl_stl_env.consensus.rules import SILENT
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.spec_monitor import COST_SUM
 from marl_stl_env.engine.state import StepRecord
 from marl_stl_env.errors import ResetNeededError
-from marl_stl_env.types import ACTIONS, Action, AnyArray, Int8Array
+from marl_stl_env.types import ACTIONS, THREAT_VOTE, Action, AnyArray, Int8Array
 
 Info: TypeAlias = dict[str, Any]
 
 #: The facts in every sensor's info. Before the first step of an episode all are -1.
 INFO_KEYS = ("label", "family", "vote", "decision", "decision_vote", "faulty", "isolated")
 
-_THREAT_VOTES = (int(Action.BLOCK), int(Action.QUARANTINE))
+#: Whether an action is a vote for "threat"; silence is none.
+_VOTES = {SILENT: 0, **{int(action): int(THREAT_VOTE[action]) for action in Action}}
 
 
 def reset_info(engine: Engine, lane: int = 0) -> Info:
@@ -54,29 +56,36 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     that the shield allows, all without a shield.
     """
     record = last_record(engine)
-    decision = int(record.decisions[lane])
+    decision = record.decisions.item(lane)
     team: Info = {
-        "label": int(record.labels[lane]),
+        "label": int(record.labels.item(lane)),
         "family": int(engine.table.families[record.rows[lane]]),
+        "vote": 0,
         "decision": decision,
-        "decision_vote": int(decision in _THREAT_VOTES),
-        "isolated": int(record.isolated[lane]),
+        "decision_vote": _VOTES[decision],
+        "faulty": 0,
+        "isolated": int(record.isolated.item(lane)),
     }
     team |= lane_costs(engine, lane)
-    masks = np.empty((engine.agents, ACTIONS), np.int8)
-    masks[:] = engine.action_mask[lane]
+    mask = _action_mask(engine, lane)
     actions, faulty = record.actions[lane].tolist(), record.faulty[lane].tolist()
-    for action, lies, mask in zip(actions, faulty, masks, strict=True):
-        vote = int(action in _THREAT_VOTES)
-        yield {**team, "vote": vote, "faulty": int(lies), "action_mask": mask}
+    for action, lies in zip(actions, faulty, strict=True):
+        info = team.copy()
+        info["vote"], info["faulty"], info["action_mask"] = _VOTES[action], int(lies), mask.copy()
+        yield info
 
 
 def lane_costs(engine: Engine, lane: int) -> dict[str, float]:
     """What the last step cost in one lane; see :func:`costs_by_name`."""
     if engine.spec_monitor is None:
         return {}
-    costs = list(map(float, last_record(engine).newly_violated[lane].tolist()))
-    return {**dict(zip(engine.spec_monitor.cost_names, costs, strict=True)), COST_SUM: sum(costs)}
+    names = engine.spec_monitor.cost_names
+    costs = dict.fromkeys((*names, COST_SUM), 0.0)
+    violated = last_record(engine).newly_violated[lane].tolist()
+    if True in violated:
+        costs |= zip(names, map(float, violated), strict=True)
+        costs[COST_SUM] = float(sum(violated))
+    return costs
 
 
 def costs_by_name(engine: Engine) -> dict[str, AnyArray]:

@@ -153,7 +153,7 @@ class TrafficParallelEnv(ParallelEnv[str, Float32Array, int]):
             raise InvalidActionError(
                 f"actions must map each of {self.agents} to an action, not {actions!r:.80}"
             )
-        if actions.keys() != set(self.agents):
+        if actions.keys() != self.action_spaces.keys():
             raise InvalidActionError(
                 f"actions must name the sensors {self.agents}, not {list(actions)!r:.200}"
             )

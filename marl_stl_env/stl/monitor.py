@@ -17,8 +17,8 @@ from marl_stl_env.stl.online.memory import Memory
 from marl_stl_env.stl.online.operators import Operator, Sample
 from marl_stl_env.stl.signals import as_signal, finite_arithmetic, require_boolean, require_signals
 from marl_stl_env.stl.specs import Specification
-from marl_stl_env.stl.thresholds import ThresholdBank, Thresholds
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array
+from marl_stl_env.stl.thresholds import FiniteSignal, ThresholdBank, Thresholds
+from marl_stl_env.types import AnyArray, BoolArray, Float32Array, IntArray
 
 
 class _Monitors:
@@ -28,7 +28,7 @@ class _Monitors:
         if lanes < 1:
             raise ConfigError(f"lanes={lanes} is below 1")
         self._memory, self._arrays = Memory(lanes, arrays), arrays
-        self._names = frozenset[str]().union(*(f.signals() for f in formulas))
+        self.names = frozenset[str]().union(*(f.signals() for f in formulas))
         self._conditions = frozenset[str]().union(*(f.propositions() for f in formulas))
 
     def reset(self, mask: BoolArray | None = None) -> None:
@@ -63,15 +63,15 @@ class _Monitors:
         self, signals: Mapping[str, AnyArray], sampling: BoolArray | None = None
     ) -> Iterator[tuple[Sample, BoolArray | slice]]:
         """The sample, once for all lanes that share a tick, and these lanes."""
-        require_signals(self._names, signals)
+        require_signals(self.names, signals)
         memory, read = self._memory, signals
         if self._arrays is NUMPY:
             shape = (memory.lanes,)
-            read = {name: as_signal(name, signals[name], shape) for name in self._names}
+            read = {name: as_signal(name, signals[name], shape) for name in self.names}
         for name in self._conditions:
             (require_boolean if self._arrays is NUMPY else require_truth)(name, read[name])
         for tick, lanes in memory.advance(sampling):
-            sample = Sample(read, tick, memory.age)
+            sample = Sample(read, tick, memory.age, memory.youngest)
             if lanes is None:
                 yield sample, slice(None)
             else:
@@ -139,7 +139,7 @@ class _Fold:
 
     def step(self, sample: Sample) -> None:
         values = self.operator.step(sample)
-        if self.start > 0:
+        if sample.youngest < self.start:
             values = self.arrays.where(sample.age >= self.start, values, math.inf)
         if self.end is not None:
             values = self.arrays.where(sample.age <= self.end, values, math.inf)
@@ -156,13 +156,13 @@ class MonitorSet(_Monitors):
     Args:
         specifications: The specifications.
         lanes: Number of lanes.
-        kinds: Signals that need no check, as their giver has them finite, with their type: int64
-            for small integers, or float32.
+        finite: Signals that need no check, as their giver has them finite.
         arrays: The array library and device. On a device values of signals are not checked, and
             numbers are no conditions.
 
     Attributes:
         specifications: The specifications, in the order of all arrays.
+        names: The signals that a step needs by name; the others it needs in their rows.
         robustness: The least robustness so far; +inf before the first instant that counts.
             # (specifications, lanes) float32, read-only, changed in place by every step
 
@@ -176,10 +176,10 @@ class MonitorSet(_Monitors):
         self,
         specifications: Sequence[Specification],
         lanes: int,
-        kinds: Mapping[str, type[np.generic]] | None = None,
+        finite: Mapping[str, FiniteSignal] | None = None,
         arrays: Arrays = NUMPY,
     ) -> None:
-        known = kinds if kinds is not None and arrays is NUMPY else {}
+        known = finite if finite is not None and arrays is NUMPY else {}
         plain = [Thresholds.of(s.formula, known) for s in specifications]
         others = [i for i, one in enumerate(plain) if one is None]
         super().__init__([specifications[i].formula for i in others], lanes, arrays)
@@ -204,15 +204,31 @@ class MonitorSet(_Monitors):
         if arrays is NUMPY:
             self.robustness = self._running.view()
             self.robustness.flags.writeable = False
-        self._scales = arrays.asarray(np.array([[s.scale for s in specifications]], np.float32))
+        scales = np.array([s.scale for s in specifications], np.float32)
+        self._scales = arrays.asarray(np.repeat(scales[:, None], lanes, axis=1))
+        self._worst, self._best = (arrays.asarray(np.array(n, np.float32)) for n in (-1, 1))
 
-    def step(self, signals: Mapping[str, AnyArray], sampling: BoolArray | None = None) -> None:
+    @property
+    def age(self) -> IntArray:
+        """Number of each lane's last sample in its episode, -1 before the first.
+
+        # (lanes,) int64
+        """
+        return self._memory.age
+
+    def step(
+        self,
+        signals: Mapping[str, AnyArray],
+        sampling: BoolArray | None = None,
+        values: Float32Array | None = None,
+    ) -> None:
         """Take one sample of every lane.
 
         Args:
             signals: Name to values, numbers or booleans.  # (lanes,) each
             sampling: The lanes that take a sample, None for all; in the others nothing happens.
                 # (lanes,) bool
+            values: The finite signals, each in its row.  # (rows, lanes) float32
 
         Raises:
             UnknownNameError: If a signal is missing.
@@ -227,7 +243,10 @@ class MonitorSet(_Monitors):
         else:
             self._memory.advance(sampling)
         if self._bank is not None:
-            self._bank.step(signals, self._memory.age, sampling)
+            if values is None:
+                raise SignalError("the values of the finite signals are missing")
+            memory = self._memory
+            self._bank.step(values, memory.age, memory.youngest, sampling)
 
     @property
     def violated(self) -> BoolArray:
@@ -245,8 +264,8 @@ class MonitorSet(_Monitors):
 
         # (lanes, specifications) float32
         """
-        scaled: Float32Array = self._running.T / self._scales
-        return scaled.clip(-1, 1)
+        scaled: Float32Array = self._running / self._scales
+        return scaled.clip(self._worst, self._best).T
 
     def _folded(self, formula: Formula, running: Float32Array, *, boolean: bool) -> list[_Fold]:
         compiler, folds = Compiler(self._memory, boolean=boolean), []

@@ -9,26 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
 
 import numpy as np
 
-from marl_stl_env.arrays import NUMPY
 from marl_stl_env.stl.formula import Comparison, Connective, Constant, Formula, Signal, Window
-from marl_stl_env.types import AnyArray, BoolArray, Float32Array, Float64Array, IntArray
+from marl_stl_env.types import BoolArray, Float32Array, IntArray
 
-#: Constants up to here keep integers exact and stay far from the limits of float32.
+#: Constants up to here stay far from the limits of float32.
 _LARGEST = 2.0**30
 
 
 @dataclass(frozen=True)
 class _Bound:
-    """A signal has to be at most ``limit``; or, where ``negated``, at least ``-limit``."""
+    """A row has to be at most ``limit``; or, where ``negated``, at least ``-limit``."""
 
-    signal: str
+    row: int
     limit: float
     negated: bool
+
+
+#: Nothing has to hold.
+_NONE = (_Bound(0, np.inf, negated=False),)
+
+
+@dataclass(frozen=True)
+class FiniteSignal:
+    """A signal that needs no check, as its giver has it finite.
+
+    Attributes:
+        row: Where its values stand, among those of all such signals.
+        kind: float32, or int64 for integers that float32 holds exactly.
+    """
+
+    row: int
+    kind: type[np.generic]
 
 
 @dataclass(frozen=True)
@@ -44,48 +58,45 @@ class Thresholds:
     bounds: tuple[_Bound, ...]
 
     @classmethod
-    def of(cls, formula: Formula, kinds: Mapping[str, type[np.generic]]) -> Thresholds | None:
+    def of(cls, formula: Formula, finite: Mapping[str, FiniteSignal]) -> Thresholds | None:
         """The specification, or None where it has another form.
 
         Args:
             formula: The specification.
-            kinds: Signals that are known to be finite, with their type: small integers (int64) or
-                float32.
+            finite: Signals that are known to be finite.
         """
         if isinstance(formula, Connective) and formula.operator == "and":
-            first, second = cls.of(formula.left, kinds), cls.of(formula.right, kinds)
+            first, second = cls.of(formula.left, finite), cls.of(formula.right, finite)
             if first is None or second is None or first.start != second.start:
                 return None
             return cls(first.start, first.bounds + second.bounds)
         if not (isinstance(formula, Window) and formula.operator == "always"):
             return None
-        bounds = None if formula.interval.end is not None else _bounds(formula.operand, kinds)
+        bounds = None if formula.interval.end is not None else _bounds(formula.operand, finite)
         return None if bounds is None else cls(formula.interval.start, bounds)
 
 
-def _bounds(body: Formula, kinds: Mapping[str, type[np.generic]]) -> tuple[_Bound, ...] | None:
+def _bounds(body: Formula, finite: Mapping[str, FiniteSignal]) -> tuple[_Bound, ...] | None:
     match body:
         case Connective(operator="and", left=left, right=right):
-            first, second = _bounds(left, kinds), _bounds(right, kinds)
+            first, second = _bounds(left, finite), _bounds(right, finite)
             return None if first is None or second is None else first + second
         case Comparison(
             operator="<=" | ">=" as operator, left=Signal(name=name), right=Constant(value=value)
-        ) if name in kinds and abs(value) <= _LARGEST:
-            whole = kinds[name] is not np.float32
-            if whole and 0.0 < abs(value - round(value)) < 1e-6:
-                return None  # a difference that float32 rounds to 0
-            limit = float(value) if whole else float(np.float32(value))
+        ) if name in finite and abs(value) <= _LARGEST:
+            limit = float(np.float32(value))
+            if finite[name].kind is not np.float32 and limit != value:
+                return None
             negated = operator == ">="
-            return (_Bound(name, -limit if negated else limit, negated),)
+            return (_Bound(finite[name].row, -limit if negated else limit, negated),)
     return None
 
 
 class ThresholdBank:
     """The running robustness of such specifications.
 
-    A difference of two float32 numbers, taken in float64 and then rounded, is the one that float32
-    arithmetic gives; one of an integer and a constant is rounded once in either case. So the
-    robustness equals that of the general monitor exactly.
+    All numbers are float32, so that a difference is rounded once, as in the general monitor: the
+    robustness is the same.
 
     Args:
         specifications: One for each row of ``running``; None leaves the row alone.
@@ -93,48 +104,50 @@ class ThresholdBank:
     """
 
     def __init__(self, specifications: Sequence[Thresholds | None], running: Float32Array) -> None:
-        self._running = running
-        lanes, none = running.shape[1], (_Bound("", np.inf, negated=False),)
-        groups = [none if one is None else one.bounds for one in specifications]
-        atoms = [bound for group in groups for bound in group]
-        # What has to be large is subtracted the other way round: -(-limit - signal).
-        signs = [-1.0 if bound.negated else 1.0 for bound in atoms]
-        self._signs: Float64Array | None = np.array(signs)[:, None] if -1.0 in signs else None
-        limits = [[sign * bound.limit] for sign, bound in zip(signs, atoms, strict=True)]
-        self._limits: Float64Array = np.array(limits)
-        self._values: Float64Array = np.zeros((len(atoms), lanes))
+        self._running, lanes = running, running.shape[1]
+        groups = [_NONE if one is None else one.bounds for one in specifications]
+        more = [(i, bound) for i, group in enumerate(groups) for bound in group[1:]]
+        atoms = [*(group[0] for group in groups), *(bound for _, bound in more)]
+        self._rows: IntArray = np.array([bound.row for bound in atoms])
+        # What has to be large is subtracted the other way round: -(-limit - value).
+        signs = np.array([-1 if bound.negated else 1 for bound in atoms], np.float32)
+        limits = signs * np.array([bound.limit for bound in atoms], np.float32)
+        # Of full shape: over few lanes, numpy's broadcasting takes longer than the operation.
+        self._limits: Float32Array = np.repeat(limits[:, None], lanes, axis=1)
+        self._signs: Float32Array | None = None
+        if -1 in signs:
+            self._signs = np.repeat(signs[:, None], lanes, axis=1)
         self._margins: Float32Array = np.empty((len(atoms), lanes), np.float32)
-        self._rows = [
-            (bound.signal, self._values[i]) for i, bound in enumerate(atoms) if bound.signal
+        self._least: Float32Array = self._margins[: len(groups)]
+        self._more = [
+            (self._margins[i], self._margins[len(groups) + place])
+            for place, (i, _) in enumerate(more)
         ]
-        firsts = [0, *accumulate(len(group) for group in groups)][:-1]
-        self._firsts = None if len(atoms) == len(groups) else np.array(firsts)
         starts = [0 if one is None else one.start for one in specifications]
         self._starts: IntArray = np.array(starts)[:, None]
+        self._latest = max(starts)
 
     def step(
-        self, signals: Mapping[str, AnyArray], age: IntArray, sampling: BoolArray | None
+        self, values: Float32Array, age: IntArray, youngest: int, sampling: BoolArray | None
     ) -> None:
         """Take one sample of every lane.
 
         Args:
-            signals: Name to values.  # (lanes,) each
+            values: The finite signals.  # (rows, lanes) float32
             age: Number of the sample in its episode.  # (lanes,) int64
+            youngest: At most the least of them.
             sampling: The lanes that take it; None for all.  # (lanes,) bool
         """
-        for name, row in self._rows:
-            row[:] = signals[name]
-        differences = self._limits - self._values
+        margins = self._margins
+        np.subtract(self._limits, values.take(self._rows, 0), out=margins)
         if self._signs is not None:
-            differences *= self._signs
-        self._margins[:] = differences
-        least: Any = self._margins
-        if self._firsts is not None:
-            least = np.minimum.reduceat(least, self._firsts, axis=0)
+            np.multiply(margins, self._signs, out=margins)
+        for least, others in self._more:
+            np.minimum(least, others, out=least)
+        if sampling is None and youngest >= self._latest:
+            np.minimum(self._running, self._least, out=self._running)
+            return
         counts = age >= self._starts
         if sampling is not None:
             counts &= sampling
-        if NUMPY.surely_all(counts):  # a masked operation takes three times as long
-            np.minimum(self._running, least, out=self._running)
-        else:
-            np.minimum(self._running, least, out=self._running, where=counts)
+        np.minimum(self._running, self._least, out=self._running, where=counts)

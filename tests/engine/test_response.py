@@ -10,6 +10,7 @@ from marl_stl_env.config import EnvConfig, FaultConfig, ResponseConfig, RewardCo
 from marl_stl_env.data.entities import EntitySlots, entity_slots
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.response import CONTEXT
+from marl_stl_env.engine.spec_signals import StepContext
 from marl_stl_env.envs.stream import StreamEngine
 from marl_stl_env.errors import ConfigError, StateError, TableError, UnknownNameError
 from tests.conftest import make_table, with_entities
@@ -37,12 +38,19 @@ CONFIGS = {
 
 
 def watched(engine: Engine) -> dict[str, Any]:
-    """The signals of every step from now on, as the monitors are given them."""
+    """The signals of every step from now on."""
     specs = engine.spec_monitor
     seen: dict[str, Any] = {}
     assert specs is not None
-    step = specs._monitors.step
-    specs._monitors.step = lambda signals, _: (seen.update(signals), step(signals))  # type: ignore
+    book = specs._book
+    step = book.step
+
+    def watching(context: StepContext, voting: Any) -> Any:
+        values = step(context, voting)
+        seen.update(book.named(context, book.names))
+        return values
+
+    book.step = watching  # type: ignore[method-assign, assignment]
     return seen
 
 

@@ -12,9 +12,13 @@ from marl_stl_env.stl.parser import parse
 from marl_stl_env.stl.robustness import robustness
 from marl_stl_env.stl.signals import Traces
 from marl_stl_env.stl.specs import Specification
-from marl_stl_env.stl.thresholds import Thresholds
+from marl_stl_env.stl.thresholds import FiniteSignal, Thresholds
 
-KINDS: dict[str, type[np.generic]] = {"n": np.int64, "m": np.int64, "x": np.float32}
+FINITE = {
+    "n": FiniteSignal(1, np.int64),
+    "m": FiniteSignal(2, np.int64),
+    "x": FiniteSignal(0, np.float32),
+}
 TEXTS = [
     "G (n <= 6)",
     "G[5,inf) (x <= 0.1)",
@@ -36,11 +40,16 @@ def signals(rng: np.random.Generator) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def rows_of(given: dict[str, Any]) -> Any:
+    """The finite signals, each in its row.  # (rows, lanes) float32."""
+    return np.array([given["x"], given["n"], given["m"]], np.float32)
+
+
 @pytest.mark.parametrize("others", [[], OTHERS[:3]], ids=["alone", "beside others"])
 def test_the_same_as_the_general_monitors(others: list[str]) -> None:
     """With resets, lanes that wait and lanes that are no longer in step, exactly."""
     specs = [Specification.parse(text, text) for text in [*TEXTS[:2], *others, *TEXTS[2:]]]
-    fast, general = MonitorSet(specs, LANES, kinds=KINDS), MonitorSet(specs, LANES)
+    fast, general = MonitorSet(specs, LANES, FINITE), MonitorSet(specs, LANES)
     rng, violated = np.random.default_rng(0), 0
     for _ in range(TIME):
         reset = rng.random(LANES) < 0.05
@@ -48,7 +57,8 @@ def test_the_same_as_the_general_monitors(others: list[str]) -> None:
         given = signals(rng)
         for monitors in (fast, general):
             monitors.reset(reset)
-            monitors.step(given, sampling)
+        fast.step({name: given[name] for name in fast.names}, sampling, rows_of(given))
+        general.step(given, sampling)
         np.testing.assert_array_equal(fast.robustness, general.robustness)
         np.testing.assert_array_equal(fast.violated, general.violated)
         violated += int(fast.violated.sum())
@@ -62,18 +72,24 @@ def test_the_same_as_offline() -> None:
     rng = np.random.default_rng(1)
     steps = [signals(rng) for _ in range(TIME)]
     specs = [Specification.parse(text, text) for text in TEXTS]
-    monitors = MonitorSet(specs, LANES, kinds=KINDS)
+    monitors = MonitorSet(specs, LANES, FINITE)
     for step in steps:
-        monitors.step(step)
-    whole = Traces({name: np.stack([step[name] for step in steps], axis=1) for name in KINDS})
+        monitors.step({}, values=rows_of(step))
+    whole = Traces({name: np.stack([step[name] for step in steps], axis=1) for name in FINITE})
     for spec, found in zip(specs, monitors.robustness, strict=True):
         np.testing.assert_array_equal(found, robustness(spec.formula, whole)[:, 0])
 
 
 def test_other_forms_are_left_to_the_general_monitors() -> None:
-    assert all(Thresholds.of(parse(text), KINDS) is not None for text in TEXTS)
-    assert [text for text in OTHERS if Thresholds.of(parse(text), KINDS)] == []
-    for text in ("G (unknown <= 1)", "G (n <= 1e-9)", "G (n <= 3e9)", "G (x <= 1e30)"):
-        assert Thresholds.of(parse(text), KINDS) is None
+    assert all(Thresholds.of(parse(text), FINITE) is not None for text in TEXTS)
+    assert [text for text in OTHERS if Thresholds.of(parse(text), FINITE)] == []
+    for text in (
+        "G (unknown <= 1)",
+        "G (n <= 1e-9)",
+        "G (n <= 6.1)",
+        "G (n <= 3e9)",
+        "G (x <= 1e30)",
+    ):
+        assert Thresholds.of(parse(text), FINITE) is None
     mixed = "(G[1,inf) (n <= 3)) and (G[2,inf) (m <= 3))"
-    assert Thresholds.of(parse(mixed), KINDS) is None
+    assert Thresholds.of(parse(mixed), FINITE) is None

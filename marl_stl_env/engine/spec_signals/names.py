@@ -16,6 +16,8 @@ DERIVED = {
     "missed_margin": ("misses", "threats"),
     "false_alarm_margin": ("false_alarms", "benign"),
 }
+#: The number of entities met lately, beside the counts as the whole of a share.
+PRESENT = ("_present", 0)
 PLAIN = ("threat", "stopped", "isolated", "alerted", "reward")
 RESPONSE = ("age", "quarantined", "quarantined_fraction")
 REPEATED = "requarantined_benign"

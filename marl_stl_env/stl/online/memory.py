@@ -17,6 +17,12 @@ class Memory:
     """What operators remember of each lane, and the clocks of the lanes.
 
     Rows are written in turns by a lane's tick. Lanes that sample together share theirs.
+
+    Attributes:
+        lanes: Number of lanes.
+        arrays: The array library and device.
+        youngest: At most the least age of any lane, known without a look at them; always -1 on a
+            device, where one step is as all others and may be recorded in a graph.
     """
 
     def __init__(self, lanes: int, arrays: Arrays = NUMPY) -> None:
@@ -24,6 +30,7 @@ class Memory:
         # Number of the current sample by lane, in all and in its episode.
         self._clocks: IntArray = arrays.asarray(np.full((2, lanes), -1))
         self._one: IntArray = arrays.asarray(np.array(1))
+        self.youngest = -1
         self._tick: int | None = -1  # that of all lanes; None where they differ
         self._rows: list[tuple[Float32Array, float]] = []
         self._bytes = 0
@@ -63,6 +70,8 @@ class Memory:
             Ticks, each with the lanes that take the sample at it (None for all): a single one as
             long as the lanes that sample do so together.
         """
+        if sampling is None and self.arrays is NUMPY:
+            self.youngest += 1
         if sampling is None and self._tick is not None:
             self._tick += 1
             self._clocks += self._one
@@ -95,6 +104,7 @@ class Memory:
 
     def reset(self, mask: BoolArray) -> None:
         """Forget the lanes where ``mask`` is True."""
+        self.youngest = -1
         self.arrays.fill(self.age, mask, -1)
         for rows, fill in self._rows:
             self.arrays.fill_columns(rows, mask, fill)
@@ -124,7 +134,7 @@ class Memory:
                 )
         taken = {name: self.arrays.asarray(np.array(array)) for name, array in state.items()}
         self.ticks[:], self.age[:] = taken["tick"], taken["age"]
-        self._tick = _common(state["tick"])
+        self._tick, self.youngest = _common(state["tick"]), -1
         for i, (rows, _) in enumerate(self._rows):
             rows[:] = taken[f"rows_{i}"]
 

@@ -26,6 +26,7 @@ class Sample:
     signals: Mapping[str, Float32Array]  # (lanes,) float32 each
     tick: int
     age: IntArray  # (lanes,) int64
+    youngest: int  # at most the least age
 
 
 class Pairwise(Protocol):
@@ -98,6 +99,8 @@ class Started(Operator):
     def step(self, sample: Sample) -> Float32Array:
         """As of every operator."""
         values = self._operand.step(sample)
+        if sample.youngest >= self._delay:
+            return values
         late: Float32Array = self._arrays.where(sample.age < self._delay, self._neutral, values)
         return late
 
