@@ -1,7 +1,8 @@
 """The facts of a step as plain Python scalars, under the same keys in every adapter.
 
-Beside the facts stand ``action_mask``, the actions that the shield allows on the event to come, and
-where specifications are monitored ``cost_<name>`` and ``cost_sum``.
+Beside the facts stand ``cost_<name>`` and ``cost_sum`` where specifications are monitored, and with
+a shield ``action_mask``, the actions that it allows on the event to come. Without one there is no
+mask to hand on: libraries that look for the key would mask what nothing forbids.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def reset_info(engine: Engine, lane: int = 0) -> Info:
     """What is known of the evaluated event before there is one."""
     names = () if engine.spec_monitor is None else engine.spec_monitor.cost_names
     costs = dict.fromkeys((*names, COST_SUM) if names else (), 0.0)
-    return {**dict.fromkeys(INFO_KEYS, -1), **costs, "action_mask": _action_mask(engine, lane)}
+    return {**dict.fromkeys(INFO_KEYS, -1), **costs, **_masks(engine, lane)[0]}
 
 
 def last_record(engine: Engine) -> StepRecord:
@@ -50,8 +51,8 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     sensor's threat vote, ``decision`` the team's action, ``decision_vote`` its threat vote,
     ``faulty`` 1 for a faulty sensor and ``isolated`` 1 where the event's entity was in quarantine
     already, which makes the decision Quarantine. All are of the event that was just evaluated,
-    never of the one observed next. Only ``action_mask`` (4,) int8 is of that one: 1 for the actions
-    that the shield allows, all without a shield.
+    never of the one observed next. Only ``action_mask`` (4,) int8, which is there with a shield, is
+    of that one: 1 for the actions that the shield allows.
     """
     record = last_record(engine)
     decision = int(record.decisions[lane])
@@ -63,12 +64,11 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
         "isolated": int(record.isolated[lane]),
     }
     team |= lane_costs(engine, lane)
-    masks = np.empty((engine.agents, ACTIONS), np.int8)
-    masks[:] = engine.action_mask[lane]
+    masks = _masks(engine, lane)
     actions, faulty = record.actions[lane].tolist(), record.faulty[lane].tolist()
     for action, lies, mask in zip(actions, faulty, masks, strict=True):
         vote = int(action in _THREAT_VOTES)
-        yield {**team, "vote": vote, "faulty": int(lies), "action_mask": mask}
+        yield {**team, "vote": vote, "faulty": int(lies), **mask}
 
 
 def lane_costs(engine: Engine, lane: int) -> dict[str, float]:
@@ -141,6 +141,9 @@ class VectorInfos:
         return [{"action_mask": mask} for mask in self._masks for _ in range(agents)]
 
 
-def _action_mask(engine: Engine, lane: int) -> Int8Array:
-    mask: Int8Array = engine.action_mask[lane].astype(np.int8)
-    return mask
+def _masks(engine: Engine, lane: int) -> list[dict[str, Int8Array]]:
+    """A fresh ``action_mask`` (4,) int8 for each sensor; nothing without a shield."""
+    if not engine.config.stl.shield:
+        return [{}] * engine.agents
+    masks = np.repeat(engine.action_mask[lane : lane + 1].astype(np.int8), engine.agents, axis=0)
+    return [{"action_mask": mask} for mask in masks]
