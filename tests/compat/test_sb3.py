@@ -1,13 +1,15 @@
-from tests.compat.common import COMPAT, CONFIG, check_vec_env, run_snippet
+from tests.compat.common import COMPAT, CONFIG, SHIELDED, check_vec_env, run_snippet
 
 pytestmark = COMPAT
 
 
 def test_stable_baselines3() -> None:
-    model = run_snippet("Stable-Baselines3", "stable_baselines3", "dev")["model"]
+    names = run_snippet("Stable-Baselines3", "stable_baselines3", "dev")
+    model = names["model"]
     assert model.num_timesteps == 2 * 64 * 16 * CONFIG.agents
     assert model._n_updates == 2 * model.n_epochs
     check_vec_env(model.get_env())
+    check_vec_env(names["mse"].envs.sb3.TrafficVecEnv(SHIELDED, lanes=2, seed=0), SHIELDED)
 
 
 def test_sb3_contrib() -> None:
