@@ -1,3 +1,5 @@
+import numpy as np
+
 from tests.compat.common import COMPAT, CONFIG, SHIELDED, check_vec_env, run_snippet
 
 pytestmark = COMPAT
@@ -17,6 +19,14 @@ def test_sb3_contrib() -> None:
     assert model.num_timesteps == 32 * 4 * CONFIG.agents
     assert model._n_updates == 2
     check_vec_env(model.get_env())
+
+
+def test_masks_reach_the_policy() -> None:
+    model = run_snippet("sb3-contrib with a shield", "sb3_contrib", "dev")["model"]
+    buffer = model.rollout_buffer
+    masks = buffer.action_masks.reshape(-1, 4)
+    assert masks[np.arange(len(masks)), buffer.actions.reshape(-1).astype(int)].all()
+    assert not masks.all()
 
 
 def test_sbx() -> None:
