@@ -61,7 +61,6 @@ def check_agilerl(env: Any, config: Any) -> None:
         assert not any(terminated[sensor].any() for sensor in env.agents)
         over = step == len(episode) - 1
         assert all(truncated[sensor].all() == over for sensor in env.agents)
-        for name, costs in episode.costs.items():  # those of a last step make way for a reset's
-            assert {infos[sensor][name][1] for sensor in env.agents} == {
-                0.0 if over else costs[step]
-            }
+        for name, costs in episode.costs.items():
+            wanted = 0.0 if over else costs[step]  # a reset's infos replace those of a last step
+            assert {infos[sensor][name][1] for sensor in env.agents} == {wanted}
