@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium
 import numpy as np
 
@@ -28,7 +30,7 @@ def test_cleanrl_style_script() -> None:
 
 
 def test_masks_and_costs_are_beside() -> None:
-    settings = {"max_episode_steps": 100, "stl": SHIELDED.stl}
+    settings: dict[str, Any] = {"max_episode_steps": 100, "stl": SHIELDED.stl}
     name = "marl_stl_env/TrafficResponse-v0"
     envs = gymnasium.make_vec(name, num_envs=4, autoreset_mode="SameStep", **settings)
     alone = gymnasium.make(name, **settings)
