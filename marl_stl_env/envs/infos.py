@@ -1,7 +1,8 @@
 """The facts of a step as plain Python scalars, under the same keys in every adapter.
 
-Beside the facts stand ``action_mask``, the actions that the shield allows on the event to come, and
-where specifications are monitored ``cost_<name>`` and ``cost_sum``.
+Beside the facts stand ``cost_<name>`` and ``cost_sum`` where specifications are monitored, and with
+a shield ``action_mask``, the actions that it allows on the event to come. Without one there is no
+mask to hand on: libraries that look for the key would mask what nothing forbids.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def reset_info(engine: Engine, lane: int = 0) -> Info:
     """What is known of the evaluated event before there is one."""
     names = () if engine.spec_monitor is None else engine.spec_monitor.cost_names
     costs = dict.fromkeys((*names, COST_SUM) if names else (), 0.0)
-    return {**dict.fromkeys(INFO_KEYS, -1), **costs, "action_mask": _action_mask(engine, lane)}
+    info: Info = {**dict.fromkeys(INFO_KEYS, -1), **costs}
+    mask = _mask(engine, lane)
+    return info if mask is None else {**info, "action_mask": mask}
 
 
 def last_record(engine: Engine) -> StepRecord:
@@ -52,8 +55,8 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     sensor's threat vote, ``decision`` the team's action, ``decision_vote`` its threat vote,
     ``faulty`` 1 for a faulty sensor and ``isolated`` 1 where the event's entity was in quarantine
     already, which makes the decision Quarantine. All are of the event that was just evaluated,
-    never of the one observed next. Only ``action_mask`` (4,) int8 is of that one: 1 for the actions
-    that the shield allows, all without a shield.
+    never of the one observed next. Only ``action_mask`` (4,) int8, which is there with a shield, is
+    of that one: 1 for the actions that the shield allows.
     """
     record = last_record(engine)
     decision = record.decisions.item(lane)
@@ -67,11 +70,13 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
         "isolated": int(record.isolated.item(lane)),
     }
     team |= lane_costs(engine, lane)
-    mask = _action_mask(engine, lane)
+    mask = _mask(engine, lane)
     actions, faulty = record.actions[lane].tolist(), record.faulty[lane].tolist()
     for action, lies in zip(actions, faulty, strict=True):
         info = team.copy()
-        info["vote"], info["faulty"], info["action_mask"] = _VOTES[action], int(lies), mask.copy()
+        info["vote"], info["faulty"] = _VOTES[action], int(lies)
+        if mask is not None:
+            info["action_mask"] = mask.copy()
         yield info
 
 
@@ -150,6 +155,9 @@ class VectorInfos:
         return [{"action_mask": mask} for mask in self._masks for _ in range(agents)]
 
 
-def _action_mask(engine: Engine, lane: int) -> Int8Array:
+def _mask(engine: Engine, lane: int) -> Int8Array | None:
+    """A fresh ``action_mask``; None without a shield.  # (4,) int8."""
+    if not engine.config.stl.shield:
+        return None
     mask: Int8Array = engine.action_mask[lane].astype(np.int8)
     return mask

@@ -90,7 +90,7 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
             options: ``{"reset_mask": (lanes,) bool}`` resets only some lanes, without a seed.
 
         Returns:
-            Observations (lanes, width) float32, and the ``action_mask`` (lanes, 4) int8.
+            Observations (lanes, width) float32; with a shield the ``action_mask`` (lanes, 4) int8.
 
         Raises:
             ConfigError: If the mask or the seeds are malformed.
@@ -116,7 +116,7 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
             Observations (lanes, width) float32, rewards (lanes,) float32, terminations and
             truncations (lanes,) bool, and infos as arrays: ``label``, ``family``, ``decision``,
             ``decision_vote``, ``isolated`` and costs, with ``_label`` and so on marking the lanes
-            they hold for, and the ``action_mask`` of the events to come.
+            they hold for; with a shield the ``action_mask`` of the events to come, too.
 
         Raises:
             ResetNeededError: Before the first reset, or after an episode's end with "Disabled".
@@ -192,6 +192,9 @@ class TrafficVectorEnv(HasPlainSpec, VectorEnv[Float32Array, IntArray, AnyArray]
         return facts | {f"_{name}": lanes.copy() for name in facts}
 
     def _masks(self) -> dict[str, Any]:
+        """The ``action_mask`` of the events to come; nothing without a shield."""
+        if not self.config.stl.shield:
+            return {}
         every = np.ones(self.num_envs, dtype=np.bool_)
         return {"action_mask": self.action_masks().astype(np.int8), "_action_mask": every}
 

@@ -175,8 +175,14 @@ def facts_of(name: str) -> dict[str, Any]:
         "observations": np.concatenate([part.ravel() for step in seen for part in step]),
         "rewards": np.array([one for step in rewards for one in step], float),
         "infos": json.dumps([[_without_mask(one) for one in step] for step in infos]),
-        "masks": json.dumps([[one.get("action_mask") for one in step] for step in infos]),
+        "masks": json.dumps([[_mask(one) for one in step] for step in infos]),
     }
+
+
+def _mask(info: dict[str, Any]) -> list[int]:
+    """What may be done on the event to come: without a mask, everything."""
+    mask: list[int] = info.get("action_mask", [1, 1, 1, 1])
+    return mask
 
 
 def _without_mask(info: dict[str, Any]) -> dict[str, Any]:

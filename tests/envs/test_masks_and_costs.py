@@ -70,8 +70,10 @@ def test_masks_and_costs_are_the_same_in_all_views(config: EnvConfig) -> None:
         np.testing.assert_array_equal(masks, np.stack(native.env_method("action_masks")))
         np.testing.assert_array_equal(masks[0], one.action_masks())
         for info in infos.values():
-            assert info["action_mask"].dtype == np.int8
-            np.testing.assert_array_equal(info["action_mask"], masks[0])
+            assert ("action_mask" in info) == shielded
+            mask = info.get("action_mask", np.ones(4, np.int8))
+            assert mask.dtype == np.int8
+            np.testing.assert_array_equal(mask, masks[0])
         masked += int((~masks).sum())
         actions = agreeing(rng, lanes, agents)
         _, _, dones, mine = native.step(actions)
@@ -85,7 +87,7 @@ def test_masks_and_costs_are_the_same_in_all_views(config: EnvConfig) -> None:
             assert full["cost_sum"] == newly.sum()
             assert type(full["cost_sum"]) is type(full["cost_few"]) is float
             assert ("cost_sum" in short) == (newly.any() or dones[index])
-            assert ("action_mask" in short) == (shielded or dones[index])
+            assert ("action_mask" in short) == ("action_mask" in full) == shielded
             for name in short.keys() - {"terminal_observation"}:
                 np.testing.assert_array_equal(short[name], full[name], name)
             paid += full["cost_sum"]
@@ -131,14 +133,19 @@ def test_an_analyst_has_them_too() -> None:
     assert paid > 0
 
 
-def test_without_specifications_nothing_costs_and_all_is_allowed() -> None:
-    env = mse.parallel_env(table=TABLE, episode_length=5, stl=UNWATCHED)
-    _, infos = env.reset(seed=0)
+def test_without_specifications_nothing_costs_and_nothing_is_masked() -> None:
+    """Nor is there a key that a library would take for a mask."""
+    settings: dict[str, Any] = {"table": TABLE, "episode_length": 5, "stl": UNWATCHED}
+    env, alone = mse.parallel_env(**settings), TrafficEnv(**settings)
+    vector = TrafficVectorEnv(2, **settings)
+    seen = [*env.reset(seed=0)[1].values(), alone.reset(seed=0)[1], vector.reset(seed=0)[1]]
     for _ in range(5):
-        for info in infos.values():
-            assert info["action_mask"].tolist() == [1, 1, 1, 1]
-            assert not [name for name in info if name.startswith("cost")]
-        *_, infos = env.step(dict.fromkeys(env.agents, 2))
+        assert env.action_masks().all()
+        assert alone.action_masks().all()
+        assert vector.action_masks().all()
+        seen += env.step(dict.fromkeys(env.agents, 2))[-1].values()
+        seen += [alone.step(np.int64(2))[-1], vector.step(np.array([2, 2]))[-1]]
+    assert not [key for one in seen for key in one if key.startswith(("cost", "action_mask"))]
 
 
 @pytest.mark.parametrize("names", [("a b", "a-b"), ("sum",)])
