@@ -71,10 +71,10 @@ def step_infos(engine: Engine, lane: int) -> Iterator[Info]:
     }
     team |= lane_costs(engine, lane)
     mask = _mask(engine, lane)
-    actions, faulty = record.actions[lane].tolist(), record.faulty[lane].tolist()
-    for action, lies in zip(actions, faulty, strict=True):
+    actions, faulty = record.actions[lane], record.faulty[lane].view(np.int8)
+    for action, lies in zip(actions.tolist(), faulty.tolist(), strict=True):
         info = team.copy()
-        info["vote"], info["faulty"] = _VOTES[action], int(lies)
+        info["vote"], info["faulty"] = _VOTES[action], lies
         if mask is not None:
             info["action_mask"] = mask.copy()
         yield info
