@@ -160,6 +160,11 @@ class ResponseDynamics(EntityMemory):
         present = self._met(now, effects)
         return Outcome(now.isolated, granted, refused, requarantined, age, present)
 
+    def stand_still(self, state: LaneState) -> Outcome:
+        """What a round does in which no lane acts."""
+        isolated = self._current(state).isolated
+        return self._nothing._replace(isolated=isolated, present=self._memory.present)
+
     def _only(self, mask: BoolArray, places: IntArray) -> IntArray:
         """The places to write to where the mask holds; elsewhere the spare one, the last."""
         chosen: IntArray = self._arrays.copy(self._nowhere)
