@@ -100,6 +100,7 @@ class Current(NamedTuple):
     record: Float32Array
     present: IntArray  # bit j: an entity was last met j steps ago; bit 0 is its own
     leaving: BoolArray  # whether an alert was granted that leaves the window now
+    spent: IntArray  # alerts granted within the window, without that one
 
 
 class EntityMemory:
@@ -221,6 +222,9 @@ class EntityMemory:
             known = steps - memory.verdict_from[at]
             met = arrays.minimum(steps - memory.last_met[at], self._presence)
             others = arrays.constant(_OTHERS)[arrays.cast(met, np.int64)]
+            leaving, spent = memory.granted[turn], memory.spent
+            if not arrays.surely_none(leaving):
+                spent = spent - arrays.cast(leaving, np.int64)
             found = Current(
                 slots,
                 at,
@@ -233,7 +237,8 @@ class EntityMemory:
                 known,
                 memory.record[at],
                 self._seen & others | self._one,
-                memory.granted[turn],
+                leaving,
+                spent,
             )
             self._current_of = state, found
         return self._current_of[1]

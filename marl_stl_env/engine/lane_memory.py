@@ -66,10 +66,9 @@ class LaneMemory:
             self.shield = Shield(bounds, lanes, lasting, arrays)
         self._shown = self.monitor if config.stl.observe else None
         self._every: BoolArray = arrays.asarray(np.ones(lanes, np.bool_))
-        self._unrelated, self._nothing = (
-            Situation.unrelated(lanes, arrays),
-            Outcome.nothing(lanes, arrays),
-        )
+        self._all_allowed: BoolArray = arrays.asarray(np.ones((lanes, len(Action)), np.bool_))
+        self._unrelated = Situation.unrelated(lanes, arrays)
+        self._nothing = Outcome.nothing(lanes, arrays)
 
     def reset(self, mask: BoolArray) -> None:
         """Begin a new episode in the masked lanes.  # (lanes,) bool."""
@@ -120,14 +119,15 @@ class LaneMemory:
         """The actions that the shield allows on the current events, all in a proposal round.
 
         Returns:
-            False for masked actions.  # (lanes, 4) bool
+            False for masked actions; not to be changed.  # (lanes, 4) bool
         """
-        if self.shield is None:
-            every = np.ones((len(self._every), len(Action)), np.bool_)
-            allowed: BoolArray = self._arrays.asarray(every)
-            return allowed
+        proposes = self._deliberates and self._arrays.surely_none(state.voting)
+        if self.shield is None or proposes:
+            return self._all_allowed
         allowed = self.shield.allowed(self._situation(state))
-        return allowed | ~state.voting[:, None] if self._deliberates else allowed
+        if self._deliberates and not self._arrays.surely_all(state.voting):
+            allowed = allowed | ~state.voting[:, None]
+        return allowed
 
     def step(
         self,
@@ -148,6 +148,8 @@ class LaneMemory:
         """
         if self.response is None and self.shield is None:
             return self._nothing
+        if self._deliberates and self._arrays.surely_none(acting):  # all propose
+            return self._nothing if self.response is None else self.response.stand_still(state)
         now = self._situation(state)
         effects = Effects.of(decisions, now.isolated, acting, self._arrays)
         if self.shield is not None:

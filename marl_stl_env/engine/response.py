@@ -160,6 +160,11 @@ class ResponseDynamics(EntityMemory):
         present = self._met(now, effects)
         return Outcome(now.isolated, granted, refused, requarantined, age, present)
 
+    def stand_still(self, state: LaneState) -> Outcome:
+        """What a round does in which no lane acts."""
+        isolated = self._current(state).isolated
+        return self._nothing._replace(isolated=isolated, present=self._memory.present)
+
     def _only(self, mask: BoolArray, places: IntArray) -> IntArray:
         """The places to write to where the mask holds; elsewhere the spare one, the last."""
         chosen: IntArray = self._arrays.copy(self._nowhere)
@@ -187,11 +192,10 @@ class ResponseDynamics(EntityMemory):
         if arrays.surely_none(alerts | now.leaving):
             return self._nothing.granted, self._nothing.refused
         wanted = alerts & (now.known >= self._shown_for)
-        spent = memory.spent - arrays.cast(effects.among(now.leaving), np.int64)
-        granted = wanted & (spent < self._budget)
-        memory.spent = spent + arrays.cast(granted, np.int64)
-        staying = granted if effects.everywhere else granted | (now.leaving > effects.acting)
-        memory.granted[now.turn] = staying
+        granted = wanted & (now.spent < self._budget)
+        spent = now.spent + arrays.cast(granted, np.int64)
+        memory.spent = effects.keep(memory.spent, spent, arrays)
+        memory.granted[now.turn] = effects.keep(now.leaving, granted, arrays)
         if not arrays.surely_none(granted):
             at = self._only(granted, now.at)
             memory.verdict_from[at] = now.steps + self._delay
@@ -257,10 +261,7 @@ class ResponseDynamics(EntityMemory):
             shared[:, 2] = verdict == self._threat
             shared[:, 3] = verdict == self._benign
             shared[:, 4] = awaited
-        spent = memory.spent
-        if not arrays.surely_none(now.leaving):
-            spent = spent - arrays.cast(now.leaving, np.int64)
-        shared[:, 5] = self._left[spent]
+        shared[:, 5] = self._left[now.spent]
         shared[:, 6] = now.record
         return shared
 
