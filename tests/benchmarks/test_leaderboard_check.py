@@ -132,7 +132,7 @@ def remove(name: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (remove("evaluation.json"), SubmissionError, "is not evaluated yet: python evaluate.py"),
+        (remove("evaluation.json"), SubmissionError, "is not evaluated yet: marl-stl-evaluate"),
         (remove("config.json"), RunError, "not a run directory"),
         (remove("data.json"), RunError, "is missing"),
         (remove("checkpoints"), RunError, "has no checkpoint"),

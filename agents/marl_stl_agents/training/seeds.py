@@ -20,6 +20,7 @@ from marl_stl_agents.evaluation.seeds.folder import (
     set_common,
     summarise,
 )
+from marl_stl_agents.printable import command_line
 from marl_stl_agents.run_directory import (
     CONFIG,
     VALIDATION,
@@ -116,12 +117,12 @@ def _train(folder: SeedsFolder, config: TrainConfig, at_once: int) -> Path:
             f"others alone; {_listed([seed])}: {error}"
         )
     if folder.unfinished:
-        say(f"stopped; continue with: python train.py --resume {folder.path}")
+        say(f"stopped; continue with: {command_line('train', '--resume', folder.path)}")
         return folder.path
     show_estimates(summarise(folder, "validation"), folder.seeds, "validation")
     say(
         f"runs of {len(folder.seeds)} seeds: {folder.path}\nevaluate them on the test split: "
-        f"python evaluate.py {folder.path}"
+        f"{command_line('evaluate', folder.path)}"
     )
     return folder.path
 

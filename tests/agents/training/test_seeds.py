@@ -111,7 +111,7 @@ def test_a_training_that_was_stopped_ends_the_whole(
     learn = training.learn
     monkeypatch.setattr(training, "learn", lambda *given: learn(*given) and False)
     train_seeds(small(tmp_path, iterations=2), (0, 1))
-    assert f"stopped; continue with: python train.py --resume {tmp_path}" in (
+    assert f"stopped; continue with: marl-stl-train --resume {tmp_path}" in (
         capsys.readouterr().out.replace("\n", "")
     )
     assert not (tmp_path / "seed_1").exists()
