@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -208,6 +209,10 @@ def _start(
     command = ["marl_stl_agents.commands.train", "--resume", str(run), "--no-progress"]
     command += ["--iterations", str(config.iterations)]
     command += [f"--plugin={name}" for name in config.env.plugins]
+    # It finds modules where this process does, not first in the working directory as "-m" alone.
     return subprocess.Popen(  # noqa: S603 - this program
-        [sys.executable, "-m", *command], stdout=output, stderr=subprocess.STDOUT
+        [sys.executable, "-P", "-m", *command],
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
