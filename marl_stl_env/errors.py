@@ -51,10 +51,11 @@ class ClusterError(MarlStlError, ConnectionError):
 
 
 _SPACE, _RIGHTS = "free some space, or ", "get the right to write there, or "
-_REMEDY = {
+_IN_THE_WAY = "a file is in the way: move it, or "
+_REMEDY: dict[int | None, str] = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None), _SPACE),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHTS),
-    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file is in the way: move it, or "),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), _IN_THE_WAY),
 }
 
 

@@ -200,8 +200,15 @@ def test_spaces_around_names_of_columns_are_no_part_of_them(tmp_path: Path) -> N
     frame = pd.DataFrame({" bytes ": [3.0, 9.0, 4.0, 7.0], "host ": list("abab"), " y": [0, 1] * 2})
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.to_parquet(tmp_path / "a.parquet")
-    names = [{"label": "y", "entity": "host"}, {"label": " y", "entity": "host ", "drop": ()}]
-    sources = [{"frame": frame}, {"path": tmp_path / "a.csv"}, {"path": tmp_path / "a.parquet"}]
+    names: list[dict[str, Any]] = [
+        {"label": "y", "entity": "host"},
+        {"label": " y", "entity": "host ", "drop": ()},
+    ]
+    sources: list[dict[str, Any]] = [
+        {"frame": frame},
+        {"path": tmp_path / "a.csv"},
+        {"path": tmp_path / "a.parquet"},
+    ]
     for source, named in itertools.product(sources, names):
         table = load_dataset("custom", **source, **named)
         assert table.feature_names == ("bytes",)
