@@ -52,7 +52,7 @@ def test_a_tampered_evaluation_is_refused(
     run: Path, change: Callable[[Any], None], place: str
 ) -> None:
     edit(run / "evaluation.json", change)
-    with pytest.raises(SubmissionError, match=r"evaluate (it|the run) again: python") as caught:
+    with pytest.raises(SubmissionError, match=r"evaluate (it|the run) again: marl-stl-") as caught:
         check_run(run, TRACK)
     assert place in str(caught.value)
 
