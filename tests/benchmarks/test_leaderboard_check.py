@@ -72,7 +72,7 @@ def test_other_weights_are_refused(run: Path) -> None:
     for path in run.glob("checkpoints/*/policy.safetensors"):
         weights = load_file(path)
         save_file({n: -values if "net" in n else values for n, values in weights.items()}, path)
-    with pytest.raises(SubmissionError, match=r"per validation event.*python train\.py --restart"):
+    with pytest.raises(SubmissionError, match=r"per validation event.*marl-stl-train --restart"):
         check_run(run, TRACK)
 
 
