@@ -14,7 +14,8 @@ import onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 facts = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
 with open(sys.argv[2], newline="", encoding="utf-8") as file:  # noqa: PTH123
-    rows = list(csv.DictReader(file))
+    names = [name.strip() for name in next(csv.reader(file))]
+    rows = list(csv.DictReader(file, names))
 feed = {
     column["name"]: np.array([row[column["name"]].strip() or np.nan for row in rows], np.float32)
     if column["dtype"] == "float32"

@@ -5,6 +5,7 @@ A message says what was given, what is allowed and how to fix it.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,13 +50,22 @@ class ClusterError(MarlStlError, ConnectionError):
     """No cluster answers at the address given."""
 
 
+_SPACE, _RIGHTS = "free some space, or ", "get the right to write there, or "
+_IN_THE_WAY = "a file is in the way: move it, or "
+_REMEDY: dict[int | None, str] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None), _SPACE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHTS),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), _IN_THE_WAY),
+}
+
+
 class OutputError(MarlStlError, OSError):
     """A file cannot be written: the disk is full, or the place is not to be written to."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(
-            f"{path} cannot be written: {error.strerror or error}; free some space, or choose "
-            "another place"
+            f"{path} cannot be written: {error.strerror or error}; {_REMEDY.get(error.errno, '')}"
+            "choose another place"
         )
         self.errno = error.errno
 
@@ -86,7 +96,7 @@ class DataFileNotFoundError(DataError, FileNotFoundError):
 
 
 class DataFormatError(DataError, ValueError):
-    """A data file is not what its format specifications.
+    """A data file is not what its format specifies.
 
     Args:
         file: The file at fault.

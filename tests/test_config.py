@@ -10,6 +10,7 @@ from marl_stl_env.config import (
     EnvConfig,
     FaultConfig,
     RewardConfig,
+    StlConfig,
     make_config,
 )
 from marl_stl_env.errors import ConfigError, UnknownNameError
@@ -80,6 +81,16 @@ def test_values_out_of_range_are_refused(make: Any, message: str) -> None:
 def test_unknown_names_list_the_known_ones(make: Any, known: str) -> None:
     with pytest.raises(UnknownNameError, match=known):
         make()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["G (false_alarms_64 <= 8)", "alerts_16 == 0", "x != 2", "=G stopped", "G stopped"],
+)
+def test_a_specification_has_a_name(text: str) -> None:
+    """The first "=" of a formula without one may be that of a comparison."""
+    with pytest.raises(ConfigError, match=r"name=formula, such as 'calm=G"):
+        StlConfig(specs=(text,))
 
 
 def test_the_default_team_tolerates_two_and_is_watched() -> None:

@@ -160,4 +160,11 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
         fill()
     with pytest.raises(OutputError, match="cannot be written"):
         write_text(tmp_path, "over a folder")
+    for number, remedy in (
+        (errno.EDQUOT, "free some space, or"), (errno.EROFS, "get the right to write"),
+        (errno.ENOTDIR, "a file is in the way"), (errno.EIO, "; choose another place"),
+    ):  # fmt: skip
+        said = str(OutputError(tmp_path, OSError(number, "no")))
+        assert remedy in said
+        assert ("free some space" in said) == (number == errno.EDQUOT)
     assert list(tmp_path.iterdir()) == []

@@ -40,6 +40,10 @@ class Run:
         reward = "stopped" if done is None else f"{done.decision.reward_per_event:.3f} per event"
         return f"Run({str(self.path)!r}, {self.config.env.agents} sensors, validation: {reward})"
 
+    def __fspath__(self) -> str:
+        """The run directory: a run can be passed wherever its path can."""
+        return str(self.path)
+
     def team(self) -> Team:
         """The team at its best checkpoint."""
         return load_team(self.path)

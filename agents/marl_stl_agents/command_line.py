@@ -29,6 +29,8 @@ _Config = TypeVar("_Config")
 
 #: Exit status of a command whose input was refused.
 REFUSED = 2
+#: Exit status of a command that the keyboard interrupted, as shells have it (128 + SIGINT).
+INTERRUPTED = 130
 _REPEATABLE: Any = tyro.conf.UseAppendAction
 #: The registered environments, by the dynamics that a configuration names.
 ENVIRONMENTS = {"Traffic-v0": "replay", "TrafficResponse-v0": "response"}
@@ -53,7 +55,7 @@ def run_command(
         arguments: The command line; None takes ``sys.argv``.
 
     Returns:
-        0, or 2 where the input was refused.
+        0, 2 where the input was refused, or 130 where the keyboard interrupted it.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -61,6 +63,9 @@ def run_command(
         action(parse_config(config_type, given, description, default, python_only))
     except MarlStlError as error:
         return refuse(error)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
     return 0
 
 

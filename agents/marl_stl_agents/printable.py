@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 #: Control characters but tab and newline, lone surrogates, line separators, bidirectional controls.
 _UNSAFE = re.compile(
@@ -17,3 +18,13 @@ def printable(text: str) -> str:
     newlines stay.
     """
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def command_line(command: str, *words: object) -> str:
+    """A command of this package as a shell takes it, paths with spaces quoted.
+
+    Args:
+        command: What follows ``marl-stl-`` in its name.
+        words: Its arguments.
+    """
+    return shlex.join([f"marl-stl-{command}", *map(str, words)])

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from itertools import count
 from pathlib import Path
+from shlex import quote
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -95,8 +96,8 @@ def check_vacant(run: Path | None) -> None:
     found = sorted(path.name for path in run.iterdir() if _is_own(path.name))
     if CONFIG in found:
         raise RunError(
-            f"{run} already holds a run; continue it with --resume {run}, or choose another "
-            "--run-dir"
+            f"{run} already holds a run; continue it with --resume {quote(str(run))}, or choose "
+            "another --run-dir"
         )
     if found:
         raise RunError(
@@ -147,7 +148,7 @@ def find_run(run: Path | None) -> Path:
     if run is None:
         runs = sorted(RUNS.glob(f"*/{CONFIG}"), key=lambda path: path.lstat().st_mtime)
         if not runs:
-            raise RunError(f"no run under {RUNS.resolve()}; train one with `python train.py`")
+            raise RunError(f"no run under {RUNS.resolve()}; train one with `marl-stl-train`")
         run = runs[-1].parent
     try:
         _check_entries(run)
@@ -235,7 +236,7 @@ def _check_keys(path: Path, kind: type[Any], content: Any, prefix: str = "") -> 
     if not isinstance(content, dict):
         raise RunError(f"{path} is no configuration: {prefix or 'it'} holds no settings")
     hints, known = get_type_hints(kind), [item.name for item in fields(kind)]
-    remedy = "train the run anew: python train.py --restart RUN"
+    remedy = "train the run anew: marl-stl-train --restart RUN"
     for name in content:
         if name not in known:
             (nearest,) = get_close_matches(name, known, n=1, cutoff=0.0)

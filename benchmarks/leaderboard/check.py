@@ -17,6 +17,7 @@ from marl_stl_agents.evaluation.metrics import reward_per_event
 from marl_stl_agents.evaluation.result import as_json, read_result
 from marl_stl_agents.evaluation.rollout_metrics import result_of_rollout
 from marl_stl_agents.evaluation.rollouts import Act, collect_rollout, greedy
+from marl_stl_agents.printable import command_line
 from marl_stl_agents.run_data import check_data
 from marl_stl_agents.run_directory import EVALUATION, find_run, read_config
 
@@ -78,7 +79,7 @@ def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
         for place, claim, found in differences(claimed.get(name), measured[name], len(table), name):
             raise SubmissionError(
                 f"{run / EVALUATION} claims {place}={claim!r}, but its checkpoint gives {found!r} "
-                f"on the test split; evaluate it again: python evaluate.py {run}"
+                f"on the test split; evaluate it again: {command_line('evaluate', run)}"
             )
     steps = max(checkpoint.timesteps for checkpoint in list_checkpoints(run))
     worst = worst_with_one(byzantine)
@@ -89,7 +90,7 @@ def check_run(run: Path, track: Track) -> tuple[TrainConfig, Result]:
 
 def _claim(run: Path) -> dict[str, Any]:
     if not (run / EVALUATION).exists():
-        raise SubmissionError(f"{run} is not evaluated yet: python evaluate.py {run}")
+        raise SubmissionError(f"{run} is not evaluated yet: {command_line('evaluate', run)}")
     try:
         return as_json(read_result(run / EVALUATION))
     except RunError as error:
@@ -106,8 +107,8 @@ def _check_choice(run: Path, config: TrainConfig, prepared: PreparedData) -> Non
         if abs(found - checkpoint.reward) > _RATE:
             raise SubmissionError(
                 f"{checkpoint.path} claims a reward of {checkpoint.reward:.4f} per validation "
-                f"event, but reaches {found:.4f}; train the run again: python train.py --restart "
-                f"{run}"
+                f"event, but reaches {found:.4f}; train the run again: "
+                f"{command_line('train', '--restart', run)}"
             )
 
 

@@ -44,7 +44,8 @@ def find_constraints(config: AdversaryConfig, dataset: str) -> Constraints:
     if dataset not in known_constraints():
         raise ConfigError(
             f"nothing is known of what an attacker may change in {dataset!r}; name columns with "
-            'mutable={"COLUMN": {"high": 4.0}}, give a file with constraints=, or take one of '
+            'mutable={"COLUMN": {"high": 4.0}}, give a file with constraints= (--constraints), or '
+            "take one of "
             f"{', '.join(known_constraints())}"
         )
     return _from_text((_FOLDER / f"{dataset}{_SUFFIX}").read_text(encoding="utf-8"), dataset)

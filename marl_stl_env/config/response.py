@@ -14,6 +14,10 @@ from marl_stl_env.validation import check_range, check_types
 PRESENCE = 64
 
 
+#: No name has these: a formula has, whose comparison may hold the first "=".
+_OF_FORMULAS = frozenset("<>!()[]")
+
+
 @dataclass(frozen=True, repr=False)
 class ResponseConfig(ShowsChanges):
     """What actions change in ``TrafficResponse-v0``; times are steps of the lane.
@@ -66,9 +70,12 @@ class StlConfig(ShowsChanges):
         check_types(self)
         check_range("posture_window", self.posture_window, 1, 10**6)
         for text in self.specs:
-            if "=" not in text or not text.split("=", 1)[0].strip():
+            name, _, formula = text.partition("=")
+            unnamed = not name.strip() or bool(_OF_FORMULAS & set(name))
+            if unnamed or not formula or formula.startswith("="):
                 raise ConfigError(
-                    f"specs holds {text!r}: write every specification as name=formula"
+                    f"specs holds {text!r}: write every specification as name=formula, such as "
+                    "'calm=G (false_alarms_64 <= 8)'"
                 )
         if self.observe and not self.monitor:
             raise ConfigError("observe=True shows what monitor=True watches: set both")

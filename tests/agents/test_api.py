@@ -159,7 +159,7 @@ def test_a_team_of_a_frame_decides_on_frames(trained: Any, frame: pd.DataFrame) 
     assert found["flow_id"].tolist() == list(range(550, 600))
     assert found["entity"].tolist() == new["host"].tolist()
     assert set(found["decision"]) <= {action.name for action in Action}
-    other_order = load_team(run.path).decide(new[new.columns[::-1]])
+    other_order = load_team(run).decide(new[new.columns[::-1]])
     pd.testing.assert_frame_equal(other_order, found.drop(columns="flow_id"))
     as_text = new.astype({"x1": str})
     pd.testing.assert_series_equal(run.team().decide(as_text)["decision"], found["decision"])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from marl_stl_agents.command_line import parse_config
+from marl_stl_agents.command_line import parse_config, run_command
 from marl_stl_agents.config.evaluate import DecideConfig
 
 from tests.programs import run_program
@@ -45,3 +45,11 @@ def test_the_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, arguments: l
     monkeypatch.setenv("HOME", "/folder/of/one")
     config = parse_config(DecideConfig, arguments, "")
     assert (config.input, config.run) == (Path("/folder/of/one/in.csv"), Path("/folder/of/one/run"))
+
+
+def test_the_keyboard_interrupts_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def act(_: DecideConfig) -> None:
+        raise KeyboardInterrupt
+
+    assert run_command(DecideConfig, act, "", arguments=["--input", "in.csv"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import shlex
+from pathlib import Path
 
 import pytest
 from marl_stl_agents.console.output import PlainConsole, say, show, warn
-from marl_stl_agents.printable import printable
+from marl_stl_agents.printable import command_line, printable
 from rich.table import Table
 
 
@@ -22,6 +24,12 @@ from rich.table import Table
 )
 def test_escapes(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_a_command_can_be_copied_into_a_shell() -> None:
+    words = ["train", "--resume", "runs/my run; ls", "$HOME"]
+    assert shlex.split(command_line(*words)) == ["marl-stl-train", *words[1:]]
+    assert command_line("evaluate", Path("runs/one")) == "marl-stl-evaluate runs/one"
 
 
 @pytest.mark.parametrize("text", ["q[/x].csv", "k[red]k", "a:x:b", "[link=http://x]y[/link]"])

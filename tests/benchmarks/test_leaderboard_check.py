@@ -52,7 +52,7 @@ def test_a_tampered_evaluation_is_refused(
     run: Path, change: Callable[[Any], None], place: str
 ) -> None:
     edit(run / "evaluation.json", change)
-    with pytest.raises(SubmissionError, match=r"evaluate (it|the run) again: python") as caught:
+    with pytest.raises(SubmissionError, match=r"evaluate (it|the run) again: marl-stl-") as caught:
         check_run(run, TRACK)
     assert place in str(caught.value)
 
@@ -72,7 +72,7 @@ def test_other_weights_are_refused(run: Path) -> None:
     for path in run.glob("checkpoints/*/policy.safetensors"):
         weights = load_file(path)
         save_file({n: -values if "net" in n else values for n, values in weights.items()}, path)
-    with pytest.raises(SubmissionError, match=r"per validation event.*python train\.py --restart"):
+    with pytest.raises(SubmissionError, match=r"per validation event.*marl-stl-train --restart"):
         check_run(run, TRACK)
 
 
@@ -132,7 +132,7 @@ def remove(name: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (remove("evaluation.json"), SubmissionError, "is not evaluated yet: python evaluate.py"),
+        (remove("evaluation.json"), SubmissionError, "is not evaluated yet: marl-stl-evaluate"),
         (remove("config.json"), RunError, "not a run directory"),
         (remove("data.json"), RunError, "is missing"),
         (remove("checkpoints"), RunError, "has no checkpoint"),

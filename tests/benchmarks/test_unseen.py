@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from marl_stl_agents.commands.presets import PRESETS
 from marl_stl_agents.config import PPOConfig, TrainConfig
-from marl_stl_agents.run_directory import read_json
+from marl_stl_agents.run_directory import read_json, write_json
 
 from benchmarks.common import worlds
 from benchmarks.common.tables import family_table, in_words, interval, ratio_table
@@ -20,9 +20,9 @@ from benchmarks.leaderboard.classifiers import best_threshold, boosting
 from benchmarks.leaderboard.open_entries import BASELINES, open_world
 from benchmarks.leaderboard.open_world import Team, fold_result, open_result, results_of
 from benchmarks.leaderboard.table import OPEN_WORLD, read_entries
-from benchmarks.studies.learning import DOCS, RESULTS
+from benchmarks.studies.learning import DOCS, RESULTS, run_file
 from benchmarks.studies.learning_settings import Setting
-from benchmarks.studies.unseen.__main__ import FEW
+from benchmarks.studies.unseen.__main__ import FEW, Settings, write_table
 from benchmarks.studies.unseen.candidates import CANDIDATES
 from benchmarks.studies.unseen.known import known_attacks
 from marl_stl_env.config import DataConfig, EnvConfig
@@ -183,6 +183,24 @@ def test_known_attacks(tmp_path: Path) -> None:
     times = [file.stat().st_mtime_ns for file in sorted(tmp_path.rglob("*.json"))]
     assert known_attacks(tmp_path, None, (0, 1), "validation", settings) == found
     assert [file.stat().st_mtime_ns for file in sorted(tmp_path.rglob("*.json"))] == times
+
+
+def test_what_a_folder_holds_is_written(tmp_path: Path) -> None:
+    """The file of results and the table of the page come from the runs of the study alone."""
+    known = read_json(RESULTS / "known_attacks.json")
+    for name, runs in known.items():
+        for one in reversed(runs):
+            write_json(run_file(tmp_path / "test", name, one["seed"]), one)
+    page = tmp_path / "unseen-attacks.md"
+    page.write_text((DOCS / page.name).read_text(encoding="utf-8"), encoding="utf-8")
+    settings = Settings("table", tmp_path, split="test", results=tmp_path, docs=tmp_path)
+    write_table(settings)
+    assert (tmp_path / "known_attacks.json").read_bytes() == (
+        RESULTS / "known_attacks.json"
+    ).read_bytes()
+    assert page.read_bytes() == (DOCS / page.name).read_bytes()
+    with pytest.raises(FileNotFoundError, match="another --split"):
+        write_table(replace(settings, split="validation"))
 
 
 def test_the_preset_is_what_was_chosen() -> None:

@@ -149,5 +149,5 @@ def test_sigterm_saves_and_stops(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=100)
     assert process.returncode == 0, output
-    assert "continue with: python train.py --resume" in output
+    assert "continue with: marl-stl-train --resume" in output
     assert len(list_checkpoints(run)) == 1

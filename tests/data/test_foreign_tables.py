@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import datetime as dt
 import decimal
+import itertools
 import lzma
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ from marl_stl_env.data.ingest.incoming import IncomingTraffic
 from marl_stl_env.data.ingest.readers.decode import decoded
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.data.registry import file_format
-from marl_stl_env.errors import ConfigError, DataFileNotFoundError, DataFormatError, LabelError
+from marl_stl_env.errors import (
+    ConfigError,
+    DataFileNotFoundError,
+    DataFormatError,
+    DuplicateColumnError,
+    LabelError,
+)
 from tests.data.tables import of_text
 
 
@@ -186,6 +193,51 @@ def test_indices_and_row_numbers_are_left_out(tmp_path: Path) -> None:
     kept = load_dataset("custom", path=tmp_path / "c.parquet", label="y", entity="host")
     assert kept.entities is not None
     assert set(kept.entities.tolist()) == set(range(4))
+
+
+def test_spaces_around_names_of_columns_are_no_part_of_them(tmp_path: Path) -> None:
+    """One table has one set of names, whatever it is read from and however it is asked for."""
+    frame = pd.DataFrame({" bytes ": [3.0, 9.0, 4.0, 7.0], "host ": list("abab"), " y": [0, 1] * 2})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    names: list[dict[str, Any]] = [
+        {"label": "y", "entity": "host"},
+        {"label": " y", "entity": "host ", "drop": ()},
+    ]
+    sources: list[dict[str, Any]] = [
+        {"frame": frame},
+        {"path": tmp_path / "a.csv"},
+        {"path": tmp_path / "a.parquet"},
+    ]
+    for source, named in itertools.product(sources, names):
+        table = load_dataset("custom", **source, **named)
+        assert table.feature_names == ("bytes",)
+        assert table.features.ravel().tolist() == [3.0, 9.0, 4.0, 7.0]
+    views = {"flow": [" bytes "]}
+    assert load_dataset("custom", frame=frame, label=" y", drop=["host "], views=views).views == {
+        "flow": (0,)
+    }
+    with pytest.raises(DuplicateColumnError, match="rename one"):
+        load_dataset("custom", frame=frame.assign(bytes=1.0), label="y")
+
+
+def test_a_category_of_whole_numbers_has_one_name(tmp_path: Path) -> None:
+    """pandas makes floats of a column of ports as soon as one of them is missing."""
+    ports = pd.Series([80, 443, 80, 22, 443, 80])
+    plain = pd.DataFrame({"port": ports, "x": np.arange(6) * 1.5, "y": [0, 1] * 3})
+    gaps = plain.assign(port=ports.where(ports != 22))
+    gaps.to_csv(tmp_path / "gaps.csv", index=False)
+    assert "80.0" in (tmp_path / "gaps.csv").read_text()
+    for source, last in (
+        ({"frame": plain}, "22"),
+        ({"frame": gaps}, ""),
+        ({"path": tmp_path / "gaps.csv"}, ""),
+    ):
+        table = load_dataset("custom", **source, label="y", categorical="port")
+        assert set(table.categories["port"]) == {"80", "443", last}
+    versions = pd.DataFrame({"tls": ["1.2", "1.0", "1.20", "-3.00"] * 2, "y": [0, 1] * 4})
+    table = load_dataset("custom", frame=versions, label="y", categorical="tls")
+    assert table.categories["tls"] == ("1.2", "1", "1.20", "-3")
 
 
 def test_features_that_identify_are_named() -> None:

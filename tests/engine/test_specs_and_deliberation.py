@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.spec_monitor import SpecMonitor
 from marl_stl_env.engine.spec_signals import SIGNALS, StepContext, register_spec_signal
 from marl_stl_env.engine.state import StepRecord
+from marl_stl_env.errors import PluginError
 from marl_stl_env.types import AnyArray
 from tests.conftest import make_table, with_entities
 
@@ -167,6 +169,26 @@ def test_a_copy_brings_signals_of_its_own_along() -> None:
         assert pickle.loads(stored).specifications == SpecMonitor(config, 2).specifications
     finally:
         del SIGNALS[name]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (lambda step: step.actions, r"returns int8 of shape \(2, 4\)"),
+        (lambda _: 1.0, r"returns float64 of shape \(\)"),
+        (lambda step: step.labels.astype(str), r"returns <U5 of shape \(2,\)"),
+    ],
+)
+def test_a_signal_of_another_shape_is_reported_by_its_function(values: Any, said: str) -> None:
+    register_spec_signal("odd", values)
+    try:
+        config = EnvConfig(agents=4, episode_length=9, stl=StlConfig(specs=("a=G (odd <= 1)",)))
+        engine = Engine(config, TABLE, 2, 0)
+        engine.reset()
+        with pytest.raises(PluginError, match=rf"signal 'odd' \(.*lambda.*\) {said}; a signal"):
+            engine.step(np.zeros((2, 4), np.int8))
+    finally:
+        del SIGNALS["odd"]
 
 
 def _disputed(step: StepContext) -> AnyArray:

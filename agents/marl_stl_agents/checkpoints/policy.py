@@ -32,14 +32,14 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
     if not isinstance(stated, dict) or "architecture" not in stated:
         raise RunError(
             f"{path} does not state the architecture of its policy: it was written by an older "
-            "version; train the run anew with this one (python train.py --restart RUN)"
+            "version; train the run anew with this one (marl-stl-train --restart RUN)"
         )
     try:
         return from_plain(Architecture, stated["architecture"])
     except (TypeError, ConfigError) as error:
         raise RunError(
             f"{path} states no possible architecture: {error}; if a newer version wrote it, update "
-            "marl-stl-env; else train the run anew: python train.py --restart RUN"
+            "marl-stl-env; else train the run anew: marl-stl-train --restart RUN"
         ) from None
 
 

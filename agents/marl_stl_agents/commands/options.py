@@ -40,7 +40,7 @@ class TrainCommand(TrainConfig):
 
     Attributes:
         iterations: Rollouts, each followed by an update; with --resume as many in all, where
-            they shall be more than those of the run.
+            they shall be more than those of the run; with --restart in place of those of the run.
         seeds: Train one run for each of these seeds, in folders ``seed_<seed>`` of ``--run-dir``;
             mean, interquartile mean and interval of every metric go into ``seeds.json`` there.
         at_once: With --seeds, trainings at the same time, each in a process of its own.
@@ -78,14 +78,14 @@ class TrainCommand(TrainConfig):
             env=EnvConfig(plugins=settings.env.plugins),
             progress=self.progress,
             run_dir=self.run_dir if self.resume is None else None,
-            iterations=settings.iterations if self.resume is not None else TrainConfig.iterations,
+            iterations=settings.iterations,
         )
         several = sum(path is not None for path in (self.resume, self.restart, self.sweep)) > 1
         if settings != allowed or several or self.seeds is not None:
             raise ConfigError(
                 "--resume and --restart take the settings of the run they name: give one of them, "
-                "and no other flag (but --progress and --no-progress, --plugin, --iterations with "
-                "--resume, --at-once with --resume of several seeds, and --run-dir with --restart)"
+                "and no other flag (but --progress and --no-progress, --plugin, --iterations, "
+                "--at-once with --resume of several seeds, and --run-dir with --restart)"
             )
 
     def _check_seeds(self) -> None:

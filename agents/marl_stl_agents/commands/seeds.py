@@ -10,6 +10,7 @@ from marl_stl_agents.config import EvaluateConfig
 from marl_stl_agents.console.output import say
 from marl_stl_agents.console.seeds import show_estimates
 from marl_stl_agents.evaluation.seeds.folder import open_seeds, summarise
+from marl_stl_agents.printable import command_line
 from marl_stl_env.errors import RunError
 
 
@@ -30,7 +31,7 @@ def evaluate_seeds(
     if folder.unfinished:
         raise RunError(
             f"{path}: the training of seeds {', '.join(map(str, folder.unfinished))} is not "
-            f"finished; go on with: python train.py --resume {path}"
+            f"finished; go on with: {command_line('train', '--resume', path)}"
         )
     for seed, run in zip(folder.seeds, folder.runs, strict=True):
         say(f"seed {seed}")

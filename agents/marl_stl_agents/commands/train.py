@@ -39,7 +39,13 @@ def act(command: TrainCommand) -> None:
     elif command.resume is not None:
         resume(command.resume, command.iterations, progress=command.progress, plugins=plugins)
     elif command.restart is not None:
-        restart(command.restart, command.run_dir, progress=command.progress, plugins=plugins)
+        restart(
+            command.restart,
+            command.run_dir,
+            iterations=command.iterations,
+            progress=command.progress,
+            plugins=plugins,
+        )
     else:
         train(command.settings())
 

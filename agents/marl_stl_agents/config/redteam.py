@@ -36,6 +36,8 @@ class RedTeamConfig(ShowsChanges):
         split: The split to evaluate on; best responses learn on the training split.
         seed: Seed of all that is drawn.
         threads: Threads of torch.
+        plugins: Modules of your own to import beside those of the run, or in place of one of the
+            same name that has moved or changed. Their code is run.
     """
 
     run: tyro.conf.Positional[Path | None] = None
@@ -52,6 +54,7 @@ class RedTeamConfig(ShowsChanges):
     split: Split = "test"
     seed: int = 0
     threads: int = 1
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -77,7 +77,7 @@ class TrainConfig(ShowsChanges):
         if self.env.split != "train":
             raise ConfigError(
                 f"split={self.env.split!r}: training uses the training split; evaluate others with "
-                "evaluate.py --split"
+                "marl-stl-evaluate --split"
             )
         if self.env.faults.faulty >= self.env.agents:
             raise ConfigError(

@@ -41,10 +41,13 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     interval = ""
     if "lost_low" in found:
         interval = f" (95 % interval {found['lost_low']:.1%} to {found['lost_high']:.1%})"
+    score = found["normalized_score"]
     lines = [
-        "a best response takes "
-        f"{found['lost']:.1%}{interval} of the team's normalised score of "
-        f"{found['normalized_score']:.3f} without disguises"
+        f"a best response takes {found['lost']:.1%}{interval} of the team's normalised score of "
+        f"{score:.3f} without disguises"
+        if score > 0.0
+        else f"without disguises the team's normalised score is {score:.3f}, which is not above "
+        "the best constant policy: a best response takes nothing from it"
     ]
     responses = [name for name in result["attacks"] if name.startswith("response_")]
     if responses:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NoReturn
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from marl_stl_agents.printable import command_line
 from marl_stl_env.config import Split
 from marl_stl_env.errors import RunError
 from marl_stl_env.files import write_text
@@ -364,8 +365,8 @@ def read_result(path: Path) -> EvaluationResult:
 
 
 def _remedy(path: Path) -> str:
-    flag = "" if path.name == "evaluation.json" else f" --split {path.stem}"
-    return f"evaluate the run again: python evaluate.py {path.parent}{flag}"
+    flags = () if path.name == "evaluation.json" else ("--split", path.stem)
+    return f"evaluate the run again: {command_line('evaluate', path.parent, *flags)}"
 
 
 def _refuse(constant: str) -> NoReturn:

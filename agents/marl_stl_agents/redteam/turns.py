@@ -46,6 +46,7 @@ from marl_stl_agents.run_directory import (
 )
 from marl_stl_agents.run_plugins import record_plugins
 from marl_stl_env.adversary.engine import AdversarialEngine, Attack
+from marl_stl_env.adversary.table import disguised_table
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.adversarial.attackers import attacker_actions, attacker_space
 from marl_stl_env.envs.spaces import observation_space
@@ -74,13 +75,14 @@ def run_redteam(settings: RedTeamConfig, say: Say = print) -> Path:
         ConfigError: If the team has a memory, or nothing is known of what may be disguised.
     """
     source = find_run(settings.run)
-    config = config_at(source, None, ())
+    config = config_at(source, None, settings.plugins)
     check_can_be_asked(config)
     resolve_device("cpu", settings.threads)
     prepared = prepare_again(source, config)
     check_data(source, prepared)
     table = Table(settings, config, prepared)
     first = _policy_of(source, table)
+    disguised_table(table.task(), settings.adversary, prepared)  # refused before a folder is made
     target = settings.run_dir or source.with_name(f"{source.name}-redteam")
     with output_errors(target):
         target.mkdir(parents=True, exist_ok=True)
@@ -123,7 +125,7 @@ def _begin(target: Path, table: Table) -> None:
 def as_plain(settings: RedTeamConfig) -> dict[str, Any]:
     """Settings as JSON has them, without those that change nothing of the result."""
     plain = asdict(settings)
-    for name in ("run_dir", "threads"):
+    for name in ("run_dir", "threads", "plugins"):
         del plain[name]
     return {name: str(v) if isinstance(v, Path) else v for name, v in plain.items()}
 

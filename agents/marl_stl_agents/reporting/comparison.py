@@ -13,6 +13,7 @@ from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.evaluation.result import EvaluationResult, read_result
 from marl_stl_agents.evaluation.seeds.statistics import SCORES
+from marl_stl_agents.printable import command_line
 from marl_stl_agents.run_directory import DATA, evaluation_file, find_run, read_config, read_json
 from marl_stl_env.config import Split
 from marl_stl_env.errors import ComparisonError, RunError
@@ -119,10 +120,9 @@ def training_seconds(run: Path) -> float | None:
 def _read(run: Path, name: str, split: Split) -> ComparedRun:
     path = evaluation_file(run, split)
     if not path.is_file():
-        flag = "" if split == "test" else f" --split {split}"
-        raise ComparisonError(
-            f"{run} has no {path.name}; make it with: python evaluate.py {run}{flag}"
-        )
+        flags = () if split == "test" else ("--split", split)
+        made_by = command_line("evaluate", run, *flags)
+        raise ComparisonError(f"{run} has no {path.name}; make it with: {made_by}")
     config, facts = read_config(run), read_json(run / DATA)
     try:
         data = {"source": facts["source"], f"{split} split": facts["splits"][split]}

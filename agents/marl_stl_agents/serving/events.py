@@ -69,8 +69,9 @@ class EventLog:
         key: str | None,
         block_bytes: int,
     ) -> None:
-        self.file, self._key, self._block = file, key, block_bytes
-        further = () if key is None else (key,)
+        self.file, self._block = file, block_bytes
+        self._key = None if key is None else key.strip()
+        further = () if self._key is None else (self._key,)
         self._reader = team.line_reader(str(file.path), options, further)
         mapping = self._reader.columns.mapping
         self._team, self._wanted, form = team, Wanted(further), team.written
@@ -87,8 +88,8 @@ class EventLog:
             last: Whether a line without an end counts as one.
 
         Raises:
-            MissingColumnError: If the log's header lacks more than half of a view's columns, or
-                the host that the team isolates.
+            MissingColumnError: If the log's header lacks more than half of a view's columns, the
+                host that the team isolates, or the key.
         """
         size = self._block
         while True:
@@ -155,6 +156,9 @@ class EventLog:
         if self._entity is not None and self._entity not in given:
             hint = "It names the host of each event, which this team isolates; add it."
             raise MissingColumnError(self.file.path, self._entity, parsed.fields, hint)
+        if self._key is not None and self._key not in given:
+            hint = "It names the events (--key); take a column of the log, or leave --key out."
+            raise MissingColumnError(self.file.path, self._key, parsed.fields, hint)
         self._incoming = self._of_columns(given)  # a log without times is read without them
         self._checked = parsed.fields
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from marl_stl_agents.serving.place import Place, rotated_files
+from marl_stl_env.errors import ServingError
 
 #: How often a rotated file must be found without new bytes before it is left: its writer may not
 #: have noticed yet.
 _QUIET = 2
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Within the block a file that may not be read becomes a :class:`ServingError`."""
+    try:
+        yield
+    except PermissionError as error:
+        raise ServingError(
+            f"{path} cannot be read: {error.strerror}; give the server the right to read it"
+        ) from None
 
 
 class FollowedFile:
@@ -22,7 +35,8 @@ class FollowedFile:
     there is none, what had not been read is lost, and counted.
 
     Args:
-        path: The file; it may not exist yet.
+        path: The file; it may not exist yet. A :class:`ServingError` says later that it cannot be
+            read, or is no regular file.
         place: Where to go on; None begins anew.
 
     Attributes:
@@ -121,8 +135,14 @@ class FollowedFile:
         self, path: Path, place: Place, wanted: Callable[[int], bool] = lambda _: True
     ) -> bool:
         """Open a file if it is the wanted one."""
-        with suppress(FileNotFoundError):
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with suppress(FileNotFoundError), readable(path):
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                os.close(handle)
+                raise ServingError(
+                    f"{path} is no file that grows, and a pipe cannot be read again after a kill; "
+                    "let it be written into a file"
+                )
             if wanted(handle):
                 self.close()
                 self._handle = handle

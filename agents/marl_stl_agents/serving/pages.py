@@ -40,7 +40,7 @@ def pages(status: Status, host: str, port: int) -> Iterator[str]:
     except OSError as error:
         raise ServingError(
             f"nothing can listen on {host}:{port} ({error.strerror or error}); choose another "
-            "--port, 0 for a free one"
+            "--port (0 takes a free one) or --host"
         ) from None
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True, name="pages")
@@ -71,6 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there are /, /health and /metrics\n")
 
+    do_HEAD = do_GET  # noqa: N815 - as the base class asks for it
+
     def log_message(self, format: str, *args: Any) -> None:
         """Write nothing: requests come every few seconds."""
 
@@ -80,7 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
 
 def _page(found: dict[str, Any]) -> str:

@@ -13,9 +13,10 @@ from marl_stl_agents.evaluation.drift.report import without_reference
 from marl_stl_agents.evaluation.new_traffic.team import load_team
 from marl_stl_agents.run_directory import DRIFT, find_run
 from marl_stl_agents.serving.pages import pages
+from marl_stl_agents.serving.place import rotated_files
 from marl_stl_agents.serving.server import Server
 from marl_stl_agents.serving.status import Status
-from marl_stl_env.errors import ServingError
+from marl_stl_env.errors import DataFileNotFoundError, ServingError
 from marl_stl_env.files import clear_drafts, locked, output_errors
 
 FOLDER = "serving"
@@ -26,7 +27,7 @@ def serve(settings: ServeConfig, say: Callable[[str], None] = lambda _: None) ->
 
     Args:
         settings: The server.
-        say: Takes what it begins with.
+        say: Takes what it begins with, and once a minute at most what is malformed.
 
     Returns:
         What it counted.
@@ -49,16 +50,26 @@ def serve(settings: ServeConfig, say: Callable[[str], None] = lambda _: None) ->
         stack.enter_context(locked(folder))
         clear_drafts(folder)
         _check_apart(settings, folder)
-        server = stack.enter_context(closing(Server(team, settings, folder)))
+        server = stack.enter_context(closing(Server(team, settings, folder, say)))
         if settings.port is not None:
             address = stack.enter_context(pages(server.status, settings.host, settings.port))
             say(f"metrics and health: {address}")
         say(f"decisions: {folder}")
+        _check_log(settings, say)
         if not (run / DRIFT).exists():
             say(without_reference(run))
         stack.enter_context(_stopped_by_signals(server.stopping.set))
         server.run(until_end=settings.until_end)
     return server.status
+
+
+def _check_log(settings: ServeConfig, say: Callable[[str], None]) -> None:
+    """Say that there is no log yet; refuse it where nothing would be waited for."""
+    if settings.follow.exists() or any(rotated_files(settings.follow)):
+        return
+    if settings.until_end:
+        raise DataFileNotFoundError(f"{settings.follow} is not a file; check the path (--follow)")
+    say(f"waiting for {settings.follow}, which does not exist yet")
 
 
 def _check_apart(settings: ServeConfig, folder: Path) -> None:

@@ -23,7 +23,7 @@ from marl_stl_agents.serving.follow import FollowedFile
 from marl_stl_agents.serving.place import Place
 from marl_stl_agents.serving.records import Decided
 from marl_stl_agents.serving.snapshot import Snapshot
-from marl_stl_agents.serving.status import Status
+from marl_stl_agents.serving.status import MalformedNotices, Status
 from marl_stl_agents.serving.verdicts import AwaitedVerdicts, new_lines
 from marl_stl_env.data.ingest.sources.adapter import SourceOptions
 from marl_stl_env.errors import OutputError, ServingError
@@ -45,6 +45,7 @@ class Server:
         team: The team.
         settings: What it follows and where it writes.
         folder: Where decisions, list and state are kept.
+        say: Takes what the log of the server shall hold.
 
     Attributes:
         status: What it counts.
@@ -55,8 +56,15 @@ class Server:
         OutputError: If it cannot be written to.
     """
 
-    def __init__(self, team: Team, settings: ServeConfig, folder: Path) -> None:
+    def __init__(
+        self,
+        team: Team,
+        settings: ServeConfig,
+        folder: Path,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._settings, self._folder = settings, folder
+        self._notices = MalformedNotices(say)
         self.status = Status(most_behind=settings.most_behind)
         self.stopping = threading.Event()
         self._stream = team.stream(reason_columns=settings.reason_columns, specifications=True)
@@ -66,8 +74,8 @@ class Server:
         reference = reference_of(team.run)
         self._watch = None if reference is None else DriftWatch(reference)
         self._identity = identity(team, settings)
-        state = Snapshot.read(folder / STATE)
-        facts: Any = {} if state is None else self._checked(state)
+        state = self._own(Snapshot.read(folder / STATE))
+        facts: Any = {} if state is None else state.facts
         none = Place().to_dict()
         places = {name: Place.from_dict(facts.get(name, none)) for name in ("input", "verdicts")}
         file = FollowedFile(settings.follow, places["input"])
@@ -90,14 +98,23 @@ class Server:
             )
         return DecisionLog(path, written)
 
-    def _checked(self, state: Snapshot) -> Any:
-        given = state.facts.get("identity")
-        if given != self._identity:
-            raise ServingError(
-                f"{self._folder / STATE} is of another run, log or source ({given}); choose "
-                "another --folder, or move it away"
-            )
-        return state.facts
+    def _own(self, state: Snapshot | None) -> Snapshot | None:
+        """The state, if it is of this run and log; none where the other has read nothing yet."""
+        given = None if state is None else state.facts.get("identity")
+        if state is None or given == self._identity:
+            return state
+        if state.facts.get("input") == Place().to_dict():
+            return None  # a start that was refused, with a key that the log does not have
+        known = given if isinstance(given, dict) else {}
+        others = ", ".join(
+            f"{name} {known.get(name)!r}, not {value!r}"
+            for name, value in self._identity.items()
+            if known.get(name) != value
+        )
+        raise ServingError(
+            f"{self._folder / STATE} is of another run, log or source ({others}); choose "
+            "another --folder, or move it away"
+        )
 
     def _restore(self, state: Snapshot) -> None:
         facts = state.facts
@@ -128,6 +145,7 @@ class Server:
             elif not self.step(last=True):
                 break
         self.save()
+        self._notices.give(time.monotonic(), last=True)
 
     def step(self, *, last: bool = False) -> bool:
         """Decide on the next block, and save where it is time to; False where nothing was new.
@@ -139,6 +157,7 @@ class Server:
         if block is not None:
             self._decide(block)
         self.status.behind = self._events.file.behind
+        self._notices.give(time.monotonic())
         due = time.monotonic() - self._saved_at >= self._settings.snapshot_seconds
         if due and (self._changed or self._verdicts is not None):
             self.save()
@@ -161,6 +180,7 @@ class Server:
                 self._watch.add(block.chunk.table.features, rollout.scores)
                 self.status.drift = self._watch.as_dict()
         self.status.add_malformed(block.malformed)
+        self._notices.add(block.malformed)
         self._changed = True
         self._written(lambda: self._log.add(lines))
 

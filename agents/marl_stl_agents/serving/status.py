@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,6 +115,42 @@ class Status:
             self.malformed = deque(facts["malformed"], maxlen=_SHOWN)
         except (KeyError, TypeError) as error:
             raise StateError(f"these are no counts of a server: {error!r}") from None
+
+
+class MalformedNotices:
+    """Says which lines are malformed, at most once in so many seconds.
+
+    Args:
+        say: Takes a line of text.
+        every: Seconds between two of them.
+    """
+
+    def __init__(self, say: Callable[[str], None], every: float = 60.0) -> None:
+        self._say, self._every = say, every
+        self._count, self._said_at = 0, -every
+        self._latest: Malformed | None = None
+
+    def add(self, lines: Sequence[Malformed]) -> None:
+        """Take more malformed lines."""
+        if lines:
+            self._count, self._latest = self._count + len(lines), lines[-1]
+
+    def give(self, now: float, *, last: bool = False) -> None:
+        """Say what has come since the last notice, where it is time to.
+
+        Args:
+            now: Seconds of a clock that only grows.
+            last: Whether there is no later time.
+        """
+        if self._latest is None or not (last or now - self._said_at >= self._every):
+            return
+        found, more = self._latest, self._count - 1
+        others = f", and {more:,} more since the last notice" if more else ""
+        self._say(
+            f"malformed line {found.line} (byte {found.offset}), skipped: "
+            f"{found.problem[:200]}{others}"
+        )
+        self._count, self._latest, self._said_at = 0, None, now
 
 
 def covered(status: Status) -> bool | None:

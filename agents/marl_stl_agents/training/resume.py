@@ -94,7 +94,7 @@ def longer(config: TrainConfig, iterations: int | None) -> TrainConfig:
     if iterations < config.iterations:
         raise ConfigError(
             f"iterations={iterations} with --resume: the run was begun with {config.iterations}, "
-            "and may only be prolonged; use --restart for a shorter one"
+            "and may only be prolonged; use --restart with --iterations for a shorter one"
         )
     ppo = config.ppo
     falling = {
@@ -117,6 +117,7 @@ def restart(
     run: Path,
     run_dir: Path | None = None,
     *,
+    iterations: int | None = None,
     progress: bool | None = None,
     plugins: Iterable[str] = (),
 ) -> Path:
@@ -125,6 +126,7 @@ def restart(
     Args:
         run: The run whose settings are taken.
         run_dir: The new run directory; None makes ``runs/<time>-<dataset>``.
+        iterations: Rollouts; None takes as many as the run.
         progress: Show a progress bar; None does as the run did.
         plugins: Plugins that have moved or changed; see :func:`~.run_plugins.with_plugins`.
 
@@ -133,4 +135,5 @@ def restart(
     """
     found = find_run(run)
     config = with_plugins(found, read_config(found), plugins)
-    return train(_shown(replace(config, run_dir=run_dir), progress))
+    length = config.iterations if iterations is None else iterations
+    return train(_shown(replace(config, run_dir=run_dir, iterations=length), progress))

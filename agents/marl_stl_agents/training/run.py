@@ -30,6 +30,7 @@ from marl_stl_agents.evaluation.result import write_result
 from marl_stl_agents.evaluation.stl import trivially_satisfied
 from marl_stl_agents.imitation.warm_start import warm_start
 from marl_stl_agents.policies.team import TeamPolicy
+from marl_stl_agents.printable import command_line
 from marl_stl_agents.run_data import (
     Passed,
     describe_data,
@@ -71,7 +72,7 @@ def train(
 ) -> Path:
     """Train a team and evaluate it on the validation split.
 
-    The test split is not touched: that is ``evaluate.py``'s part.
+    The test split is not touched: that is ``marl-stl-evaluate``'s part.
 
     Args:
         config: The run.
@@ -151,7 +152,7 @@ def learn_and_evaluate(
         step("drawing the training curves")
         save_curves(run)
     if not finished:
-        say(f"stopped; continue with: python train.py --resume {run}")
+        say(f"stopped; continue with: {command_line('train', '--resume', run)}")
         return run
     if check is not None:
         check.show()
@@ -168,7 +169,7 @@ def learn_and_evaluate(
     write_result(run / VALIDATION, result)
     show_evaluation(result)
     say_how_both_fit(read_checklist(run), result)
-    say(f"run directory: {run}\nevaluate it on the test split: python evaluate.py {run}")
+    say(f"run directory: {run}\nevaluate it on the test split: {command_line('evaluate', run)}")
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from marl_stl_agents.evaluation.seeds.folder import (
     set_common,
     summarise,
 )
+from marl_stl_agents.printable import command_line
 from marl_stl_agents.run_directory import (
     CONFIG,
     VALIDATION,
@@ -116,12 +118,12 @@ def _train(folder: SeedsFolder, config: TrainConfig, at_once: int) -> Path:
             f"others alone; {_listed([seed])}: {error}"
         )
     if folder.unfinished:
-        say(f"stopped; continue with: python train.py --resume {folder.path}")
+        say(f"stopped; continue with: {command_line('train', '--resume', folder.path)}")
         return folder.path
     show_estimates(summarise(folder, "validation"), folder.seeds, "validation")
     say(
         f"runs of {len(folder.seeds)} seeds: {folder.path}\nevaluate them on the test split: "
-        f"python evaluate.py {folder.path}"
+        f"{command_line('evaluate', folder.path)}"
     )
     return folder.path
 
@@ -207,6 +209,10 @@ def _start(
     command = ["marl_stl_agents.commands.train", "--resume", str(run), "--no-progress"]
     command += ["--iterations", str(config.iterations)]
     command += [f"--plugin={name}" for name in config.env.plugins]
+    # It finds modules where this process does, not first in the working directory as "-m" alone.
     return subprocess.Popen(  # noqa: S603 - this program
-        [sys.executable, "-m", *command], stdout=output, stderr=subprocess.STDOUT
+        [sys.executable, "-P", "-m", *command],
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )

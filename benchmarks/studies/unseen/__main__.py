@@ -4,7 +4,8 @@
 every fold of every world (``benchmarks.common.worlds``) and prints what they are worth on the
 families that were left out. KDDTest+ is not used. ``test`` trains the preset on NSL-KDD's training
 file and evaluates it on KDDTest+. ``known`` trains teams with and without second opinions where all
-families are known. What stands in the folder is not made again.
+families are known. What stands in the folder is not made again. ``table`` writes what "known" has
+left in the folder for a split into ``benchmarks/results/known_attacks.json`` and the page.
 """
 
 from __future__ import annotations
@@ -24,13 +25,18 @@ from marl_stl_agents.run_directory import read_json, write_json
 from rich.console import Console
 
 from benchmarks.common.measure import show
-from benchmarks.common.tables import family_table, ratio_table, reference_table
+from benchmarks.common.tables import (
+    family_table,
+    ratio_table,
+    reference_table,
+    replace_section,
+)
 from benchmarks.common.teams import train_team
 from benchmarks.common.worlds import WORLDS
 from benchmarks.leaderboard.open_world import FoldResult, open_result, results_of
-from benchmarks.studies.learning import Evaluation
+from benchmarks.studies.learning import DOCS, RESULTS, Evaluation
 from benchmarks.studies.unseen.candidates import CANDIDATES
-from benchmarks.studies.unseen.known import SETTINGS, known_attacks
+from benchmarks.studies.unseen.known import SETTINGS, finished, known_attacks
 from marl_stl_env.config import StlConfig
 from marl_stl_env.data.prepare import prepare
 
@@ -51,9 +57,11 @@ class Settings:
         folds: Folds of each world, at most.
         seeds: Seeds of the trainings.
         split: The split that "known" evaluates on.
+        results: Folder of the JSON file of "table".
+        docs: Folder of its page.
     """
 
-    what: tyro.conf.Positional[Literal["select", "test", "known"]]
+    what: tyro.conf.Positional[Literal["select", "test", "known", "table"]]
     folder: Path
     data_dir: Path | None = None
     only: tuple[str, ...] = ()
@@ -61,6 +69,8 @@ class Settings:
     folds: int = 5
     seeds: tuple[int, ...] = (0,)
     split: Evaluation = "validation"
+    results: Path = RESULTS
+    docs: Path = DOCS
 
 
 def select(settings: Settings) -> None:
@@ -116,6 +126,22 @@ def known(settings: Settings) -> None:
     _print([*ratio_table(found), *reference_table(found)])
 
 
+def write_table(settings: Settings) -> None:
+    """Write the JSON file of known attacks, and the table into the page.
+
+    Raises:
+        FileNotFoundError: If the folder has no evaluation on the split.
+    """
+    found = finished(settings.folder, settings.split)
+    if not found:
+        raise FileNotFoundError(
+            f'{settings.folder / settings.split} holds no evaluation; run "known" first, or give '
+            "another --split"
+        )
+    write_json(settings.results / "known_attacks.json", found)
+    replace_section(settings.docs / "unseen-attacks.md", "known", ratio_table(found))
+
+
 def _print(lines: list[str]) -> None:
     for line in lines:
         Console().print(line, soft_wrap=True, markup=False)
@@ -142,4 +168,5 @@ def kdd_test(data_dir: Path | None, seed: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     _settings = tyro.cli(Settings, description=__doc__)
-    {"select": select, "test": test, "known": known}[_settings.what](_settings)
+    _do = {"select": select, "test": test, "known": known, "table": write_table}[_settings.what]
+    _do(_settings)

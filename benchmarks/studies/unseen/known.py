@@ -18,6 +18,11 @@ from benchmarks.studies.learning_settings import FULL, Setting
 from marl_stl_env.config import DataConfig, EnvConfig, StlConfig
 from marl_stl_env.data.prepare import prepare
 
+#: What the table shows of a run, and its seed.
+_COLUMNS = (
+    *("seed", "f1", "precision", "recall", "reward_per_event"),
+    *("normalized_score", "ceiling_ratio", "vote_ratio"),
+)
 #: NSL-KDD, both files divided at random; UNSW-NB15's file of 82,332 rows, each event once.
 NSL = DataConfig("nsl-kdd", split_method="stratified")
 UNSW = DataConfig("unsw-nb15", split_method="stratified", drop_duplicates=True, threat_rate=0.109)
@@ -87,3 +92,29 @@ def known_attacks(
                 write_json(path, {key: whole[key] for key in KEPT if key in whole})
             found.setdefault(name, []).append(read_json(path))
     return found
+
+
+def finished(folder: Path, split: Evaluation) -> dict[str, list[dict[str, Any]]]:
+    """The evaluations that a folder has of each setting, by seed; settings without one left out.
+
+    Args:
+        folder: What :func:`known_attacks` has written.
+        split: The split of the evaluations.
+    """
+    found = {
+        name: [_shown(path) for path in run_file(folder / split, name, 0).parent.glob("*.json")]
+        for name in SETTINGS
+    }
+    return {
+        name: sorted(runs, key=lambda one: int(one["seed"])) for name, runs in found.items() if runs
+    }
+
+
+def _shown(path: Path) -> dict[str, Any]:
+    """What the results keep of a run."""
+    whole = read_json(path)
+    references = {
+        name: {key: one[key] for key in ("f1", "reward_per_event")}
+        for name, one in whole["baselines"].items()
+    }
+    return {key: whole[key] for key in _COLUMNS} | {"baselines": references}

@@ -121,6 +121,7 @@ def load(
     source = _source(paths, frame, form)
     if label is None:
         raise ConfigError("data set 'custom' needs label=COLUMN, the column that marks threats")
+    label, family, entity, time = label.strip(), _name(family), _name(entity), _name(time)
     shown = {view: _names(names) for view, names in views.items()} if views else None
     named = tuple(name for name in (label, family, entity, time) if name)
     columns = _choose(source, named, _names(drop), _names(categorical), shown)
@@ -209,13 +210,14 @@ def written(
 ) -> Format:
     """The format of the table; the arguments are those of :func:`load`."""
     form = dialect(sep, encoding, _names(missing))
+    label, family = label.strip(), _name(family)
     labels = Coder(partial(label_name, missing=form.missing), limit=MAX_FAMILIES, kind=LabelError)
     benign = _benign(benign_values)
     plain = _format(label, family, labels, benign, form)
     target = plain.target
     if benign_values is None:
         target = clear(target, label, labels, benign)
-    return replace(plain, target=target, entity=entity, clock=time)
+    return replace(plain, target=target, entity=_name(entity), clock=_name(time))
 
 
 def _format(
@@ -242,8 +244,13 @@ def _source(paths: Sequence[Path], frame: Any, form: Dialect) -> Batches:
 
 def _names(names: Names) -> tuple[str, ...]:
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()]
-    return tuple(map(str, names))
+        names = [name for name in names.split(",") if name.strip()]
+    return tuple(str(name).strip() for name in names)
+
+
+def _name(name: str | None) -> str | None:
+    """A column as sources spell it: without spaces around it."""
+    return None if name is None else name.strip()
 
 
 def _check_views(

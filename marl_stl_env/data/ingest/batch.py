@@ -257,7 +257,8 @@ def _parse(batch: Batch, column: str, array: Any) -> Any:
         return trimmed.cast(pa.float64())
     except pa.ArrowInvalid:
         at = _first_failure(trimmed)
-        raise batch.error(f"{batch.shown(column, at)} is not a number", at, column) from None
+        problem = f"{batch.shown(column, at)} is not a number; correct it, or leave it empty"
+        raise batch.error(problem, at, column) from None
 
 
 def _first_failure(array: Any) -> int:

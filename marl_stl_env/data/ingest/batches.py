@@ -78,7 +78,7 @@ def csv_batches(
     first = first_fields(path, quoted=quoted, form=form)
     header = names is None
     raw = first if names is None else list(names)
-    clean = rename(raw) if rename else [name.strip() for name in raw]
+    clean = column_names(raw, rename)
     if header:
         if len(clean) > 1 and not clean[0]:
             clean[0] = INDEX
@@ -125,6 +125,11 @@ def table_batches(
             names = header[: len(first)] if short else header
             return csv_batches(path, names=names, rename=rename, quoted=quoted, form=form)
     return csv_batches(path, rename=rename, form=form)
+
+
+def column_names(raw: Sequence[str], rename: Rename | None = None) -> list[str]:
+    """The names of columns as all sources spell them: cleaned, or without spaces around them."""
+    return rename(list(raw)) if rename else [name.strip() for name in raw]
 
 
 def _unnamed(names: Sequence[str]) -> tuple[str, ...]:
@@ -177,7 +182,7 @@ def parquet_batches(
         raise DataFormatError(
             path, f"no Parquet file, or cut off ({error}); get the file again"
         ) from None
-    clean = rename(names) if rename else names
+    clean = column_names(names, rename)
     check_header(path, clean)
     place = dict(zip(clean, names, strict=True))
     index = {name for name in clean if place[name] in _index_of(schema)}
@@ -220,8 +225,15 @@ def _decoded(file: Path | str, name: str, array: Any) -> Any:
         ) from None
 
 
-def frame_batches(frame: Any, form: Dialect | None = None) -> Batches:
+def frame_batches(
+    frame: Any, form: Dialect | None = None, *, rename: Rename | None = None
+) -> Batches:
     """A pandas DataFrame; its index is left out, rows count from 1.
+
+    Args:
+        frame: The DataFrame.
+        form: Which texts stand for "no value".
+        rename: Cleans the names of its columns before they are checked.
 
     Raises:
         DataFormatError: If a column mixes types, or its name is not text.
@@ -231,18 +243,21 @@ def frame_batches(frame: Any, form: Dialect | None = None) -> Batches:
 
     what = "the DataFrame"
     if not isinstance(frame, pd.DataFrame):
-        raise DataFormatError("frame", f"{type(frame).__name__} is no pandas DataFrame")
+        raise DataFormatError(
+            "frame", f"{type(frame).__name__} is no pandas DataFrame; read the file into one"
+        )
     for name in frame.columns:
         if not isinstance(name, str):
             raise DataFormatError(what, f"the column name {name!r} is not text; rename it")
-    names = list(frame.columns)
-    check_header(Path(what), names)
+    clean = column_names(list(frame.columns), rename)
+    check_header(Path(what), clean)
+    place = dict(zip(clean, frame.columns, strict=True))
 
     def read(columns: Sequence[str]) -> Iterator[Batch]:
         arrays = {}
         for name in columns:
             try:
-                array = pa.array(frame[name], from_pandas=True)
+                array = pa.array(frame[place[name]], from_pandas=True)
             except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
                 raise DataFormatError(
                     what, f"the column mixes types ({error}); give it one", column=name
@@ -256,4 +271,4 @@ def frame_batches(frame: Any, form: Dialect | None = None) -> Batches:
             parts = {n: a.slice(start, BATCH_ROWS) for n, a in arrays.items()}
             yield Batch(what, parts, rows, missing)
 
-    return Batches(what, tuple(names), read, _unnamed(names))
+    return Batches(what, tuple(clean), read, _unnamed(clean))

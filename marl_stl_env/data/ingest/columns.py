@@ -93,9 +93,10 @@ def _is_numeric(batch: Batch, column: str) -> bool:
         except DataFormatError as mixed:
             if "is a number" not in mixed.problem:
                 raise
+            what = error.problem.partition(";")[0]
             raise DataFormatError(
                 batch.file,
-                f"{error.problem}, though other rows hold numbers; mend it, add it to missing= "
+                f"{what}, though other rows hold numbers; mend it, add it to missing= "
                 "where it means no value, drop= the column, or take it for text with categorical=",
                 row=error.row,
                 column=column,

@@ -11,7 +11,7 @@ import numpy as np
 
 from marl_stl_env.data.encoding import CategoricalColumn
 from marl_stl_env.data.ingest.batch import Batch
-from marl_stl_env.data.ingest.batches import Batches, frame_batches
+from marl_stl_env.data.ingest.batches import Batches, column_names, frame_batches
 from marl_stl_env.data.ingest.build import MAX_ENTITIES, Format, Target
 from marl_stl_env.data.ingest.clock import seconds
 from marl_stl_env.data.ingest.coder import Coder
@@ -127,7 +127,9 @@ class IncomingTraffic:
         most_missing: float = MOST_MISSING,
     ) -> None:
         self._dataset, self._preprocessor = dataset, preprocessor
-        self._form, self._wanted, keep = form, wanted, wanted.keep
+        self._form, self._wanted = form, wanted
+        keep = column_names(wanted.keep)
+        self._verdicts = None if wanted.verdicts is None else wanted.verdicts.strip()
         self._source = _opened(source, form)
         names = [column.name for column in preprocessor.columns]
         self._found = [name for name in names if name in self._source.names]
@@ -138,8 +140,8 @@ class IncomingTraffic:
         self._rows = 0
         self._check_views(most_missing)
         self._source.need(keep, "Check the names of the columns to keep (--keep).")
-        if wanted.verdicts is not None:
-            self._source.need([wanted.verdicts], "Check the name of the column of verdicts.")
+        if self._verdicts is not None:
+            self._source.need([self._verdicts], "Check the name of the column of verdicts.")
         self._check_entity()
         known = {TIME: self._form.clock, ENTITY: self._form.entity}
         for name in keep:
@@ -153,7 +155,7 @@ class IncomingTraffic:
             for name, column in (known | {name: name for name in keep}).items()
             if column in self._source.names
         }
-        also = () if wanted.verdicts is None else (wanted.verdicts,)
+        also = () if self._verdicts is None else (self._verdicts,)
         asked = (*self._found, *self._labels, *self._carried.values(), *also)
         if wanted.times and form.clock in self._source.names:
             asked = (*asked, str(form.clock))
@@ -191,8 +193,8 @@ class IncomingTraffic:
 
     def _chunk(self, events: IntArray, batch: Batch, raw: Batch) -> Chunk:
         wanted, known = self._wanted, np.full(len(batch), -1, np.int8)
-        if wanted.verdicts is not None:
-            known = read_verdicts(raw, wanted.verdicts)
+        if self._verdicts is not None:
+            known = read_verdicts(raw, self._verdicts)
         chunk = Chunk(events, self._table(batch), self._as_read(raw), known)
         clock, entity = self._form.clock, self._form.entity
         if wanted.times and clock in self._source.names:
@@ -301,11 +303,7 @@ def _opened(source: Path | Any, form: Format) -> Batches:
         return source
     if isinstance(source, Path):
         return form.open(source, whole=False)
-    found = frame_batches(source, form.dialect)
-    if form.rename is None:
-        return found
-    names = form.rename(list(found.names))
-    return frame_batches(source.set_axis(names, axis="columns"), form.dialect)
+    return frame_batches(source, form.dialect, rename=form.rename)
 
 
 def _count(counts: dict[str, int], name: str, more: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from marl_stl_env.data.encoding import CategoricalColumn, NumericColumn
+from marl_stl_env.data.ingest.batches import column_names
 from marl_stl_env.data.ingest.build import Format
 from marl_stl_env.data.ingest.incoming import ENTITY, MOST_MISSING
 from marl_stl_env.data.ingest.texts import MISSING
@@ -57,7 +58,7 @@ class EventReader:
         self._width, self._preprocessor = preprocessor.width, preprocessor
         self._numbers = _Numbers(preprocessor)
         self._categories = _categories(preprocessor, form)
-        self._names: dict[tuple[str, ...], dict[str, str]] = {}
+        self._names: dict[tuple[str, ...], dict[str, str] | None] = {}
 
     def read(self, event: Mapping[str, Any]) -> ScaledEvent:
         """Scale an event.
@@ -88,15 +89,18 @@ class EventReader:
         )
 
     def _renamed(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self._form.rename is None:
-            return event
+        """The event with the names of columns that every source has; itself if it has them."""
         given = tuple(event)
-        names = self._names.get(given)
-        if names is None:
-            names = dict(zip(given, self._form.rename(list(given)), strict=True))
-            if len(self._names) < _KNOWN_TEXTS:
-                self._names[given] = names
-        return {names[name]: value for name, value in event.items()}
+        names = self._names[given] if given in self._names else self._clean(given)
+        return event if names is None else {names[name]: event[name] for name in given}
+
+    def _clean(self, given: tuple[str, ...]) -> dict[str, str] | None:
+        """Given names to those of the columns; None where they are the same."""
+        clean = column_names(given, self._form.rename)
+        names = None if tuple(clean) == given else dict(zip(given, clean, strict=True))
+        if len(self._names) < _KNOWN_TEXTS:
+            self._names[given] = names
+        return names
 
     def _entity(self, found: Mapping[str, Any], column: str) -> str | None:
         if column not in found:

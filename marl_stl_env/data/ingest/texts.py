@@ -27,6 +27,7 @@ _OTHER_NOTATION = re.compile(
     r"|0[xX][0-9a-fA-F]+"
     r")"
 )
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 #: A plain number behind a sign of money or the true minus sign.
 _SIGNED = re.compile(r"[+-]?(?:\u2212|[$\u20ac\u00a3\u00a5]\s?)\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
@@ -48,9 +49,16 @@ def is_other_number(text: str) -> bool:
 
 
 def as_category(text: str, missing: frozenset[str] = MISSING) -> str:
-    """The name of a category; all marks for "no value" share the empty name."""
+    """The name of a category; all marks for "no value" share the empty name.
+
+    Whole numbers have one name, however the file spells them: pandas writes the port 80 as 80.0
+    where one row has none.
+    """
     name = text.strip()
-    return "" if name in missing else name
+    if name in missing:
+        return ""
+    whole = _WHOLE.fullmatch(name)
+    return whole[1] if whole else name
 
 
 def as_text_category(text: str, missing: frozenset[str] = MISSING) -> str:

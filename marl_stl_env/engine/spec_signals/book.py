@@ -23,7 +23,7 @@ from marl_stl_env.engine.spec_signals.rows import SignalRows
 from marl_stl_env.engine.spec_signals.step import StepContext
 from marl_stl_env.engine.spec_signals.updates import updates
 from marl_stl_env.engine.state import is_threat_vote
-from marl_stl_env.errors import StateError, UnknownNameError
+from marl_stl_env.errors import PluginError, StateError, UnknownNameError
 from marl_stl_env.registry import blamed
 from marl_stl_env.stl.device.atoms import as_device_signal
 from marl_stl_env.stl.thresholds import FiniteSignal
@@ -193,7 +193,13 @@ class SignalBook:
             outcome = Outcome(*given[len(_LANEWISE) :])
             step = StepContext(**facts, outcome=outcome, table=step_context.table)
             with blamed(SIGNALS.described(kind)):
-                return np.asarray(self._own[kind].values(step))
+                found = np.asarray(self._own[kind].values(step))
+            if found.shape != step.labels.shape or found.dtype.kind not in "biuf":
+                raise PluginError(
+                    f"{SIGNALS.described(kind)} returns {found.dtype} of shape {found.shape}; a "
+                    f"signal is one number or truth per lane, here {step.labels.shape}"
+                )
+            return found
 
         def checked(*given: AnyArray) -> AnyArray:
             return as_device_signal(kind, values(*given), (len(given[0]),))

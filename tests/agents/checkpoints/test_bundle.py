@@ -91,7 +91,7 @@ def test_the_example(
 ) -> None:
     prepared = prepare(ENV)
     frame = raw_rows(prepared, "test")
-    frame.to_csv(tmp_path / "flows.csv", index=False)
+    frame.add_prefix(" ").to_csv(tmp_path / "flows.csv", index=False)
     path = ROOT / "examples" / "onnx_decide.py"
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 35
     monkeypatch.setattr("sys.argv", ["onnx_decide.py", str(exported), str(tmp_path / "flows.csv")])

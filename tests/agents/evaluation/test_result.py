@@ -29,7 +29,7 @@ def test_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"schema": 1}, "older version.*evaluate.py"),
+        ({"schema": 1}, "older version.*marl-stl-evaluate"),
         ({"schema": 3}, "update marl-stl-env"),
         ({"events": "many"}, "events"),
         ({"unknown": 1}, "unknown"),

@@ -65,6 +65,19 @@ def test_an_event_is_scaled_as_a_file_of_it(responding: Team) -> None:
         assert found.time == chunk.times[row]
 
 
+def test_spaces_around_names_are_no_part_of_them(responding: Team) -> None:
+    """What pandas reads of a file has the names of its header as they stand there."""
+    frame = new_traffic(RESPONDING).assign(note=range(len(new_traffic(RESPONDING))))
+    padded = frame.rename(columns=lambda name: f" {name} ")
+    kept = responding.decide(frame, keep="note")
+    assert list(kept["note"]) == list(range(len(frame)))
+    pd.testing.assert_frame_equal(responding.decide(padded, keep=(" note",)), kept)
+    events, stream = events_of(frame), responding.stream()
+    padded_stream = responding.stream()
+    for event, same_event in zip(events[:20], events_of(padded)[:20], strict=True):
+        assert padded_stream.step(same_event) == stream.step(event)
+
+
 def test_bad_events(responding: Team) -> None:
     event = events_of(new_traffic(RESPONDING))[0]
     number = responding.preprocessor.columns[-1].name
@@ -77,6 +90,8 @@ def test_bad_events(responding: Team) -> None:
         stream.step(event | {number: "much"})
     with pytest.raises(DataFormatError, match="is no time"):
         stream.step(event | {"time": "yesterday"})
+    with pytest.raises(DecidingError, match="a mapping of columns to values, not list"):
+        stream.step(list(event))  # type: ignore[arg-type]
     with pytest.raises(DecidingError, match="'perhaps' is no verdict"):
         stream.step(event, "perhaps")
     assert stream.step(event).event == 0

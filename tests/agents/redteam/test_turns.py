@@ -8,11 +8,13 @@ from marl_stl_agents import TrainConfig, evaluate, train
 from marl_stl_agents.config import EvaluateConfig, PPOConfig
 from marl_stl_agents.config.redteam import RedTeamConfig
 from marl_stl_agents.console.redteam import sentences
+from marl_stl_agents.redteam import turns
 from marl_stl_agents.redteam.turns import run_redteam
 from marl_stl_agents.run_directory import read_config, read_json
 from safetensors.numpy import load_file
 
 from marl_stl_env.config import DataConfig, EnvConfig
+from marl_stl_env.data import prepare
 from marl_stl_env.errors import ConfigError, RunError
 from tests.conftest import FOUR
 
@@ -77,6 +79,21 @@ def test_turns_resume_bit_for_bit(plain: Path, tmp_path: Path) -> None:
     assert evaluated.result.decision.reward_per_event is not None
     with pytest.raises(RunError, match="other settings"):
         run_redteam(RedTeamConfig(run=plain, run_dir=whole, seed=1, **TINY), quiet)
+
+
+def test_a_refused_start_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder would refuse the same start with other settings, which mend it."""
+    config = TrainConfig(env=EnvConfig(data=DataConfig(dataset_options=("rows=2000",)), **FOUR))
+    prepared = prepare(config.task)
+    for name, value in {
+        "find_run": tmp_path, "config_at": config, "prepare_again": prepared, "check_data": None,
+        "_policy_of": None,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(turns, name, lambda *_, value=value: value)
+    bad = RedTeamConfig(run=tmp_path, run_dir=tmp_path / "new", constraints=tmp_path / "none.json")
+    with pytest.raises(ConfigError, match=r"none\.json cannot be read"):
+        run_redteam(bad, quiet)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.long

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from marl_stl_agents.console.redteam import show_attacks
+from marl_stl_agents.console.redteam import sentences, show_attacks
 from marl_stl_agents.reporting.attackers import read_attacks
 from marl_stl_agents.reporting.page import render
 from marl_stl_agents.run_directory import write_json
@@ -73,3 +73,10 @@ def test_the_terminal_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "response_0" in shown
     assert "takes 50.0%" in shown
+
+
+def test_a_team_that_has_nothing_to_lose() -> None:
+    """A share of a score that is not above 0 says nothing."""
+    (said, *_) = sentences({**RESULT, "exploitability": {"normalized_score": -2.6, "lost": 1.0}})
+    assert "normalised score is -2.600, which is not above the best constant policy" in said
+    assert "%" not in said

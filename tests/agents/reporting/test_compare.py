@@ -110,7 +110,7 @@ def test_not_yet_evaluated(paths: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ComparisonError, match=r"no validation\.json.*--split validation"):
         read_runs(paths[:2], "validation")
     fresh = make_run(tmp_path / "fresh", SYNTHETIC)
-    with pytest.raises(ComparisonError, match=rf"evaluation\.json.*evaluate\.py {fresh}$"):
+    with pytest.raises(ComparisonError, match=rf"evaluation\.json.*marl-stl-evaluate {fresh}$"):
         read_runs([paths[0], fresh], "test")
     with pytest.raises(RunError, match="not a run directory"):
         read_runs([paths[0], tmp_path], "test")

@@ -280,7 +280,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     for words in (
         "tolerates no faulty sensor",
         "This evaluation monitored no specifications.",
-        "python evaluate.py RUN --report --certify",
+        "marl-stl-evaluate RUN --report --certify",
         "has no training log (progress.csv)",
         "ran no checklist",
     ):

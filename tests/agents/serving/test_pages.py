@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import urllib.error
@@ -48,6 +49,11 @@ def test_pages_of_a_server() -> None:
         assert text.startswith("# HELP marl_stl_events_total Events decided on.\n")
         code, kind, text = fetched(f"{address}/health")
         assert (code, kind) == (200, "application/json")
+        host = http.client.HTTPConnection(address.removeprefix("http://"))
+        host.request("HEAD", "/health")
+        answer = host.getresponse()
+        assert (answer.status, answer.read()) == (200, b"")
+        host.close()
         found = json.loads(text)
         assert (found["status"], found["events"], found["bytes_behind"]) == ("ok", 41, 7)
         assert found["latest_malformed_lines"] == [

@@ -13,9 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from marl_stl_agents.serving import decision_log, server
+from marl_stl_agents.serving.serve import _check_log, serve
 from marl_stl_agents.serving.server import DECISIONS, LIST, STATE
 
-from marl_stl_env.errors import MissingColumnError, OutputError, ServingError
+from marl_stl_env.errors import (
+    DataFileNotFoundError,
+    MissingColumnError,
+    OutputError,
+    ServingError,
+)
 from tests.agents.serving.conftest import Served
 
 
@@ -278,6 +284,49 @@ def test_stopped_while_the_disk_is_full(
     assert served.served(tmp_path) == uninterrupted
 
 
+def test_malformed_lines_are_said_once_a_minute(served: Served, tmp_path: Path) -> None:
+    """A log of the server names one of them, and how many others came."""
+    said: list[str] = []
+    path = write(tmp_path, b"".join(served.lines[:4]) + b"a,b\nc,d\n")
+    settings = served.settings(tmp_path)
+    (tmp_path / "out").mkdir()
+    one = server.Server(served.team, settings, tmp_path / "out", said.append)
+    one.step()
+    at = sum(map(len, served.lines[:4]))
+    width = served.lines[0].count(b",") + 1
+    assert said == [
+        f"malformed line 6 (byte {at + 4}), skipped: 2 fields, not {width}, and 1 more since the "
+        "last notice"
+    ]
+    path.write_bytes(path.read_bytes() + b"e,f\n")
+    one.step()
+    assert len(said) == 1, "a minute has not passed"
+    one.run(until_end=True)
+    one.close()
+    assert said[1:] == [f"malformed line 7 (byte {at + 8}), skipped: 2 fields, not {width}"]
+
+
+def test_a_log_that_cannot_be_followed(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "flows.csv").mkdir()
+    with pytest.raises(ServingError, match=r"flows.csv is no file that grows"):
+        served.served(tmp_path)
+    write(tmp_path / "flows.csv", b"".join(served.lines))
+    log = tmp_path / "flows.csv" / "flows.csv"
+    with pytest.raises(MissingColumnError, match=r"'uid': .* it has .*flow_id.* \(--key\)"):
+        served.server(tmp_path, follow=log, key="uid").run(until_end=True)
+    assert (tmp_path / "out" / STATE).exists()
+    assert served.served(tmp_path, follow=log, key=" flow_id ")
+
+
+def test_a_log_that_is_not_there(served: Served, tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(DataFileNotFoundError, match=r"flows.csv is not a file.*--follow"):
+        serve(served.settings(tmp_path), said.append)
+    settings = served.settings(tmp_path, until_end=False)
+    _check_log(settings, said.append)
+    assert said[-1] == f"waiting for {settings.follow}, which does not exist yet"
+
+
 def test_a_reader_that_lags(served: Served, tmp_path: Path) -> None:
     """The log itself is the queue: a block is in memory, the rest waits and is reported."""
     content = b"".join(served.lines)
@@ -347,7 +396,7 @@ def test_what_does_not_belong_together(served: Served, tmp_path: Path) -> None:
     write(tmp_path, b"".join(served.lines))
     served.served(tmp_path)
     out = tmp_path / "out"
-    with pytest.raises(ServingError, match="is of another run, log or source"):
+    with pytest.raises(ServingError, match=r"log or source \(key 'flow_id', not None\)"):
         served.server(tmp_path, key=None)
     kept = (out / DECISIONS).read_bytes()
     (out / DECISIONS).write_bytes(kept[:100])

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from marl_stl_agents.commands.options import TrainCommand
 from marl_stl_agents.commands.train import main
+from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.diagnostics.log import ProgressWriter, cut_events, open_log
-from marl_stl_agents.run_directory import read_config
+from marl_stl_agents.run_directory import read_config, write_config
+from marl_stl_agents.training import resume as resume_module
 from marl_stl_agents.training.progress import ProgressCallback
-from marl_stl_agents.training.resume import resume
+from marl_stl_agents.training.resume import restart, resume
 from marl_stl_agents.training.run import train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -72,8 +74,17 @@ def test_the_command_tells_given_iterations_from_the_default() -> None:
     assert TrainCommand().settings().iterations == 30
     assert TrainCommand(iterations=60, resume=Path("x")).iterations == 60
     assert TrainCommand(resume=Path("x")).iterations is None
-    with pytest.raises(ConfigError, match="--iterations with --resume"):
-        TrainCommand(restart=Path("x"), iterations=3)
+    assert TrainCommand(restart=Path("x"), iterations=3).iterations == 3
+
+
+def test_a_restart_may_be_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the message says that refuses a shorter continuation."""
+    write_config(tmp_path, TrainConfig(iterations=40, lanes=3))
+    begun: list[TrainConfig] = []
+    monkeypatch.setattr(resume_module, "train", begun.append)
+    restart(tmp_path, Path("new"), iterations=7)
+    restart(tmp_path, Path("new"))
+    assert [(one.iterations, one.lanes) for one in begun] == [(7, 3), (40, 3)]
 
 
 def test_a_resumed_run_is_silent_where_it_is_asked_to_be(

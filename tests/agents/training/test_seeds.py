@@ -111,7 +111,7 @@ def test_a_training_that_was_stopped_ends_the_whole(
     learn = training.learn
     monkeypatch.setattr(training, "learn", lambda *given: learn(*given) and False)
     train_seeds(small(tmp_path, iterations=2), (0, 1))
-    assert f"stopped; continue with: python train.py --resume {tmp_path}" in (
+    assert f"stopped; continue with: marl-stl-train --resume {tmp_path}" in (
         capsys.readouterr().out.replace("\n", "")
     )
     assert not (tmp_path / "seed_1").exists()
@@ -171,7 +171,12 @@ def test_one_that_diverges_does_not_end_the_others(
 
 @pytest.mark.parametrize("status", [0, 1])
 def test_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    """Processes that copy a finished evaluation in place of a training: never more than two."""
+    """Processes that copy a finished evaluation in place of a training: never more than two.
+
+    A module in the working directory does not stand in for one of Python's.
+    """
+    (tmp_path / "shutil.py").write_text("raise SystemExit('that of the working directory')")
+    monkeypatch.chdir(tmp_path)
     result = tmp_path / "result.json"
     write_result(result, make_result())
     running: list[subprocess.Popen[bytes]] = []
@@ -181,10 +186,11 @@ def test_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status
     def start(command: list[str], **more: Any) -> subprocess.Popen[bytes]:
         nonlocal most
         run = Path(command[command.index("--resume") + 1])
-        assert command[1:3] == ["-m", "marl_stl_agents.commands.train"]
+        flags, module = command[1 : command.index("-m")], command[command.index("-m") + 1]
+        assert module == "marl_stl_agents.commands.train"
         ending = f"; raise SystemExit({status})" if run.name == "seed_2" else ""
         copying = f"import shutil; shutil.copy({str(result)!r}, {str(run / 'validation.json')!r})"
-        running.append(real([sys.executable, "-c", copying + ending], **more))
+        running.append(real([sys.executable, *flags, "-c", copying + ending], **more))
         most = max(most, sum(one.poll() is None for one in running))
         return running[-1]
 

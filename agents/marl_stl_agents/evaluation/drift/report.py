@@ -8,6 +8,7 @@ from typing import Any
 from marl_stl_agents.evaluation.drift.compare import Comparer
 from marl_stl_agents.evaluation.drift.reference import Reference
 from marl_stl_agents.evaluation.drift.watch import DriftWatch
+from marl_stl_agents.printable import command_line
 from marl_stl_agents.run_directory import DRIFT
 
 
@@ -22,9 +23,10 @@ def reference_of(run: Path) -> Reference | None:
 
 def without_reference(run: Path) -> str:
     """How a run without a reference gets one."""
+    written_by = command_line("evaluate", run, "--split", "validation")
     return (
-        f"no drift is looked for: {run} has no {DRIFT}; `marl-stl-evaluate {run} --split "
-        "validation` writes it where there are events enough (128 of training and validation)"
+        f"no drift is looked for: {run} has no {DRIFT}; `{written_by}` writes it where there are "
+        "events enough (128 of training and validation)"
     )
 
 

@@ -78,7 +78,7 @@ class TeamStream:
         self,
         frame: pd.DataFrame,
         *,
-        keep: Sequence[str] = (),
+        keep: Sequence[str] | str = (),
         verdicts: Verdicts | None = None,
     ) -> pd.DataFrame:
         """Decide on the next events.
@@ -86,7 +86,7 @@ class TeamStream:
         Args:
             frame: The events in their order, with the columns of the training. Labels may be left
                 out; they are not looked at.
-            keep: Columns that stand beside the decisions.
+            keep: Columns that stand beside the decisions, or the name of one.
             verdicts: What an analyst has found out: the name of a column, a value for each event,
                 or a series with the index of some of them. A value is "threat" or "benign", 1 or
                 0, True or False; empty for unknown.
@@ -103,12 +103,13 @@ class TeamStream:
         """
         import pyarrow as pa
 
+        keep = (keep,) if isinstance(keep, str) else tuple(keep)
         check_kept(keep, self._env.agents)
         name = verdicts if isinstance(verdicts, str) else None
         table = frame
         if verdicts is not None and name is None:
             name, table = _VERDICTS, _with_verdicts(frame, verdicts)
-        incoming = self._opening(table, Wanted(tuple(keep), name))
+        incoming = self._opening(table, Wanted(keep, name))
         batches = [as_rows(chunk, *self.decide_chunk(chunk)) for chunk in incoming.chunks()]
         if not batches:
             raise DecidingError("the frame has no event to decide on")
@@ -132,6 +133,11 @@ class TeamStream:
         """
         if self._reader is None:
             raise DecidingError("this stream reads no single events; take that of Team.stream")
+        if not isinstance(event, Mapping):
+            raise DecidingError(
+                f"an event is a mapping of columns to values, not {type(event).__name__}; a frame "
+                "is decided on by decide"
+            )
         scaled = self._reader.read(event)
         table = TrafficTable.of_checked(self._blank | {"features": scaled.features})
         chunk = Chunk(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from marl_stl_agents.evaluation.rollouts import Act, greedy, threat_log_odds
 from marl_stl_agents.run_data import config_at, is_published, traffic_format
 from marl_stl_agents.run_directory import find_run, saved_preprocessor
 from marl_stl_env.config import EnvConfig, FaultConfig
-from marl_stl_env.data.ingest.batches import Batches
+from marl_stl_env.data.ingest.batches import Batches, column_names
 from marl_stl_env.data.ingest.build import Format
 from marl_stl_env.data.ingest.incoming import MOST_MISSING, IncomingTraffic, Wanted
 from marl_stl_env.data.ingest.one_event import EventReader
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 
 def load_team(
-    run: Path | str,
+    run: PathLike[str] | str,
     *,
     device: Device = "auto",
     threads: int = 1,
@@ -59,7 +60,7 @@ def load_team(
     The training data is not needed.
 
     Args:
-        run: The run directory.
+        run: The run, or its directory.
         device: Where torch computes; "auto" takes CUDA where it is there.
         threads: Threads of torch.
         plugins: Plugins of the run that have moved or changed.
@@ -126,7 +127,7 @@ class Team:
         self,
         frame: pd.DataFrame,
         *,
-        keep: Sequence[str] = (),
+        keep: Sequence[str] | str = (),
         verdicts: Verdicts | None = None,
         threshold: float | None = None,
         reason_columns: int = 3,
@@ -135,7 +136,7 @@ class Team:
 
         Args:
             frame: See :meth:`TeamStream.decide`, which says what comes back and what is raised.
-            keep: Columns that stand beside the decisions.
+            keep: Columns that stand beside the decisions, or the name of one.
             verdicts: What an analyst has found out of them.
             threshold: See :meth:`stream`.
             reason_columns: See :meth:`stream`.
@@ -263,7 +264,7 @@ class Team:
         data = self.config.env.data
         form = traffic_format(self.run, data, ())
         schema = data.dataset if is_published(self.run, data) else FLOW
-        return RunColumns(self.preprocessor, form, schema, tuple(further))
+        return RunColumns(self.preprocessor, form, schema, column_names(further))
 
     def read(
         self,
@@ -271,7 +272,7 @@ class Team:
         source: str | None = None,
         *,
         mapping: Path | str | None = None,
-        keep: Sequence[str] = (),
+        keep: Sequence[str] | str = (),
         skip_malformed: bool = False,
     ) -> pd.DataFrame:
         """What a sensor of the network wrote, as a frame for :meth:`decide`.
@@ -281,7 +282,7 @@ class Team:
             source: "zeek", "suricata", "nfdump", "argus", "nfstream" (a file of packets) or
                 "table"; None takes that of the mapping, or a table.
             mapping: Mapping file; None takes the built-in mapping to the run's columns.
-            keep: Fields that stand in the frame beside the columns of the run.
+            keep: Fields that stand in the frame beside the columns of the run, or one of them.
             skip_malformed: Pass over lines that are no records; otherwise the first is an error.
 
         Raises:
@@ -290,6 +291,7 @@ class Team:
         """
         options = SourceOptions(source, None if mapping is None else Path(mapping))
         malformed = MalformedLines(skip_malformed)
+        keep = (keep,) if isinstance(keep, str) else keep
         return as_frame(self.open_source(Path(path), options, keep, malformed))
 
     def act(self, observations: Float32Array) -> Int8Array:
