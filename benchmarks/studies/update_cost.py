@@ -69,6 +69,8 @@ VARIANTS = {
     "target_kl 0.02": Variant(target_kl=0.02),
     "target_kl 0.03": Variant(target_kl=0.03),
     "shared trunk, width 128": Variant(trunk=128),
+    "shared trunk, 3 epochs": Variant(PPOConfig(n_epochs=3), trunk=128),
+    "shared trunk, 2 epochs": Variant(PPOConfig(n_epochs=2), trunk=128),
     "shared trunk, width 192": Variant(trunk=192),
     "critic of width 64": Variant(critic=64),
     "critic of width 32": Variant(critic=32),
