@@ -74,6 +74,7 @@ VARIANTS = {
     "shared trunk, width 192": Variant(trunk=192),
     "critic of width 64": Variant(critic=64),
     "critic of width 32": Variant(critic=32),
+    "critic of width 32, 3 epochs": Variant(PPOConfig(n_epochs=3), critic=32),
     "3 epochs": Variant(PPOConfig(n_epochs=3)),
     "3 epochs, learning rate 0.004": Variant(PPOConfig(n_epochs=3, learning_rate=4e-3)),
     "2 epochs, learning rate 0.005": Variant(PPOConfig(n_epochs=2, learning_rate=5e-3)),
