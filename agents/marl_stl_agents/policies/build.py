@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Blueprint:
         shape = self.architecture
         settings: dict[str, Any] = {
             "net_arch": [shape.hidden_width] * shape.depth,
-            "activation_fn": torch.nn.ReLU,
+            "activation_fn": partial(torch.nn.ReLU, inplace=True),
         }
         if self.edges:
             settings["features_extractor_class"] = PiecewiseLinearEncoding

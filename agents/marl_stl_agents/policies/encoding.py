@@ -92,4 +92,4 @@ class PiecewiseLinearEncoding(BaseFeaturesExtractor):
             Codes in [0, 1].  # (batch, total bins) float32
         """
         values = observations.index_select(1, self.columns)
-        return ((values - self.lower) * self.scale).clamp(0.0, 1.0)
+        return values.sub_(self.lower).mul_(self.scale).clamp_(0.0, 1.0)

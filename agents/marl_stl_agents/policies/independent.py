@@ -68,7 +68,8 @@ class SensorNetworks(nn.Module):
         def network(outputs: int, gain: float) -> nn.Sequential:
             widths, layers = [inputs, *hidden], list[nn.Module]()
             for before, after in zip(widths, hidden, strict=False):
-                layers += [SensorLinear(sensors, before, after, _HIDDEN_GAIN), nn.ReLU()]
+                layer = SensorLinear(sensors, before, after, _HIDDEN_GAIN)
+                layers += [layer, nn.ReLU(inplace=True)]
             return nn.Sequential(*layers, SensorLinear(sensors, widths[-1], outputs, gain))
 
         self.actor = network(self.latent_dim_pi, _ACTION_GAIN)
