@@ -12,7 +12,7 @@ failed=()
 
 install() { # LIBRARY PYTHON
     "$2" -m pip install --quiet "${TORCH:-torch==2.13.0}" || return
-    if [ "$1" = sb3 ]; then # comes with the project
+    if [ "$1" = sb3 ]; then # comes with the trainer
         "$2" -m pip install --quiet --editable '.[train]'
     elif [ "$1" = benchmarl ]; then # without torchvision, which would replace torch
         "$2" -m pip install --quiet --editable . 'torchrl<0.12' hydra-core 'av<14' &&
