@@ -1,20 +1,26 @@
-"""Checks that every configuration makes of its fields."""
+"""What every configuration does with its fields: it converts plain values and checks all."""
 
 from __future__ import annotations
 
 import math
 import os
 import resource
+import types
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from numbers import Integral
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from marl_stl_env.errors import ConfigError, UnknownNameError
 
+_Config = TypeVar("_Config")
+
 
 def check_types(config: object) -> None:
-    """Refuse field values that their annotations do not allow.
+    """Refuse field values that their annotations do not allow, once plain ones are converted.
+
+    A nested configuration may be given as a mapping, a tuple as a list, a path as text.
 
     Raises:
         UnknownNameError: If a ``Literal`` field holds none of its names.
@@ -22,7 +28,44 @@ def check_types(config: object) -> None:
     """
     hints = get_type_hints(type(config))
     for item in fields(config):  # type: ignore[arg-type]
-        check_type_of(item.name, getattr(config, item.name), hints[item.name])
+        given = getattr(config, item.name)
+        value = coerce(hints[item.name], given)
+        if value is not given:
+            object.__setattr__(config, item.name, value)
+        check_type_of(item.name, value, hints[item.name])
+
+
+def from_plain(config_type: type[_Config], values: Mapping[str, Any]) -> _Config:
+    """A configuration from plain mappings and lists, nested to any depth.
+
+    Args:
+        config_type: A configuration class.
+        values: Field to value; a nested configuration may be a mapping, a tuple a list.
+
+    Raises:
+        UnknownNameError: If a key is not a field.
+        ConfigError: If a value is not allowed.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{config_type.__name__} is written as a mapping, not {values!r:.80}")
+    hints = get_type_hints(config_type)
+    known = [item.name for item in fields(config_type)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise UnknownNameError("setting", name, known)
+    return config_type(**{name: coerce(hints[name], value) for name, value in values.items()})
+
+
+def coerce(hint: Any, value: Any) -> Any:
+    """A value as its field takes it: lists become tuples, mappings configurations."""
+    if isinstance(value, Mapping) and is_dataclass(hint) and isinstance(hint, type):
+        return from_plain(hint, value)
+    options = get_args(hint) if get_origin(hint) in {Union, types.UnionType} else (hint,)
+    if isinstance(value, list) and any(get_origin(option) is tuple for option in options):
+        return tuple(value)
+    if isinstance(value, str) and Path in options and str not in options:
+        return Path(value)
+    return value
 
 
 def check_type_of(name: str, value: object, hint: Any) -> None:

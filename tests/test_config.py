@@ -111,3 +111,18 @@ def test_overrides_replace_single_fields() -> None:
 def test_paths_may_be_given_as_text() -> None:
     assert EnvConfig(data=DataConfig(data_dir="data")).data.data_dir == Path("data").absolute()  # type: ignore[arg-type]
     assert TrainConfig(run_dir="here").run_dir == Path("here")  # type: ignore[arg-type]
+
+
+def test_nested_configurations_may_be_plain_mappings() -> None:
+    """As JSON has them: mappings, lists and text in place of configurations, tuples and paths."""
+    plain: Any = {"shield": True, "specs": ["a=always x <= 1"]}
+    folder: Any = "here"
+    one: Any = ["one"]
+    given = EnvConfig(stl=plain, plugins=one)
+    specs = ("a=always x <= 1",)
+    assert given == EnvConfig(stl=StlConfig(shield=True, specs=specs), plugins=("one",))
+    assert hash(given)
+    assert DataConfig(data_dir=folder).data_dir == DataConfig(data_dir=Path("here")).data_dir
+    plain = {"shild": True}
+    with pytest.raises(UnknownNameError, match="unknown setting 'shild'; known: monitor"):
+        EnvConfig(stl=plain)

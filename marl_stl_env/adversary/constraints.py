@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from marl_stl_env.config.texts import from_plain
 from marl_stl_env.errors import ConfigError, UnknownNameError
 from marl_stl_env.types import BoolArray, Float32Array, Float64Array
-from marl_stl_env.validation import check_range, check_types
+from marl_stl_env.validation import check_range, check_types, from_plain
 
 #: Relative tolerance of checks: features are kept in float32.
 _TOLERANCE = 1e-5

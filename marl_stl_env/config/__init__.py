@@ -12,7 +12,6 @@ from marl_stl_env.config.env import (
 )
 from marl_stl_env.config.response import ResponseConfig, StlConfig
 from marl_stl_env.config.shown import ShowsChanges
-from marl_stl_env.config.texts import from_plain
 from marl_stl_env.config.vote import (
     MIXED,
     PAYOFFS,
@@ -23,6 +22,7 @@ from marl_stl_env.config.vote import (
     RewardConfig,
     Weights,
 )
+from marl_stl_env.validation import from_plain
 
 __all__ = [
     "MIXED",

@@ -11,11 +11,10 @@ from typing import Any, Literal, get_type_hints
 from marl_stl_env.config.data import DataConfig, Split
 from marl_stl_env.config.response import PRESENCE, ResponseConfig, StlConfig
 from marl_stl_env.config.shown import ShowsChanges
-from marl_stl_env.config.texts import coerce, from_plain
 from marl_stl_env.config.vote import ConsensusConfig, Dynamics, FaultConfig, RewardConfig
 from marl_stl_env.errors import ConfigError, UnknownNameError
 from marl_stl_env.plugins import canonical
-from marl_stl_env.validation import check_range, check_types
+from marl_stl_env.validation import check_range, check_types, coerce, from_plain
 
 Views = Literal["groups", "overlap", "full", "random"]
 Order = Literal["sequential", "shuffled"]

@@ -16,9 +16,9 @@ from marl_stl_agents.checkpoints.store import FACTS, WEIGHTS, Checkpoint
 from marl_stl_agents.policies.architecture import Architecture, architecture_of
 from marl_stl_agents.policies.build import blank_blueprint
 from marl_stl_agents.run_directory import read_json
-from marl_stl_env.config.texts import from_plain
 from marl_stl_env.errors import ConfigError, RunError
 from marl_stl_env.types import AnyArray
+from marl_stl_env.validation import from_plain
 
 
 def read_architecture(checkpoint: Checkpoint) -> Architecture:

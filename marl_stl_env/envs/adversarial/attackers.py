@@ -11,10 +11,10 @@ from gymnasium import spaces
 from marl_stl_env.adversary.engine import AdversarialEngine
 from marl_stl_env.adversary.state import AttackRecord
 from marl_stl_env.config.adversary import AdversaryConfig
-from marl_stl_env.config.texts import from_plain
 from marl_stl_env.engine.observation import FEATURE_LIMIT
 from marl_stl_env.envs.infos import Info, last_record
 from marl_stl_env.errors import ConfigError, ResetNeededError
+from marl_stl_env.validation import from_plain
 
 #: The name of the environment by PettingZoo's convention.
 NAME = "adversarial_v0"
