@@ -204,7 +204,8 @@ class TeamPolicy(ActorCriticPolicy):
                 self.features_dim, hidden, indicator, 1 + self.costs
             )
         elif self.shared_trunk:
-            networks = SharedTrunk(self.features_dim, self.net_arch, self.activation_fn)
+            hidden = [int(units) for units in self.net_arch]
+            networks = SharedTrunk(self.features_dim, hidden, self.activation_fn)
         else:
             super()._build_mlp_extractor()
             networks = self.mlp_extractor
