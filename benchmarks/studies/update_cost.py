@@ -11,7 +11,7 @@ stays. A variant more than 0.03 below it with the first seed is not trained with
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -25,13 +25,10 @@ from marl_stl_agents.config import PPOConfig, TrainConfig
 from marl_stl_agents.evaluation.metrics import reward_per_event
 from marl_stl_agents.evaluation.rollouts import collect_rollout, greedy
 from marl_stl_agents.policies.build import make_blueprint
-from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding
 from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_agents.run_directory import read_json, write_json
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from torch import Tensor, nn
 
 from benchmarks.common.measure import show, versions
 from marl_stl_env.data.prepare import PreparedData, prepare
@@ -47,13 +44,11 @@ class Variant:
     Attributes:
         ppo: Settings of PPO.
         target_kl: An update ends once a minibatch's divergence is 1.5 times this; None never.
-        trunk: Units of the hidden layers that actor and critic share; 0 gives each its own.
         critic: Units of the critic's own hidden layers; 0 leaves it as wide as the actor.
     """
 
     ppo: PPOConfig = field(default_factory=PPOConfig)
     target_kl: float | None = None
-    trunk: int = 0
     critic: int = 0
 
     @property
@@ -63,15 +58,16 @@ class Variant:
 
 
 DEFAULT = "default"
+TRUNK = PPOConfig(shared_trunk=True)
 VARIANTS = {
     DEFAULT: Variant(),
     "target_kl 0.01": Variant(target_kl=0.01),
     "target_kl 0.02": Variant(target_kl=0.02),
     "target_kl 0.03": Variant(target_kl=0.03),
-    "shared trunk, width 128": Variant(trunk=128),
-    "shared trunk, 3 epochs": Variant(PPOConfig(n_epochs=3), trunk=128),
-    "shared trunk, 2 epochs": Variant(PPOConfig(n_epochs=2), trunk=128),
-    "shared trunk, width 192": Variant(trunk=192),
+    "shared trunk, width 128": Variant(TRUNK),
+    "shared trunk, 3 epochs": Variant(replace(TRUNK, n_epochs=3)),
+    "shared trunk, 2 epochs": Variant(replace(TRUNK, n_epochs=2)),
+    "shared trunk, width 192": Variant(replace(TRUNK, width=192)),
     "critic of width 64": Variant(critic=64),
     "critic of width 32": Variant(critic=32),
     "critic of width 32, 3 epochs": Variant(PPOConfig(n_epochs=3), critic=32),
@@ -106,45 +102,13 @@ class Settings:
     seconds: float = 0.0
 
 
-class SharedTrunk(BaseFeaturesExtractor):
-    """Encoding and two hidden layers that actor and critic share; each adds its head.
-
-    Args:
-        observation_space: The space of one observation.  # (width,)
-        edges: Ascending bin edges, column by column.
-        units: Units of a hidden layer.
-    """
-
-    def __init__(
-        self, observation_space: spaces.Box, edges: Sequence[Sequence[float]], units: int
-    ) -> None:
-        super().__init__(observation_space, units)
-        encoding = PiecewiseLinearEncoding(observation_space, edges)
-        first, second = nn.Linear(encoding.features_dim, units), nn.Linear(units, units)
-        self.layers = nn.Sequential(encoding, first, nn.ReLU(), second, nn.ReLU())
-
-    def forward(self, observations: Tensor) -> Tensor:
-        """Hidden units.  # (batch, units) float32."""
-        hidden: Tensor = self.layers(observations)
-        return hidden
-
-
-def changed_policy(
-    variant: Variant, config: TrainConfig, model: PPO, prepared: PreparedData
-) -> TeamPolicy:
-    """The variant's network in place of the default one."""
+def with_critic(units: int, config: TrainConfig, model: PPO, prepared: PreparedData) -> TeamPolicy:
+    """The default network with another width of the critic's hidden layers."""
     space, ppo = cast("spaces.Box", model.observation_space), config.ppo
-    blueprint = make_blueprint(config, space, prepared.tables["train"])
-    settings = blueprint.settings
-    if variant.trunk:
-        edges = {"edges": blueprint.edges, "units": variant.trunk}
-        trunk = {"features_extractor_class": SharedTrunk, "features_extractor_kwargs": edges}
-        settings |= {"net_arch": [], **trunk}
-    else:
-        hidden = {"pi": [ppo.width] * ppo.depth, "vf": [variant.critic] * ppo.depth}
-        settings |= {"net_arch": hidden}
+    settings = make_blueprint(config, space, prepared.tables["train"]).settings
+    hidden = {"pi": [ppo.width] * ppo.depth, "vf": [units] * ppo.depth}
     torch.manual_seed(config.seed)
-    return TeamPolicy(space, action_space(), model.lr_schedule, **settings)
+    return TeamPolicy(space, action_space(), model.lr_schedule, **(settings | {"net_arch": hidden}))
 
 
 class Meter(BaseCallback):
@@ -204,8 +168,8 @@ def run(variant: Variant, seed: int, iterations: int, prepared: PreparedData) ->
     config = replace(variant.config, seed=seed, iterations=iterations)
     model = cast("PPO", make_trainer(config, prepared, resolve_device("cpu", 1)))
     model.target_kl = variant.target_kl
-    if variant.trunk or variant.critic:
-        model.policy = changed_policy(variant, config, model, prepared)
+    if variant.critic:
+        model.policy = with_critic(variant.critic, config, model, prepared)
     events = prepared.tables["validation"]
 
     def evaluate() -> float:

@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marl_stl_agents.algorithms.ppo import make_trainer, resolve_device
 
 from benchmarks.studies import update_cost
-from benchmarks.studies.update_cost import DEFAULT, VARIANTS, Settings, reached, row
-from marl_stl_env.data.prepare import prepare
+from benchmarks.studies.update_cost import DEFAULT, Settings, reached, row
 
 
 def result(rewards: list[float], minibatches: int, update: float) -> dict[str, Any]:
@@ -35,27 +33,6 @@ def test_a_variant_is_compared_with_the_default_of_the_same_seed() -> None:
     assert row(one, default) == pytest.approx([1, 1.8, -0.2, 1.5, None])
     one[0] = result([1.8, 1.9, 1.95], 2, 0.5)
     assert row(one, default) == pytest.approx([1, 1.95, -0.05, 1.5, 2 * (0.5 + 0.5)])
-
-
-@pytest.mark.slow
-def test_the_variants_networks_have_the_shapes_they_name() -> None:
-    prepared = prepare(VARIANTS[DEFAULT].config.task)
-    sizes = {}
-    for name in (DEFAULT, "critic of width 32", "shared trunk, width 128"):
-        variant = VARIANTS[name]
-        model: Any = make_trainer(variant.config, prepared, resolve_device("cpu", 1))
-        if name != DEFAULT:
-            model.policy = update_cost.changed_policy(variant, variant.config, model, prepared)
-        sizes[name] = sum(weights.numel() for weights in model.policy.parameters())
-    codes = int(model.policy.features_extractor.layers[0].features_dim)
-
-    def network(width: int, outputs: int) -> int:
-        return (codes + 1) * width + (width + 1) * width + (width + 1) * outputs
-
-    actor, trunk = network(128, 4), network(128, 4 + 1)
-    assert sizes[DEFAULT] == actor + network(128, 1)
-    assert sizes["critic of width 32"] == actor + network(32, 1)
-    assert sizes["shared trunk, width 128"] == trunk
 
 
 @pytest.mark.slow

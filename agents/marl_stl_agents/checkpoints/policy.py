@@ -84,7 +84,7 @@ def least_bytes(architecture: Architecture) -> int:
     It keeps a damaged checkpoint from having a policy built that no memory can hold.
     """
     one, codes = architecture, sum(architecture.bins)
-    networks = 2 * max(one.agents, 1)
+    networks = 1 if one.shared_trunk else 2 * max(one.agents, 1)
     weights = networks * max(one.depth - 1, 0) * one.hidden_width * one.hidden_width
     return 4 * (weights + codes)
 

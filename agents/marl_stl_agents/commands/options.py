@@ -18,7 +18,7 @@ Preset = Literal["seed", "unseen", "response", "certified"]
 
 #: Settings for Python alone: their defaults are rarely changed, and each flag costs a reader.
 PYTHON_ONLY = frozenset(
-    {"split", "download", "order", "depth", "monitor", "observe", "learners"}
+    {"split", "download", "order", "depth", "shared_trunk", "monitor", "observe", "learners"}
     | {"allow_cost", "block_cost", "quarantine_cost", "alert_cost", "proposal_weight"}
     | {"alert_window", "alert_delay", "verdict_length", "posture_window", "sleeper_start"}
     | {"max_multiplier", "bonus", "potential", "value_coefficient", "max_grad_norm"}

@@ -63,6 +63,9 @@ class PPOConfig(ShowsChanges):
         bins: Bins of the piecewise-linear encoding of every feature; 0 feeds them as they are.
         width: Units of each hidden layer, and of each memory.
         depth: Hidden layers of the policy and of the value function.
+        shared_trunk: Both have their hidden layers in common, which halves the operations.
+            Only with "mlp" and sharing "shared", and where the value function sees no more than
+            the policy.
     """
 
     learning_rate: float = 3e-3
@@ -84,6 +87,7 @@ class PPOConfig(ShowsChanges):
     bins: int = 8
     width: int = 128
     depth: int = 2
+    shared_trunk: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -102,6 +106,10 @@ class PPOConfig(ShowsChanges):
             raise ConfigError(
                 "sharing='independent' is there for policy='mlp' alone; with policy='lstm' use "
                 "sharing='shared'"
+            )
+        if self.shared_trunk and (self.policy == "lstm" or self.sharing == "independent"):
+            raise ConfigError(
+                "shared_trunk=True is there for policy='mlp' with sharing='shared'; set it to False"
             )
         if self.policy == "lstm" and self.return_normalization == "batch":
             raise ConfigError(

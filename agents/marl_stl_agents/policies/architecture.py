@@ -39,6 +39,7 @@ class Architecture:
         observation_width: Columns of one sensor's observation.
         hidden_width: Units of each hidden layer, and of each memory; 0 without any.
         depth: Hidden layers of the policy and of the value function.
+        shared_trunk: Whether both have their hidden layers in common.
         agents: Networks of an "independent" policy, one a sensor; else 0.
         context_columns: Columns of an "independent" policy's observation after the table's
             features; the one-hot code of the sensor comes first among them. Else 0.
@@ -62,6 +63,7 @@ class Architecture:
     critic_only: tuple[int, ...] = ()
     mask: tuple[int, ...] = ()
     bins: tuple[int, ...] = ()
+    shared_trunk: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -74,6 +76,12 @@ class Architecture:
             )
         if (self.agents > 0) is not (self.kind == "independent"):
             raise ConfigError(f"agents={self.agents} contradicts kind={self.kind!r}")
+        if self.shared_trunk and (self.kind != "shared" or self.critic_only):
+            raise ConfigError(
+                f"shared_trunk=True contradicts kind={self.kind!r} or "
+                f"critic_only={self.critic_only}, which the policy must not see; use "
+                "shared_trunk=False"
+            )
         for column in (*self.critic_only, *self.mask):
             check_range("column", column, 0, self.observation_width - 1)
         if len(self.mask) not in {0, ACTIONS}:
@@ -128,4 +136,5 @@ def architecture_of(policy: ActorCriticPolicy) -> Architecture:
         critic_only=team.critic_only if team else (),
         mask=team.mask if team else (),
         bins=bins,
+        shared_trunk=team.shared_trunk if team else False,
     )

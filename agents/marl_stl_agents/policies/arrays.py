@@ -15,7 +15,13 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from torch import nn
 
 from marl_stl_agents.policies.encoding import PiecewiseLinearEncoding
-from marl_stl_agents.policies.team import FALLS_BACK_TO, FORBIDDEN, ActorView, MaskedLogits
+from marl_stl_agents.policies.team import (
+    FALLS_BACK_TO,
+    FORBIDDEN,
+    ActorView,
+    MaskedLogits,
+    SharedTrunk,
+)
 from marl_stl_env.types import ACTIONS, AnyArray, Float32Array
 
 Layer: TypeAlias = Callable[[Float32Array], Float32Array]
@@ -46,6 +52,7 @@ def _layer(module: nn.Module) -> Layer | None:
         nn.ReLU: lambda _: lambda x: np.maximum(x, 0, out=x),
         nn.Sequential: lambda layers: _chained([_layer(one) for one in layers]),
         MlpExtractor: lambda networks: _layer(networks.policy_net),
+        SharedTrunk: lambda trunk: _layer(trunk.layers),
         ActorView: _actor_view,
         MaskedLogits: _masked_logits,
     }

@@ -72,6 +72,7 @@ class Blueprint:
             "costs": shape.costs,
             "critic_only": shape.critic_only,
             "mask": shape.mask,
+            "shared_trunk": shape.shared_trunk,
         }
 
     def build(
@@ -120,6 +121,7 @@ def make_blueprint(
         critic_only=() if kind == "lstm" else columns_with_labels(config.task, width),
         mask=() if kind == "lstm" else mask_columns(config.task, width),
         bins=tuple(len(column) - 1 for column in edges),
+        shared_trunk=ppo.shared_trunk,
     )
     return Blueprint(architecture, edges)
 

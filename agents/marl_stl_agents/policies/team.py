@@ -5,7 +5,7 @@ Each part is added to SB3's actor-critic by itself, so that every combination is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -28,6 +28,38 @@ FALLS_BACK_TO = [
 ]
 
 
+class SharedTrunk(nn.Module):
+    """Hidden layers that actor and critic have in common; it takes the place of ``MlpExtractor``.
+
+    Args:
+        inputs: Columns of the features.
+        hidden: Units of each layer.
+        activation: Makes what follows each layer.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: Sequence[int], activation: Callable[[], nn.Module]
+    ) -> None:
+        super().__init__()
+        widths, layers = [inputs, *hidden], list[nn.Module]()
+        for before, after in zip(widths, hidden, strict=False):
+            layers += [nn.Linear(before, after), activation()]
+        self.layers = nn.Sequential(*layers)
+        self.latent_dim_pi = self.latent_dim_vf = widths[-1]
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The hidden units, twice.  # (batch, width) float32."""
+        hidden = self.forward_actor(features)
+        return hidden, hidden
+
+    def forward_actor(self, features: Tensor) -> Tensor:
+        """The hidden units.  # (batch, width) float32."""
+        hidden: Tensor = self.layers(features)
+        return hidden
+
+    forward_critic = forward_actor
+
+
 class ActorView(nn.Module):
     """What the actor and the critic each take from the same features.
 
@@ -46,7 +78,7 @@ class ActorView(nn.Module):
     ) -> None:
         super().__init__()
         self.networks = networks
-        self._masked = bool(mask)
+        self._masked, self._alike = bool(mask), not critic_only
         # Tensors: a list would be made one in every call, which takes as long as a layer.
         self.columns: Tensor
         places = torch.tensor(list(mask), dtype=torch.int64)
@@ -60,11 +92,17 @@ class ActorView(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """What actor and critic compute.  # (batch, width) float32."""
+        if self._alike:
+            hidden, critic = self.networks(features)
+            return self._with_mask(hidden, features), critic
         return self.forward_actor(features), self.forward_critic(features)
 
     def forward_actor(self, features: Tensor) -> Tensor:
         """The actor's hidden units and the action mask.  # (batch, latent_dim_pi) float32."""
         hidden: Tensor = self.networks.forward_actor(features * self.visible)
+        return self._with_mask(hidden, features)
+
+    def _with_mask(self, hidden: Tensor, features: Tensor) -> Tensor:
         if not self._masked:
             return hidden
         return torch.cat([hidden, features.index_select(1, self.columns)], dim=1)
@@ -129,6 +167,7 @@ class TeamPolicy(ActorCriticPolicy):
         costs: Outputs of the value function beside the reward's, one for each priced specification.
         critic_only: Columns of an observation that hold labels: the actor sees 0 there.
         mask: Columns of an observation with the action mask; none without a shield.
+        shared_trunk: Whether actor and critic have their hidden layers in common.
         settings: Of SB3's policy.
 
     Attributes:
@@ -137,6 +176,7 @@ class TeamPolicy(ActorCriticPolicy):
         costs: Outputs of the value function beside the reward's.
         critic_only: Columns that the actor sees as 0.
         mask: Columns with the action mask.
+        shared_trunk: Whether actor and critic have their hidden layers in common.
     """
 
     def __init__(
@@ -147,10 +187,12 @@ class TeamPolicy(ActorCriticPolicy):
         costs: int = 0,
         critic_only: Sequence[int] = (),
         mask: Sequence[int] = (),
+        shared_trunk: bool = False,
         **settings: Any,
     ) -> None:
         self.sensors, self.context, self.costs = sensors, context, costs
         self.critic_only, self.mask = tuple(critic_only), tuple(mask)
+        self.shared_trunk = shared_trunk
         super().__init__(*args, **settings)
 
     def _build_mlp_extractor(self) -> None:
@@ -161,6 +203,9 @@ class TeamPolicy(ActorCriticPolicy):
             networks: nn.Module = SensorNetworks(
                 self.features_dim, hidden, indicator, 1 + self.costs
             )
+        elif self.shared_trunk:
+            hidden = [int(units) for units in self.net_arch]
+            networks = SharedTrunk(self.features_dim, hidden, self.activation_fn)
         else:
             super()._build_mlp_extractor()
             networks = self.mlp_extractor

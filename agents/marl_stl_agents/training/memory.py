@@ -46,9 +46,10 @@ def needed_bytes(config: TrainConfig, width: int) -> dict[str, float]:
     rollout = ppo.n_steps * config.lanes * agents
     batch = min(ppo.batch_size, rollout)
     codes = width * max(ppo.bins, 1)
-    networks = 2 * (agents if ppo.sharing == "independent" else 1)
+    copies = 1 if ppo.shared_trunk else 2
+    networks = copies * (agents if ppo.sharing == "independent" else 1)
     weights = networks * (codes * ppo.width + max(ppo.depth - 1, 0) * ppo.width**2)
-    hidden = 2 * ppo.depth * ppo.width
+    hidden = copies * ppo.depth * ppo.width
     return {
         "n_steps and lanes": _BYTES * rollout * (width + _PER_TRANSITION),
         "width, depth and bins": _BYTES * weights * _PER_WEIGHT,

@@ -26,9 +26,12 @@ WATCHED = StlConfig(monitor=True, observe=True, shield=True)
 SHIELDED = replace(PLAIN, dynamics="response", stl=WATCHED)
 
 
-@pytest.mark.parametrize(("env", "bins"), [(PLAIN, 0), (PLAIN, 4), (SHIELDED, 4), (SHIELDED, 0)])
-def test_logits_are_those_of_torch(env: EnvConfig, bins: int, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", env, PPOConfig(width=16, bins=bins))
+@pytest.mark.parametrize(
+    ("env", "bins", "trunk"),
+    [(PLAIN, 0, False), (PLAIN, 4, True), (SHIELDED, 4, False), (SHIELDED, 0, False)],
+)
+def test_logits_are_those_of_torch(env: EnvConfig, bins: int, trunk: bool, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", env, PPOConfig(width=16, bins=bins, shared_trunk=trunk))
     space = observation_space(Engine(env, prepare(env).tables["train"], lanes=1))
     policy, rng = saved_policy(best_checkpoint(run), space, CPU), np.random.default_rng(0)
     seen = rng.normal(size=(40, *space.shape)).astype(np.float32)

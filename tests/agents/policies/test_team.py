@@ -18,6 +18,7 @@ from marl_stl_agents.policies.team import TeamPolicy
 from marl_stl_env.config import EnvConfig, StlConfig
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.spaces import observation_space
+from marl_stl_env.errors import ConfigError
 from tests.conftest import make_table, with_entities
 
 TABLE, CPU = with_entities(make_table(), 8), torch.device("cpu")
@@ -111,3 +112,35 @@ def test_a_saved_policy_knows_its_columns(tmp_path: Path, sharing: Sharing) -> N
     assert architecture_of(loaded) == architecture_of(policy)
     found: list[Any] = [one.get_distribution(seen).distribution for one in (policy, loaded)]
     assert torch.equal(found[0].logits, found[1].logits)
+
+
+@pytest.mark.parametrize("shield", [False, True])
+def test_a_shared_trunk_has_a_head_for_each(shield: bool) -> None:
+    env = replace(CONFIG.env, stl=StlConfig(shield=shield))
+    config = replace(CONFIG, env=env, stl="monitor", ppo=PPOConfig(width=8, shared_trunk=True))
+    engine = Engine(config.task, TABLE, lanes=6, seeds=0)
+    engine.reset()
+    space, seen = observation_space(engine), torch.from_numpy(engine.observe().reshape(24, -1))
+    policy = make_blueprint(config, space, TABLE).build(space, CPU)
+    codes = policy.features_dim
+    # Two hidden layers, four logits and one value, each with its bias.
+    expected = (codes + 1) * 8 + (8 + 1) * 8 + (8 + 1) * (4 + 1)
+    assert sum(weights.numel() for weights in policy.parameters()) == expected
+    trunk: Any = policy.mlp_extractor.networks if shield else policy.mlp_extractor
+    hidden = trunk.layers(policy.extract_features(seen))
+    values, log_probs, _ = policy.evaluate_actions(seen, torch.ones(24))
+    assert torch.equal(values, policy.value_net(hidden))
+    assert torch.equal(values, policy.predict_values(seen))
+    distribution: Any = policy.get_distribution(seen).distribution
+    assert torch.equal(log_probs, distribution.logits[:, 1])
+    if not shield:
+        torch.testing.assert_close(distribution.probs, policy.action_net(hidden).softmax(dim=1))
+
+
+def test_what_only_the_critic_sees_excludes_a_shared_trunk() -> None:
+    config = replace(CONFIG, ppo=replace(CONFIG.ppo, shared_trunk=True))
+    with pytest.raises(ConfigError, match="which the policy must not see; use shared_trunk=False"):
+        make_blueprint(config, SPACE, TABLE)
+    for other in ({"sharing": "independent"}, {"policy": "lstm"}):
+        with pytest.raises(ConfigError, match="shared_trunk=True is there for policy='mlp'"):
+            PPOConfig(shared_trunk=True, **other)  # type: ignore[arg-type]
