@@ -27,7 +27,7 @@ NEVER = UNKNOWN = -1
 LONG_AGO = -(2**30)
 #: What is remembered of an entity at first. In numpy all of it lies side by side, so that little
 #: memory is touched in a step.
-_OF_A_SLOT = {
+_OF_A_SLOT: dict[str, np.generic] = {
     "isolated_until": np.int32(LONG_AGO),
     "verdict_from": np.int32(LONG_AGO),
     "last_met": np.int32(LONG_AGO),
