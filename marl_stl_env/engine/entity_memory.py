@@ -25,6 +25,17 @@ NEVER = UNKNOWN = -1
 #: In place of :data:`NEVER` where times are compared: longer ago than any window or length. What
 #: is as long ago from step 2**30 - 1 is still an int32.
 LONG_AGO = -(2**30)
+#: What is remembered of an entity at first. In numpy all of it lies side by side, so that little
+#: memory is touched in a step.
+_OF_A_SLOT: dict[str, np.generic] = {
+    "isolated_until": np.int32(LONG_AGO),
+    "verdict_from": np.int32(LONG_AGO),
+    "last_met": np.int32(LONG_AGO),
+    "passing_since": np.int32(LONG_AGO),
+    "record": np.float32(0),
+    "verdict": np.int8(UNKNOWN),
+}
+_SLOT = np.dtype([(name, value.dtype) for name, value in _OF_A_SLOT.items()], align=True)
 _TIMES = ("isolated_until", "verdict_from", "passing_since", "last_met")
 #: All bits but that of an entity last met so many steps ago: none is to be taken away where it was
 #: met too long ago.
@@ -54,21 +65,16 @@ class Remembered:
     def empty(cls, lanes: int, slots: int, window: int, arrays: Arrays = NUMPY) -> Remembered:
         """Nothing yet."""
 
-        def full(count: int, number: int, kind: type[np.generic]) -> Any:
-            return arrays.asarray(np.full(count, number, kind))
+        def zeros(count: int, kind: type[np.generic]) -> Any:
+            return arrays.asarray(np.zeros(count, kind))
 
-        each = lanes * slots + 1
+        each = np.full(lanes * slots + 1, np.array(tuple(_OF_A_SLOT.values()), _SLOT))
         return cls(
-            isolated_until=full(each, LONG_AGO, np.int32),
-            verdict_from=full(each, LONG_AGO, np.int32),
-            verdict=full(each, UNKNOWN, np.int8),
-            passing_since=full(each, LONG_AGO, np.int32),
-            last_met=full(each, LONG_AGO, np.int32),
-            record=full(each, 0, np.float32),
-            granted=full(lanes * window + 1, 0, np.bool_),
-            recent=full(lanes * PRESENCE + 1, 0, np.int64),
-            spent=full(lanes, 0, np.int64),
-            present=full(lanes, 0, np.int32),
+            **{name: arrays.asarray(each[name]) for name in _OF_A_SLOT},
+            granted=zeros(lanes * window + 1, np.bool_),
+            recent=zeros(lanes * PRESENCE + 1, np.int64),
+            spent=zeros(lanes, np.int64),
+            present=zeros(lanes, np.int32),
         )
 
     def rows(self, lanes: int) -> dict[str, AnyArray]:

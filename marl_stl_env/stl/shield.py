@@ -124,6 +124,8 @@ class Shield:
         ]
         self._still_begun = arrays.asarray(_lowest_bits(len(ahead) - ahead))
         self._still_present = arrays.asarray(_lowest_bits(PRESENCE - ahead))
+        # Whether the host would have to wait before it could look at an array.
+        self._waits = not arrays.surely_none(arrays.asarray(np.zeros(1, np.bool_)))
         # Arrays of no dimension: numpy converts a number of Python's anew in every operation.
         self._all_begun = arrays.asarray(_lowest_bits(len(ahead)))
         self._last_present = arrays.asarray(_lowest_bits(PRESENCE - ahead[-1]))
@@ -165,13 +167,15 @@ class Shield:
 
         # (lanes,) bool each
         """
+        if self._waits:
+            every = slice(None)
+            return [self._one_too_many(now, *rule, every) for rule in self._fractions]
         arrays, found = self._arrays, []
         most = arrays.count_bits(self._begun & self._all_begun)
-        fewest = arrays.count_bits(now.present & self._last_present)
-        fewest = arrays.cast(fewest, np.int64)
+        fewest = arrays.cast(arrays.count_bits(now.present & self._last_present), np.int64)
         for limits, starts in self._fractions:
             # Only where the most isolated entities are too many for the fewest present ones.
-            crowded = most >= limits[fewest]
+            crowded: BoolArray = most >= limits[fewest]
             if not arrays.surely_none(crowded):
                 crowded &= (now.steps >= starts[-1]) > now.isolated  # and not
                 lanes = arrays.lanes_of(crowded)
