@@ -24,6 +24,7 @@ _FORESIGHT = PPOConfig(
 #: those of the others were chosen. "unseen" has no choice of a checkpoint, since validation holds
 #: no unseen attacks.
 PRESETS: dict[str, TrainCommand] = {
+    "fast": TrainCommand(preset="fast", ppo=PPOConfig(n_epochs=3, shared_trunk=True)),
     "seed": TrainCommand(
         preset="seed",
         env=EnvConfig(

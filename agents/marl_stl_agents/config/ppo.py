@@ -109,7 +109,8 @@ class PPOConfig(ShowsChanges):
             )
         if self.shared_trunk and (self.policy == "lstm" or self.sharing == "independent"):
             raise ConfigError(
-                "shared_trunk=True is there for policy='mlp' with sharing='shared'; set it to False"
+                "shared_trunk=True, as in the preset 'fast', is there for policy='mlp' with "
+                "sharing='shared'; leave the preset out, or set it to False"
             )
         if self.policy == "lstm" and self.return_normalization == "batch":
             raise ConfigError(

@@ -76,11 +76,9 @@ class Architecture:
             )
         if (self.agents > 0) is not (self.kind == "independent"):
             raise ConfigError(f"agents={self.agents} contradicts kind={self.kind!r}")
-        if self.shared_trunk and (self.kind != "shared" or self.critic_only):
+        if self.shared_trunk and self.kind != "shared":
             raise ConfigError(
-                f"shared_trunk=True contradicts kind={self.kind!r} or "
-                f"critic_only={self.critic_only}, which the policy must not see; use "
-                "shared_trunk=False"
+                f"shared_trunk=True contradicts kind={self.kind!r}; use shared_trunk=False"
             )
         for column in (*self.critic_only, *self.mask):
             check_range("column", column, 0, self.observation_width - 1)

@@ -52,7 +52,7 @@ def _layer(module: nn.Module) -> Layer | None:
         nn.ReLU: lambda _: lambda x: np.maximum(x, 0, out=x),
         nn.Sequential: lambda layers: _chained([_layer(one) for one in layers]),
         MlpExtractor: lambda networks: _layer(networks.policy_net),
-        SharedTrunk: lambda trunk: _layer(trunk.layers),
+        SharedTrunk: _trunk,
         ActorView: _actor_view,
         MaskedLogits: _masked_logits,
     }
@@ -94,6 +94,14 @@ def _linear(module: nn.Linear) -> Layer:
         return found
 
     return linear
+
+
+def _trunk(module: SharedTrunk) -> Layer | None:
+    layers, visible = _layer(module.layers), _array(module.visible)
+    if layers is None or visible.all():
+        return layers
+    inner = layers
+    return lambda x: inner(x * visible)
 
 
 def _actor_view(module: ActorView) -> Layer | None:

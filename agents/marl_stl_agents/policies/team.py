@@ -35,29 +35,48 @@ class SharedTrunk(nn.Module):
         inputs: Columns of the features.
         hidden: Units of each layer.
         activation: Makes what follows each layer.
+        critic_only: Columns that the layers see as 0; the critic gets them beside the hidden units.
     """
 
     def __init__(
-        self, inputs: int, hidden: Sequence[int], activation: Callable[[], nn.Module]
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        activation: Callable[[], nn.Module],
+        critic_only: Sequence[int] = (),
     ) -> None:
         super().__init__()
         widths, layers = [inputs, *hidden], list[nn.Module]()
         for before, after in zip(widths, hidden, strict=False):
             layers += [nn.Linear(before, after), activation()]
         self.layers = nn.Sequential(*layers)
-        self.latent_dim_pi = self.latent_dim_vf = widths[-1]
+        self.critic_only: Tensor
+        columns = torch.tensor(list(critic_only), dtype=torch.int64)
+        self.register_buffer("critic_only", columns, persistent=False)
+        self.visible: Tensor
+        self.register_buffer("visible", _visible(inputs, critic_only), persistent=False)
+        self.latent_dim_pi = widths[-1]
+        self.latent_dim_vf = widths[-1] + len(critic_only)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The hidden units, twice.  # (batch, width) float32."""
+        """What actor and critic get.  # (batch, latent_dim_pi), (batch, latent_dim_vf) float32."""
         hidden = self.forward_actor(features)
-        return hidden, hidden
+        return hidden, self._with_labels(hidden, features)
 
     def forward_actor(self, features: Tensor) -> Tensor:
-        """The hidden units.  # (batch, width) float32."""
-        hidden: Tensor = self.layers(features)
+        """The hidden units.  # (batch, latent_dim_pi) float32."""
+        seen = features * self.visible if len(self.critic_only) else features
+        hidden: Tensor = self.layers(seen)
         return hidden
 
-    forward_critic = forward_actor
+    def forward_critic(self, features: Tensor) -> Tensor:
+        """The hidden units, and what the critic alone sees.  # (batch, latent_dim_vf) float32."""
+        return self._with_labels(self.forward_actor(features), features)
+
+    def _with_labels(self, hidden: Tensor, features: Tensor) -> Tensor:
+        if not len(self.critic_only):
+            return hidden
+        return torch.cat([hidden, features.index_select(1, self.critic_only)], dim=1)
 
 
 class ActorView(nn.Module):
@@ -83,10 +102,8 @@ class ActorView(nn.Module):
         self.columns: Tensor
         places = torch.tensor(list(mask), dtype=torch.int64)
         self.register_buffer("columns", places, persistent=False)
-        visible = torch.ones(width)
-        visible[list(critic_only)] = 0.0
         self.visible: Tensor
-        self.register_buffer("visible", visible, persistent=False)
+        self.register_buffer("visible", _visible(width, critic_only), persistent=False)
         self.latent_dim_pi = networks.latent_dim_pi + len(mask)
         self.latent_dim_vf = networks.latent_dim_vf
 
@@ -146,6 +163,13 @@ class MaskedLogits(nn.Module):
         return torch.where(allowed, _log_of_sum(logits, moved), FORBIDDEN)
 
 
+def _visible(width: int, critic_only: Sequence[int]) -> Tensor:
+    """1 for the columns that the actor sees, 0 for the others.  # (width,) float32."""
+    visible = torch.ones(width)
+    visible[list(critic_only)] = 0.0
+    return visible
+
+
 def _log_of_sum(a: Tensor, b: Tensor) -> Tensor:
     """``log(exp(a) + exp(b))``."""
     if torch.compiler.is_exporting():  # ONNX would get this formula as it stands, which overflows
@@ -196,6 +220,7 @@ class TeamPolicy(ActorCriticPolicy):
         super().__init__(*args, **settings)
 
     def _build_mlp_extractor(self) -> None:
+        labels = code_columns(self.features_extractor, self.critic_only)
         if self.sensors:
             first = spaces.flatdim(self.observation_space) - self.context
             indicator = code_columns(self.features_extractor, range(first, first + self.sensors))
@@ -205,14 +230,14 @@ class TeamPolicy(ActorCriticPolicy):
             )
         elif self.shared_trunk:
             hidden = [int(units) for units in self.net_arch]
-            networks = SharedTrunk(self.features_dim, hidden, self.activation_fn)
+            networks = SharedTrunk(self.features_dim, hidden, self.activation_fn, labels)
+            labels = []  # the trunk keeps them from the actor
         else:
             super()._build_mlp_extractor()
             networks = self.mlp_extractor
-        if self.critic_only or self.mask:
-            hidden_codes = code_columns(self.features_extractor, self.critic_only)
+        if labels or self.mask:
             mask = code_columns(self.features_extractor, self.mask)
-            networks = ActorView(networks, self.features_dim, hidden_codes, mask)
+            networks = ActorView(networks, self.features_dim, labels, mask)
         self.mlp_extractor = cast("Any", networks)
 
     def _build(self, lr_schedule: Schedule) -> None:

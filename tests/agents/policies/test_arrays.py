@@ -28,7 +28,7 @@ SHIELDED = replace(PLAIN, dynamics="response", stl=WATCHED)
 
 @pytest.mark.parametrize(
     ("env", "bins", "trunk"),
-    [(PLAIN, 0, False), (PLAIN, 4, True), (SHIELDED, 4, False), (SHIELDED, 0, False)],
+    [(PLAIN, 0, False), (PLAIN, 4, True), (SHIELDED, 4, False), (SHIELDED, 0, True)],
 )
 def test_logits_are_those_of_torch(env: EnvConfig, bins: int, trunk: bool, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", env, PPOConfig(width=16, bins=bins, shared_trunk=trunk))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -37,9 +37,18 @@ LABELLED = ("responsive", "no flapping", "posture", "availability")
 PRICED = ("responsive", "posture", "availability")
 
 
-def team(sharing: Sharing, bins: int = 3) -> TeamPolicy:
+#: One network for all sensors, one for each, and one whose hidden layers the critic shares.
+Networks = Literal["shared", "independent", "trunk"]
+NETWORKS: tuple[Networks, ...] = ("shared", "independent", "trunk")
+
+
+def team(networks: Networks, bins: int = 3) -> TeamPolicy:
     torch.manual_seed(0)
-    config = replace(CONFIG, ppo=replace(CONFIG.ppo, sharing=sharing, bins=bins))
+    sharing: Sharing = "independent" if networks == "independent" else "shared"
+    trunk = networks == "trunk"
+    config = replace(
+        CONFIG, ppo=replace(CONFIG.ppo, sharing=sharing, shared_trunk=trunk, bins=bins)
+    )
     made = make_blueprint(config, SPACE, TABLE).build(SPACE, CPU)
     assert isinstance(made, TeamPolicy)
     for parameter in made.parameters():
@@ -61,9 +70,9 @@ def column(name: str) -> int:
 
 
 @pytest.mark.parametrize("bins", [0, 3])
-@pytest.mark.parametrize("sharing", ["shared", "independent"])
-def test_masked_actions_have_no_probability(sharing: Sharing, bins: int) -> None:
-    policy, seen = team(sharing, bins), observations()
+@pytest.mark.parametrize("networks", NETWORKS)
+def test_masked_actions_have_no_probability(networks: Networks, bins: int) -> None:
+    policy, seen = team(networks, bins), observations()
     mask = seen[:, [column(f"action_mask_{a}") for a in ("allow", "block", "quarantine", "alert")]]
     assert mask[:, 3].tolist() == [0.0] * 12 + [1.0] * 12
     distribution: Any = policy.get_distribution(seen).distribution
@@ -82,9 +91,9 @@ def test_masked_actions_have_no_probability(sharing: Sharing, bins: int) -> None
 
 
 @pytest.mark.parametrize("bins", [0, 3])
-@pytest.mark.parametrize("sharing", ["shared", "independent"])
-def test_the_actor_does_not_see_what_takes_labels(sharing: Sharing, bins: int) -> None:
-    policy, seen = team(sharing, bins), observations()
+@pytest.mark.parametrize("networks", NETWORKS)
+def test_the_actor_does_not_see_what_takes_labels(networks: Networks, bins: int) -> None:
+    policy, seen = team(networks, bins), observations()
     for name in ("responsive", "collateral", "alert budget", "no flapping", "posture"):
         other = seen.clone()
         other[:, column(f"specification: {name}")] = 0.3
@@ -95,17 +104,17 @@ def test_the_actor_does_not_see_what_takes_labels(sharing: Sharing, bins: int) -
         assert not torch.equal(costs[0], costs[1])
 
 
-@pytest.mark.parametrize("sharing", ["shared", "independent"])
-def test_what_is_enforced_has_no_price(sharing: Sharing) -> None:
-    policy = team(sharing)
+@pytest.mark.parametrize("networks", NETWORKS)
+def test_what_is_enforced_has_no_price(networks: Networks) -> None:
+    policy = team(networks)
     assert policy.costs == len(PRICED)
     assert policy.predict_costs(observations()).shape == (24, 3)
     assert policy.predict_values(observations()).shape == (24, 1)
 
 
-@pytest.mark.parametrize("sharing", ["shared", "independent"])
-def test_a_saved_policy_knows_its_columns(tmp_path: Path, sharing: Sharing) -> None:
-    policy, seen = team(sharing), observations()
+@pytest.mark.parametrize("networks", NETWORKS)
+def test_a_saved_policy_knows_its_columns(tmp_path: Path, networks: Networks) -> None:
+    policy, seen = team(networks), observations()
     state = TrainerState({}, {})
     save_checkpoint(tmp_path, policy, 7, {"reward_per_event": 0.0}, state)
     loaded = saved_policy(best_checkpoint(tmp_path), SPACE, CPU)
@@ -137,10 +146,7 @@ def test_a_shared_trunk_has_a_head_for_each(shield: bool) -> None:
         torch.testing.assert_close(distribution.probs, policy.action_net(hidden).softmax(dim=1))
 
 
-def test_what_only_the_critic_sees_excludes_a_shared_trunk() -> None:
-    config = replace(CONFIG, ppo=replace(CONFIG.ppo, shared_trunk=True))
-    with pytest.raises(ConfigError, match="which the policy must not see; use shared_trunk=False"):
-        make_blueprint(config, SPACE, TABLE)
+def test_a_shared_trunk_is_one_network_for_all() -> None:
     for other in ({"sharing": "independent"}, {"policy": "lstm"}):
-        with pytest.raises(ConfigError, match="shared_trunk=True is there for policy='mlp'"):
+        with pytest.raises(ConfigError, match="shared_trunk=True, as in the preset 'fast', is"):
             PPOConfig(shared_trunk=True, **other)  # type: ignore[arg-type]

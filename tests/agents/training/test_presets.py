@@ -50,6 +50,7 @@ def test_every_preset_names_its_team() -> None:
     """The defaults are free to change without them."""
     teams = {name: (one.env.agents, one.env.views, one.stl) for name, one in PRESETS.items()}
     assert teams == {
+        "fast": (7, "overlap", "monitor"),
         "seed": (3, "full", "off"),
         "unseen": (7, "overlap", "off"),
         "response": (4, "groups", "off"),
