@@ -44,6 +44,12 @@ _BOOLS = frozenset({bool, np.bool_})
 _KNOWN = ", ".join(f"{int(action)} {action.name}" for action in Action)
 
 
+def unchanging(array: AnyArray) -> AnyArray:
+    """The array itself, made read-only: it is handed out again and again."""
+    array.setflags(write=False)
+    return array
+
+
 def as_integers(given: Any, shape: tuple[int, ...]) -> AnyArray:
     """Actions as a caller gives them, checked but for their range.
 

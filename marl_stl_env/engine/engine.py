@@ -31,6 +31,7 @@ from marl_stl_env.types import (
     Int8Array,
     IntArray,
     as_actions,
+    unchanging,
 )
 from marl_stl_env.validation import check_range
 
@@ -80,7 +81,7 @@ class Engine:
         self._vote = TeamVote(config, lanes, arrays)
         self.rule = self._vote.rule
         self._all = arrays.asarray(np.ones(lanes, dtype=np.bool_))
-        self._all_allowed = arrays.asarray(np.ones((lanes, ACTIONS), dtype=np.bool_))
+        self._all_allowed = arrays.asarray(unchanging(np.ones((lanes, ACTIONS), np.bool_)))
         self._allowed: BoolArray | None = None
         self._unwatched = SpecStatus.nothing(lanes, arrays.asarray)
         self._state = LaneState.empty(lanes, config.agents).map(arrays.asarray)

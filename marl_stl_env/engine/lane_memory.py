@@ -14,7 +14,15 @@ from marl_stl_env.engine.state import LaneState
 from marl_stl_env.stl.enforcement import classify
 from marl_stl_env.stl.shield import Shield, Situation
 from marl_stl_env.stl.shield_rules import Effects
-from marl_stl_env.types import Action, AnyArray, BoolArray, Float32Array, Int8Array, IntArray
+from marl_stl_env.types import (
+    Action,
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Int8Array,
+    IntArray,
+    unchanging,
+)
 
 #: The shared columns of the action mask, the last ones of an observation: 1 where the shield
 #: allows the action.
@@ -66,7 +74,8 @@ class LaneMemory:
             self.shield = Shield(bounds, lanes, lasting, arrays)
         self._shown = self.monitor if config.stl.observe else None
         self._every: BoolArray = arrays.asarray(np.ones(lanes, np.bool_))
-        self._all_allowed: BoolArray = arrays.asarray(np.ones((lanes, len(Action)), np.bool_))
+        everything = unchanging(np.ones((lanes, len(Action)), np.bool_))
+        self._all_allowed: BoolArray = arrays.asarray(everything)
         self._unrelated = Situation.unrelated(lanes, arrays)
         self._nothing = Outcome.nothing(lanes, arrays)
 

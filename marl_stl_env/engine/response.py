@@ -27,6 +27,7 @@ from marl_stl_env.types import (
     Int8Array,
     Int32Array,
     IntArray,
+    unchanging,
 )
 
 #: The shared columns of the current event's entity and of the analyst, each in [0, 1].
@@ -68,7 +69,8 @@ class Outcome(NamedTuple):
     def nothing(cls, lanes: int, arrays: Arrays = NUMPY) -> Outcome:
         """What decisions do in a replay, where nothing persists."""
         no, zero = np.zeros(lanes, np.bool_), np.zeros(lanes, np.int32)
-        return cls(*(arrays.asarray(array) for array in (no, no, no, zero + NEVER, zero, zero)))
+        blank = (no, no, no, zero + NEVER, zero, zero)
+        return cls(*(arrays.asarray(unchanging(array)) for array in blank))
 
 
 class ResponseDynamics(EntityMemory):

@@ -48,6 +48,7 @@ from marl_stl_env.types import (
     Int8Array,
     Int32Array,
     IntArray,
+    unchanging,
 )
 
 _ALERT, _QUARANTINE = int(Action.ALERT), int(Action.QUARANTINE)
@@ -130,7 +131,8 @@ class Shield:
         self._all_begun = arrays.asarray(_lowest_bits(len(ahead)))
         self._last_present = arrays.asarray(_lowest_bits(PRESENCE - ahead[-1]))
         self._one = arrays.asarray(np.array(1))
-        self._everything: BoolArray = arrays.asarray(np.ones((lanes, ACTIONS), np.bool_))
+        everything = unchanging(np.ones((lanes, ACTIONS), np.bool_))
+        self._everything: BoolArray = arrays.asarray(everything)
 
     def allowed(self, now: Situation) -> BoolArray:
         """The actions that cannot lead to a violation.
