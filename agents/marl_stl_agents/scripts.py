@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-_MISSING = 2
+_MISSING, _INTERRUPTED = 2, 130
 
 
 def train() -> int:
@@ -45,10 +45,13 @@ def run(command: str) -> int:
         command: A module of :mod:`marl_stl_agents.commands`.
 
     Returns:
-        The exit status; 2 where a library is missing.
+        The exit status; 2 where a library is missing, 130 where the keyboard interrupted it.
     """
     try:
         status: int = import_module(f"marl_stl_agents.commands.{command}").main()
+    except KeyboardInterrupt:  # while libraries are imported, which takes seconds
+        print("interrupted", file=sys.stderr)  # noqa: T201 - rich may be what was imported
+        return _INTERRUPTED
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         if library in {"", "marl_stl_env", "marl_stl_agents"}:

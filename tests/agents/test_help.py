@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from marl_stl_agents import scripts
 from marl_stl_agents.command_line import parse_config, run_command
+from marl_stl_agents.commands import data
 from marl_stl_agents.config.evaluate import DecideConfig
 
 from tests.programs import run_program
@@ -47,9 +49,25 @@ def test_the_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, arguments: l
     assert (config.input, config.run) == (Path("/folder/of/one/in.csv"), Path("/folder/of/one/run"))
 
 
-def test_the_keyboard_interrupts_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    def act(_: DecideConfig) -> None:
+def test_the_keyboard_interrupts_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act(_: object) -> None:
         raise KeyboardInterrupt
 
     assert run_command(DecideConfig, act, "", arguments=["--input", "in.csv"]) == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    monkeypatch.setattr(data, "describe", act)
+    assert data.main(["describe", "kdd99"]) == 130
+    monkeypatch.setattr(scripts, "import_module", act)  # libraries take seconds
+    assert scripts.serve() == 130
+    assert capsys.readouterr().err == "interrupted\n" * 3
+
+
+def test_the_commands_for_data_say_what_they_take(capsys: pytest.CaptureFixture[str]) -> None:
+    for line, said in (
+        (["check"], "check takes the name of a data set, not nothing"),
+        (["clear", "kdd99"], "clear takes nothing more, not kdd99"),
+        (["download", "synthetic"], "synthetic has no publisher: there is nothing to download"),
+    ):
+        assert data.main(line) == 2
+        assert said in capsys.readouterr().err

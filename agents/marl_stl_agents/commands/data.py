@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from marl_stl_agents.command_line import REFUSED, parse_config, refuse
+from marl_stl_agents.command_line import INTERRUPTED, REFUSED, parse_config, refuse
 from marl_stl_agents.commands.options import PYTHON_ONLY
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache
@@ -139,12 +139,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UnknownNameError("command", command, _COMMANDS)
         least, most = _ARGUMENTS.get(command, (0, 0))
         if not least <= len(rest) <= most:
-            raise ConfigError(f"{command} takes {least} arguments, not {len(rest)}")
+            asked = "the name of a data set" if least else "nothing more"
+            raise ConfigError(
+                f"marl-stl-data {command} takes {asked}, not {' '.join(rest) or 'nothing'}; "
+                "marl-stl-data list shows the names"
+            )
         if command == "check":
             rest += [f"--plugin={name}" for name in plugins]
         _COMMANDS[command](*rest)
     except MarlStlError as error:
         return refuse(error)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
     return 0
 
 

@@ -30,6 +30,8 @@ def fetch(dataset: Dataset) -> Path:
         ChecksumError: If a file differs from the published one; it is not stored then.
     """
     folder = download_dir() / dataset.folder
+    if not dataset.homepage:
+        raise DownloadError(f"{dataset.name} has no publisher: there is nothing to download")
     if not dataset.downloads:
         raise DownloadError(
             f"{dataset.name} cannot be downloaded without a visit to its publisher. "
