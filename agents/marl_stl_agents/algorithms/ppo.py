@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
@@ -175,6 +176,7 @@ def make_model(
     elif ppo.policy == "lstm":
         make = RecurrentPPO
     model: OnPolicyAlgorithm = make(blueprint.policy_class, venv, **settings)
+    model.set_logger(Logger(None, []))  # else learn() leaves a folder in the system's temporary one
     if isinstance(model.rollout_buffer, TeamRolloutBuffer):
         model.rollout_buffer.watch(team_env(venv))
     return model

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from marl_stl_agents.checkpoints.store import safetensor_errors
@@ -92,6 +93,7 @@ def train_attacker(
     )
     if start is not None:
         model.policy.load_state_dict(start.state_dict())
+    model.set_logger(Logger(None, []))  # else learn() leaves a folder in the system's temporary one
     model.learn(iterations * _STEPS * venv.num_envs)
     policy: ActorCriticPolicy = model.policy
     policy.set_training_mode(False)

@@ -32,6 +32,7 @@ def trained(backend: Backend, config: TrainConfig = CONFIG) -> dict[str, torch.T
     config = replace(config, backend=backend)
     venv = make_vec_env(config, TABLE)
     model = make_model(config, venv, TABLE, CPU)
+    assert model.logger.output_formats == [], "none, and no folder for them"
     model.learn(3 * config.ppo.n_steps * venv.num_envs)
     return {name: value.clone() for name, value in model.policy.state_dict().items()}
 

@@ -120,8 +120,13 @@ def test_an_action_has_the_reward_of_the_step_after_it() -> None:
 
 
 @pytest.fixture(scope="module")
-def trained() -> Any:
-    return train_attacker(make_config(None, FOUR), TOY, PREPARED, [TEAM], 2, seed=0)
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(folder))
+        policy = train_attacker(make_config(None, FOUR), TOY, PREPARED, [TEAM], 2, seed=0)
+    assert list(folder.glob("SB3-*")) == [], "a training leaves nothing where nobody looks"
+    return policy
 
 
 def test_an_attacker_learns(trained: Any) -> None:
