@@ -210,6 +210,13 @@ def show_specs(specs: Mapping[str, SpecResult]) -> None:
             style="bold" if name == CONJUNCTION else None,
         )
     show(table)
+    # No robustness at all: the formula begins later than the longest episode ended.
+    idle = [n for n, one in specs.items() if one.robustness.min is None and one.satisfied == 1.0]
+    if idle:
+        warn(
+            f"every episode ended before it counted: {', '.join(idle)}. Satisfied says nothing "
+            "there; use a longer --episode-length, or a formula that begins earlier"
+        )
     say(f"specifications: {certificate_sentence(specs[CONJUNCTION])}")
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from marl_stl_agents.console import output
 from marl_stl_agents.console.output import PlainConsole, working
+from marl_stl_agents.console.tables import show_specs
+from marl_stl_agents.evaluation.result import Robustness, SpecResult
 from marl_stl_agents.training.progress import ProgressCallback
 
 
@@ -53,3 +55,19 @@ def test_a_training_counts_agent_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "agent-steps/s" in shown
     assert "learning, then validating" in shown
     assert "it/s" not in shown
+
+
+def test_a_specification_that_never_counted_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """ "G[64,inf)" in episodes of 64 steps: satisfied, certified, and about nothing."""
+    common: dict[str, Any] = {
+        "episodes": 60, "certified": True, "epsilon": 0.05, "delta": 0.05, "margin": None,
+        "lower_bound": 0.95, "kept_by": (),
+    }  # fmt: skip
+    nothing = SpecResult(satisfied=1.0, robustness=Robustness(None, None), **common)
+    some = SpecResult(satisfied=1.0, robustness=Robustness(None, 0.5), **common)
+    violated = SpecResult(satisfied=0.0, robustness=Robustness(None, None), **common)
+    show_specs({"posture": nothing, "quiet": some, "reached": violated, "conjunction": some})
+    told = " ".join(capsys.readouterr().out.split())
+    assert "every episode ended before it counted: posture. Satisfied says nothing" in told
+    show_specs({"quiet": some, "conjunction": some})
+    assert "before it counted" not in capsys.readouterr().out
