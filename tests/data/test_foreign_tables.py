@@ -355,3 +355,10 @@ def test_options_of_another_type_are_named(tmp_path: Path, options: dict[str, An
     (name,) = options
     with pytest.raises(ConfigError, match=f"option {name}=.* has the wrong type"):
         of_text(tmp_path / "a.csv", "x,y\n1,0\n2,1\n", **options)
+
+
+def test_the_separator_that_occurs_most_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match="sep=tab"):
+        of_text(tmp_path / "a.csv", "x; all\tz\ty\n1\t2\t0\n")
+    with pytest.raises(DataFormatError, match="sep=comma"):
+        of_text(tmp_path / "b.csv", "x,y\n1,0\n", sep=";")

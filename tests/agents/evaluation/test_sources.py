@@ -114,6 +114,32 @@ def test_decisions_are_those_on_the_columns_by_hand(
     pd.testing.assert_frame_equal(again, found, check_dtype=False, check_categorical=False)
 
 
+def test_a_log_is_written_as_the_training_files_were(tmp_path: Path) -> None:
+    """Separator, marks for "no value" and names with the separator in them hold in a log too."""
+    flows = own_flows().rename(columns={"duration": "seconds; all"}).drop(columns="service")
+    text = flows.astype(object)
+    text.loc[::5, "seconds; all"] = "nil"
+    text.to_csv(tmp_path / "own.csv", index=False, sep=";")
+    options: Any = {"path": str(tmp_path / "own.csv"), "label": "label", "entity": "host",
+                    "time": "when", "sep": "semicolon", "missing": "nil"}  # fmt: skip
+    env = EnvConfig(
+        DataConfig(dataset="custom", dataset_options=options), agents=3, episode_length=50
+    )
+    team = load_team(make_run(tmp_path / "run", env, bias=0.0), device="cpu")
+    path = tmp_path / "new.csv"
+    text.drop(columns="label").head(60).to_csv(path, index=False, sep=";")
+    file, _ = decide(DecideConfig(path, team.run, tmp_path / "out.parquet"))
+    wanted = pd.read_parquet(file)["threat_score"].tolist()
+    reader = team.line_reader(str(path), SourceOptions())
+    assert reader.parse(path.read_bytes()).malformed == ()
+    assert team.decide(team.read(path))["threat_score"].tolist() == wanted
+    log = tmp_path / "new.ndjson"
+    text.drop(columns="label").head(60).to_json(log, orient="records", lines=True)
+    assert team.decide(team.read(log))["threat_score"].tolist() == wanted
+    with pytest.raises(DataFormatError, match=r"JSON lines, not CSV.*--source table"):
+        decide(DecideConfig(log, team.run, tmp_path / "other.parquet"))
+
+
 def test_lines_one_after_the_other_as_a_feed_brings_them(team: Team) -> None:
     """What ``marl-stl-serve`` does: the rows of each piece go on in one stream."""
     content = written.suricata_json().encode()

@@ -106,6 +106,11 @@ def first_fields(path: Path, *, quoted: bool = True, form: Dialect | None = None
         raise DataFormatError(path, "the file or its first line is empty", row=1)
     if "\x00" in text or "\r" in text:
         raise DataFormatError(path, "this is no text with usual line ends", row=1)
+    if text[:1] == "{" and '":' in text:
+        raise DataFormatError(
+            path, "these are JSON lines, not CSV: a team decides on them with --source table, and "
+            "learns from CSV or Parquet", row=1,
+        )  # fmt: skip
     try:
         fields = (
             next(csv.reader([text], delimiter=form.sep, strict=True))
@@ -114,8 +119,8 @@ def first_fields(path: Path, *, quoted: bool = True, form: Dialect | None = None
         )
     except csv.Error as error:
         raise DataFormatError(path, f"the header cannot be read: {error}", row=1) from None
-    other = next((sep for sep in ";\t|," if sep in text and sep != form.sep), None)
-    if len(fields) == 1 and other:
+    other = max(";\t|,", key=lambda sep: text.count(sep) if sep != form.sep else 0)
+    if len(fields) == 1 and other in text and other != form.sep:
         named = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma"}[other]
         raise DataFormatError(
             path, f"the fields seem to be separated by {other!r}; give sep={named}, or save the "

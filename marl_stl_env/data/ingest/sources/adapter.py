@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from marl_stl_env.data.encoding import NumericColumn
 from marl_stl_env.data.ingest.batches import Batches
 from marl_stl_env.data.ingest.build import Format
+from marl_stl_env.data.ingest.readers.csv_rows import Dialect
 from marl_stl_env.data.ingest.sources.apply import Columns
 from marl_stl_env.data.ingest.sources.catalogue import (
     FLOW,
@@ -26,6 +27,7 @@ from marl_stl_env.data.ingest.sources.mapping import (
     same_names,
 )
 from marl_stl_env.data.ingest.sources.nfstream import flow_batches
+from marl_stl_env.data.ingest.sources.source import Source
 from marl_stl_env.data.preprocess import Preprocessor
 from marl_stl_env.errors import MappingError
 
@@ -124,7 +126,20 @@ def columns_of(source: str, mapping: FieldMapping, columns: RunColumns) -> Colum
     for name in columns.needed:
         for one in fields_of(mapping.columns.get(name, ())):
             times.setdefault(one, tuple(columns.form.times))
-    return Columns(mapping, columns.numeric, times, columns.needed)
+    return Columns(
+        mapping, columns.numeric, times, columns.needed, _dialect(source, columns).missing
+    )
+
+
+def _dialect(source: str, columns: RunColumns) -> Dialect:
+    """How text is written: a table as the training files were, others as their source has it."""
+    return (columns.form.dialect if source == TABLE.name else None) or Dialect()
+
+
+def _written(source: str, columns: RunColumns) -> Source:
+    """The kind of a source's lines."""
+    kind = source_named(source)
+    return replace(kind, sep=_dialect(source, columns).sep) if source == TABLE.name else kind
 
 
 def line_reader(file: str, options: SourceOptions, columns: RunColumns) -> LineReader:
@@ -140,7 +155,7 @@ def line_reader(file: str, options: SourceOptions, columns: RunColumns) -> LineR
         UnknownNameError: If there is no such source of lines.
     """
     source, mapping = mapping_for(options, columns)
-    return LineReader(file, source_named(source), columns_of(source, mapping, columns))
+    return LineReader(file, _written(source, columns), columns_of(source, mapping, columns))
 
 
 def open_source(
@@ -164,4 +179,4 @@ def open_source(
         return flow_batches(path, made, malformed)
     if source == TABLE.name and path.suffix.lower() in (".parquet", ".pq"):
         return parquet_rows(path, made, malformed)
-    return line_batches(path, LineReader(str(path), source_named(source), made), malformed)
+    return line_batches(path, LineReader(str(path), _written(source, columns), made), malformed)

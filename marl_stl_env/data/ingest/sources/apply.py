@@ -9,6 +9,7 @@ import numpy as np
 
 from marl_stl_env.data.ingest.sources.mapping import Constant, Field, FieldMapping, Rule, Sum
 from marl_stl_env.data.ingest.sources.values import categories, no_value, numbers, seconds
+from marl_stl_env.data.ingest.texts import MISSING
 from marl_stl_env.types import BoolArray, Float64Array
 
 
@@ -20,9 +21,11 @@ class Columns:
         numeric: Columns that are numbers; the others are texts.
         times: Fields that are times, with their formats.
         needed: Columns without which a record is malformed, such as the time.
+        missing: Texts that stand for "no value".
 
     Attributes:
         mapping: What gives each column.
+        missing: Texts that stand for "no value".
     """
 
     def __init__(
@@ -31,8 +34,9 @@ class Columns:
         numeric: Collection[str],
         times: Mapping[str, Sequence[str]],
         needed: Collection[str] = (),
+        missing: frozenset[str] = MISSING,
     ) -> None:
-        self.mapping, self._numeric = mapping, frozenset(numeric)
+        self.mapping, self._numeric, self.missing = mapping, frozenset(numeric), missing
         self._times, self._needed = times, frozenset(needed)
 
     def make(self, fields: Mapping[str, Any], rows: int) -> tuple[dict[str, Any], list[str | None]]:
@@ -84,7 +88,7 @@ class Columns:
             if rule.name not in fields:
                 return nothing
             if rule.lookup or rule.otherwise is not None:
-                return numbers(_looked_up(rule, fields[rule.name]))
+                return numbers(_looked_up(rule, fields[rule.name]), self.missing)
             return self._read(rule.name, fields)
         if not set(rule.factors) <= set(fields):
             return nothing
@@ -96,8 +100,8 @@ class Columns:
 
     def _read(self, name: str, fields: Mapping[str, Any]) -> tuple[Float64Array, BoolArray]:
         if name in self._times:
-            return seconds(fields[name], self._times[name])
-        return numbers(fields[name])
+            return seconds(fields[name], self._times[name], self.missing)
+        return numbers(fields[name], self.missing)
 
     def _texts(
         self, rules: Sequence[Rule], fields: Mapping[str, Any], rows: int

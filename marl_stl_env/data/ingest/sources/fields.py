@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -127,7 +128,9 @@ class DelimitedLines:
         text = text[len(self._source.names_after) :]
         apart = _JOINED.sub(self._source.sep.encode(), text) if self._source.joined else text
         text, self.joined = apart, apart != text
-        names = text.decode("utf-8", "replace").split(self._source.sep)
+        line, sep = text.decode("utf-8", "replace"), self._source.sep
+        quoted = not self._source.names_after and '"' in line
+        names = next(csv.reader([line], delimiter=sep)) if quoted else line.split(sep)
         return tuple(name.strip().strip('"') for name in names)
 
     def _segment(
@@ -166,22 +169,22 @@ class DelimitedLines:
     def _table(self, text: bytes, read: Sequence[str], skip: Callable[[Any], str]) -> Any:
         """Some columns, by their places, of lines without a header."""
         import pyarrow as pa
-        from pyarrow import csv
+        from pyarrow import csv as arrow_csv
 
-        return csv.read_csv(
+        return arrow_csv.read_csv(
             pa.BufferReader(text),
-            csv.ReadOptions(
+            arrow_csv.ReadOptions(
                 use_threads=False,
                 block_size=len(text) + 1,
                 column_names=[str(place) for place in range(len(self.names))],
             ),
-            csv.ParseOptions(
+            arrow_csv.ParseOptions(
                 delimiter=self._source.sep,
                 quote_char=False if self._source.names_after else '"',
                 ignore_empty_lines=False,
                 invalid_row_handler=skip,
             ),
-            csv.ConvertOptions(
+            arrow_csv.ConvertOptions(
                 column_types={place: pa.binary() for place in read},
                 include_columns=read,
                 strings_can_be_null=False,

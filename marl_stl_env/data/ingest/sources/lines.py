@@ -116,7 +116,8 @@ class LineReader:
             for place, problem in sorted([*found.bad, *bad])
         )
         good = np.array([text is None for text in wrong], np.bool_)
-        batch = Batch(self._file, columns, self.line + 1 + found.lines).where(good)
+        rows = self.line + 1 + found.lines
+        batch = Batch(self._file, columns, rows, self.columns.missing).where(good)
         used = min(int(starts[-1]) - self.offset, len(block))  # a last line may have no end
         self.offset, self.line = self.offset + used, self.line + found.used
         return Parsed(batch, starts[found.lines][good], malformed, found.names, used)

@@ -15,44 +15,48 @@ _LARGEST = float(np.finfo(np.float32).max)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def no_value(array: Any) -> Any:
+def no_value(array: Any, missing: frozenset[str] = MISSING) -> Any:
     """Binary texts as text without spaces around them; the marks for "no value" become null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     text = pc.cast(array, options=pc.CastOptions(pa.string(), allow_invalid_utf8=True))
     text = pc.ascii_trim_whitespace(text)
-    absent = pc.is_in(text, pa.array(sorted(MISSING), pa.string()))
+    absent = pc.is_in(text, pa.array(sorted(missing), pa.string()))
     return pc.if_else(absent, pa.scalar(None, pa.string()), text)
 
 
-def numbers(array: Any) -> tuple[Float64Array, BoolArray]:
+def numbers(array: Any, missing: frozenset[str] = MISSING) -> tuple[Float64Array, BoolArray]:
     """Texts as numbers.
 
     Args:
         array: Binary texts, an arrow array.
+        missing: Texts that stand for "no value".
 
     Returns:
         The numbers, NaN for no value  # (rows,) float64, and which texts are no numbers, or too
         large for single precision  # (rows,) bool.
     """
-    values, bad = _each(no_value(array), _as_numbers)
+    values, bad = _each(no_value(array, missing), _as_numbers)
     return values, bad | (np.isfinite(values) & (np.abs(values) > _LARGEST))
 
 
-def seconds(array: Any, formats: Sequence[str]) -> tuple[Float64Array, BoolArray]:
+def seconds(
+    array: Any, formats: Sequence[str], missing: frozenset[str] = MISSING
+) -> tuple[Float64Array, BoolArray]:
     """Texts as seconds since 1970.
 
     Args:
         array: Binary texts, an arrow array.
         formats: How times are written (``strptime``, or ISO8601); none: seconds or ISO 8601. A
             time without a zone is taken as UTC.
+        missing: Texts that stand for "no value".
 
     Returns:
         The seconds, NaN for no value  # (rows,) float64, and which texts are no times
         # (rows,) bool.
     """
-    texts = no_value(array)
+    texts = no_value(array, missing)
     values, bad = _each(texts, _as_numbers)
     if not bad.any():
         return values, bad
