@@ -135,7 +135,7 @@ def remove(name: str) -> Callable[[Path], None]:
         (remove("evaluation.json"), SubmissionError, "is not evaluated yet: marl-stl-evaluate"),
         (remove("config.json"), RunError, "not a run directory"),
         (remove("data.json"), RunError, "is missing"),
-        (remove("checkpoints"), RunError, "has no checkpoint"),
+        (remove("checkpoints"), RunError, "has no checkpoint.*marl-stl-train --resume"),
         (lambda run: (run / "evaluation.json").write_text("{"), SubmissionError, "is damaged"),
         (
             lambda run: (run / "evaluation.json").write_text("[]"),

@@ -337,7 +337,7 @@ def test_what_to_give_is_said(tmp_path: Path) -> None:
         of_text(tmp_path / "a.csv", "x,y\n1,0\n2,1\n", encoding="klingon")
     with pytest.raises(ConfigError, match="sep='ab'"):
         of_text(tmp_path / "a.csv", "x,y\n1,0\n2,1\n", sep="ab")
-    with pytest.raises(DataFileNotFoundError, match="check the option path="):
+    with pytest.raises(DataFileNotFoundError, match=r"none.txt is not a file.*moved.*--data-dir"):
         load_dataset("nsl-kdd", path=tmp_path / "none.txt")
 
 

@@ -16,6 +16,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from marl_stl_agents.checkpoints.trainer_state import TrainerState
 from marl_stl_agents.metric_names import EXCESS, REWARD
 from marl_stl_agents.policies.architecture import architecture_of
+from marl_stl_agents.printable import command_line
 from marl_stl_agents.run_directory import CHECKPOINTS, read_json, write_json
 from marl_stl_env.errors import OutputError, RunError
 from marl_stl_env.files import atomic_path, remove_folder
@@ -154,7 +155,10 @@ def best_checkpoint(run: Path) -> Checkpoint:
     """
     checkpoints = list_checkpoints(run)
     if not checkpoints:
-        raise RunError(f"{run} has no checkpoint; the training stopped before its first evaluation")
+        raise RunError(
+            f"{run} has no checkpoint: the training stopped before its first evaluation; go on "
+            f"with: {command_line('train', '--resume', run)}"
+        )
     return max(checkpoints, key=lambda checkpoint: checkpoint.merit)
 
 

@@ -83,7 +83,8 @@ def named_files(path: Any, data_dir: Path | str | None) -> tuple[Path, ...]:
     for one, where in zip(several, found, strict=True):
         if where is None:
             raise DataFileNotFoundError(
-                f"none of {', '.join(map(str, candidates(one)))} is a file; check the option path="
+                f"{' or '.join(map(str, candidates(one)))} is not a file; check the option path=, "
+                f"or if it has moved name its new folder with {DATA_DIR_VARIABLE} or --data-dir"
             )
     return tuple(where for where in found if where is not None)
 
