@@ -34,6 +34,7 @@ from marl_stl_env.data.splits.rows import SPLITS, split_rows
 from marl_stl_env.data.table import TrafficTable
 from marl_stl_env.data.training import training_table
 from marl_stl_env.data.views import balanced_views, random_columns, varying_columns
+from marl_stl_env.errors import ConfigError
 from marl_stl_env.plugins import load_plugins
 from marl_stl_env.types import Float32Array, Float64Array, IntArray
 
@@ -103,11 +104,16 @@ def prepare(config: EnvConfig, table: TrafficTable | PreparedData | None = None)
 
     Raises:
         UnknownNameError: If the data set, an option or a family does not exist.
-        ConfigError: If an option of the data set is not usable.
+        ConfigError: If an option of the data set is not usable, or the table is no table.
         DataError: If files are missing or damaged, or the table cannot be split as configured.
     """
     if isinstance(table, PreparedData):
         return table
+    if table is not None and not isinstance(table, TrafficTable):
+        raise ConfigError(
+            f"table is a {type(table).__name__}, not a TrafficTable; a DataFrame becomes one with "
+            "load_dataset('custom', frame=frame, label=COLUMN)"
+        )
     load_plugins(config.plugins)
     data, source = config.data, None
     if table is None:

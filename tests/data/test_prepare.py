@@ -3,15 +3,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from marl_stl_env.config import DataConfig, EnvConfig
 from marl_stl_env.data import dataset_info, load_dataset, prepare
 from marl_stl_env.data.datasets.synthetic.model import posterior
 from marl_stl_env.data.registry import datasets
-from marl_stl_env.errors import UnknownNameError
+from marl_stl_env.errors import ConfigError, UnknownNameError
 
 
 def test_names() -> None:
@@ -80,3 +82,9 @@ def test_posterior_follows_the_threat_rate() -> None:
 def test_environments_may_hold_one_table_under_two_configs() -> None:
     config = EnvConfig(data=DataConfig(split_seed=3, dataset_options=("rows=2000",)))
     assert prepare(config) is prepare(replace(config, agents=7))
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame({"x": [1.0], "y": [0]}), "flows.csv", np.zeros(3)])
+def test_a_table_that_is_none_says_how_to_make_one(table: Any) -> None:
+    with pytest.raises(ConfigError, match=r"not a TrafficTable; .*load_dataset\('custom', frame="):
+        prepare(EnvConfig(), table)
