@@ -58,6 +58,7 @@ def run_command(
         0, 2 where the input was refused, or 130 where the keyboard interrupted it.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    write_any_text()
     try:
         default = chosen_preset(presets, given) if presets else None
         action(parse_config(config_type, given, description, default, python_only))
@@ -92,6 +93,15 @@ def command(
         return run_command(config_type, action, description, presets, python_only, arguments)
 
     return main
+
+
+def write_any_text() -> None:
+    """Let standard output escape what its encoding lacks, as standard error does, and not fail.
+
+    Names of columns and hosts may have any letters, and a pipe on Windows has few.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def refuse(error: MarlStlError) -> int:

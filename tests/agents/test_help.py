@@ -1,5 +1,7 @@
 """``--help`` of the commands begins with what the command does."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,16 @@ def test_the_commands_for_data_say_what_they_take(capsys: pytest.CaptureFixture[
     ):
         assert data.main(line) == 2
         assert said in capsys.readouterr().err
+
+
+def test_output_may_lack_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns may be called anything, and a pipe may have few letters."""
+    bare = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(bare, encoding="latin-1"))
+
+    def act(_: DecideConfig) -> None:
+        sys.stdout.write("Größe … 日本\n")
+
+    assert run_command(DecideConfig, act, "", arguments=["--input", "in.csv"]) == 0
+    sys.stdout.flush()
+    assert bare.getvalue() == "Größe \\u2026 \\u65e5\\u672c\n".encode("latin-1")

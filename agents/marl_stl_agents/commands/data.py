@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from marl_stl_agents.command_line import INTERRUPTED, REFUSED, parse_config, refuse
+from marl_stl_agents.command_line import INTERRUPTED, REFUSED, parse_config, refuse, write_any_text
 from marl_stl_agents.commands.options import PYTHON_ONLY
 from marl_stl_env.config import EnvConfig
 from marl_stl_env.data.ingest.cache import cache_dir, clear_cache
@@ -128,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 where the input was refused.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    write_any_text()
     if not given or given[0] in ("-h", "--help"):
         _console.print(_USAGE, highlight=False, markup=False, soft_wrap=True)
         return 0 if given else REFUSED
