@@ -15,6 +15,7 @@ from rich.progress import (
     Task,
     TimeElapsedColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from marl_stl_agents.printable import printable
@@ -37,7 +38,10 @@ _console = PlainConsole()
 
 
 def show(renderable: object, console: Console | None = None) -> None:
-    """Print a table or a text."""
+    """Print a table or a text; a name that does not fit is broken, and no letter left out."""
+    if isinstance(renderable, Table):
+        for column in renderable.columns:
+            column.overflow = "fold"
     (console or _console).print(renderable)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from marl_stl_agents.console import output
-from marl_stl_agents.console.output import PlainConsole, working
+from marl_stl_agents.console.output import PlainConsole, show, working
 from marl_stl_agents.console.tables import show_specs
 from marl_stl_agents.evaluation.result import Robustness, SpecResult
 from marl_stl_agents.training.progress import ProgressCallback
+from rich.table import Table
 
 
 def console(terminal: bool) -> tuple[PlainConsole, io.StringIO]:
@@ -55,6 +56,19 @@ def test_a_training_counts_agent_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "agent-steps/s" in shown
     assert "learning, then validating" in shown
     assert "it/s" not in shown
+
+
+def test_a_name_that_does_not_fit_is_broken() -> None:
+    """Logs are 80 columns wide, and a fault or a specification is known by its whole name."""
+    target, file = console(terminal=False)
+    table = Table()
+    for number in range(9):
+        table.add_column(f"column_{number}")
+    table.add_row(*["always_quarantine_and_more_of_a_name"] * 9)
+    show(table, target)
+    assert "\u2026" not in file.getvalue()
+    rows = [line.split("│")[1:-1] for line in file.getvalue().splitlines() if "│" in line]
+    assert "".join(row[0].strip() for row in rows) == "always_quarantine_and_more_of_a_name"
 
 
 def test_a_specification_that_never_counted_is_named(capsys: pytest.CaptureFixture[str]) -> None:
