@@ -207,6 +207,31 @@ def read_config(run: Path) -> TrainConfig:
     return config_from_json(path, read_json(path))
 
 
+def read_older_config(run: Path) -> tuple[TrainConfig, tuple[str, ...]]:
+    """The configuration of a run to be trained anew, which an older version may have begun.
+
+    Returns:
+        The configuration, and the settings that the file lacks: they have this version's defaults.
+
+    Raises:
+        RunError: If the file is damaged, or holds settings that this version does not know.
+    """
+    path, lacking = run / CONFIG, list[str]()
+    content = _completed(read_json(path), config_as_json(TrainConfig()), "", lacking)
+    return config_from_json(path, content), tuple(lacking)
+
+
+def _completed(content: Any, usual: Any, prefix: str, lacking: list[str]) -> Any:
+    """Settings with the usual ones where they have none; ``lacking`` takes the names of those."""
+    if not (isinstance(content, dict) and isinstance(usual, dict)):
+        return content
+    lacking += [f"{prefix}{name}" for name in usual if name not in content]
+    return {
+        **{name: value for name, value in usual.items() if name not in content},
+        **{n: _completed(v, usual.get(n), f"{prefix}{n}.", lacking) for n, v in content.items()},
+    }
+
+
 def config_from_json(path: Path, content: Any) -> TrainConfig:
     """The configuration that :func:`config_as_json` gave.
 
@@ -236,18 +261,21 @@ def _check_keys(path: Path, kind: type[Any], content: Any, prefix: str = "") -> 
     if not isinstance(content, dict):
         raise RunError(f"{path} is no configuration: {prefix or 'it'} holds no settings")
     hints, known = get_type_hints(kind), [item.name for item in fields(kind)]
-    remedy = "train the run anew: marl-stl-train --restart RUN"
+    run = quote(str(path.parent)) if path.name == CONFIG else "RUN"
     for name in content:
         if name not in known:
             (nearest,) = get_close_matches(name, known, n=1, cutoff=0.0)
             raise RunError(
                 f"{path} has the unknown setting {prefix + name!r} (the nearest known one is "
                 f"{prefix + nearest!r}); if a newer version wrote it, update marl-stl-env; else "
-                f"correct it, or {remedy}"
+                "correct it"
             )
     for name in known:
         if name not in content:
-            raise RunError(f"{path} lacks the setting {prefix + name!r}; add it, or {remedy}")
+            raise RunError(
+                f"{path} lacks the setting {prefix + name!r}, which an older version may not have "
+                f"had; add it, or train the run anew: marl-stl-train --restart {run}"
+            )
         if is_dataclass(hints[name]):
             _check_keys(path, hints[name], content[name], f"{prefix}{name}.")
 

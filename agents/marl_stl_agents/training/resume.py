@@ -22,6 +22,7 @@ from marl_stl_agents.run_directory import (
     find_run,
     locked_run,
     read_config,
+    read_older_config,
     write_config,
     write_json,
 )
@@ -134,6 +135,9 @@ def restart(
         The new run directory.
     """
     found = find_run(run)
-    config = with_plugins(found, read_config(found), plugins)
+    older, lacking = read_older_config(found)
+    if lacking:
+        warn(f"{found} is of an older version: {', '.join(lacking)} take this version's defaults")
+    config = with_plugins(found, older, plugins)
     length = config.iterations if iterations is None else iterations
     return train(_shown(replace(config, run_dir=run_dir, iterations=length), progress))

@@ -10,7 +10,7 @@ from marl_stl_agents.commands.train import main
 from marl_stl_agents.config import TrainConfig
 from marl_stl_agents.console.tables import read_progress
 from marl_stl_agents.diagnostics.log import ProgressWriter, cut_events, open_log
-from marl_stl_agents.run_directory import read_config, write_config
+from marl_stl_agents.run_directory import read_config, read_json, write_config, write_json
 from marl_stl_agents.training import resume as resume_module
 from marl_stl_agents.training.progress import ProgressCallback
 from marl_stl_agents.training.resume import restart, resume
@@ -85,6 +85,27 @@ def test_a_restart_may_be_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     restart(tmp_path, Path("new"), iterations=7)
     restart(tmp_path, Path("new"))
     assert [(one.iterations, one.lanes) for one in begun] == [(7, 3), (40, 3)]
+
+
+def test_a_run_of_an_older_version_can_be_trained_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the message says that refuses to continue it."""
+    write_config(tmp_path, TrainConfig(lanes=3))
+    content = read_json(tmp_path / "config.json")
+    del content["ppo"]["width"], content["warm_start"]
+    write_json(tmp_path / "config.json", content)
+    with pytest.raises(RunError, match=f"lacks the setting .*--restart {tmp_path}$"):
+        resume(tmp_path)
+    begun: list[TrainConfig] = []
+    monkeypatch.setattr(resume_module, "train", begun.append)
+    restart(tmp_path, Path("new"))
+    assert begun == [TrainConfig(lanes=3, run_dir=Path("new"))]
+    told = " ".join(capsys.readouterr().out.split())
+    assert "older version: warm_start, ppo.width take this version's defaults" in told
+    write_json(tmp_path / "config.json", content | {"lannes": 3})
+    with pytest.raises(RunError, match="unknown setting 'lannes'"):
+        restart(tmp_path)
 
 
 def test_a_resumed_run_is_silent_where_it_is_asked_to_be(
