@@ -38,6 +38,8 @@ CONFIG, DATA, EVALUATION, VALIDATION, CHECKLIST = (
 DRIFT = "drift.npz"
 #: Of a folder with several runs that differ in their seed alone.
 SEEDS = "seeds.json"
+#: The settings of a training in turns against attackers.
+TURNS = "redteam.json"
 #: The names that a training, an evaluation or a decision writes to.
 _OWN = (
     *(PLUGINS, CONFIG, DATA, EVALUATION, VALIDATION, "train.json", CHECKLIST, CHECKPOINTS, DRIFT),

@@ -37,6 +37,7 @@ from marl_stl_agents.redteam.team import as_choose, check_can_be_asked, train_te
 from marl_stl_agents.run_data import check_data, config_at, describe_data, prepare_again
 from marl_stl_agents.run_directory import (
     DATA,
+    TURNS,
     check_vacant,
     find_run,
     locked_run,
@@ -54,7 +55,7 @@ from marl_stl_env.errors import RunError
 from marl_stl_env.files import output_errors
 
 #: What a training in turns writes beside the files of a run.
-SETTINGS, ATTACKERS, TEAMS = "redteam.json", "attackers", "teams"
+SETTINGS, ATTACKERS, TEAMS = TURNS, "attackers", "teams"
 #: Seeds of the turns and of the best responses are this far apart.
 _APART = 1000
 

@@ -19,6 +19,7 @@ from marl_stl_agents.run_data import (
 )
 from marl_stl_agents.run_directory import (
     DATA,
+    TURNS,
     find_run,
     locked_run,
     read_config,
@@ -29,7 +30,7 @@ from marl_stl_agents.run_directory import (
 from marl_stl_agents.run_plugins import record_plugins, with_plugins
 from marl_stl_agents.training.memory import check_fits
 from marl_stl_agents.training.run import device_of, learn_and_evaluate, train
-from marl_stl_env.errors import ConfigError
+from marl_stl_env.errors import ConfigError, RunError
 
 
 def resume(
@@ -56,11 +57,17 @@ def resume(
 
     Raises:
         ConfigError: If ``iterations`` are fewer than those of the run.
-        RunError: If the run is damaged, or its data has changed since it began.
+        RunError: If the run is damaged, its data has changed since it began, or it was trained in
+            turns against attackers.
         RunLockedError: If another process trains it.
         DataError: If the data cannot be read.
     """
     run = find_run(run)
+    if (run / TURNS).is_file():
+        raise RunError(
+            f"{run} was trained in turns against attackers: the marl-stl-adversarial command that "
+            "began it goes on with it"
+        )
     with locked_run(run):
         given = tuple(plugins)
         config = longer(with_plugins(run, read_config(run), given), iterations)

@@ -87,6 +87,13 @@ def test_a_restart_may_be_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [(one.iterations, one.lanes) for one in begun] == [(7, 3), (40, 3)]
 
 
+def test_a_training_in_turns_is_not_continued_as_a_training(tmp_path: Path) -> None:
+    write_config(tmp_path, TrainConfig())
+    write_json(tmp_path / "redteam.json", {})
+    with pytest.raises(RunError, match="marl-stl-adversarial command that began it"):
+        resume(tmp_path)
+
+
 def test_a_run_of_an_older_version_can_be_trained_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
