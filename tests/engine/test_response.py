@@ -13,6 +13,7 @@ from marl_stl_env.engine.response import CONTEXT
 from marl_stl_env.engine.spec_signals import StepContext
 from marl_stl_env.envs.stream import StreamEngine
 from marl_stl_env.errors import ConfigError, StateError, TableError, UnknownNameError
+from marl_stl_env.types import Action
 from tests.conftest import make_table, with_entities
 from tests.response_oracle import ScalarResponse
 
@@ -143,6 +144,28 @@ def test_a_state_continues_exactly() -> None:
     broken["response.verdict"] = broken["response.verdict"][:, :-1]
     with pytest.raises(StateError, match="verdict"):
         second.set_state(broken)
+
+
+def test_what_a_signal_is_given_of_a_step_is_exact_and_stays() -> None:
+    engine = Engine(BASE, with_entities(make_table(300), 40), 3, 1)
+    assert engine.spec_monitor is not None
+    book, given = engine.spec_monitor._book, []
+    step = book.step
+
+    def watching(context: StepContext, voting: Any) -> Any:
+        given.append(
+            (context.outcome, context.outcome._replace(present=context.outcome.present + 0))
+        )
+        return step(context, voting)
+
+    book.step = watching  # type: ignore[method-assign]
+    engine.reset()
+    for _ in range(5):
+        engine.step(np.full((3, engine.agents), int(Action.QUARANTINE)))
+    assert all((outcome.requarantined == -1).all() for outcome, _ in given)
+    engine.reset()
+    for outcome, copied in given:
+        np.testing.assert_array_equal(outcome.present, copied.present)
 
 
 def test_a_billion_steps_change_nothing() -> None:
