@@ -154,12 +154,10 @@ class EntityMemory:
 
     def reset(self, mask: BoolArray) -> None:
         """Forget what was known in the masked lanes.  # (lanes,) bool."""
-        arrays, memory = self._arrays, self._memory
         self._current_of = None
-        memory.present = arrays.copy(memory.present)  # others may hold the array
-        arrays.fill(self._seen, mask, 0)
-        for name, rows in memory.rows(self._lanes).items():
-            arrays.fill(rows, mask, _BLANK[name].item())
+        self._arrays.fill(self._seen, mask, 0)
+        for name, rows in self._memory.rows(self._lanes).items():
+            self._arrays.fill(rows, mask, _BLANK[name].item())
 
     def place(self, longest: int) -> None:
         """Forget everything, and make room for segments of this length."""

@@ -164,8 +164,7 @@ class ResponseDynamics(EntityMemory):
 
     def stand_still(self, state: LaneState) -> Outcome:
         """What a round does in which no lane acts."""
-        isolated = self._current(state).isolated
-        return self._nothing._replace(isolated=isolated, present=self._memory.present)
+        return self._nothing._replace(isolated=self._current(state).isolated)
 
     def _only(self, mask: BoolArray, places: IntArray) -> IntArray:
         """The places to write to where the mask holds; elsewhere the spare one, the last."""
@@ -229,7 +228,7 @@ class ResponseDynamics(EntityMemory):
             at, turn = self._only(effects.acting, at), self._only(effects.acting, turn)
         memory.last_met[at] = now.steps
         memory.recent[turn] = now.slots
-        return memory.present
+        return arrays.copy(memory.present)
 
     def learn(self, step: int, slot: int, threat: bool) -> None:
         """Give the first lane the verdict on an alert that was granted some steps ago.
