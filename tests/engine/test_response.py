@@ -158,7 +158,7 @@ def test_what_a_signal_is_given_of_a_step_is_exact_and_stays() -> None:
         )
         return step(context, voting)
 
-    book.step = watching  # type: ignore[method-assign]
+    book.step = watching  # type: ignore[method-assign, assignment]
     engine.reset()
     for _ in range(5):
         engine.step(np.full((3, engine.agents), int(Action.QUARANTINE)))
