@@ -37,6 +37,7 @@ _OF_A_SLOT: dict[str, np.generic] = {
 }
 _SLOT = np.dtype([(name, value.dtype) for name, value in _OF_A_SLOT.items()], align=True)
 _TIMES = ("isolated_until", "verdict_from", "passing_since", "last_met")
+_OF_ENTITIES = (*_TIMES, "verdict", "record")
 #: All bits but that of an entity last met so many steps ago: none is to be taken away where it was
 #: met too long ago.
 _OTHERS = ~np.array([*(1 << ago for ago in range(PRESENCE)), 0], np.uint64).view(np.int64)
@@ -153,12 +154,10 @@ class EntityMemory:
 
     def reset(self, mask: BoolArray) -> None:
         """Forget what was known in the masked lanes.  # (lanes,) bool."""
-        arrays, memory = self._arrays, self._memory
         self._current_of = None
-        memory.present = arrays.copy(memory.present)  # others may hold the array
-        arrays.fill(self._seen, mask, 0)
-        for name, rows in memory.rows(self._lanes).items():
-            arrays.fill(rows, mask, _BLANK[name].item())
+        self._arrays.fill(self._seen, mask, 0)
+        for name, rows in self._memory.rows(self._lanes).items():
+            self._arrays.fill(rows, mask, _BLANK[name].item())
 
     def place(self, longest: int) -> None:
         """Forget everything, and make room for segments of this length."""
@@ -180,9 +179,11 @@ class EntityMemory:
         self._current_of = None
         if grown:
             self._blank()
-        for name, rows in self._memory.rows(self._lanes).items():
-            if rows.shape == (self._lanes, slots.count):
-                rows[:, new] = _BLANK[name].item()
+        memory = self._memory.rows(self._lanes)
+        newest = memory["last_met"].max(axis=1, keepdims=True)
+        self._seen &= ~_seen(memory["last_met"][:, new], newest)
+        for name in _OF_ENTITIES:
+            memory[name][:, new] = _BLANK[name].item()
 
     def get_state(self) -> dict[str, AnyArray]:
         """Copies of all arrays, by name, with -1 for never."""
@@ -212,7 +213,9 @@ class EntityMemory:
             if name in _TIMES:
                 given = np.where(given == NEVER, np.int32(LONG_AGO), given)
             rows[:] = self._arrays.asarray(given)
-        self._seen[:] = self._arrays.asarray(_seen(arrays["last_met"]))
+        last_met = arrays["last_met"]
+        seen = _seen(last_met, last_met.max(axis=1, keepdims=True))
+        self._seen[:] = self._arrays.asarray(seen)
 
     def _current(self, state: LaneState) -> Current:
         """What is remembered of the current events, looked up once for each step."""
@@ -250,14 +253,19 @@ class EntityMemory:
         return self._current_of[1]
 
 
-def _seen(last_met: Int32Array) -> IntArray:
+def _seen(last_met: Int32Array, newest: Int32Array) -> IntArray:
     """Bit j of a lane: an entity was last met j steps before the current event, the next one.
 
-    # (lanes,) int64
+    Args:
+        last_met: When entities were last met; less than 0 is never.  # (lanes, entities) int32
+        newest: When the lane's last event was met.  # (lanes, 1) int32
+
+    Returns:
+        The bits of these entities.  # (lanes,) int64
     """
-    ago = last_met.max(axis=1, keepdims=True) + 1 - last_met
+    ago = newest + 1 - last_met
     bits = np.where(
-        (last_met != NEVER) & (ago < PRESENCE), 1 << np.minimum(ago, 63).astype(np.uint64), 0
+        (last_met > NEVER) & (ago < PRESENCE), 1 << np.clip(ago, 0, 63).astype(np.uint64), 0
     )
     seen: IntArray = np.bitwise_or.reduce(bits.astype(np.uint64), axis=1).view(np.int64)
     return seen

@@ -164,8 +164,7 @@ class ResponseDynamics(EntityMemory):
 
     def stand_still(self, state: LaneState) -> Outcome:
         """What a round does in which no lane acts."""
-        isolated = self._current(state).isolated
-        return self._nothing._replace(isolated=isolated, present=self._memory.present)
+        return self._nothing._replace(isolated=self._current(state).isolated)
 
     def _only(self, mask: BoolArray, places: IntArray) -> IntArray:
         """The places to write to where the mask holds; elsewhere the spare one, the last."""
@@ -222,14 +221,15 @@ class ResponseDynamics(EntityMemory):
         """Meet the current events' entities, and count those met lately."""
         memory, arrays = self._memory, self._arrays
         at, turn = now.at, self._first_met + (now.since_start & self._last_turn)
-        present: Int32Array = arrays.cast(arrays.count_bits(now.present), np.int32)
+        present = arrays.cast(arrays.count_bits(now.present), np.int32)
         memory.present = effects.keep(memory.present, present, arrays)
         self._seen = effects.keep(self._seen, now.present << self._one, arrays)
         if not effects.everywhere:
             at, turn = self._only(effects.acting, at), self._only(effects.acting, turn)
         memory.last_met[at] = now.steps
         memory.recent[turn] = now.slots
-        return memory.present
+        met: Int32Array = arrays.copy(memory.present)  # the memory's own is written over
+        return met
 
     def learn(self, step: int, slot: int, threat: bool) -> None:
         """Give the first lane the verdict on an alert that was granted some steps ago.

@@ -18,7 +18,7 @@ from marl_stl_env.types import AnyArray, BoolArray, Int8Array, IntArray
 #: A verdict that nobody has given.
 UNKNOWN = -1
 _EVENTS = "events"
-_MOST = 2**30  # the response counts steps in int32, and "never" is 2**30 steps ago at first
+_MOST = 2**30 - 1  # the response counts steps in int32, from a "never" that was 2**30 steps ago
 
 
 class StreamEngine(Engine):

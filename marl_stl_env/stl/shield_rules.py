@@ -150,8 +150,14 @@ class Effects(NamedTuple):
         return mask if self.everywhere else mask & self.acting
 
     def keep(self, values: AnyArray, new: AnyArray, arrays: Arrays) -> AnyArray:
-        """The new values in acting lanes, the values elsewhere."""
-        return new if self.everywhere else arrays.where(self.acting, new, values)
+        """The new values in acting lanes, the values elsewhere; in place unless all lanes act.
+
+        So they are on a device, where a recorded step must find them where it left them.
+        """
+        if self.everywhere:
+            return new
+        arrays.replace(values, self.acting, new)
+        return values
 
 
 class _Count:

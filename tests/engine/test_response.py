@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marl_stl_env.config import EnvConfig, FaultConfig, ResponseConfig, RewardConfig, StlConfig
-from marl_stl_env.data.entities import EntitySlots, entity_slots
+from marl_stl_env.data.entities import EntityDirectory, EntitySlots, entity_slots
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.response import CONTEXT
 from marl_stl_env.engine.spec_signals import StepContext
 from marl_stl_env.envs.stream import StreamEngine
 from marl_stl_env.errors import ConfigError, StateError, TableError, UnknownNameError
+from marl_stl_env.types import Action
 from tests.conftest import make_table, with_entities
 from tests.response_oracle import ScalarResponse
 
@@ -145,27 +146,86 @@ def test_a_state_continues_exactly() -> None:
         second.set_state(broken)
 
 
+def test_what_a_signal_is_given_of_a_step_is_exact_and_stays() -> None:
+    engine = Engine(BASE, with_entities(make_table(300), 40), 3, 1)
+    assert engine.spec_monitor is not None
+    book, given = engine.spec_monitor._book, []
+    step = book.step
+
+    def watching(context: StepContext, voting: Any) -> Any:
+        given.append(
+            (context.outcome, context.outcome._replace(present=context.outcome.present + 0))
+        )
+        return step(context, voting)
+
+    book.step = watching  # type: ignore[method-assign, assignment]
+    engine.reset()
+    for _ in range(5):
+        engine.step(np.full((3, engine.agents), int(Action.QUARANTINE)))
+    assert all((outcome.requarantined == -1).all() for outcome, _ in given)
+    engine.reset()
+    for outcome, copied in given:
+        np.testing.assert_array_equal(outcome.present, copied.present)
+
+
 def test_a_billion_steps_change_nothing() -> None:
     """The last events that a stream counts go like the first ones."""
-    rows, last = 60, 2**30
+    rows, last = 60, 2**30 - 1
     table = with_entities(make_table(rows), 6)
     assert table.entities is not None
-    slots = EntitySlots(np.append(table.entities, table.entities[-1]).astype(np.int64), 6, rows)
+    placed = np.append(table.entities, 6).astype(np.int64)
+    placed[-2] = 6  # the last event's entity is new; after it, it is shown again
+    slots = EntitySlots(placed, 7, rows)
     specs = ("few=G (alerts_5 <= 2)", "once=G (requarantined_benign_9 <= 0.5)")
     config = replace(BASE, stl=StlConfig(shield=True, specs=specs))
-    early, late = (StreamEngine(config, table, 6) for _ in range(2))
+    early, late = (StreamEngine(config, table, 7) for _ in range(2))
     late.set_state(early.get_state() | {"events": np.array([last - rows])})
     rng = np.random.default_rng(4)
     for engine in (early, late):
-        engine.follow(table, np.where(table.labels, 1, 0).astype(np.int8), (slots, np.arange(6)))
+        engine.follow(table, np.where(table.labels, 1, 0).astype(np.int8), (slots, np.arange(7)))
     for _ in range(rows):
         np.testing.assert_array_equal(early.observe(), late.observe())
         actions = choose(rng, early)
         for mine, theirs in zip(early.step(actions), late.step(actions), strict=True):
             np.testing.assert_array_equal(mine, theirs)
     assert late.events == last
-    with pytest.raises(StateError, match="1,073,741,824 events"):
+    np.testing.assert_array_equal(early.observe(), late.observe())
+    with pytest.raises(StateError, match="1,073,741,823 events"):
         late.follow(table, np.zeros(rows, np.int8))
+
+
+def test_a_stream_with_few_slots_forgets_whom_it_passes_over() -> None:
+    """A restored one as well; and what is granted and met is kept by step, not by slot."""
+    rows, slots, batch = 120, 8, 4
+    table = with_entities(make_table(rows), 90)
+    assert table.entities is not None
+    settings = ResponseConfig(alert_window=slots, alert_budget=5)
+    specs = ("few=G (quarantined_fraction <= 0.2)",)
+    config = replace(BASE, response=settings, stl=StlConfig(specs=specs, shield=True))
+    engine, directory = StreamEngine(config, table, slots), EntityDirectory(slots)
+    rng, granted, met = np.random.default_rng(5), np.zeros(rows, np.bool_), list[str]()
+    for first in range(0, rows, batch):
+        part = np.arange(first, first + batch)
+        names = [f"host {table.entities[row]}" for row in part]
+        restored = StreamEngine(config, table, slots)
+        restored.set_state(engine.get_state())
+        placed = directory.place(names)
+        for one in (engine, restored):
+            one.follow(table.take(part), np.full(batch, -1, np.int8), placed)
+        for row in part:
+            actions = choose(rng, engine)
+            record = engine.step(actions)
+            granted[row] = record.granted[0]
+            met.append(names[row - first])
+            for mine, theirs in zip(record, restored.step(actions), strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+        state = engine.get_state()
+        for name, array in restored.get_state().items():
+            np.testing.assert_array_equal(state[name], array, name)
+        spent = granted[max(part[-1] - slots + 1, 0) : part[-1] + 1].sum()
+        assert state["response.spent"] == spent == state["response.granted"].sum()
+        met_lately = {*met[-64:]} & {*directory.get_state()["names"].tolist()}
+        assert state["response.present"] == len(met_lately)
 
 
 def test_stretches_longer_than_an_episode_know_every_entity() -> None:

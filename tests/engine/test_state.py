@@ -1,17 +1,25 @@
 """States at the edges of an episode: saved, restored, placed and refused."""
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import pytest
 
 import marl_stl_env as mse
-from marl_stl_env.config import ConsensusConfig, EnvConfig, FaultConfig, StlConfig
+from marl_stl_env.config import (
+    ConsensusConfig,
+    EnvConfig,
+    FaultConfig,
+    ResponseConfig,
+    StlConfig,
+)
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.envs.sb3 import TrafficVecEnv
 from marl_stl_env.errors import ResetNeededError, StateError
 from tests.conftest import FOUR, make_table, with_entities
+from tests.envs.golden import plain_table
 
 TABLE = with_entities(make_table(), 30)
 LANES, LENGTH = 3, 6
@@ -33,6 +41,14 @@ CONFIGS = {
     "the whole table": EnvConfig(episode_length=len(TABLE), **FOUR),
 }
 each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+
+#: What checkpoints hold: every array's name, type, shape and bytes.
+STATES = {
+    "lanes": "fb074d825deb8b17",
+    "response": "2354988fe83bf20f",
+    "specifications": "674707fb09a76cdb",
+    "shield": "02bb9d08541f7762",
+}
 
 
 def play_on(engine: Engine, seed: int, steps: int) -> list[Any]:
@@ -155,3 +171,35 @@ def test_sb3_view_has_a_default_environment() -> None:
     named.seed(3)
     np.testing.assert_array_equal(np.asarray(venv.reset()), np.asarray(named.reset()))
     assert venv.step(np.zeros(1792, int))[1].shape == (1792,)
+
+
+def test_states_have_the_form_that_older_checkpoints_have() -> None:
+    """To the bit, in lanes of different age, of which one stands in a vote and one proposes."""
+    specs = (
+        "budget=G (alerts_9 <= 3)",
+        "calm=G[5,inf) (quarantined_fraction <= 0.5 and denied_7 <= 0.25)",
+        "margins=G (missed_margin_64 >= 0) and G (age <= 20)",
+        "answer=G (alerts_3 >= 1 -> F[0,4] (stopped))",
+    )
+    config = EnvConfig(
+        dynamics="response",
+        deliberation=1,
+        episode_length=90,
+        response=ResponseConfig(quarantine_length=5, alert_window=7, alert_budget=2),
+        stl=StlConfig(observe=True, shield=True, specs=specs),
+        agents=4,
+        views="groups",
+    )
+    engine = Engine(config, plain_table(), LANES, 3)
+    engine.reset()
+    for step in range(160):
+        if step == 31:
+            engine.reset(np.array([False, True, False]))
+        turns = (np.arange(LANES * 4).reshape(LANES, 4) // 3 * 7 + step // 2 * 11) % 29
+        engine.step(np.choose(turns % 4, [0, 2, 3, 1]))
+    digests = {name: blake2b(digest_size=8) for name in STATES}
+    for name, array in sorted(engine.get_state().items()):
+        kind, shape = np.asarray(array).dtype, np.shape(array)
+        digest = digests[name.split(".")[0] if "." in name else "lanes"]
+        digest.update(f"{name} {kind} {shape}".encode() + np.asarray(array).tobytes())
+    assert {name: digest.hexdigest() for name, digest in digests.items()} == STATES

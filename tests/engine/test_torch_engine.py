@@ -10,7 +10,9 @@ from marl_stl_env.config import (
     ConsensusConfig,
     Deliberation,
     EnvConfig,
+    StlConfig,
 )
+from marl_stl_env.config.vote import Dynamics
 from marl_stl_env.consensus.rules import register_rule
 from marl_stl_env.engine.engine import Engine
 from marl_stl_env.engine.state import StepRecord
@@ -19,7 +21,7 @@ from marl_stl_env.engine.torch_arrays import TorchArrays
 from marl_stl_env.engine.torch_engine import TorchEngine
 from marl_stl_env.errors import ConfigError, InvalidActionError, StateError
 from marl_stl_env.types import Int8Array
-from tests.conftest import FOUR, UNWATCHED, make_table
+from tests.conftest import FOUR, UNWATCHED, make_table, with_entities
 from tests.engine.test_engine_oracle import CONFIGS as SCALAR
 
 TABLE = make_table(300)
@@ -211,18 +213,24 @@ def test_no_step_needs_a_value_on_the_host(agents: int, deliberation: Deliberati
         bool(record.truncated.any())
 
 
-def test_the_state_stays_where_it_is() -> None:
+@pytest.mark.parametrize("dynamics", ["replay", "response"])
+def test_the_state_stays_where_it_is(dynamics: Dynamics) -> None:
     """A CUDA graph of a step reads and writes the same memory at every replay."""
-    config = EnvConfig(agents=4, views="groups", episode_length=3)
-    engine = TorchEngine(config, TABLE, 4, 0, "cpu")
+    stl = StlConfig(shield=dynamics == "response")
+    config = EnvConfig(agents=4, views="groups", episode_length=3, dynamics=dynamics, stl=stl)
+    engine = TorchEngine(config, with_entities(TABLE, 30), 4, 0, "cpu")
     engine.reset()
 
     def memory() -> list[object]:
         assert engine.spec_monitor is not None
-        counts = vars(engine.spec_monitor._book._counts).values()
+        response, shield = engine._memory.response, engine._memory.shield
+        parts: list[object] = [engine.spec_monitor._book._counts]
+        if response is not None and shield is not None:
+            parts += [response, response._memory, shield, shield._counts, *shield._counts._rules]
+        kept = [one for part in parts for one in vars(part).values()]
         state = [getattr(engine._state, item.name) for item in fields(engine._state)]
         # A number of Python's would be that of the recorded step at every replay.
-        return [*state, *(kept for kept in counts if isinstance(kept, torch.Tensor | int))]
+        return [*state, *(one for one in kept if isinstance(one, torch.Tensor | int))]
 
     before = memory()
     for _ in range(7):

@@ -252,6 +252,15 @@ def test_a_replay_has_no_isolations_to_bound() -> None:
         Shield(bounds("G (quarantined <= 2)"), 2)
 
 
+def test_a_window_may_be_longer_than_any_stream() -> None:
+    lane = Lane(bounds("G (requarantined_benign_9999999999 <= 0)"), 3)
+    assert lane.allowed(0)[QUARANTINE]
+    for _ in range(4):
+        lane.step(0, QUARANTINE)
+    assert not lane.allowed(0)[QUARANTINE]
+    assert lane.allowed(1)[QUARANTINE]
+
+
 def test_states_of_other_shields_are_refused() -> None:
     shield = Shield(bounds("G (alerts_4 <= 2)"), 2)
     with pytest.raises(StateError, match="the shield's history"):
