@@ -100,6 +100,16 @@ def test_masks_and_costs_are_the_same_in_all_views(config: EnvConfig) -> None:
     assert (masked > 0) == shielded
 
 
+def test_every_sensor_has_a_mask_of_its_own() -> None:
+    env = TrafficParallelEnv(SHIELDED, table=TABLE)
+    _, infos = env.reset(seed=1)
+    for _ in range(2):
+        first, *others = (info["action_mask"] for info in infos.values())
+        first[:] = 7
+        assert all(mask.max() == 1 for mask in (*others, env.action_masks().astype(int)))
+        *_, infos = env.step(dict.fromkeys(env.agents, 3))
+
+
 def test_in_a_proposal_round_all_is_allowed() -> None:
     venv = TrafficVecEnv(CONFIGS["deliberation"], 8, 0, TABLE)
     rng, masked = np.random.default_rng(0), 0
