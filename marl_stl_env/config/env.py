@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_type_hints
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from marl_stl_env.config.data import DataConfig, Split
 from marl_stl_env.config.response import PRESENCE, ResponseConfig, StlConfig
@@ -150,14 +150,14 @@ def make_config(config: EnvConfig | None, overrides: Mapping[str, Any]) -> EnvCo
         config = from_plain(EnvConfig, config)
     if config is not None and not isinstance(config, EnvConfig):
         raise ConfigError(f"config must be an EnvConfig or None, not {config!r}")
-    of_data, of_env = get_type_hints(DataConfig), get_type_hints(EnvConfig)
+    of_data, of_env = ([item.name for item in fields(one)] for one in (DataConfig, EnvConfig))
     for name in overrides:
         if name not in of_data and name not in of_env:
             raise UnknownNameError("setting", name, [*of_env, *of_data])
     start = config or EnvConfig()
-    flat = {n: coerce(of_env[n], value) for n, value in overrides.items() if n in of_env}
-    data = {n: coerce(of_data[n], value) for n, value in overrides.items() if n in of_data}
-    whole = flat.get("data", start.data)
+    flat = {name: value for name, value in overrides.items() if name in of_env}
+    data = {name: value for name, value in overrides.items() if name in of_data}
+    whole = coerce(DataConfig, flat.get("data", start.data))
     if data and not isinstance(whole, DataConfig):
         raise ConfigError(f"data must be a DataConfig or a mapping, not {whole!r:.80}")
     if data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,13 @@ def uninterrupted(served: Served, tmp_path_factory: pytest.TempPathFactory) -> b
     folder = tmp_path_factory.mktemp("uninterrupted")
     (folder / "flows.csv").write_bytes(b"".join(served.lines))
     return served.served(folder)
+
+
+def records(content: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def write(folder: Path, content: bytes) -> Path:
+    path = folder / "flows.csv"
+    path.write_bytes(content)
+    return path
